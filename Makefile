@@ -1,0 +1,45 @@
+# Two commands for newcomers: `make demo` and `make test`; each sets up .venv first.
+# Only python3 with pip and make are needed. PY=3.11 takes the current stack.
+PY ?= 3.10
+VENV ?= .venv
+BIN := $(VENV)/bin
+LOCK := requirements/py$(subst .,,$(PY)).txt
+STAMP := $(VENV)/.installed-py$(PY)
+DEMO ?= demo
+
+.PHONY: demo test lint bench lock clean install
+
+demo: $(STAMP)
+	$(BIN)/trailrank demo --root $(DEMO)
+
+test: $(STAMP)
+	$(BIN)/python -m pytest
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(STAMP)
+	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+install: $(STAMP)
+
+$(STAMP): $(LOCK) setup.py
+	@echo "Setting up $(VENV) with Python $(PY) (about 2 GB; a minute or two the first time) ..."
+	@python3 -m venv $(VENV)-uv
+	@$(VENV)-uv/bin/python -m pip install --quiet --disable-pip-version-check uv
+	@$(VENV)-uv/bin/uv venv --quiet --allow-existing --python $(PY) $(VENV)
+	$(VENV)-uv/bin/uv pip sync --python $(BIN)/python $(LOCK)
+	$(VENV)-uv/bin/uv pip install --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $(STAMP)
+
+# Run it after a change of setup.py; the locks hold no index address.
+lock:
+	@python3 -m venv $(VENV)-uv
+	@$(VENV)-uv/bin/python -m pip install --quiet --disable-pip-version-check uv
+	$(VENV)-uv/bin/uv pip compile --quiet setup.py --all-extras --python-version 3.10 --python-platform x86_64-manylinux_2_35 --generate-hashes --no-emit-index-url --no-header --output-file requirements/py310.txt
+	$(VENV)-uv/bin/uv pip compile --quiet setup.py --all-extras --python-version 3.11 --python-platform x86_64-manylinux_2_39 --generate-hashes --no-emit-index-url --no-header --output-file requirements/py311.txt
+
+clean:
+	rm -rf $(VENV) $(VENV)-uv $(DEMO) build *.egg-info .mypy_cache .ruff_cache

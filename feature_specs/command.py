@@ -1,0 +1,51 @@
+"""The command `trailrank spec check FILE` and `trailrank spec show NAME`."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+import rich.console
+from absl.flags import argparse_flags
+
+from feature_specs.reader import load_spec, shipped_specs
+from feature_specs.tables import spec_tables
+
+
+def run(argv: Sequence[str]) -> int:
+    """`trailrank spec ...`; returns the exit status."""
+    args = _parser().parse_args(argv)
+    return args.handler(args, rich.console.Console())
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse_flags.ArgumentParser(
+        prog="trailrank spec",
+        description="A spec is the one YAML file that describes a data set: "
+        "its columns, features, tables and tasks.",
+    )
+    commands = parser.add_subparsers(required=True, metavar="check|show")
+    known = f"a file, or one of {', '.join(shipped_specs())}"
+    check = commands.add_parser("check", help="name every mistake in a spec")
+    check.add_argument("spec", metavar="FILE", help=known)
+    check.set_defaults(handler=_check)
+    show = commands.add_parser("show", help="features, tables and tasks as tables")
+    show.add_argument("spec", metavar="NAME", help=known)
+    show.set_defaults(handler=_show)
+    return parser
+
+
+def _check(args: argparse.Namespace, console: rich.console.Console) -> int:
+    spec = load_spec(args.spec)
+    console.print(
+        f"{args.spec}: right. {len(spec.features)} features "
+        f"({len(spec.trail_features)} of the trail), {len(spec.tables)} tables, "
+        f"{len(spec.tasks)} tasks."
+    )
+    return 0
+
+
+def _show(args: argparse.Namespace, console: rich.console.Console) -> int:
+    for table in spec_tables(load_spec(args.spec)):
+        console.print(table)
+    return 0

@@ -1,0 +1,44 @@
+"""SQL expressions over columns, evaluated column-wise by Polars; never `eval`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import polars as pl
+
+_POLARS_TYPES: dict[str, pl.DataType] = {
+    "int64": pl.Int64(),
+    "float64": pl.Float64(),
+    "string": pl.String(),
+}
+
+
+def polars_type(declared: str) -> pl.DataType | None:
+    """The Polars type of a declared one (`int64?` as `int64`), None if unknown."""
+    return _POLARS_TYPES.get(declared.removesuffix("?"))
+
+
+def parse(text: str) -> pl.Expr:
+    """The Polars expression of an SQL text; ValueError says what is wrong with it."""
+    try:
+        return pl.sql_expr(text)
+    except Exception as error:  # Polars raises several types for a bad text
+        raise ValueError(f"is not an SQL expression: {_first_line(error)}") from None
+
+
+def columns_of(text: str) -> set[str]:
+    """The columns that an expression reads."""
+    return set(parse(text).meta.root_names())
+
+
+def type_of(text: str, schema: Mapping[str, pl.DataType]) -> pl.DataType:
+    """The type an expression gives on `schema`; ValueError if it does not fit."""
+    frame = pl.DataFrame(schema=dict(schema))
+    try:
+        return frame.select(parse(text).alias("value")).schema["value"]
+    except pl.exceptions.PolarsError as error:
+        raise ValueError(f"does not fit the columns: {_first_line(error)}") from None
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

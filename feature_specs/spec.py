@@ -1,0 +1,334 @@
+"""The spec's frozen classes: what one YAML of `feature_specs/` says, checked.
+
+They only hold values; `reader.py` reads a file, checks what several sections say
+together (a feature's table, an expression's columns) and fills `FeatureSpec.dtype`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import math
+from typing import Literal
+
+Dtype = Literal["int64", "float32", "string"]
+
+# A missing value is written, and sent in a request, as this value of its type.
+MISSING: dict[str, int | float | str] = {
+    "int64": -1,
+    "float32": math.nan,
+    "string": "",
+}
+
+# Columns that identify an impression; examples carry them, the model never sees them.
+KEY_USER, KEY_ITEM, KEY_TIME = "key_user", "key_item", "key_time_ms"
+RESERVED_PREFIXES = ("label_", "mask_", "key_", "slice_")
+
+
+def label_key(task: str) -> str:
+    """The example column (float32) with a task's label."""
+    return f"label_{task}"
+
+
+def mask_key(task: str) -> str:
+    """The example column (float32, 0 or 1) with a task's sample space (PLE eq. 9)."""
+    return f"mask_{task}"
+
+
+def slice_key(column: str) -> str:
+    """The example column (int64 or string) by whose values metrics are sliced."""
+    return f"slice_{column}"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TimeSpec:
+    """When an impression began and how long it lasted.
+
+    Attributes:
+        column: Log column of integers since the Unix epoch.
+        unit: Unit of `column`.
+        watched_ms: Column with the milliseconds watched; the impression ended that
+            long after it began. Without it an impression ends as it begins.
+    """
+
+    column: str
+    unit: Literal["s", "ms", "us"] = "ms"
+    watched_ms: str | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class JoinSpec:
+    """A side file (users, videos) joined to every impression by a key column.
+
+    Attributes:
+        files: Glob inside the log directory.
+        on: Key column, in the log and in the side file.
+        columns: Column -> type; a type with `?` may be empty.
+    """
+
+    files: str
+    on: str
+    columns: dict[str, str]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LogSpec:
+    """The raw impression log.
+
+    Attributes:
+        format: How the files are written.
+        files: Glob inside the log directory.
+        user: Column with the user's id.
+        item: Column with the video's id.
+        time: See `TimeSpec`.
+        timezone: IANA name; days and hours are this zone's.
+        columns: Column -> `int64`, `float64` or `string`; with `?` it may be empty.
+        outcomes: Columns known only after the impression. No feature may touch one.
+        separator: One character between the columns of a line.
+        joins: Side files by name; no two may bring the same column.
+        days_per_split: Days that share one split of examples; 1 is the rule, more
+            serves sparse logs that spread over months.
+        max_reject_share: A run with a larger share of unreadable lines fails.
+    """
+
+    format: Literal["csv"] = "csv"
+    files: str
+    user: str
+    item: str
+    time: TimeSpec
+    timezone: str = "UTC"
+    columns: dict[str, str]
+    outcomes: tuple[str, ...]
+    separator: str = ","
+    joins: dict[str, JoinSpec] = dataclasses.field(default_factory=dict)
+    days_per_split: int = 1
+    max_reject_share: float = 0.001
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FilterSpec:
+    """Which readable rows become examples; each rule has its own count in the report.
+
+    Attributes:
+        keep: Rule name -> SQL condition that a kept row fulfils.
+        min_user_events: Users with fewer events on the training days are dropped
+            from them. Evaluation days keep everybody, as serving has to.
+        min_item_impressions: The same for videos.
+    """
+
+    keep: dict[str, str] = dataclasses.field(default_factory=dict)
+    min_user_events: int = 0
+    min_item_impressions: int = 0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrailSpec:
+    """Where a watch trail ends (SFV sec. 4.1).
+
+    Attributes:
+        gap_minutes: Silence, from an impression's end to the next one's begin, that
+            ends a trail.
+        scope: Columns whose change ends a trail too; the user's column is the first.
+    """
+
+    gap_minutes: float = 30
+    scope: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class HistorySpec:
+    """The user's last positive impressions, seen from each impression.
+
+    Attributes:
+        positive: SQL condition; may use outcomes, as only the past is read.
+        columns: Columns to keep; each becomes `history_<column>`, newest last.
+        length: How many are kept.
+    """
+
+    positive: str
+    columns: tuple[str, ...]
+    length: int = 50
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TableSpec:
+    """One embedding table; several features may share it.
+
+    Attributes:
+        name: Unique; part of the checkpoint, so renaming breaks restore.
+        buckets: Rows. Row 0 stands for "missing"; ids are hashed into the others.
+        dim: Columns, a multiple of 4; by default `4 * round(log2(buckets) / 2)`,
+            a rule in the log of the size.
+    """
+
+    name: str
+    buckets: int
+    dim: int = 0
+
+    @property
+    def width(self) -> int:
+        """Columns of the table: `dim`, or the rule's value."""
+        return self.dim or max(4, 4 * round(math.log2(self.buckets) / 2))
+
+
+FeatureKind = Literal["id", "sequence", "code", "category", "bucket", "number"]
+Group = Literal["query", "candidate", "context", "trail"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FeatureSpec:
+    """One input of the model.
+
+    Attributes:
+        name: Unique; the key in examples, in the model and in requests.
+        group: `query` (the user), `candidate` (the video), `context` (the request) or
+            `trail` (trained on, never served).
+        kind: `id` and `sequence` (hashed into `table`), `code` (whole numbers from 0
+            to `size` - 1, a row each), `category` (a vocabulary learned on the training
+            days), `bucket` (numbers cut at `boundaries`), `number` (scaled).
+        expr: SQL over the log's, the joins' and the derived columns; the column called
+            `name` by default.
+        table: Embedding table of an id or a sequence.
+        pooling: How a sequence's embeddings become one.
+        length: Longest sequence kept; `history.length` by default.
+        size: Codes there are, or most frequent values of a category kept; all others
+            share one row.
+        boundaries: Increasing cut points of a bucket.
+        transform: Applied to a number before it is scaled.
+        dtype: Type in examples and requests, filled in by the reader from `expr`.
+    """
+
+    name: str
+    group: Group
+    kind: FeatureKind
+    expr: str = ""
+    table: str | None = None
+    pooling: Literal["mean", "sum", "max"] = "mean"
+    length: int = 0
+    size: int = 32
+    boundaries: tuple[float, ...] = ()
+    transform: Literal["none", "log1p"] = "none"
+    dtype: Dtype = "int64"
+
+    @property
+    def is_sequence(self) -> bool:
+        """Whether one row holds a list (`[length]`) and not one value."""
+        return self.kind == "sequence"
+
+    @property
+    def is_number(self) -> bool:
+        """Whether the model reads a float and not an embedding row."""
+        return self.kind == "number"
+
+    def rows(self, tables: dict[str, TableSpec]) -> int:
+        """Embedding rows this feature's ids fall in; row 0 stands for "missing"."""
+        if self.table:
+            return tables[self.table].buckets
+        if self.kind == "bucket":
+            return len(self.boundaries) + 2  # missing + the n + 1 intervals
+        return self.size + 2  # missing + values + one row for all others
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TaskSpec:
+    """One thing the ranker predicts.
+
+    Attributes:
+        name: Unique; the name of the prediction in every signature.
+        kind: `binary` predicts a probability, `regression` a mean.
+        label: SQL; true/false or 0/1 for a binary task, a number for a regression.
+        sparse: Label mean below about 1e-2, so that the loss wants a larger
+            `loss_weight` (SFV sec. 5.2).
+        loss_weight: Factor of the task's loss.
+        sample_space: SQL; rows outside it do not train or judge this task (PLE eq. 9).
+        loss: `squared_error` or `huber`, for a regression.
+    """
+
+    name: str
+    kind: Literal["binary", "regression"]
+    label: str
+    sparse: bool = False
+    loss_weight: float = 1.0
+    sample_space: str = ""
+    loss: Literal["default", "squared_error", "huber"] = "default"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LengthSpec:
+    """f(video length) of the fused score (PLE eq. 1).
+
+    Attributes:
+        feature: A served number feature; its value as sent, before scaling.
+        transform: `log1p` gives log(1 + x), `sigmoid` gives 1 / (1 + exp(-x)).
+        weight: Exponent of f.
+    """
+
+    feature: str
+    transform: Literal["log1p", "sigmoid"] = "log1p"
+    weight: float = 1.0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FusionSpec:
+    """score = prod_t p_t^w_t * f(length) (PLE eq. 1); a task left out weighs 0."""
+
+    weights: dict[str, float]
+    length: LengthSpec | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EvaluationSpec:
+    """When a trained model may replace the blessed one.
+
+    Attributes:
+        slices: Columns by whose values the metrics are shown.
+        min_auc: Task -> smallest AUC on the evaluation days.
+        max_auc_drop: Largest loss of AUC against the last blessed model, on the
+            tasks of `min_auc`.
+    """
+
+    slices: tuple[str, ...] = ()
+    min_auc: dict[str, float] = dataclasses.field(default_factory=dict)
+    max_auc_drop: float = 0.01
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Spec:
+    """Everything that the rooms know about a data set.
+
+    Attributes:
+        name: Also the served model's name.
+        text: The YAML that was read; it travels with the pipeline, so that a remote
+            step needs no file of the user's machine.
+    """
+
+    name: str
+    log: LogSpec
+    features: tuple[FeatureSpec, ...]
+    tasks: tuple[TaskSpec, ...]
+    fusion: FusionSpec
+    filters: FilterSpec = dataclasses.field(default_factory=FilterSpec)
+    trail: TrailSpec | None = None
+    history: HistorySpec | None = None
+    tables: dict[str, TableSpec] = dataclasses.field(default_factory=dict)
+    evaluation: EvaluationSpec = dataclasses.field(default_factory=EvaluationSpec)
+    text: str = dataclasses.field(default="", repr=False)
+
+    @property
+    def digest(self) -> str:
+        """Twelve hex digits that change with the file."""
+        return hashlib.sha256(self.text.encode()).hexdigest()[:12]
+
+    @property
+    def served_features(self) -> tuple[FeatureSpec, ...]:
+        """The inputs of the served signatures: every feature but the trail's."""
+        return tuple(f for f in self.features if f.group != "trail")
+
+    @property
+    def trail_features(self) -> tuple[FeatureSpec, ...]:
+        """Features of the trail towers: trained on, never served (SFV sec. 4.2)."""
+        return tuple(f for f in self.features if f.group == "trail")
+
+    def task(self, name: str) -> TaskSpec:
+        """The task called `name`."""
+        return next(t for t in self.tasks if t.name == name)

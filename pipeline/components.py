@@ -1,0 +1,143 @@
+"""Our own TFX components: example generation, the schema, the validation gate.
+
+No postponed annotations here: TFX reads those of its function components.
+"""
+
+import os
+from typing import Any
+
+import tensorflow_data_validation as tfdv
+from tensorflow_metadata.proto.v0 import anomalies_pb2
+from tfx import types
+from tfx.components.util import examples_utils
+from tfx.dsl.component.experimental.annotations import (
+    InputArtifact,
+    OutputArtifact,
+    Parameter,
+)
+from tfx.dsl.component.experimental.decorators import component
+from tfx.dsl.components.base import base_beam_component, base_beam_executor
+from tfx.dsl.components.base import executor_spec as executor_specs
+from tfx.proto import example_gen_pb2
+from tfx.types import artifact_utils, component_spec, standard_artifacts
+from tfx.types.channel_utils import as_channel
+from tfx.utils import io_utils
+
+from feature_specs import read_spec
+from pipeline.examples.build import ExamplesRequest, check_report, generate
+from pipeline.examples.days import DayRange
+from pipeline.schema import build_schema
+
+REPORT_FILE = "report.json"
+
+
+class DayExampleGenSpec(component_spec.ComponentSpec):
+    """What `DayExampleGen` takes and gives."""
+
+    PARAMETERS = {
+        "spec": component_spec.ExecutionParameter(type=str),
+        "logs": component_spec.ExecutionParameter(type=str),
+        "days": component_spec.ExecutionParameter(type=str),
+        "eval_days": component_spec.ExecutionParameter(type=int),
+        "seed": component_spec.ExecutionParameter(type=int),
+        "rejects_dir": component_spec.ExecutionParameter(type=str),
+        "fingerprint": component_spec.ExecutionParameter(type=str),
+    }
+    INPUTS: dict[str, Any] = {}
+    OUTPUTS = {
+        "examples": component_spec.ChannelParameter(type=standard_artifacts.Examples)
+    }
+
+
+class DayExampleGenExecutor(base_beam_executor.BaseBeamExecutor):
+    """Runs `pipeline.examples` and describes its output to TFX."""
+
+    def Do(
+        self,
+        input_dict: dict[str, list[types.Artifact]],
+        output_dict: dict[str, list[types.Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        """Writes one split a day and the report beside them."""
+        examples = artifact_utils.get_single_instance(output_dict["examples"])
+        request = ExamplesRequest(
+            spec=read_spec(exec_properties["spec"]),
+            logs_dir=exec_properties["logs"],
+            examples_dir=examples.uri,
+            rejects_dir=exec_properties["rejects_dir"],
+            report_path=os.path.join(examples.uri, REPORT_FILE),
+            days=DayRange.parse(exec_properties["days"]),
+            eval_days=exec_properties["eval_days"],
+            seed=exec_properties["seed"],
+        )
+        with self._make_beam_pipeline() as pipeline:
+            generate(pipeline, request)
+        check_report(request)
+        examples.split_names = artifact_utils.encode_split_names(
+            [*request.plan.train, *request.plan.evaluation]
+        )
+        examples_utils.set_payload_format(examples, example_gen_pb2.FORMAT_TF_EXAMPLE)
+        examples_utils.set_file_format(examples, "tfrecords_gzip")
+
+
+class DayExampleGen(base_beam_component.BaseBeamComponent):
+    """Raw logs -> Examples, one split a calendar day, and the rejected lines.
+
+    `fingerprint` names the state of the log files: while it stays, TFX reuses the
+    examples of an earlier run.
+    """
+
+    SPEC_CLASS = DayExampleGenSpec
+    EXECUTOR_SPEC = executor_specs.BeamExecutorSpec(DayExampleGenExecutor)
+
+    def __init__(
+        self,
+        *,
+        spec: str,
+        logs: str,
+        days: str,
+        eval_days: int,
+        seed: int,
+        rejects_dir: str,
+        fingerprint: str,
+    ):
+        super().__init__(
+            DayExampleGenSpec(
+                spec=spec,
+                logs=logs,
+                days=days,
+                eval_days=eval_days,
+                seed=seed,
+                rejects_dir=rejects_dir,
+                fingerprint=fingerprint,
+                examples=as_channel([standard_artifacts.Examples()]),
+            )
+        )
+
+
+@component
+def SpecSchema(
+    schema: OutputArtifact[standard_artifacts.Schema], spec: Parameter[str]
+) -> None:
+    """The spec's YAML text -> the TFDV schema of its examples."""
+    path = os.path.join(schema.uri, "schema.pbtxt")
+    tfdv.write_schema_text(build_schema(read_spec(spec)), path)
+
+
+@component
+def ValidationGate(
+    anomalies: InputArtifact[standard_artifacts.ExampleAnomalies],
+) -> None:
+    """Stops the run when a split of the examples does not fit the schema."""
+    found = []
+    for split in artifact_utils.decode_split_names(anomalies.split_names):
+        path = os.path.join(anomalies.uri, f"Split-{split}", "SchemaDiff.pb")
+        diff = anomalies_pb2.Anomalies.FromString(io_utils.read_bytes_file(path))
+        for name, info in sorted(diff.anomaly_info.items()):
+            found.append(f"{split}: {name or 'the data set'}: {info.description}")
+    if found:
+        raise ValueError(
+            "ValidationGate: the examples do not fit the spec's schema:\n  - "
+            + "\n  - ".join(found)
+            + "\nMend the logs or the spec; nothing was trained."
+        )

@@ -1,0 +1,212 @@
+"""The TFX DAG: which steps run, in what order, with what settings.
+
+    raw logs -> DayExampleGen -> StatisticsGen -> ExampleValidator -> ValidationGate
+             -> Transform -> Trainer -> Evaluator (blessing) -> Pusher
+
+The same DAG runs locally (`runners/local.py`) and compiles for Vertex
+(`runners/vertex.py`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+
+import tensorflow_model_analysis as tfma
+from tfx.components import (
+    Evaluator,
+    ExampleValidator,
+    Pusher,
+    StatisticsGen,
+    Trainer,
+    Transform,
+)
+from tfx.dsl.components.base.base_node import BaseNode
+from tfx.dsl.components.common.resolver import Resolver
+from tfx.dsl.input_resolution.strategies.latest_blessed_model_strategy import (
+    LatestBlessedModelStrategy,
+)
+from tfx.orchestration.pipeline import Pipeline
+from tfx.proto import pusher_pb2, trainer_pb2, transform_pb2
+from tfx.types import Channel, standard_artifacts
+
+from feature_specs import Spec, TaskSpec, label_key, mask_key, read_spec
+from pipeline.components import DayExampleGen, SpecSchema, ValidationGate
+from pipeline.examples.days import DayRange, plan_splits
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """One run of the pipeline; texts, so that no step needs a file of this machine.
+
+    Attributes:
+        spec: The spec's YAML text.
+        preset: The model preset's YAML text.
+        slice: The accelerator slice's YAML text.
+        logs: Directory with the raw logs; may lie in a bucket.
+        root: Directory of everything the run writes; may lie in a bucket.
+        days: First and last day, `20220408:20220414`.
+        eval_days: How many of the last days are kept for evaluation.
+        seed: Of shuffles and initial weights.
+        fingerprint: State of the log files; a new one makes new examples.
+        beam_args: Options of every Beam step.
+    """
+
+    spec: str
+    preset: str
+    slice: str
+    logs: str
+    root: str
+    days: str
+    eval_days: int = 1
+    seed: int = 0
+    fingerprint: str = ""
+    beam_args: tuple[str, ...] = ()
+
+
+def create_pipeline(config: RunConfig, metadata_config: object = None) -> Pipeline:
+    """The whole DAG of a run; TFX orders its nodes by what they read."""
+    spec = read_spec(config.spec)
+    return Pipeline(
+        pipeline_name=f"trailrank-{spec.name.replace('_', '-')}",
+        pipeline_root=os.path.join(config.root, "artifacts"),
+        components=_components(spec, config),
+        enable_cache=True,
+        metadata_connection_config=metadata_config,
+        beam_pipeline_args=list(config.beam_args),
+    )
+
+
+def eval_config(spec: Spec) -> tfma.EvalConfig:
+    """What the Evaluator measures, and when it blesses.
+
+    TFMA judges the tasks that the spec sets a limit for. Every task's quality, by slice
+    too, is in the evaluation table (`pipeline.evaluation`): TFMA walks through labels
+    one by one, and with tens of tasks that takes longer than the training. Rows outside
+    a task's sample space weigh nothing.
+    """
+    names = [task.name for task in spec.tasks]
+    return tfma.EvalConfig(
+        model_specs=[
+            tfma.ModelSpec(
+                signature_name="score_examples",
+                label_keys={name: label_key(name) for name in names},
+                example_weight_keys={name: mask_key(name) for name in names},
+            )
+        ],
+        metrics_specs=[
+            _gate_metrics(spec, spec.task(name), minimum)
+            for name, minimum in spec.evaluation.min_auc.items()
+        ]
+        or [tfma.MetricsSpec(metrics=[tfma.MetricConfig(class_name="ExampleCount")])],
+    )
+
+
+def _components(spec: Spec, config: RunConfig) -> list[BaseNode]:
+    plan = plan_splits(
+        DayRange.parse(config.days), config.eval_days, spec.log.days_per_split
+    )
+    train, evaluation = list(plan.train), list(plan.evaluation)
+    example_gen = DayExampleGen(
+        spec=config.spec,
+        logs=config.logs,
+        days=config.days,
+        eval_days=config.eval_days,
+        seed=config.seed,
+        rejects_dir=os.path.join(config.root, "rejects"),
+        fingerprint=config.fingerprint,
+    )
+    schema = SpecSchema(spec=config.spec)
+    examples = example_gen.outputs["examples"]
+    checks = _validation(examples, schema.outputs["schema"])
+    transform = Transform(
+        examples=examples,
+        schema=schema.outputs["schema"],
+        preprocessing_fn="pipeline.transform.preprocessing_fn",
+        custom_config={"spec": config.spec},
+        splits_config=transform_pb2.SplitsConfig(
+            analyze=train, transform=train + evaluation
+        ),
+        disable_statistics=True,  # StatisticsGen describes the same rows
+        disable_analyzer_cache=True,  # it would analyse every split on its own
+    )
+    transform.add_upstream_node(checks[-1])
+    trainer = Trainer(
+        run_fn="pipeline.training.run_fn",
+        examples=transform.outputs["transformed_examples"],
+        transform_graph=transform.outputs["transform_graph"],
+        train_args=trainer_pb2.TrainArgs(splits=train),
+        eval_args=trainer_pb2.EvalArgs(splits=evaluation),
+        custom_config={
+            "spec": config.spec,
+            "preset": config.preset,
+            "slice": config.slice,
+            "splits": train,
+            "checkpoints": os.path.join(config.root, "checkpoints", _key(config)),
+            "seed": config.seed,
+        },
+    )
+    model = trainer.outputs["model"]
+    gate = _evaluation(spec, examples, model, evaluation)
+    pusher = Pusher(
+        model=model,
+        model_blessing=gate[-1].outputs["blessing"],
+        push_destination=pusher_pb2.PushDestination(
+            filesystem=pusher_pb2.PushDestination.Filesystem(
+                base_directory=os.path.join(config.root, "models", spec.name)
+            )
+        ),
+    )
+    return [example_gen, schema, *checks, transform, trainer, *gate, pusher]
+
+
+def _validation(examples: Channel, schema: Channel) -> list[BaseNode]:
+    """Statistics of every day, compared with the spec's schema; anomalies stop."""
+    statistics = StatisticsGen(examples=examples, schema=schema)
+    validator = ExampleValidator(
+        statistics=statistics.outputs["statistics"], schema=schema
+    )
+    gate = ValidationGate(anomalies=validator.outputs["anomalies"])
+    return [statistics, validator, gate]
+
+
+def _evaluation(
+    spec: Spec, examples: Channel, model: Channel, splits: list[str]
+) -> list[BaseNode]:
+    """The last blessed model, and the Evaluator that compares the new one with it."""
+    blessed = Resolver(
+        strategy_class=LatestBlessedModelStrategy,
+        model=Channel(type=standard_artifacts.Model),
+        model_blessing=Channel(type=standard_artifacts.ModelBlessing),
+    ).with_id("LatestBlessedModel")
+    evaluator = Evaluator(
+        examples=examples,
+        model=model,
+        baseline_model=blessed.outputs["model"],
+        eval_config=eval_config(spec),
+        example_splits=splits,
+    )
+    return [blessed, evaluator]
+
+
+def _gate_metrics(spec: Spec, task: TaskSpec, minimum: float) -> tfma.MetricsSpec:
+    """A task's AUC, at least `minimum` and not far below the last blessed model's."""
+    threshold = tfma.MetricThreshold(
+        value_threshold=tfma.GenericValueThreshold(lower_bound={"value": minimum}),
+        change_threshold=tfma.GenericChangeThreshold(
+            direction=tfma.MetricDirection.HIGHER_IS_BETTER,
+            absolute={"value": -spec.evaluation.max_auc_drop},
+        ),
+    )
+    return tfma.MetricsSpec(
+        output_names=[task.name],
+        metrics=[tfma.MetricConfig(class_name="AUC", threshold=threshold)],
+        example_weights=tfma.ExampleWeightOptions(weighted=True),
+    )
+
+
+def _key(config: RunConfig) -> str:
+    """Names the checkpoints of this training: other inputs may not continue them."""
+    parts = dataclasses.replace(config, beam_args=())
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:12]

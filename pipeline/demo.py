@@ -1,0 +1,110 @@
+"""The command `trailrank demo`: a week of logs becomes a served ranked answer.
+
+    trailrank demo --root demo
+
+Writes `demo/logs` (simulated) and `demo/run` (the pipeline's run); a second demo in the
+same place reuses both.
+"""
+
+from __future__ import annotations
+
+import argparse
+import pathlib
+import random
+from collections.abc import Sequence
+
+import polars as pl
+import rich.console
+from absl.flags import argparse_flags
+
+_CANDIDATES = 100
+
+
+def run(argv: Sequence[str]) -> int:
+    """`trailrank demo ...`; returns the exit status."""
+    args = _parser().parse_args(argv)
+    console = rich.console.Console()
+    logs, root = pathlib.Path(args.root) / "logs", pathlib.Path(args.root) / "run"
+    _simulate(args, logs, console)
+    _train(logs, root, console)
+    _rank(logs, root, console)
+    _say_what_next(args.root, console)
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse_flags.ArgumentParser(
+        prog="trailrank demo",
+        description="Simulates logs, trains, serves and ranks: the whole way once.",
+    )
+    parser.add_argument("--root", default="demo", help="directory to write")
+    parser.add_argument("--users", type=int, default=60)
+    parser.add_argument("--days", type=int, default=7)
+    parser.add_argument("--seed", type=int, default=0)
+    return parser
+
+
+def _simulate(
+    args: argparse.Namespace, logs: pathlib.Path, console: rich.console.Console
+) -> None:
+    console.rule("1. A week of impression logs, simulated")
+    if (logs / "data").exists():
+        console.print(f"{logs}/data is there already: reused.")
+        return
+    from pipeline.simulator import command
+
+    flags = ["--out", str(logs), "--users", str(args.users)]
+    command.run([*flags, "--days", str(args.days), "--seed", str(args.seed)])
+
+
+def _train(
+    logs: pathlib.Path, root: pathlib.Path, console: rich.console.Console
+) -> None:
+    console.rule("2. Logs -> examples -> trained, evaluated, pushed ranker")
+    from pipeline import command
+
+    flags = ["--spec", "kuairand", "--logs", str(logs / "data"), "--root", str(root)]
+    command.run(["run", *flags, "--truth", str(logs / "truth")])
+
+
+def _rank(
+    logs: pathlib.Path, root: pathlib.Path, console: rich.console.Console
+) -> None:
+    console.rule("3. The pushed model, served over REST, ranks 100 candidates")
+    from serving import rank_command
+    from serving.server import serve_in_thread
+
+    user, videos = _pick(logs)
+    candidates = root / "candidates.txt"
+    candidates.write_text("\n".join(map(str, videos)) + "\n", encoding="utf-8")
+    with serve_in_thread(str(root / "models")) as url:
+        flags = ["--root", str(root), "--url", url, "--user", str(user)]
+        rank_command.run([*flags, "--candidates", str(candidates)])
+
+
+def _pick(logs: pathlib.Path) -> tuple[int, list[int]]:
+    """A user of the logs and a seeded sample of the videos shown to anybody."""
+    file = next((logs / "data").glob("log_standard_*.csv"))
+    seen = pl.read_csv(file, columns=["user_id", "video_id"])
+    videos = seen["video_id"].unique().sort().to_list()
+    user = seen["user_id"].unique().sort().to_list()[0]
+    return user, random.Random(0).sample(videos, min(_CANDIDATES, len(videos)))
+
+
+def _say_what_next(root: str, console: rich.console.Console) -> None:
+    console.rule("Where things are, and what to try next")
+    console.print(
+        f"""{root}/run/run.json          what the run read, made and measured
+{root}/run/models/kuairand   the pushed SavedModel, in TF Serving's layout
+{root}/run/artifacts         every step's output (examples, statistics, transform, ...)
+{root}/run/rejects           the log lines that could not be read, and why
+
+  trailrank serve --root {root}/run
+  trailrank rank --root {root}/run --user 3 --candidates {root}/run/candidates.txt
+  trailrank pipeline run --spec kuairand --logs {root}/logs/data --root {root}/run \\
+      --preset shared_bottom        another model; the examples are reused
+  trailrank spec show kuairand      the one file that knows every column""",
+        highlight=False,
+        markup=False,
+        soft_wrap=True,
+    )

@@ -1,0 +1,124 @@
+"""Days of a run, and how they become splits.
+
+A day is a calendar day in the spec's time zone. Training reads the splits in order, and
+evaluation takes the last days (DESIGN sec. 3).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import re
+from collections.abc import Iterator
+
+_FORM = re.compile(r"^(\d{8})(?::(\d{8}))?$")
+
+
+@dataclasses.dataclass(frozen=True)
+class DayRange:
+    """The days `first` to `last`, both included."""
+
+    first: datetime.date
+    last: datetime.date
+
+    def __post_init__(self) -> None:
+        if self.last < self.first:
+            raise ValueError(
+                f"Days {self}: the first day comes after the last. Swap them."
+            )
+
+    @classmethod
+    def parse(cls, text: str) -> DayRange:
+        """The range of `20220408:20220414`, or of one day `20220408`."""
+        match = _FORM.match(text.strip())
+        if match is None:
+            raise ValueError(
+                f"--days {text!r}: must be FIRST:LAST, each as YYYYMMDD, for example "
+                "20220408:20220414."
+            )
+        first, last = match.group(1), match.group(2) or match.group(1)
+        return cls(_parse_day(first, text), _parse_day(last, text))
+
+    def __len__(self) -> int:
+        return (self.last - self.first).days + 1
+
+    def __iter__(self) -> Iterator[datetime.date]:
+        for offset in range(len(self)):
+            yield self.first + datetime.timedelta(days=offset)
+
+    def __str__(self) -> str:
+        return f"{self.first:%Y%m%d}:{self.last:%Y%m%d}"
+
+
+@dataclasses.dataclass(frozen=True)
+class SplitPlan:
+    """Which split each day of a run belongs to.
+
+    Attributes:
+        days: The run's days.
+        eval_days: The last days, kept for evaluation.
+        days_per_split: Days that share a split; a new split begins with evaluation.
+    """
+
+    days: DayRange
+    eval_days: int
+    days_per_split: int
+
+    def __post_init__(self) -> None:
+        if self.days_per_split < 1:
+            raise ValueError(
+                f"days_per_split must be at least 1, got {self.days_per_split}."
+            )
+        if not 1 <= self.eval_days < len(self.days):
+            raise ValueError(
+                f"Days {self.days} ({len(self.days)}): eval_days must be at least 1 "
+                "and leave one day to train on, "
+                f"got {self.eval_days}. Change eval_days or ask for more days."
+            )
+
+    @property
+    def first_evaluation_day(self) -> datetime.date:
+        """Training ends the day before."""
+        return self.days.last - datetime.timedelta(days=self.eval_days - 1)
+
+    @property
+    def train(self) -> tuple[str, ...]:
+        """Names of the training splits, in the order of their days."""
+        return self._names(evaluation=False)
+
+    @property
+    def evaluation(self) -> tuple[str, ...]:
+        """Names of the evaluation splits, in the order of their days."""
+        return self._names(evaluation=True)
+
+    def is_evaluation(self, day: datetime.date) -> bool:
+        """Whether a day is kept for evaluation."""
+        return day >= self.first_evaluation_day
+
+    def split_of(self, day: datetime.date) -> str:
+        """`day-YYYYMMDD` of the split's first day; ValueError for a day outside."""
+        if not self.days.first <= day <= self.days.last:
+            raise ValueError(f"Day {day:%Y%m%d} is not in {self.days}.")
+        start = self.days.first
+        if self.is_evaluation(day):
+            start = self.first_evaluation_day
+        offset = (day - start).days // self.days_per_split * self.days_per_split
+        return f"day-{start + datetime.timedelta(days=offset):%Y%m%d}"
+
+    def _names(self, evaluation: bool) -> tuple[str, ...]:
+        days = [day for day in self.days if self.is_evaluation(day) == evaluation]
+        return tuple(dict.fromkeys(self.split_of(day) for day in days))
+
+
+def plan_splits(days: DayRange, eval_days: int, days_per_split: int) -> SplitPlan:
+    """The splits of a run; ValueError if no day would be left to train on."""
+    return SplitPlan(days, eval_days, days_per_split)
+
+
+def _parse_day(text: str, whole: str) -> datetime.date:
+    try:
+        return datetime.datetime.strptime(text, "%Y%m%d").date()
+    except ValueError:
+        raise ValueError(
+            f"--days {whole!r}: {text!r} is no day of the calendar."
+        ) from None

@@ -1,0 +1,75 @@
+"""Spec expressions -> the columns of raw examples: features, labels, masks and keys.
+
+A missing value is written as `spec.MISSING` of its type, the same that a request sends,
+so that training and serving see one kind of absence.
+"""
+
+from __future__ import annotations
+
+import polars as pl
+
+from feature_specs import FeatureSpec, Spec, TaskSpec, expressions, label_key, mask_key
+from feature_specs.spec import (
+    KEY_ITEM,
+    KEY_TIME,
+    KEY_USER,
+    MISSING,
+    slice_key,
+)
+from pipeline.examples.timeline import TIME_MS
+
+_TYPES = {"int64": pl.Int64(), "float32": pl.Float32(), "string": pl.String()}
+
+
+def encode(frame: pl.DataFrame, spec: Spec) -> pl.DataFrame:
+    """One column a key of the example: Int64, Float32, String, or List of these.
+
+    No value is null but an empty list, which its example leaves out.
+    """
+    columns = [_feature(feature) for feature in spec.features]
+    for task in spec.tasks:
+        columns += _label_and_mask(task)
+    columns += [
+        _plain(frame, spec.log.user, KEY_USER),
+        _plain(frame, spec.log.item, KEY_ITEM),
+        pl.col(TIME_MS).alias(KEY_TIME),
+    ]
+    columns += [_plain(frame, c, slice_key(c)) for c in spec.evaluation.slices]
+    return frame.select(columns)
+
+
+def _feature(feature: FeatureSpec) -> pl.Expr:
+    """The feature's values in its dtype."""
+    value = expressions.parse(feature.expr)
+    wanted = _TYPES[feature.dtype]
+    missing = MISSING[feature.dtype]
+    if feature.is_sequence:
+        filled = value.list.eval(pl.element().cast(wanted).fill_null(missing))
+        value = pl.when(filled.list.len() > 0).then(filled)
+    else:
+        value = value.cast(wanted).fill_null(missing)
+    return value.alias(feature.name)
+
+
+def _label_and_mask(task: TaskSpec) -> list[pl.Expr]:
+    """The label, and 1 where it trains and judges the task (PLE eq. 9)."""
+    label = expressions.parse(task.label).cast(pl.Float32)
+    known = label.is_finite().fill_null(False)
+    mask = known
+    if task.sample_space:
+        space = expressions.parse(task.sample_space)
+        mask = known & space.cast(pl.Boolean).fill_null(False)
+    label = pl.when(known).then(label).otherwise(0.0).cast(pl.Float32)
+    return [
+        label.alias(label_key(task.name)),
+        mask.cast(pl.Float32).alias(mask_key(task.name)),
+    ]
+
+
+def _plain(frame: pl.DataFrame, column: str, key: str) -> pl.Expr:
+    """A log or join column as it is, in the type of the example."""
+    found = frame.schema[column]
+    dtype = "string" if found == pl.String else "int64"
+    if found.is_float():
+        dtype = "float32"
+    return pl.col(column).cast(_TYPES[dtype]).fill_null(MISSING[dtype]).alias(key)

@@ -1,0 +1,155 @@
+"""What the pipeline's commands do once their arguments are read and right."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import hashlib
+import importlib.metadata
+import json
+import os
+import pathlib
+
+import rich.console
+from apache_beam.io.filesystems import FileSystems
+
+from feature_specs import Spec, read_spec
+from pipeline import evaluation, tables, truth_join
+from pipeline.components import REPORT_FILE
+from pipeline.dag import RunConfig
+from pipeline.examples.days import DayRange, plan_splits
+from pipeline.examples.readers import discover_days
+from pipeline.run_record import RunRecord, read_record, write_record
+from pipeline.runners import local, vertex
+
+_LIBRARIES = (
+    "trailrank",
+    "tensorflow",
+    "tfx",
+    "apache-beam",
+    "tensorflow-recommenders",
+)
+
+
+def run_local(
+    args: argparse.Namespace, texts: dict[str, str], console: rich.console.Console
+) -> RunRecord:
+    """Runs the DAG here, writes `run.json`, prints rows, quality and what is next."""
+    spec = read_spec(texts["spec"], args.spec)
+    days = args.days or str(discover_days(spec, args.logs))
+    config = dataclasses.replace(
+        _config(args, texts, days),
+        fingerprint=fingerprint(spec, args.logs),
+        beam_args=tuple(args.beam_arg) or local.LOCAL_BEAM_ARGS,
+    )
+    console.print(
+        f"[bold]{spec.name}[/] {days}, the last {args.eval_days} for evaluation"
+    )
+    record = _record(args, spec, config, local.run(config, console))
+    write_record(args.root, record)
+    console.print(tables.rows_table(record.rows))
+    record = evaluate(args.root, args.truth, console)
+    _print_outcome(args.root, record, console)
+    return record
+
+
+def compile_vertex(
+    args: argparse.Namespace, texts: dict[str, str], console: rich.console.Console
+) -> None:
+    """Writes the DAG as a Vertex pipeline spec."""
+    out = pathlib.Path(args.out).resolve()
+    steps = vertex.compile_spec(_config(args, texts, args.days), args.image, out)
+    console.print(f"{args.out}: a valid Vertex pipeline spec of {steps} steps")
+
+
+def evaluate(root: str, truth: str | None, console: rich.console.Console) -> RunRecord:
+    """Scores the evaluation days, prints the table and keeps it in `run.json`."""
+    record = read_record(root)
+    spec = read_spec(record.spec_text)
+    with console.status("Scoring the evaluation days with the exported model ..."):
+        predictions = evaluation.score(
+            spec, record.model, record.examples, record.eval_splits
+        )
+        known = truth_join.read_truth(truth, spec) if truth else None
+        qualities = evaluation.measure(spec, predictions, known)
+        slices = evaluation.measure_slices(spec, predictions)
+    record = dataclasses.replace(
+        record,
+        metrics=[dataclasses.asdict(quality) for quality in qualities],
+        slices={
+            name: [dataclasses.asdict(quality) for quality in found]
+            for name, found in slices.items()
+        },
+    )
+    write_record(root, record)
+    console.print(*tables.quality_tables(qualities))
+    if slices and spec.evaluation.min_auc:
+        console.print(tables.slice_table(slices, list(spec.evaluation.min_auc)))
+    return record
+
+
+def fingerprint(spec: Spec, logs: str) -> str:
+    """Changes when a file that the spec reads in `logs` changes."""
+    patterns = [spec.log.files, *(join.files for join in spec.log.joins.values())]
+    matches = FileSystems.match([FileSystems.join(logs, p) for p in patterns])
+    files = sorted(
+        (file.path, file.size_in_bytes, file.last_updated_in_seconds)
+        for match in matches
+        for file in match.metadata_list
+    )
+    return hashlib.sha256(repr(files).encode()).hexdigest()[:12]
+
+
+def _config(args: argparse.Namespace, texts: dict[str, str], days: str) -> RunConfig:
+    return RunConfig(
+        **texts,
+        logs=_absolute(args.logs),
+        root=_absolute(args.root),
+        days=days,
+        eval_days=args.eval_days,
+        seed=args.seed,
+        beam_args=tuple(args.beam_arg),
+    )
+
+
+def _record(
+    args: argparse.Namespace, spec: Spec, config: RunConfig, outputs: local.Outputs
+) -> RunRecord:
+    examples = outputs["DayExampleGen"]["examples"]
+    days = DayRange.parse(config.days)
+    plan = plan_splits(days, config.eval_days, spec.log.days_per_split)
+    blessing = pathlib.Path(outputs["Evaluator"]["blessing"])
+    return RunRecord(
+        spec=spec.name,
+        spec_text=spec.text,
+        spec_digest=spec.digest,
+        preset=args.preset,
+        days=config.days,
+        eval_splits=plan.evaluation,
+        logs=config.logs,
+        rows=json.loads((pathlib.Path(examples) / REPORT_FILE).read_text()),
+        examples=examples,
+        model=os.path.join(outputs["Trainer"]["model"], "Format-Serving"),
+        pushed=(blessing / "BLESSED").exists(),
+        metrics=[],
+        slices={},
+        versions={name: importlib.metadata.version(name) for name in _LIBRARIES},
+    )
+
+
+def _print_outcome(root: str, record: RunRecord, console: rich.console.Console) -> None:
+    if record.pushed:
+        console.print(
+            f"Pushed to [bold]{root}/models/{record.spec}[/]. Serve it with "
+            f"[bold]trailrank serve --root {root}[/]."
+        )
+        return
+    console.print(
+        "[red]Not blessed, so not pushed:[/] the model missed a threshold of the "
+        "spec's `evaluation` section, or lost AUC against the last blessed model. "
+        f"The figures are above; TFMA's verdict is in {root}/artifacts/Evaluator."
+    )
+
+
+def _absolute(path: str) -> str:
+    return path if "://" in path else os.path.abspath(path)

@@ -1,0 +1,1 @@
+"""Where the DAG runs: on this machine (`local`) or compiled for Vertex (`vertex`)."""

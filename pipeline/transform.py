@@ -1,0 +1,118 @@
+"""The Transform step's `preprocessing_fn`: raw feature values -> what the model reads.
+
+The same graph runs over the training days and inside the exported model, so that a row
+is encoded alike in both. Ids are hashed, categories looked up, numbers scaled; what was
+missing becomes 0 of every kind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import trainer.keras2  # noqa: F401  sets Keras 2 before TensorFlow loads
+
+# isort: split
+import tensorflow as tf
+import tensorflow_transform as tft
+
+from feature_specs import FeatureSpec, Spec, read_spec
+from feature_specs.spec import RESERVED_PREFIXES
+
+_Tensors = dict[str, Any]
+
+
+def preprocessing_fn(inputs: _Tensors, custom_config: dict[str, Any]) -> _Tensors:
+    """Raw example columns -> model inputs; labels, masks and keys pass as they are.
+
+    Args:
+        inputs: Scalars `[B]`, sequences as SparseTensor `[B, ?]`.
+        custom_config: `spec` holds the spec's YAML text.
+
+    Returns:
+        ids, categories and buckets `[B]` int64, sequences `[B, length]` int64, numbers
+        `[B]` float32; 0 stands for "missing" in each.
+    """
+    spec = read_spec(custom_config["spec"])
+    outputs = {
+        feature.name: _ENCODERS[feature.kind](inputs[feature.name], feature, spec)
+        for feature in spec.features
+    }
+    for name, value in inputs.items():
+        if name.startswith(RESERVED_PREFIXES):
+            outputs[name] = value
+    return outputs
+
+
+def _encode_id(values: tf.Tensor, feature: FeatureSpec, spec: Spec) -> tf.Tensor:
+    """[B] int64 or string -> [B] int64 in [1, buckets), 0 if missing."""
+    text = _as_text(values)
+    buckets = spec.tables[feature.table or ""].buckets
+    hashed = tf.strings.to_hash_bucket_fast(text, buckets - 1) + 1
+    return tf.where(text == "", tf.zeros_like(hashed), hashed)
+
+
+def _encode_sequence(
+    values: tf.SparseTensor, feature: FeatureSpec, spec: Spec
+) -> tf.Tensor:
+    """[B, ?] -> [B, length] int64: the last `length` ids, 0-padded at the end."""
+    ids = tf.RaggedTensor.from_value_rowids(
+        _encode_id(values.values, feature, spec),
+        values.indices[:, 0],
+        nrows=values.dense_shape[0],
+    )
+    newest = ids[:, -feature.length :]
+    return newest.to_tensor(default_value=0, shape=[None, feature.length])
+
+
+def _encode_code(values: tf.Tensor, feature: FeatureSpec, spec: Spec) -> tf.Tensor:
+    """[B] int64 -> [B] int64: 0 missing, 1 + code, `size` + 1 for any other number."""
+    known = (values >= 0) & (values < feature.size)
+    others = tf.fill(tf.shape(values), tf.constant(feature.size + 1, tf.int64))
+    codes = tf.where(known, values + 1, others)
+    return tf.where(values == -1, tf.zeros_like(codes), codes)
+
+
+def _encode_category(values: tf.Tensor, feature: FeatureSpec, spec: Spec) -> tf.Tensor:
+    """[B] -> [B] int64: 0 missing, then the vocabulary's values, then all others."""
+    text = _as_text(values)
+    ids = tft.compute_and_apply_vocabulary(
+        text,
+        top_k=feature.size,
+        num_oov_buckets=1,
+        vocab_filename=f"vocabulary_{feature.name}",
+    )
+    return tf.where(text == "", tf.zeros_like(ids), ids + 1)
+
+
+def _encode_bucket(values: tf.Tensor, feature: FeatureSpec, spec: Spec) -> tf.Tensor:
+    """[B] float -> [B] int64: 0 missing, else 1 + the boundaries at or below it."""
+    edges = tf.constant(feature.boundaries, tf.float32)
+    found = tf.searchsorted(edges, values, side="right", out_type=tf.int64) + 1
+    return tf.where(tf.math.is_nan(values), tf.zeros_like(found), found)
+
+
+def _encode_number(values: tf.Tensor, feature: FeatureSpec, spec: Spec) -> tf.Tensor:
+    """[B] float -> [B] float, zero mean and unit variance over the training days."""
+    if feature.transform == "log1p":
+        values = tf.math.log1p(tf.maximum(values, 0.0))
+    scaled = tft.scale_to_z_score(values)  # its moments leave NaN out
+    return tf.where(tf.math.is_nan(values), tf.zeros_like(scaled), scaled)
+
+
+def _as_text(values: tf.Tensor) -> tf.Tensor:
+    """int64 or string -> string, "" for a missing one."""
+    if values.dtype == tf.string:
+        return values
+    text = tf.strings.as_string(values)
+    return tf.where(values == -1, tf.constant(""), text)
+
+
+_ENCODERS: dict[str, Callable[[Any, FeatureSpec, Spec], tf.Tensor]] = {
+    "id": _encode_id,
+    "sequence": _encode_sequence,
+    "code": _encode_code,
+    "category": _encode_category,
+    "bucket": _encode_bucket,
+    "number": _encode_number,
+}

@@ -1,0 +1,130 @@
+"""Calls a served model over REST: the embedded server or `tensorflow/serving`.
+
+with Client("http://127.0.0.1:8501", "kuairand") as client:
+    scores = client.rank(spec, user_features, candidates)["score"]
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import httpx
+import numpy as np
+
+from feature_specs import Spec
+from serving.requests import rank_inputs
+
+
+class ClientError(RuntimeError):
+    """No usable answer.
+
+    Attributes:
+        status: The HTTP status; None if the server was not reached.
+    """
+
+    def __init__(self, message: str, status: int | None = None):
+        super().__init__(message)
+        self.status = status
+
+
+class Client:
+    """One model of one server. It keeps its connection; close it, or use `with`.
+
+    Args:
+        url: Like `http://127.0.0.1:8501`.
+        model: The served name; the spec's.
+        timeout_s: Longest wait for an answer.
+    """
+
+    def __init__(self, url: str, model: str, timeout_s: float = 30.0):
+        self._url, self._model = url.rstrip("/"), model
+        self._http = httpx.Client(timeout=timeout_s)
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes the connection."""
+        self._http.close()
+
+    def predict(
+        self,
+        *,
+        inputs: Any = None,
+        instances: Sequence[Any] | None = None,
+        signature_name: str = "serving_default",
+    ) -> Any:
+        """The `outputs` of columnar `inputs`, or the `predictions` of `instances`.
+
+        NaN, NumPy arrays and bytes may be sent.
+
+        Raises:
+            ClientError: The server refused the request or could not be reached.
+        """
+        if (inputs is None) == (instances is None):
+            raise ValueError("predict: give inputs or instances, one of them.")
+        columnar = instances is None
+        tensors = {"inputs": inputs} if columnar else {"instances": instances}
+        body = json.dumps({"signature_name": signature_name, **tensors}, default=_plain)
+        answer = self._send("POST", ":predict", body.encode())
+        return answer["outputs" if columnar else "predictions"]
+
+    def rank(
+        self,
+        spec: Spec,
+        request: Mapping[str, Any],
+        candidates: Sequence[Mapping[str, Any]],
+        weights: Mapping[str, float] | None = None,
+    ) -> dict[str, list[float]]:
+        """`score` and every task's prediction, one value a candidate.
+
+        For the arguments see `serving.requests.rank_inputs`.
+        """
+        inputs = rank_inputs(spec, request, candidates, weights)
+        return self.predict(inputs=inputs, signature_name="rank")
+
+    def status(self) -> list[dict[str, Any]]:
+        """`version`, `state` and `status` of every version, highest first."""
+        return self._send("GET", "")["model_version_status"]
+
+    def metadata(self) -> dict[str, Any]:
+        """The served version and its signatures."""
+        return self._send("GET", "/metadata")
+
+    def _send(self, method: str, path: str, body: bytes | None = None) -> Any:
+        url = f"{self._url}/v1/models/{self._model}{path}"
+        try:
+            response = self._http.request(method, url, content=body)
+        except (httpx.TransportError, httpx.InvalidURL) as error:
+            raise ClientError(
+                f"{self._url}: no answer ({error}). Start a server with "
+                "`trailrank serve --root RUN`, or name another --url."
+            ) from None
+        if response.status_code != 200:
+            raise ClientError(
+                f"{url}: HTTP {response.status_code}: {_error_text(response)}",
+                response.status_code,
+            )
+        return json.loads(response.content)
+
+
+def _error_text(response: httpx.Response) -> str:
+    try:
+        return str(response.json()["error"])
+    except (ValueError, KeyError, TypeError):
+        return response.text[:200] or "(no text)"
+
+
+def _plain(value: Any) -> Any:
+    """What JSON has no type for."""
+    if isinstance(value, (np.ndarray, np.generic)):
+        return value.tolist()
+    if isinstance(value, bytes):
+        return {"b64": base64.b64encode(value).decode()}
+    raise TypeError(f"{type(value).__name__} cannot be sent as JSON: {value!r}")

@@ -1,0 +1,56 @@
+"""Writes the SavedModel that `tensorflow/serving` and `trailrank serve` load.
+
+    export(ranker, tft.TFTransformOutput(transform_graph), spec, "models/kuairand/1")
+
+Vocabularies, weights and the transform are inside; it loads where only TensorFlow is
+installed.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from typing import TYPE_CHECKING
+
+import trainer.keras2  # noqa: F401  sets Keras 2 before TensorFlow loads
+
+# isort: split
+import tensorflow as tf
+
+from feature_specs import Spec
+from serving.signatures import build_signatures
+from serving.warmup import write_warmup
+from trainer.ranker import Ranker
+
+if TYPE_CHECKING:
+    import tensorflow_transform as tft
+
+
+def export(
+    ranker: Ranker, tft_output: tft.TFTransformOutput, spec: Spec, path: str
+) -> None:
+    """Writes the three signatures and their warmup requests to `path`.
+
+    They appear under `path` at once: a server that polls the parent directory skips the
+    temporary name, as it is no version number. (In a bucket a rename is a copy.)
+
+    Raises:
+        FileExistsError: `path` holds something; a served version never changes.
+    """
+    path = path.rstrip("/")
+    if tf.io.gfile.exists(path) and tf.io.gfile.listdir(path):
+        raise FileExistsError(
+            f"{path}: a SavedModel is written to a new directory, and this one is not "
+            "empty. Export to the next version number."
+        )
+    parent, name = os.path.split(path)
+    temporary = os.path.join(parent, f".{name}-{uuid.uuid4().hex[:8]}.tmp")
+    module = tf.Module()
+    # What the signatures use is tracked here, and not the Keras model itself: its
+    # training graph has no place in the export.
+    module.transform = tft_output.transform_features_layer()
+    module.ranker_variables = list(ranker.variables)
+    signatures = build_signatures(ranker, module.transform, spec)
+    tf.saved_model.save(module, temporary, signatures=signatures)
+    write_warmup(temporary, spec)
+    tf.io.gfile.rename(temporary, path, overwrite=True)

@@ -1,0 +1,79 @@
+"""Requests for the served signatures, made from feature values and the spec."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from feature_specs import FeatureSpec, Spec
+from feature_specs.build import closest
+from feature_specs.spec import MISSING
+
+Values = Mapping[str, Any]
+
+
+def request_features(spec: Spec) -> list[FeatureSpec]:
+    """The features of a request: the user's and the context's."""
+    return [f for f in spec.features if f.group in ("query", "context")]
+
+
+def candidate_features(spec: Spec) -> list[FeatureSpec]:
+    """The features of one candidate."""
+    return [f for f in spec.features if f.group == "candidate"]
+
+
+def rank_inputs(
+    spec: Spec,
+    request: Values,
+    candidates: Sequence[Values],
+    weights: Mapping[str, float] | None = None,
+) -> dict[str, list]:
+    """The columnar inputs of signature `rank`.
+
+    Args:
+        spec: The served model's.
+        request: Query and context feature -> value; sequences are lists. A feature left
+            out, or None, is missing.
+        candidates: The same for each candidate's features, one mapping a candidate.
+        weights: Task -> exponent of the fused score; tasks left out keep the spec's.
+
+    Raises:
+        ValueError: A name that the spec does not have.
+    """
+    _check_names("request", request, [f.name for f in request_features(spec)])
+    known = [f.name for f in candidate_features(spec)]
+    for index, candidate in enumerate(candidates):
+        _check_names(f"candidate {index}", candidate, known)
+    return {
+        **columns(request_features(spec), [request]),
+        **columns(candidate_features(spec), candidates),
+        "weights": weight_column(spec, weights or {}),
+    }
+
+
+def columns(features: Iterable[FeatureSpec], rows: Sequence[Values]) -> dict[str, list]:
+    """Feature -> its value in every row, missing ones filled in, sequences padded."""
+    return {f.name: _column(f, [row.get(f.name) for row in rows]) for f in features}
+
+
+def weight_column(spec: Spec, weights: Mapping[str, float]) -> list[float]:
+    """One exponent a task in the spec's order; NaN, the spec's own, where unnamed."""
+    tasks = [task.name for task in spec.tasks]
+    _check_names("weights", weights, tasks)
+    return [float(weights.get(task, math.nan)) for task in tasks]
+
+
+def _column(feature: FeatureSpec, values: list) -> list:
+    missing = MISSING[feature.dtype]
+    if not feature.is_sequence:
+        return [missing if value is None else value for value in values]
+    lists = [list(value) if value is not None else [] for value in values]
+    width = max([1, *map(len, lists)])  # JSON cannot tell the rank of an empty tensor
+    return [items + [missing] * (width - len(items)) for items in lists]
+
+
+def _check_names(where: str, values: Mapping[str, Any], known: list[str]) -> None:
+    for name in values:
+        if name not in known:
+            raise ValueError(f"{where}: {name!r} is unknown.{closest(name, known)}")

@@ -1,0 +1,186 @@
+"""One loaded SavedModel: its signatures as functions of arrays, its metadata, warmup.
+
+What TensorFlow Serving does with a version directory, in this process.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import trainer.keras2  # noqa: F401  sets Keras 2 before TensorFlow loads
+
+# isort: split
+import numpy as np
+import tensorflow as tf
+from tensorflow.core.framework import types_pb2
+from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
+
+_WARMUP_FILE = os.path.join("assets.extra", "tf_serving_warmup_requests")
+_MOST_WARMUP_RECORDS = 1000
+
+
+class LoadError(RuntimeError):
+    """A version directory that cannot be served."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Signature:
+    """One function of a model.
+
+    Attributes:
+        inputs: Input name -> `DType.name`.
+        outputs: Output names.
+        function: Traced for inputs of any shape.
+    """
+
+    inputs: dict[str, str]
+    outputs: tuple[str, ...]
+    function: tf.types.experimental.ConcreteFunction
+
+    def __call__(self, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Runs the model; raises `tf.errors.OpError` where an op refuses its input."""
+        tensors = {name: tf.convert_to_tensor(a) for name, a in arrays.items()}
+        results = self.function(tensors)
+        return {name: results[name].numpy() for name in self.outputs}
+
+
+@dataclasses.dataclass(frozen=True)
+class Servable:
+    """One version of a model, ready to answer.
+
+    Attributes:
+        signatures: By name.
+        metadata: The `signature_def` map of the metadata call.
+        model: What was loaded; its tables and weights live as long as it does.
+    """
+
+    signatures: dict[str, Signature]
+    metadata: dict[str, Any]
+    model: Any = dataclasses.field(repr=False)
+
+
+def load(path: str) -> Servable:
+    """Loads and warms a version directory.
+
+    Raises:
+        LoadError: Not a SavedModel, or a warmup request fails.
+    """
+    meta_graph = _read_meta_graph(path)
+    try:
+        model = tf.saved_model.load(path, tags=["serve"])
+    except (tf.errors.OpError, OSError, ValueError, RuntimeError) as error:
+        raise LoadError(f"{path}: cannot be loaded: {error}") from error
+    signatures = {
+        name: _signature(function) for name, function in model.signatures.items()
+    }
+    metadata = {
+        name: _signature_metadata(definition)
+        for name, definition in meta_graph.signature_def.items()
+    }
+    servable = Servable(signatures, metadata, model)
+    _warm(servable, os.path.join(path, _WARMUP_FILE))
+    return servable
+
+
+def _read_meta_graph(path: str) -> meta_graph_pb2.MetaGraphDef:
+    file = os.path.join(path, "saved_model.pb")
+    saved_model = saved_model_pb2.SavedModel()
+    try:
+        with tf.io.gfile.GFile(file, "rb") as stream:
+            saved_model.ParseFromString(stream.read())
+    except tf.errors.OpError as error:
+        raise LoadError(f"{file}: cannot be read: {error.message}") from None
+    except Exception as error:  # protobuf's DecodeError has no common base class
+        raise LoadError(f"{file}: is no SavedModel: {error}") from None
+    for meta_graph in saved_model.meta_graphs:
+        if "serve" in meta_graph.meta_info_def.tags:
+            return meta_graph
+    raise LoadError(f"{file}: has no graph tagged 'serve'.")
+
+
+def _signature(function: tf.types.experimental.ConcreteFunction) -> Signature:
+    _, specs = function.structured_input_signature
+    # Declared shapes bind nobody: TensorFlow Serving passes any shape to the graph, and
+    # an op refuses what it cannot take.
+    any_shape = {
+        name: tf.TensorSpec(None, spec.dtype, name=name) for name, spec in specs.items()
+    }
+
+    @tf.function(input_signature=[any_shape], autograph=False)
+    def call(tensors: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        return function(**tensors)
+
+    inputs = {name: spec.dtype.name for name, spec in specs.items()}
+    outputs = tuple(sorted(function.structured_outputs))
+    return Signature(inputs, outputs, call.get_concrete_function())
+
+
+# --- metadata -------------------------------------------------------------------------
+
+
+def _signature_metadata(definition: meta_graph_pb2.SignatureDef) -> dict[str, Any]:
+    return {
+        "inputs": {n: _tensor_metadata(t) for n, t in definition.inputs.items()},
+        "outputs": {n: _tensor_metadata(t) for n, t in definition.outputs.items()},
+        "method_name": definition.method_name,
+        "defaults": {},
+    }
+
+
+def _tensor_metadata(info: meta_graph_pb2.TensorInfo) -> dict[str, Any]:
+    shape = info.tensor_shape
+    return {
+        "dtype": types_pb2.DataType.Name(info.dtype),
+        "tensor_shape": {
+            "dim": [{"size": str(d.size), "name": d.name} for d in shape.dim],
+            "unknown_rank": shape.unknown_rank,
+        },
+        "name": info.name,
+    }
+
+
+# --- warmup ---------------------------------------------------------------------------
+
+
+def _warm(servable: Servable, path: str) -> None:
+    """Replays the recorded requests; any that fails makes the version unfit."""
+    if not tf.io.gfile.exists(path):
+        return
+    for index, (signature, arrays) in enumerate(_read_warmup(path)):
+        if signature not in servable.signatures:
+            raise LoadError(f"{path}: record {index}: no signature {signature!r}.")
+        try:
+            servable.signatures[signature](arrays)
+        except (tf.errors.OpError, ValueError, TypeError) as error:
+            raise LoadError(f"{path}: record {index} fails: {error}") from error
+
+
+def _read_warmup(path: str) -> list[tuple[str, dict[str, np.ndarray]]]:
+    # A model without a warmup file is served without this package.
+    from tensorflow_serving.apis import prediction_log_pb2
+
+    requests: list[tuple[str, dict[str, np.ndarray]]] = []
+    try:
+        for record in tf.data.TFRecordDataset(path).as_numpy_iterator():
+            log = prediction_log_pb2.PredictionLog.FromString(record)
+            kind = log.WhichOneof("log_type")
+            if kind != "predict_log":
+                raise LoadError(
+                    f"{path}: record {len(requests)} is a {kind}; only predict_log is "
+                    "replayed."
+                )
+            request = log.predict_log.request
+            arrays = {n: tf.make_ndarray(t) for n, t in request.inputs.items()}
+            name = request.model_spec.signature_name or "serving_default"
+            requests.append((name, arrays))
+    except tf.errors.OpError as error:
+        raise LoadError(f"{path}: is no TFRecord file: {error.message}") from None
+    if len(requests) > _MOST_WARMUP_RECORDS:
+        raise LoadError(
+            f"{path}: at most {_MOST_WARMUP_RECORDS} warmup records are allowed. Got "
+            f"{len(requests)}."
+        )
+    return requests

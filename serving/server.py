@@ -1,0 +1,162 @@
+"""The embedded server: TensorFlow Serving's REST API for a laptop and for tests.
+
+    trailrank serve --root RUN                 # serves RUN/models on port 8501
+    trailrank serve --models DIR --port 9000
+
+Serves the newest version of every model below the directory and follows what is pushed
+there. Production uses `tensorflow/serving`; see `serving/deploy/`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import contextlib
+import logging
+import os
+import socket
+import threading
+from collections.abc import Iterator
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Mount
+from starlette.types import Receive, Scope, Send
+
+from serving import rest
+from serving.versions import ModelStore
+
+DEFAULT_PORT = 8501
+_LOG = logging.getLogger("trailrank.serving")
+
+
+class ServeError(RuntimeError):
+    """The server cannot start; the message says what to do."""
+
+
+def create_app(store: ModelStore, pool: concurrent.futures.Executor) -> Starlette:
+    """The ASGI application; `pool` runs the models, so that the event loop does not."""
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        try:
+            body = await request.body()
+        except ClientDisconnect:
+            return
+        query = scope["query_string"]
+        path = scope["raw_path"] + (b"?" + query if query else b"")
+        found = await asyncio.get_running_loop().run_in_executor(
+            pool,
+            rest.handle,
+            store,
+            request.method,
+            path.decode("latin-1"),
+            request.headers,
+            body,
+        )
+        response = Response(
+            found.body, found.status, headers={"content-type": found.content_type}
+        )
+        await response(scope, receive, send)
+
+    return Starlette(routes=[Mount("/", app=answer)])
+
+
+def serve(
+    models_dir: str,
+    port: int = DEFAULT_PORT,
+    host: str = "127.0.0.1",
+    *,
+    poll_s: float = 1.0,
+) -> None:
+    """Serves until interrupted.
+
+    Raises:
+        ServeError: No model in `models_dir`, a broken one, or the port is taken.
+    """
+    with _server(models_dir, port, host, poll_s) as (server, listener):
+        server.run(sockets=[listener])
+
+
+@contextlib.contextmanager
+def serve_in_thread(
+    models_dir: str,
+    port: int = 0,
+    host: str = "127.0.0.1",
+    *,
+    poll_s: float = 1.0,
+) -> Iterator[str]:
+    """Serves while the block runs; gives the URL. Port 0 takes a free one."""
+    with _server(models_dir, port, host, poll_s) as (server, listener):
+        # Listening already here: a request of the caller waits, and is not refused.
+        listener.listen()
+        thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
+        thread.start()
+        try:
+            yield f"http://{host}:{listener.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
+@contextlib.contextmanager
+def _server(
+    models_dir: str, port: int, host: str, poll_s: float
+) -> Iterator[tuple[uvicorn.Server, socket.socket]]:
+    """A server whose port is taken and whose models are loaded, not running yet."""
+    workers = 2 * (os.cpu_count() or 1)
+    with (
+        contextlib.closing(_bind(host, port)) as listener,
+        concurrent.futures.ThreadPoolExecutor(workers, "predict") as pool,
+    ):
+        store = _load(models_dir, poll_s)
+        store.start()
+        config = uvicorn.Config(
+            create_app(store, pool),
+            log_level="warning",
+            access_log=False,
+            lifespan="off",
+        )
+        try:
+            names, port = ", ".join(store.names()), listener.getsockname()[1]
+            _LOG.info("serving %s at http://%s:%d", names, host, port)
+            yield uvicorn.Server(config), listener
+        finally:
+            store.stop()
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # The protocol is named so that asyncio sets TCP_NODELAY: a small answer would wait
+    # 40 ms for the acknowledgement of its header.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise ServeError(
+            f"port {port} on {host} cannot be used ({error.strerror}). Stop the other "
+            "server, or choose another --port."
+        ) from None
+    return listener
+
+
+def _load(models_dir: str, poll_s: float) -> ModelStore:
+    """The models of a directory, each with an available version."""
+    store = ModelStore(models_dir, poll_s)
+    store.refresh()
+    if not store.names():
+        raise ServeError(
+            f"{models_dir}: no model here (looked for <name>/<version>/). "
+            "`trailrank pipeline run --root RUN` trains one and pushes it to "
+            "RUN/models."
+        )
+    for name in store.names():
+        model = store.get(name)
+        if model is not None and model.servable(None) is None:
+            problems = "; ".join(status.error for status in model.statuses())
+            raise ServeError(f"model {name!r} cannot be served: {problems}")
+    return store

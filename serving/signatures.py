@@ -1,0 +1,171 @@
+"""The three signatures of the served model, as functions of raw feature values.
+
+`serving_default` takes one row a candidate. `rank` takes the request's features once
+and N candidates: what depends on the request only is computed for one row, and its
+share of the first dense layer is added to every candidate's. `score_examples` takes
+serialized raw examples. No signature has a trail feature (SFV sec. 4.2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import trainer.keras2  # noqa: F401  sets Keras 2 before TensorFlow loads
+
+# isort: split
+import tensorflow as tf
+
+from feature_specs import FeatureSpec, Spec
+from feature_specs.spec import MISSING
+from serving.fusion import fused_score
+from trainer.ranker import Ranker
+
+Tensors = dict[str, tf.Tensor]
+Transform = Callable[[dict[str, tf.Tensor | tf.SparseTensor]], Tensors]
+
+WEIGHTS = "weights"  # the input of `rank` with the request's exponents, [K]
+EXAMPLES = "examples"  # the input of `score_examples`, [B] serialized tf.Example
+_REQUEST_GROUPS = ("query", "context")
+
+
+def build_signatures(
+    ranker: Ranker, transform: Transform, spec: Spec
+) -> dict[str, tf.types.experimental.ConcreteFunction]:
+    """Signature name -> traced function; each returns tasks and `score`, [B] float32.
+
+    Args:
+        ranker: The trained model; reads transformed features.
+        transform: Raw features, sequences as SparseTensor -> transformed ones; given
+            some of the inputs, it returns what follows from them.
+        spec: Features, tasks and fusion.
+    """
+    served = _Served(ranker, transform, spec)
+    return {
+        "serving_default": served.rows_function(),
+        "rank": served.rank_function(),
+        "score_examples": served.examples_function(),
+    }
+
+
+def example_spec(spec: Spec) -> dict[str, tf.io.FixedLenFeature | tf.io.VarLenFeature]:
+    """How to parse the served features of a raw example; absent ones are missing."""
+    return {f.name: _parsing(f) for f in spec.served_features}
+
+
+class _Served:
+    """The ranker behind its transform, with raw values at the entrance."""
+
+    def __init__(self, ranker: Ranker, transform: Transform, spec: Spec):
+        self._ranker, self._transform, self._spec = ranker, transform, spec
+        self._candidate = [f for f in spec.features if f.group == "candidate"]
+        self._request = [f for f in spec.features if f.group in _REQUEST_GROUPS]
+
+    def rows_function(self):
+        """Raw features [B], [B, T] -> outputs [B]."""
+
+        @tf.function(
+            input_signature=[_inputs(self._spec.served_features)], autograph=False
+        )
+        def serving_default(features: Tensors) -> Tensors:
+            sparse = _with_sparse_sequences(features, self._spec.served_features)
+            return self._score_rows(sparse)
+
+        return serving_default.get_concrete_function()
+
+    def rank_function(self):
+        """Request features [1], [1, T], candidate ones [N], [N, T] -> outputs [N]."""
+        count = len(self._spec.tasks)
+        inputs = _inputs(self._request, rows=1) | _inputs(self._candidate)
+        inputs[WEIGHTS] = tf.TensorSpec([count], tf.float32, name=WEIGHTS)
+
+        @tf.function(input_signature=[inputs], autograph=False)
+        def rank(features: Tensors) -> Tensors:
+            parts = self._ranker.candidate_part(
+                self._transformed(features, self._candidate)
+            )
+            if self._request:
+                parts += self._ranker.request_part(
+                    self._transformed(features, self._request)
+                )
+            predictions = self._ranker.from_parts(parts)
+            # Servers pass any shape, and [1] would be taken for every task's weight.
+            weights = tf.ensure_shape(features[WEIGHTS], [count])
+            return self._with_score(predictions, features, weights)
+
+        return rank.get_concrete_function()
+
+    def examples_function(self):
+        """Serialized raw examples [B] -> outputs [B]."""
+
+        @tf.function(
+            input_signature=[tf.TensorSpec([None], tf.string, name=EXAMPLES)],
+            autograph=False,
+        )
+        def score_examples(examples: tf.Tensor) -> Tensors:
+            return self._score_rows(
+                tf.io.parse_example(examples, example_spec(self._spec))
+            )
+
+        return score_examples.get_concrete_function()
+
+    def _score_rows(self, features: Tensors) -> Tensors:
+        predictions = self._ranker(
+            self._encoded(features, self._spec.served_features), training=False
+        )
+        return self._with_score(predictions, features)
+
+    def _transformed(self, features: Tensors, wanted: Iterable[FeatureSpec]) -> Tensors:
+        """Dense raw values of some features -> what the ranker reads for them."""
+        own = {f.name: features[f.name] for f in wanted}
+        return self._encoded(_with_sparse_sequences(own, wanted), wanted)
+
+    def _encoded(self, sparse: Tensors, wanted: Iterable[FeatureSpec]) -> Tensors:
+        encoded = self._transform(sparse)
+        return {f.name: _as_model_input(encoded[f.name], f) for f in wanted}
+
+    def _with_score(
+        self, predictions: Tensors, features: Tensors, weights: tf.Tensor | None = None
+    ) -> Tensors:
+        length = self._spec.fusion.length
+        raw_length = features[length.feature] if length else None
+        score = fused_score(self._spec, predictions, raw_length, weights)
+        return {**predictions, "score": score}
+
+
+def _inputs(
+    features: Iterable[FeatureSpec], rows: int | None = None
+) -> dict[str, tf.TensorSpec]:
+    return {
+        f.name: tf.TensorSpec(
+            [rows, None] if f.is_sequence else [rows], tf.as_dtype(f.dtype), name=f.name
+        )
+        for f in features
+    }
+
+
+def _with_sparse_sequences(features: Tensors, wanted: Iterable[FeatureSpec]) -> Tensors:
+    """Dense [B, T] sequences -> SparseTensor without the padding; the rest as it is."""
+    return {
+        f.name: _drop_padding(features[f.name], f)
+        if f.is_sequence
+        else features[f.name]
+        for f in wanted
+    }
+
+
+def _drop_padding(values: tf.Tensor, feature: FeatureSpec) -> tf.SparseTensor:
+    places = tf.where(values != MISSING[feature.dtype])  # [entries, 2], row by row
+    shape = tf.shape(values, out_type=tf.int64)
+    return tf.SparseTensor(places, tf.gather_nd(values, places), shape)
+
+
+def _as_model_input(values: tf.Tensor, feature: FeatureSpec) -> tf.Tensor:
+    """int64 ids -> int32, as in training; numbers stay float32."""
+    return values if feature.is_number else tf.cast(values, tf.int32)
+
+
+def _parsing(feature: FeatureSpec) -> tf.io.FixedLenFeature | tf.io.VarLenFeature:
+    dtype = tf.as_dtype(feature.dtype)
+    if feature.is_sequence:
+        return tf.io.VarLenFeature(dtype)
+    return tf.io.FixedLenFeature([], dtype, default_value=MISSING[feature.dtype])

@@ -1,0 +1,171 @@
+"""A directory of models and versions, polled: `<models>/<name>/<version>/`.
+
+The highest version of each model is served (TensorFlow Serving's `latest` policy). A
+new one is loaded and warmed before the old one is let go; requests that run keep the
+version they began with.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import os
+import threading
+import time
+
+import trainer.keras2  # noqa: F401  sets Keras 2 before TensorFlow loads
+
+# isort: split
+import tensorflow as tf
+
+from serving import servable
+from serving.servable import LoadError, Servable
+
+_LOG = logging.getLogger("trailrank.serving")
+_MOST_RETRIES = 5
+_RETRY_S = 60.0
+
+
+@dataclasses.dataclass(frozen=True)
+class VersionStatus:
+    """What the status call says of one version.
+
+    Attributes:
+        version: Its number.
+        state: `LOADING`, `AVAILABLE` or `END`.
+        error: Why it could not be loaded, if so.
+    """
+
+    version: int
+    state: str
+    error: str = ""
+
+
+class ModelVersions:
+    """The versions of one model; `refresh` is called by one thread, the rest by any."""
+
+    def __init__(self, path: str):
+        self._path = path
+        self._loaded: tuple[int, Servable] | None = None
+        self._statuses: dict[int, VersionStatus] = {}
+        self._tries: dict[int, tuple[int, float]] = {}  # failures, time of the next try
+
+    def refresh(self) -> None:
+        """Looks at the directory, and swaps versions if there is a newer one."""
+        found = find_versions(self._path)
+        if found is None:
+            return  # a vanished directory may come back: keep what is served
+        if not found:
+            self._unload()
+            return
+        newest = max(found)
+        if self._loaded is not None and self._loaded[0] == newest:
+            return
+        failures, next_try = self._tries.get(newest, (0, 0.0))
+        if failures <= _MOST_RETRIES and time.monotonic() >= next_try:
+            self._swap(newest, found[newest])
+
+    def servable(self, version: int | None) -> tuple[int, Servable] | None:
+        """The loaded version and its number; None if it is not loaded."""
+        loaded = self._loaded
+        if loaded is None or version not in (None, loaded[0]):
+            return None
+        return loaded
+
+    def statuses(self) -> list[VersionStatus]:
+        """Every version ever seen, highest first."""
+        known = dict(self._statuses)
+        return [known[version] for version in sorted(known, reverse=True)]
+
+    def _swap(self, version: int, path: str) -> None:
+        self._note(version, "LOADING")
+        try:
+            loaded = servable.load(path)
+        except LoadError as error:
+            failures = self._tries.get(version, (0, 0.0))[0] + 1
+            self._tries[version] = (failures, time.monotonic() + _RETRY_S)
+            self._note(version, "END", str(error))
+            _LOG.error("version %d is not served: %s", version, error)
+            return
+        old, self._loaded = self._loaded, (version, loaded)
+        self._tries.pop(version, None)
+        self._note(version, "AVAILABLE")
+        if old is not None:
+            self._note(old[0], "END")
+        _LOG.info("serving %s", path)
+
+    def _unload(self) -> None:
+        if self._loaded is not None:
+            self._note(self._loaded[0], "END")
+            self._loaded = None
+
+    def _note(self, version: int, state: str, error: str = "") -> None:
+        # A new dict: readers in other threads see the old or the new one.
+        status = VersionStatus(version, state, error)
+        self._statuses = {**self._statuses, version: status}
+
+
+class ModelStore:
+    """Every model below one directory, followed by a thread of its own."""
+
+    def __init__(self, models_dir: str, poll_s: float = 1.0):
+        self._models_dir, self._poll_s = models_dir, poll_s
+        self._models: dict[str, ModelVersions] = {}
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._follow, name="poll", daemon=True)
+
+    def refresh(self) -> None:
+        """One look at the directory."""
+        for name in _directories(self._models_dir) or []:
+            path = os.path.join(self._models_dir, name)
+            if name not in self._models and find_versions(path):
+                self._models = {**self._models, name: ModelVersions(path)}
+        for model in self._models.values():
+            model.refresh()
+
+    def get(self, name: str) -> ModelVersions | None:
+        """The model called `name`; None if there never was one."""
+        return self._models.get(name)
+
+    def names(self) -> list[str]:
+        """The models found so far."""
+        return sorted(self._models)
+
+    def start(self) -> None:
+        """Follows the directory until `stop`."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ends the thread, after a load that runs."""
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _follow(self) -> None:
+        while not self._stop.wait(self._poll_s):
+            try:
+                self.refresh()
+            except Exception:  # a server outlives a file system's bad minute
+                _LOG.exception("cannot read %s; trying again", self._models_dir)
+
+
+def find_versions(path: str) -> dict[int, str] | None:
+    """Version number -> directory; None if `path` is no directory."""
+    names = _directories(path)
+    if names is None:
+        return None
+    return {
+        int(name): os.path.join(path, name)
+        for name in names
+        if name.isascii() and name.isdecimal()
+    }
+
+
+def _directories(path: str) -> list[str] | None:
+    if not tf.io.gfile.isdir(path):
+        return None
+    try:
+        names = [name.rstrip("/") for name in tf.io.gfile.listdir(path)]
+    except tf.errors.NotFoundError:
+        return None
+    return [name for name in names if tf.io.gfile.isdir(os.path.join(path, name))]

@@ -1,0 +1,67 @@
+"""Warmup requests: the first user of a new version should not wait for its tables.
+
+`<version>/assets.extra/tf_serving_warmup_requests` is a TFRecord file of
+`PredictionLog`s, which TF Serving and the embedded server replay before a version
+takes over.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import trainer.keras2  # noqa: F401  sets Keras 2 before TensorFlow loads
+
+# isort: split
+import numpy as np
+import tensorflow as tf
+from tensorflow_serving.apis import prediction_log_pb2
+
+from feature_specs import Spec
+from serving import requests
+from serving.signatures import EXAMPLES
+
+WARMUP_FILE = os.path.join("assets.extra", "tf_serving_warmup_requests")
+_CANDIDATES = 4
+
+
+def write_warmup(model_dir: str, spec: Spec) -> None:
+    """Writes one small request a signature; all its features are missing."""
+    path = os.path.join(model_dir, WARMUP_FILE)
+    tf.io.gfile.makedirs(os.path.dirname(path))
+    with tf.io.TFRecordWriter(path) as writer:
+        for signature, inputs in warmup_requests(spec):
+            log = prediction_log_pb2.PredictionLog()
+            request = log.predict_log.request
+            request.model_spec.name = spec.name
+            request.model_spec.signature_name = signature
+            for name, value in inputs.items():
+                request.inputs[name].CopyFrom(tf.make_tensor_proto(value))
+            writer.write(log.SerializeToString())
+
+
+def warmup_requests(spec: Spec) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
+    """Signature name -> inputs, for each of the three signatures."""
+    nobody: list[dict] = [{}] * _CANDIDATES
+    served = list(spec.served_features)
+    yield "serving_default", _arrays(served, nobody)
+    weights = np.asarray(requests.weight_column(spec, {}), np.float32)
+    yield (
+        "rank",
+        {
+            **_arrays(requests.request_features(spec), [{}]),
+            **_arrays(requests.candidate_features(spec), nobody),
+            "weights": weights,
+        },
+    )
+    empty = tf.train.Example().SerializeToString()
+    yield "score_examples", {EXAMPLES: np.array([empty] * _CANDIDATES, object)}
+
+
+def _arrays(features, rows) -> dict[str, np.ndarray]:
+    found = requests.columns(features, rows)
+    dtypes = {"string": np.dtype(object)}
+    return {
+        f.name: np.array(found[f.name], dtypes.get(f.dtype) or np.dtype(f.dtype))
+        for f in features
+    }

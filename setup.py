@@ -1,0 +1,70 @@
+"""The distribution `trailrank`; the only list of its dependencies.
+
+Two stacks, told apart by the Python version: 3.10 takes TFX 1.16, the newest whose
+wheels install on glibc below 2.39; 3.11 takes TFX 1.21. `requirements/` holds a lock
+of each.
+"""
+
+import pathlib
+
+import setuptools
+
+_PY310 = "python_version < '3.11'"
+_PY311 = "python_version >= '3.11'"
+
+setuptools.setup(
+    name="trailrank",
+    version="0.1.0",
+    description="From raw short-video impression logs to a served multi-task ranker",
+    long_description=pathlib.Path(__file__).with_name("README.md").read_text("utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.10,<3.12",
+    packages=setuptools.find_packages(
+        include=[
+            f"{room}{inner}"
+            for room in (
+                "feature_specs",
+                "tpu_configs",
+                "pipeline",
+                "trainer",
+                "serving",
+            )
+            for inner in ("", ".*")
+        ]
+    ),
+    py_modules=["trailrank"],
+    package_data={
+        "feature_specs": ["specs/*.yaml", "presets/*.yaml"],
+        "tpu_configs": ["slices/*.yaml"],
+        "serving": ["deploy/*"],
+    },
+    entry_points={"console_scripts": ["trailrank = trailrank:console_main"]},
+    install_requires=[
+        f"tfx==1.16.*; {_PY310}",
+        f"tfx==1.21.*; {_PY311}",
+        f"tensorflow==2.16.*; {_PY310}",
+        f"tensorflow==2.21.*; {_PY311}",
+        f"tf-keras==2.16.*; {_PY310}",
+        f"tf-keras==2.21.*; {_PY311}",
+        "tensorflow-recommenders==0.7.7",  # needs Keras 2, which is tf-keras
+        "absl-py",
+        "dill",  # tfx-bsl 1.16 imports it; recent Beam no longer brings it
+        "httpx",
+        "orjson",
+        "polars>=2,<3",
+        "pyyaml",
+        "rich",
+        "setuptools<81",  # TensorFlow Hub and others still import pkg_resources
+        "starlette",
+        f"tensorflow-serving-api==2.16.*; {_PY310}",
+        f"tensorflow-serving-api==2.19.*; {_PY311}",  # newest that TFX 1.21 allows
+        "uvicorn",
+    ],
+    extras_require={
+        "vertex": ["tfx[kfp]", "google-cloud-aiplatform"],
+        "report": ["matplotlib"],
+        "datasets": ["tensorflow-datasets"],
+        "dev": ["mypy", "pip", "pre-commit", "pytest", "ruff", "types-PyYAML", "uv"],
+    },
+)

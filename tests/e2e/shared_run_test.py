@@ -1,0 +1,331 @@
+"""What the whole pipeline made of a simulated week: rows, quality, predictions."""
+
+import csv
+import json
+import math
+import os
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import polars as pl
+import pytest
+import tensorflow as tf
+
+from feature_specs import load_spec
+from pipeline import evaluation, truth_join
+from pipeline.run_record import read_record
+
+_DENSE = ["valid_play", "long_view", "finish", "skip"]
+
+
+@pytest.fixture(scope="module")
+def record(shared_run):
+    return read_record(str(shared_run.root))
+
+
+@pytest.fixture(scope="module")
+def qualities(shared_run, record):
+    spec = load_spec("kuairand")
+    predictions = evaluation.score(
+        spec, record.model, record.examples, record.eval_splits
+    )
+    truth = truth_join.read_truth(str(shared_run.logs / "truth"), spec)
+    return {q.task: q for q in evaluation.measure(spec, predictions, truth)}
+
+
+def _raw_examples(record, split: str) -> list[bytes]:
+    files = sorted(tf.io.gfile.glob(f"{record.examples}/Split-{split}/*.gz"))
+    return list(tf.data.TFRecordDataset(files, "GZIP").as_numpy_iterator())
+
+
+# --- rows ----------------------------------------------------------------------------
+
+
+def test_every_input_line_is_an_example_filtered_or_rejected(shared_run, record):
+    lines = 0
+    for path in (shared_run.logs / "data").glob("log_*.csv"):
+        lines += path.read_bytes().count(b"\n") - 1  # the header
+    written = sum(
+        len(_raw_examples(record, path.name.removeprefix("Split-")))
+        for path in pathlib.Path(record.examples).glob("Split-*")
+    )
+    rows = record.rows
+    assert rows["rows_in"] == lines
+    assert rows["examples"] == written
+    filtered = sum(rows["filtered"].values())
+    assert written + filtered + rows["rejected"] + rows["outside_days"] == lines
+
+
+def test_the_reject_file_names_each_damaged_line(shared_run, record):
+    found = {}
+    for path in (shared_run.root / "rejects").rglob("*"):
+        if path.is_file():
+            for row in _rejects(path):
+                found[(pathlib.Path(row["file"]).name, int(row["line"]))] = row
+    expected = {
+        (name, line.line_number)
+        for name, lines in shared_run.damaged.items()
+        for line in lines
+    }
+    assert set(found) == expected
+    assert record.rows["rejected"] == len(expected)
+    assert all(row["reason"] for row in found.values())
+    assert len({line.kind for ls in shared_run.damaged.values() for line in ls}) == 10
+
+
+def _rejects(path: pathlib.Path) -> list[dict]:
+    text = path.read_text(encoding="utf-8", errors="replace")
+    if path.suffix == ".csv":
+        return list(csv.DictReader(text.splitlines()))
+    return [json.loads(line) for line in text.splitlines()]
+
+
+# --- quality -------------------------------------------------------------------------
+
+
+def test_every_task_with_50_positives_beats_the_constant(qualities):
+    judged = [q for q in qualities.values() if q.kind == "binary" and q.positives >= 50]
+    assert len(judged) >= len(_DENSE)
+    for quality in judged:
+        assert quality.auc - 0.5 > quality.auc_error, quality
+
+
+@pytest.mark.parametrize("task", _DENSE)
+def test_dense_tasks_close_most_of_the_distance_to_the_oracle(qualities, task):
+    quality = qualities[task]
+    assert quality.oracle_auc > 0.6
+    closed = (quality.auc - 0.5) / (quality.oracle_auc - 0.5)
+    assert closed >= 0.6, quality
+
+
+@pytest.mark.parametrize("task", [*_DENSE, "completion", "watch_time"])
+def test_dense_tasks_are_calibrated(qualities, task):
+    assert qualities[task].calibration == pytest.approx(1, abs=0.05)
+
+
+@pytest.mark.parametrize("task", ["completion", "watch_time"])
+def test_regressions_beat_the_label_mean(qualities, task):
+    assert qualities[task].rmse < qualities[task].constant_rmse
+
+
+def test_the_run_is_blessed_and_pushed(shared_run, record):
+    assert record.pushed
+    versions = list((shared_run.root / "models" / "kuairand").iterdir())
+    assert len(versions) == 1
+    assert (versions[0] / "saved_model.pb").exists()
+
+
+# --- one row, every door -------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def served_rows(record):
+    """Raw values of 20 evaluation rows, as a request would send them."""
+    from serving.signatures import example_spec
+
+    serialized = _raw_examples(record, record.eval_splits[0])[:20]
+    return serialized, example_spec(load_spec("kuairand"))
+
+
+def test_one_row_gets_the_same_predictions_everywhere(shared_run, record, served_rows):
+    """Trainer's model, the SavedModel's three signatures, and REST, within 1e-5."""
+    from serving.client import Client
+    from serving.server import serve_in_thread
+
+    serialized, parsing = served_rows
+    spec = load_spec("kuairand")
+    model = tf.saved_model.load(record.model)
+    by_example = model.signatures["score_examples"](examples=tf.constant(serialized))
+    values = _request_values(tf.io.parse_example(serialized, parsing))
+    default = model.signatures["serving_default"](**_tensors(spec, values))
+    trained = _trainer_predictions(shared_run, record, serialized)
+    with serve_in_thread(str(shared_run.root / "models")) as url:
+        client = Client(url, "kuairand")
+        rest = client.predict(inputs=_lists(spec, values))
+        for index in range(3):
+            ranked = _rank_one(model, client, spec, values, index)
+            for task in spec.tasks:
+                expected = by_example[task.name].numpy()[index]
+                for outputs in ranked:
+                    got = np.ravel(outputs[task.name])[0]
+                    assert got == pytest.approx(expected, abs=1e-5), task.name
+    for task in spec.tasks:
+        expected = by_example[task.name].numpy()
+        for outputs in (default, trained, rest):
+            np.testing.assert_allclose(outputs[task.name], expected, atol=1e-5)
+
+
+def _trainer_predictions(shared_run, record, serialized) -> dict:
+    """The trainer's own model, restored from its checkpoints, on transformed rows."""
+    import tensorflow_transform as tft
+
+    from feature_specs import load_preset
+    from pipeline.runners.local import last_outputs
+    from tpu_configs import load_slice
+    from trainer.loop import train
+
+    outputs = last_outputs(shared_run.root / "metadata.sqlite")
+    transformed = outputs["Transform"]["transformed_examples"]
+    splits = sorted(p.name for p in pathlib.Path(transformed).glob("Split-*"))[:-1]
+    days = [
+        (name.removeprefix("Split-"), [f"{transformed}/{name}/*"]) for name in splits
+    ]
+    (checkpoints,) = (shared_run.root / "checkpoints").iterdir()
+    spec = load_spec("kuairand")
+    ranker = train(
+        spec,
+        load_preset("mmoe"),
+        days,
+        checkpoint_dir=str(checkpoints),
+        slice=load_slice("cpu"),
+    )  # every day is done already: it only restores
+    transform = tft.TFTransformOutput(outputs["Transform"]["transform_graph"])
+    raw = tf.io.parse_example(serialized, transform.raw_feature_spec())
+    encoded = transform.transform_features_layer()(raw)
+    names = {feature.name for feature in spec.served_features}
+    return ranker({k: v for k, v in encoded.items() if k in names}, training=False)
+
+
+def _request_values(parsed: dict) -> dict:
+    dense = {}
+    for name, value in parsed.items():
+        if isinstance(value, tf.SparseTensor):
+            missing = "" if value.dtype == tf.string else -1
+            value = tf.sparse.to_dense(value, default_value=missing)
+        dense[name] = value.numpy()
+    return dense
+
+
+def _tensors(spec, values: dict) -> dict:
+    return {f.name: tf.constant(values[f.name]) for f in spec.served_features}
+
+
+def _lists(spec, values: dict) -> dict:
+    lists = {}
+    for feature in spec.served_features:
+        column = values[feature.name]
+        if column.dtype == object:
+            column = np.vectorize(lambda text: text.decode(), otypes=[object])(column)
+        lists[feature.name] = column.tolist()
+    return lists
+
+
+def _rank_one(model, client, spec, values: dict, index: int) -> list[dict]:
+    """Row `index` as a request of one candidate: in process, and over REST."""
+    one = {name: column[index : index + 1] for name, column in values.items()}
+    tensors = _tensors(spec, one)
+    tensors["weights"] = tf.fill([len(spec.tasks)], math.nan)
+    lists = {**_lists(spec, one), "weights": [math.nan] * len(spec.tasks)}
+    return [
+        model.signatures["rank"](**tensors),
+        client.predict(inputs=lists, signature="rank"),
+    ]
+
+
+def test_trail_features_are_no_inputs_and_move_no_score(record, served_rows):
+    serialized, _ = served_rows
+    spec = load_spec("kuairand")
+    model = tf.saved_model.load(record.model)
+    trail = {feature.name for feature in spec.trail_features}
+    for name in ("serving_default", "rank"):
+        inputs = set(model.signatures[name].structured_input_signature[1])
+        assert not inputs & trail
+        assert {f.name for f in spec.served_features} <= inputs
+    moved = []
+    for record_bytes in serialized:
+        example = tf.train.Example.FromString(record_bytes)
+        for name in trail:
+            example.features.feature[name].float_list.value[:] = [60.0]
+        moved.append(example.SerializeToString())
+    score = model.signatures["score_examples"]
+    np.testing.assert_array_equal(
+        score(examples=tf.constant(serialized))["score"],
+        score(examples=tf.constant(moved))["score"],
+    )
+
+
+@pytest.mark.slow
+def test_the_model_answers_where_only_tensorflow_is_installed(
+    record, served_rows, tmp_path
+):
+    """A fresh environment with `tensorflow` and nothing else of ours."""
+    serialized, _ = served_rows
+    records = tmp_path / "rows.tfrecord"
+    with tf.io.TFRecordWriter(str(records)) as writer:
+        for row in serialized:
+            writer.write(row)
+    python = _bare_tensorflow(tmp_path / "bare")
+    script = (
+        "import sys, json, tensorflow as tf\n"
+        "model = tf.saved_model.load(sys.argv[1])\n"
+        "rows = list(tf.data.TFRecordDataset(sys.argv[2]).as_numpy_iterator())\n"
+        "out = model.signatures['score_examples'](examples=tf.constant(rows))\n"
+        "print(json.dumps(out['score'].numpy().tolist()))\n"
+    )
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    answer = subprocess.run(
+        [python, "-I", "-c", script, record.model, str(records)],
+        capture_output=True,
+        text=True,
+        env=environment,
+        cwd=tmp_path,
+    )
+    assert answer.returncode == 0, answer.stderr[-2000:]
+    model = tf.saved_model.load(record.model)
+    expected = model.signatures["score_examples"](examples=tf.constant(serialized))
+    scores = json.loads(answer.stdout.splitlines()[-1])
+    np.testing.assert_allclose(scores, expected["score"], rtol=1e-5)
+
+
+def _bare_tensorflow(folder: pathlib.Path) -> str:
+    uv = [sys.executable, "-m", "uv"]
+    subprocess.run(
+        [*uv, "venv", "--quiet", "--python", sys.executable, str(folder)], check=True
+    )
+    python = str(folder / "bin" / "python")
+    wanted = f"tensorflow=={tf.__version__}"
+    subprocess.run(
+        [*uv, "pip", "install", "--quiet", "--python", python, wanted], check=True
+    )
+    return python
+
+
+# --- running again -------------------------------------------------------------------
+
+
+def test_a_second_run_reuses_the_steps(shared_run, run_pipeline, tmp_path):
+    printed = run_pipeline("kuairand", shared_run.logs / "data", shared_run.root)
+    steps = {
+        line.split()[0]: line.split()[-1]
+        for line in printed.splitlines()
+        if line.endswith(("done", "cached", "failed"))
+    }
+    for step in ("DayExampleGen", "StatisticsGen", "Transform", "Trainer", "Pusher"):
+        assert steps[step] == "cached", printed
+
+
+def test_the_same_dag_compiles_for_vertex(tmp_path, capsys):
+    from pipeline.command import run
+
+    out = tmp_path / "vertex.json"
+    flags = ["--spec", "kuairand", "--logs", "gs://bucket/logs", "--image", "img:1"]
+    flags += ["--root", "gs://bucket/run", "--days", "20220408:20220414"]
+    assert run(["compile", "--runner", "vertex", *flags, "--out", str(out)]) == 0
+    spec = json.loads(out.read_text())["pipelineSpec"]
+    tasks = spec["root"]["dag"]["tasks"]
+    assert {"DayExampleGen", "Transform", "Trainer", "Evaluator", "Pusher"} <= set(
+        tasks
+    )
+    text = out.read_text()
+    assert "day-20220413" in text  # the splits are part of the spec
+    assert str(pathlib.Path.cwd()) not in text  # no path of this machine
+
+
+def test_the_truth_is_beside_the_logs_and_never_read(shared_run, record):
+    files = list((shared_run.logs / "truth").glob("*.parquet"))
+    assert files
+    assert "truth" not in record.logs
+    columns = pl.read_parquet_schema(files[0])
+    assert {"u_is_click", "p_is_click"} <= set(columns)

@@ -1,0 +1,143 @@
+"""The Transform step's graph, run for real on rows worked out by hand."""
+
+import math
+
+import apache_beam as beam
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_transform as tft
+import tensorflow_transform.beam as tft_beam
+
+from feature_specs import read_spec
+from pipeline.schema import build_schema
+from pipeline.transform import preprocessing_fn
+
+_SPEC = read_spec(
+    """
+name: tiny
+log:
+  files: "*.csv"
+  user: user_id
+  item: video_id
+  time: {column: time_ms}
+  columns: {user_id: int64, video_id: int64, time_ms: int64, liked: int64, city: "string?", age: "float64?", fans: "float64?", tab: "int64?"}
+  outcomes: [liked]
+trail: {scope: [user_id]}
+history: {positive: "liked = 1", columns: [video_id], length: 3}
+tables: {user: {buckets: 50}, video: {buckets: 1000}}
+features:
+  - {name: user_id, group: query, kind: id, table: user}
+  - {name: history_video_id, group: query, kind: sequence, table: video}
+  - {name: city, group: query, kind: category, size: 2}
+  - {name: tab, group: context, kind: code, size: 3}
+  - {name: age, group: query, kind: bucket, boundaries: [18, 30]}
+  - {name: fans, group: query, kind: number, transform: log1p}
+  - {name: video_id, group: candidate, kind: id, table: video}
+  - {name: trail_position, group: trail, kind: bucket, boundaries: [2, 4]}
+tasks: [{name: like, kind: binary, label: "liked = 1"}]
+fusion: {weights: {like: 1}}
+"""
+)
+_NAN = math.nan
+_CITIES = ["Rome", "Rome", "Oslo", "Oslo", "Rome", "Bern", ""]
+_AGES = [17.9, 18.0, 29.0, 30.0, _NAN, 50.0, 20.0]
+_FANS = [0.0, math.e - 1, _NAN, math.e**2 - 1, 0.0, math.e - 1, math.e**2 - 1]
+_TABS = [0, 1, 2, 3, -1, 99, -7]
+_HISTORIES = [[], [7], [7, 8], [7, 8, 9], [6, 7, 8, 9], [9], [9]]
+
+
+def _rows() -> list[dict]:
+    return [
+        {
+            "user_id": -1 if index == 0 else index,
+            "history_video_id": _HISTORIES[index],
+            "city": _CITIES[index],
+            "age": _AGES[index],
+            "fans": _FANS[index],
+            "tab": _TABS[index],
+            "video_id": 7 + index % 3,
+            "trail_position": 1.0,
+            "label_like": 1.0,
+            "mask_like": 1.0,
+            "key_user": index,
+            "key_item": 7,
+            "key_time_ms": 5,
+        }
+        for index in range(7)
+    ]
+
+
+@pytest.fixture(scope="module")
+def transformed(tmp_path_factory) -> dict[str, np.ndarray]:
+    metadata = tft.DatasetMetadata(build_schema(_SPEC))
+    with (
+        beam.Pipeline(
+            runner="apache_beam.runners.portability.fn_api_runner.FnApiRunner"
+        ) as pipeline,
+        tft_beam.Context(temp_dir=str(tmp_path_factory.mktemp("tft"))),
+    ):
+        rows = pipeline | beam.Create(_rows())
+        data, _ = (rows, metadata) | tft_beam.AnalyzeAndTransformDataset(
+            lambda inputs: preprocessing_fn(inputs, {"spec": _SPEC.text})
+        )
+        found: list[dict] = []
+        out = str(tmp_path_factory.mktemp("out") / "part")
+        coder = tft.coders.ExampleProtoCoder(data[1].schema)
+        data[0] | beam.Map(coder.encode) | beam.io.WriteToTFRecord(out)
+    files = tf.io.gfile.glob(out + "*")
+    for record in tf.data.TFRecordDataset(files).as_numpy_iterator():
+        example = tf.train.Example.FromString(record)
+        found.append(
+            {
+                name: list(value.int64_list.value) or list(value.float_list.value)
+                for name, value in example.features.feature.items()
+            }
+        )
+    found.sort(key=lambda row: row["key_user"])
+    return {name: np.array([row[name] for row in found]) for name in found[0]}
+
+
+def test_ids_are_hashed_into_the_table_and_0_is_missing(transformed):
+    ids = transformed["user_id"][:, 0]
+    assert ids[0] == 0
+    assert ((ids[1:] >= 1) & (ids[1:] < 50)).all()
+    expected = tf.strings.to_hash_bucket_fast(["1", "2"], 49).numpy() + 1
+    assert ids[1:3].tolist() == expected.tolist()
+
+
+def test_a_sequence_keeps_its_newest_ids_and_pads_at_the_end(transformed):
+    histories = transformed["history_video_id"]
+    assert histories.shape == (7, 3)
+    seven, eight, nine = (transformed["video_id"][i, 0] for i in range(3))
+    assert histories[0].tolist() == [0, 0, 0]
+    assert histories[1].tolist() == [seven, 0, 0]
+    assert histories[3].tolist() == [seven, eight, nine]
+    assert histories[4].tolist() == [seven, eight, nine]  # 6 is the oldest
+
+
+def test_a_category_takes_the_most_frequent_values(transformed):
+    cities = transformed["city"][:, 0].tolist()
+    # Rome (3 times) first, Oslo (2) next, Bern among the others, none missing.
+    assert cities == [1, 1, 2, 2, 1, 3, 0]
+
+
+def test_a_code_has_its_own_row_and_others_share_the_last(transformed):
+    assert transformed["tab"][:, 0].tolist() == [1, 2, 3, 4, 0, 4, 4]
+
+
+def test_a_bucket_counts_the_boundaries_at_or_below(transformed):
+    assert transformed["age"][:, 0].tolist() == [1, 2, 2, 3, 0, 3, 2]
+
+
+def test_a_number_is_scaled_without_the_missing_ones(transformed):
+    logs = np.array([0, 1, 2, 0, 1, 2])  # log1p of the six known values
+    expected = (logs - logs.mean()) / logs.std()
+    known = np.delete(transformed["fans"][:, 0], 2)
+    np.testing.assert_allclose(known, expected, atol=1e-5)
+    assert transformed["fans"][2, 0] == 0
+
+
+def test_labels_masks_and_keys_pass_as_they_are(transformed):
+    assert transformed["label_like"][:, 0].tolist() == [1] * 7
+    assert transformed["key_user"][:, 0].tolist() == list(range(7))

@@ -1,0 +1,191 @@
+"""A tiny trained-like ranker and its transform, made once for all serving tests."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import pytest
+
+import trainer.keras2  # noqa: F401  sets Keras 2 before TensorFlow loads
+
+SPEC = """
+name: tiny
+log:
+  files: "log_*.csv"
+  user: user_id
+  item: video_id
+  time: {column: time_ms}
+  columns: {user_id: int64, video_id: int64, time_ms: int64, kind: "string?",
+            seconds: "float64?", tab: int64, long_view: int64, watched: float64}
+  outcomes: [long_view, watched]
+trail: {gap_minutes: 30, scope: [user_id]}
+history: {positive: "long_view = 1", columns: [video_id], length: 3}
+tables: {user: {buckets: 50, dim: 4}, video: {buckets: 50, dim: 4}}
+features:
+  - {name: user_id, group: query, kind: id, table: user}
+  - {name: history_video_id, group: query, kind: sequence, table: video}
+  - {name: tab, group: context, kind: category, size: 4}
+  - {name: video_id, group: candidate, kind: id, table: video}
+  - {name: kind, group: candidate, kind: category, size: 2}
+  - {name: seconds, group: candidate, kind: number, transform: log1p}
+  - {name: trail_position, group: trail, kind: bucket, boundaries: [2, 4]}
+tasks:
+  - {name: long_view, kind: binary, label: "long_view = 1"}
+  - {name: watched, kind: regression, label: "watched"}
+fusion:
+  weights: {long_view: 1.0, watched: -0.5}
+  length: {feature: seconds, transform: log1p, weight: 0.25}
+"""
+
+NAN = float("nan")
+
+
+def _row(user, history, tab, video, kind, seconds, position, day=1) -> dict[str, Any]:
+    """One raw example, as ExampleGen writes it (all columns but the slices)."""
+    time_ms = day * 86_400_000 + position * 1000
+    labels = {"label_long_view": 1.0, "mask_long_view": 1.0}
+    labels |= {"label_watched": 0.5, "mask_watched": 1.0}
+    keys = {"key_user": user, "key_item": video, "key_time_ms": time_ms}
+    features = {
+        "user_id": user,
+        "history_video_id": history,
+        "tab": tab,
+        "video_id": video,
+        "kind": kind,
+        "seconds": seconds,
+        "trail_position": float(position),
+    }
+    return features | labels | keys
+
+
+ROWS = [
+    _row(1, [], 0, 10, "a", 7.0, 1),
+    _row(1, [10], 0, 11, "b", 20.0, 2),
+    _row(1, [10, 11], 0, 12, "a", 60.0, 3),
+    _row(2, [], 1, 10, "a", 7.0, 1),
+    _row(2, [10, 12, 13, 11], 1, 13, "c", NAN, 2, day=2),
+    _row(3, [13], 2, 14, "", 15.0, 1, day=2),
+]
+
+
+@pytest.fixture(scope="session")
+def spec():
+    from feature_specs import read_spec
+
+    return read_spec(SPEC)
+
+
+@pytest.fixture(scope="session")
+def rows() -> list[dict[str, Any]]:
+    return ROWS
+
+
+@pytest.fixture(scope="session")
+def tft_output(spec, tmp_path_factory):
+    """The transform fitted on `ROWS`, through the pipeline's own function."""
+    import tensorflow_transform as tft
+    import tensorflow_transform.beam as tft_beam
+    from tensorflow_transform.tf_metadata import dataset_metadata
+
+    from pipeline.schema import build_schema
+    from pipeline.transform import preprocessing_fn
+
+    folder = tmp_path_factory.mktemp("transform")
+    metadata = dataset_metadata.DatasetMetadata(build_schema(spec))
+    function = functools.partial(preprocessing_fn, custom_config={"spec": SPEC})
+    with tft_beam.Context(temp_dir=str(folder / "tmp")):
+        transform_fn = (ROWS, metadata) | tft_beam.AnalyzeDataset(function)
+        transform_fn | tft_beam.WriteTransformFn(str(folder / "out"))
+    return tft.TFTransformOutput(str(folder / "out"))
+
+
+PRESET = """
+bottom: [8, 6]
+switcher: {kind: mmoe, experts: 2, units: [4]}
+tower: [3]
+trail: {units: [4], dim: 4}
+"""
+
+
+@pytest.fixture(scope="session")
+def ranker(spec):
+    """The real model with weights by which every input moves every prediction."""
+    import numpy as np
+
+    from feature_specs import read_preset
+    from trainer.ranker import Ranker
+
+    model = Ranker(spec, read_preset(PRESET), {"long_view": 0.3, "watched": 1.2})
+    draws = np.random.default_rng(7)
+    for variable in model.trainable_variables:
+        variable.assign(draws.normal(0, 0.6, variable.shape))
+    return model
+
+
+@pytest.fixture(scope="session")
+def models_dir(ranker, tft_output, spec, tmp_path_factory):
+    """`<models>/tiny/1/`, as the Pusher leaves it."""
+    from serving.export import export
+
+    models = tmp_path_factory.mktemp("models")
+    export(ranker, tft_output, spec, str(models / "tiny" / "1"))
+    return models
+
+
+@pytest.fixture(scope="session")
+def model_url(models_dir):
+    """The embedded server, running on `models_dir`."""
+    from serving.server import serve_in_thread
+
+    with serve_in_thread(str(models_dir)) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def save_half_plus_two():
+    """Writes upstream's example model, y = x / 2 + bias, to a version directory."""
+    import tensorflow as tf
+
+    def save(path, bias: float = 2.0) -> None:
+        module = tf.Module()
+
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.float32, name="x")])
+        def half_plus(x):
+            return {"y": x * 0.5 + bias}
+
+        @tf.function(
+            input_signature=[
+                tf.TensorSpec([None], tf.int64, name="count"),
+                tf.TensorSpec([None], tf.string, name="text"),
+            ]
+        )
+        def mixed(count, text):
+            return {"twice": count * 2, "raw_bytes": text, "text": text}
+
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.bool, name="flag")])
+        def inverted(flag):
+            return {"no": tf.logical_not(flag)}
+
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.float16, name="x")])
+        def half(x):
+            return {"y": x}
+
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.int32, name="n")])
+        def total(n):
+            return {"sum": tf.reduce_sum(n)}
+
+        module.functions = [half_plus, mixed, inverted, half, total]
+        tf.saved_model.save(
+            module,
+            str(path),
+            signatures={
+                "serving_default": half_plus,
+                "mixed": mixed,
+                "inverted": inverted,
+                "half": half,
+                "total": total,
+            },
+        )
+
+    return save

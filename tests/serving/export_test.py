@@ -1,0 +1,259 @@
+"""One row, every way in: model and transform, the three signatures, REST."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import trainer.keras2  # noqa: F401  sets Keras 2 before TensorFlow loads
+
+# isort: split
+import tensorflow as tf
+
+from serving.client import Client, ClientError
+from serving.export import export
+from serving.requests import columns
+from serving.warmup import WARMUP_FILE
+
+NAN = float("nan")
+OUTPUTS = ("long_view", "watched", "score")
+# Of one user, with a sequence longer than the 3 the model keeps and a missing number.
+ROW = {
+    "user_id": 2,
+    "history_video_id": [10, 12, 13, 11],
+    "tab": 1,
+    "video_id": 13,
+    "kind": "c",
+    "seconds": NAN,
+}
+OTHER = {**ROW, "video_id": 10, "kind": "a", "seconds": 7.0}
+
+
+@pytest.fixture(scope="module")
+def signatures(models_dir):
+    loaded = tf.saved_model.load(str(models_dir / "tiny" / "1"))
+    yield loaded.signatures
+
+
+@pytest.fixture(scope="module")
+def expected(ranker, tft_output):
+    """Task -> predictions of ROW and OTHER, by transform and model, without export."""
+    history = tf.ragged.constant([ROW["history_video_id"]] * 2, tf.int64).to_sparse()
+    raw = {
+        "user_id": tf.constant([2, 2], tf.int64),
+        "history_video_id": history,
+        "tab": tf.constant([1, 1], tf.int64),
+        "video_id": tf.constant([13, 10], tf.int64),
+        "kind": tf.constant(["c", "a"]),
+        "seconds": tf.constant([NAN, 7.0]),
+        "trail_position": tf.constant([NAN, NAN]),
+    }
+    outputs = {
+        k: v.numpy()
+        for k, v in ranker(tft_output.transform_features_layer()(raw)).items()
+    }
+    view = np.maximum(outputs["long_view"], 1e-6)
+    watched = np.maximum(outputs["watched"], 1e-6)
+    length = np.array([1.0, np.log(8.0) ** 0.25])  # unknown: 1; log(1 + 7)
+    return {**outputs, "score": view * watched**-0.5 * length}
+
+
+def tensors(spec, rows) -> dict:
+    found = columns(spec.served_features, rows)
+    return {f.name: tf.constant(found[f.name], f.dtype) for f in spec.served_features}
+
+
+def rank_tensors(spec, rows, weights=(NAN, NAN)) -> dict:
+    both = tensors(spec, rows)
+    for feature in spec.served_features:
+        if feature.group in ("query", "context"):
+            both[feature.name] = both[feature.name][:1]
+    return {**both, "weights": tf.constant(weights, tf.float32)}
+
+
+def example(row, **extra) -> bytes:
+    """The row as ExampleGen writes it."""
+    result = tf.train.Example()
+    for name, value in {**row, **extra}.items():
+        values = value if isinstance(value, list) else [value]
+        feature = result.features.feature[name]
+        if isinstance(values[0], str):
+            feature.bytes_list.value.extend(v.encode() for v in values)
+        elif isinstance(values[0], float):
+            feature.float_list.value.extend(values)
+        else:
+            feature.int64_list.value.extend(values)
+    return result.SerializeToString()
+
+
+def assert_outputs(outputs, expected):
+    assert set(outputs) == set(OUTPUTS)
+    for name in OUTPUTS:
+        np.testing.assert_allclose(
+            outputs[name], expected[name], rtol=1e-5, err_msg=name
+        )
+
+
+def test_the_two_rows_differ(expected):
+    for name in OUTPUTS:  # else the tests below could not fail
+        assert abs(expected[name][0] - expected[name][1]) > 1e-3
+
+
+def test_serving_default(spec, signatures, expected):
+    outputs = signatures["serving_default"](**tensors(spec, [ROW, OTHER]))
+    assert_outputs(outputs, expected)
+
+
+def test_rank(spec, signatures, expected):
+    assert_outputs(signatures["rank"](**rank_tensors(spec, [ROW, OTHER])), expected)
+
+
+def test_score_examples_reads_training_examples_and_ignores_their_trail(
+    signatures, expected
+):
+    examples = [
+        example(ROW, trail_position=3.0, label_long_view=1.0, key_user=2),
+        example(OTHER),
+    ]
+    outputs = signatures["score_examples"](examples=tf.constant(examples))
+    assert_outputs(outputs, expected)
+
+
+def test_rest_serves_the_same_in_both_formats(spec, model_url, expected):
+    with Client(model_url, "tiny") as client:
+        history = ROW["history_video_id"]
+        by_row = client.predict(instances=[ROW, OTHER])
+        request = {"user_id": 2, "history_video_id": history, "tab": 1}
+        names = ("video_id", "kind", "seconds")
+        candidates = [{n: row[n] for n in names} for row in (ROW, OTHER)]
+        ranked = client.rank(spec, request, candidates)
+    assert_outputs({n: [r[n] for r in by_row] for n in OUTPUTS}, expected)
+    assert_outputs(ranked, expected)
+
+
+def test_padding_may_stand_at_either_end(spec, signatures, expected):
+    inputs = tensors(spec, [ROW, OTHER])
+    padded = [[-1, 10, 12, 13, 11], [10, 12, 13, 11, -1]]
+    inputs["history_video_id"] = tf.constant(padded, tf.int64)
+    assert_outputs(signatures["serving_default"](**inputs), expected)
+
+
+def test_a_missing_history_is_not_an_empty_video(spec, signatures):
+    inputs = tensors(spec, [{**ROW, "history_video_id": h} for h in ([], [10])])
+    outputs = signatures["serving_default"](**inputs)
+    none, one = outputs["long_view"].numpy()
+    assert np.isfinite(none)
+    assert none != one
+
+
+def test_everything_missing_gives_finite_scores(spec, signatures):
+    outputs = signatures["rank"](**rank_tensors(spec, [{}, {}]))
+    assert all(np.isfinite(values).all() for values in outputs.values())
+    empty = tf.train.Example().SerializeToString()
+    from_examples = signatures["score_examples"](examples=tf.constant([empty]))
+    np.testing.assert_allclose(from_examples["score"], outputs["score"][:1], rtol=1e-5)
+
+
+def test_signatures_have_every_served_feature_and_no_trail_feature(spec, signatures):
+    served = {f.name for f in spec.features if f.name != "trail_position"}
+    inputs = {n: set(s.structured_input_signature[1]) for n, s in signatures.items()}
+    assert inputs == {
+        "serving_default": served,
+        "rank": served | {"weights"},
+        "score_examples": {"examples"},
+    }
+
+
+@pytest.mark.parametrize(
+    ("weights", "exponents"),
+    [((NAN, 2.0), (1.0, 2.0)), ((0.0, 0.0), (0.0, 0.0)), ((-1.0, NAN), (-1.0, -0.5))],
+)
+def test_weights_of_the_request_replace_the_specs(
+    spec, signatures, expected, weights, exponents
+):
+    outputs = signatures["rank"](**rank_tensors(spec, [ROW, OTHER], weights))
+    view, watched = (np.maximum(expected[n], 1e-6) for n in ("long_view", "watched"))
+    length = np.array([1.0, np.log(8.0) ** 0.25])
+    score = view ** exponents[0] * watched ** exponents[1] * length
+    np.testing.assert_allclose(outputs["score"], score, rtol=1e-4)
+
+
+@pytest.mark.parametrize("weights", [[0.5], [1.0, 1.0, 1.0]])
+def test_weights_of_another_number_are_refused(spec, model_url, weights):
+    inputs = {n: t.numpy().tolist() for n, t in rank_tensors(spec, [{}, {}]).items()}
+    inputs |= {"kind": ["", ""], "weights": weights}
+    with Client(model_url, "tiny") as client, pytest.raises(ClientError) as error:
+        client.predict(inputs=inputs, signature_name="rank")
+    assert error.value.status == 400
+
+
+@pytest.mark.slow
+def test_loads_where_only_tensorflow_is_installed(spec, models_dir, signatures):
+    """A process without our packages, TFX, TFT, TFRS and Keras 2."""
+    script = """
+import importlib.abc, json, sys
+class Missing(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in sys.argv[2].split(","):
+            raise ModuleNotFoundError(name)
+sys.meta_path.insert(0, Missing())
+import tensorflow as tf
+rank = tf.saved_model.load(sys.argv[1]).signatures["rank"]
+specs = rank.structured_input_signature[1]
+inputs = json.loads(sys.argv[3])
+outputs = rank(**{n: tf.constant(v, specs[n].dtype) for n, v in inputs.items()})
+print(json.dumps({n: v.numpy().tolist() for n, v in outputs.items()}))
+"""
+    absent = [
+        "trainer", "serving", "pipeline", "feature_specs", "tensorflow_transform",
+        "tfx", "tfx_bsl", "tensorflow_recommenders", "tf_keras", "tensorflow_text",
+        "tensorflow_serving", "apache_beam",
+    ]  # fmt: skip
+    inputs = {n: t.numpy() for n, t in rank_tensors(spec, [ROW, OTHER]).items()}
+    plain = {
+        n: v.astype(str).tolist() if v.dtype == object else v.tolist()
+        for n, v in inputs.items()
+    }
+    environment = {k: v for k, v in os.environ.items() if k != "TF_USE_LEGACY_KERAS"}
+    model = str(models_dir / "tiny" / "1")
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-I",
+            "-c",
+            script,
+            model,
+            ",".join(absent),
+            json.dumps(plain),
+        ],
+        capture_output=True,
+        text=True,
+        env=environment,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    found = json.loads(done.stdout.splitlines()[-1])
+    here = signatures["rank"](**rank_tensors(spec, [ROW, OTHER]))
+    for name in OUTPUTS:
+        np.testing.assert_allclose(found[name], here[name], rtol=1e-5)
+
+
+def test_warmup_has_one_request_a_signature(models_dir):
+    from tensorflow_serving.apis import prediction_log_pb2
+
+    path = models_dir / "tiny" / "1" / WARMUP_FILE
+    records = tf.data.TFRecordDataset(str(path)).as_numpy_iterator()
+    logs = [prediction_log_pb2.PredictionLog.FromString(r) for r in records]
+    names = [log.predict_log.request.model_spec.signature_name for log in logs]
+    assert sorted(names) == ["rank", "score_examples", "serving_default"]
+
+
+def test_nothing_is_left_beside_the_version(models_dir):
+    assert os.listdir(models_dir / "tiny") == ["1"]
+
+
+def test_a_version_is_never_overwritten(ranker, tft_output, spec, models_dir):
+    with pytest.raises(FileExistsError, match="next version number"):
+        export(ranker, tft_output, spec, str(models_dir / "tiny" / "1"))

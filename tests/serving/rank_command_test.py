@@ -1,0 +1,141 @@
+import json
+
+import pytest
+
+import trainer.keras2  # noqa: F401  sets Keras 2 before TensorFlow loads
+
+# isort: split
+import tensorflow as tf
+
+from serving.lookup import Examples, NoExamplesError
+from serving.rank_command import run
+
+DAYS = {"Split-day-20240101": slice(0, 4), "Split-day-20240102": slice(4, 6)}
+
+
+def serialized(row) -> bytes:
+    example = tf.train.Example()
+    for name, value in row.items():
+        values = value if isinstance(value, list) else [value]
+        feature = example.features.feature[name]
+        if name == "kind":
+            feature.bytes_list.value.extend(v.encode() for v in values)
+        elif isinstance(value, float):
+            feature.float_list.value.extend(values)
+        else:
+            feature.int64_list.value.extend(values)
+    return example.SerializeToString()
+
+
+@pytest.fixture(scope="module")
+def root(rows, spec, tmp_path_factory):
+    """A finished run's directory: its record and its examples."""
+    folder = tmp_path_factory.mktemp("run")
+    for split, part in DAYS.items():
+        (folder / "examples" / split).mkdir(parents=True)
+        path = str(folder / "examples" / split / "data_tfrecord-00000-of-00001.gz")
+        with tf.io.TFRecordWriter(path, "GZIP") as writer:
+            for row in rows[part]:
+                writer.write(serialized(row))
+    record = {"spec_text": spec.text, "examples": str(folder / "examples")}
+    (folder / "run.json").write_text(json.dumps(record))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def examples(root, spec):
+    return Examples(str(root / "examples"), spec)
+
+
+def test_user_features_come_from_the_newest_impression(examples):
+    # user 1 has three, all on the first day; the third is the newest
+    assert examples.user(1) == {"user_id": 1, "history_video_id": [10, 11], "tab": 0}
+    assert examples.user(2)["history_video_id"] == [10, 12, 13, 11]  # the second day's
+    assert examples.user(99) is None
+
+
+def test_item_features(examples):
+    found = examples.items([10, 14, 99])
+    assert found == {
+        10: {"video_id": 10, "kind": "a", "seconds": 7.0},
+        14: {"video_id": 14, "kind": "", "seconds": 15.0},
+    }
+
+
+def test_the_items_shown_last(examples):
+    # day 2 has 13 (position 2) and 14 (1); then 12 (3), 11 (2), 10 (1) of day 1
+    assert list(examples.newest_items(1)) == [13]
+    assert set(examples.newest_items(3)) == {13, 14, 12}
+    assert set(examples.newest_items(100)) == {10, 11, 12, 13, 14}
+
+
+def test_no_examples(tmp_path, spec):
+    with pytest.raises(NoExamplesError, match="no Split-day"):
+        Examples(str(tmp_path), spec)
+
+
+def arguments(root, url, *more):
+    return ["--root", str(root), "--url", url, *more]
+
+
+def test_ranks_the_items_shown_last(root, model_url, capsys):
+    assert run(arguments(root, model_url, "--user", "2", "--top", "2")) == 0
+    out = capsys.readouterr().out
+    assert "long_view" in out and "score" in out and "video_id" in out
+    assert "5 candidates in" in out
+    assert "new user" not in out
+
+
+def test_ranks_a_file_of_ids_and_objects_for_a_new_user(
+    root, model_url, tmp_path, capsys
+):
+    lines = ["10", "", "99", '{"video_id": 1234, "kind": "b", "seconds": null}']
+    path = tmp_path / "candidates.txt"
+    path.write_text("\n".join(lines))
+    argv = arguments(root, model_url, "--user", "777", "--candidates", str(path))
+    assert run(argv) == 0
+    out = capsys.readouterr().out
+    assert "user 777 is in no example: ranked as a new user" in out
+    assert "1 candidates are in no example" in out
+    assert "3 candidates in" in out and "1234" in out
+
+
+def test_weights_change_the_order(root, model_url, capsys):
+    def order(weights):
+        argv = arguments(root, model_url, "--user", "1", "--weights", weights)
+        assert run(argv) == 0
+        lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+        return [cells[3] for cells in lines if len(cells) > 5 and cells[1].isdigit()]
+
+    upward = order('{"long_view": 1, "watched": 0}')
+    downward = order('{"long_view": -1, "watched": 0}')
+    assert len(upward) == 5
+    assert upward != downward
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--user", "1", "--weights", '{"watch": 1}'], "Did you mean 'watched'?"),
+        (["--user", "me"], "user_id must be a whole number. Got 'me'."),
+        (
+            ["--user", "1", "--candidates", "/none"],
+            "--candidates /none: cannot be read",
+        ),
+        (["--user", "1", "--url", "http://127.0.0.1:1"], "trailrank serve --root RUN"),
+    ],
+)
+def test_mistakes_are_named(root, model_url, capsys, more, message):
+    assert run(arguments(root, model_url, *more)) == 1
+    assert message in capsys.readouterr().err
+
+
+def test_no_run(tmp_path, capsys):
+    assert run(["--root", str(tmp_path), "--user", "1"]) == 1
+    assert "no finished run here" in capsys.readouterr().err
+
+
+def test_weights_must_be_json(root, capsys):
+    with pytest.raises(SystemExit):
+        run(["--root", str(root), "--user", "1", "--weights", "{skip: 1}"])
+    assert "--weights must be JSON" in capsys.readouterr().err

@@ -1,0 +1,178 @@
+"""The running server: versions that come and go, and starts that fail."""
+
+import os
+import shutil
+import socket
+import time
+
+import httpx
+import pytest
+
+import trainer.keras2  # noqa: F401  sets Keras 2 before TensorFlow loads
+
+# isort: split
+import tensorflow as tf
+
+from serving.client import Client, ClientError
+from serving.server import ServeError, serve, serve_in_thread
+from serving.versions import ModelVersions, find_versions
+
+PATIENCE_S = 60
+
+
+def until(condition):
+    """Waits for what the server's own polling brings about."""
+    end = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < end, "the server did not follow its directory"
+        time.sleep(0.02)
+
+
+def states(client) -> dict[str, str]:
+    return {s["version"]: s["state"] for s in client.status()}
+
+
+def answer(client, version="") -> float:
+    url = f"{client.base_url}/v1/models/half{version}:predict"
+    response = client.post(url, json={"inputs": [1.0]})
+    return (
+        response.json()["outputs"][0]
+        if response.status_code == 200
+        else response.status_code
+    )
+
+
+def test_hot_swap_and_back_without_a_failing_request(tmp_path, save_half_plus_two):
+    save_half_plus_two(tmp_path / "half" / "1", bias=2.0)
+    with (
+        serve_in_thread(str(tmp_path), poll_s=0.05) as url,
+        Client(url, "half") as client,
+    ):
+        http = httpx.Client(base_url=url)
+        assert answer(http) == 2.5
+        save_half_plus_two(tmp_path / "new", bias=10.0)
+        os.rename(tmp_path / "new", tmp_path / "half" / "2")
+        seen = set()
+        until(lambda: seen.add(answer(http)) or states(client).get("2") == "AVAILABLE")
+        assert seen <= {2.5, 10.5}  # never an error
+        assert answer(http) == 10.5
+        assert answer(http, "/versions/2") == 10.5
+        until(lambda: states(client) == {"2": "AVAILABLE", "1": "END"})
+        assert answer(http, "/versions/1") == 404
+        shutil.rmtree(tmp_path / "half" / "2")  # the one before comes back
+        until(lambda: states(client) == {"2": "END", "1": "AVAILABLE"})
+        assert answer(http) == 2.5
+
+
+def test_a_broken_version_leaves_the_old_one_serving(tmp_path, save_half_plus_two):
+    save_half_plus_two(tmp_path / "1")
+    versions = ModelVersions(str(tmp_path))
+    versions.refresh()
+    (tmp_path / "2").mkdir()
+    versions.refresh()
+    assert versions.servable(None)[0] == 1
+    broken, old = versions.statuses()
+    assert (broken.version, broken.state, old.state) == (2, "END", "AVAILABLE")
+    assert "saved_model.pb" in broken.error
+    # It is not tried again at every look at the directory.
+    save_half_plus_two(tmp_path / "2")
+    versions.refresh()
+    assert versions.servable(None)[0] == 1
+
+
+def test_a_version_whose_warmup_fails_is_not_served(tmp_path, save_half_plus_two):
+    save_half_plus_two(tmp_path / "1")
+    extra = tmp_path / "1" / "assets.extra"
+    extra.mkdir()
+    with tf.io.TFRecordWriter(str(extra / "tf_serving_warmup_requests")) as writer:
+        writer.write(b"")  # a log of no kind
+    versions = ModelVersions(str(tmp_path))
+    versions.refresh()
+    assert versions.servable(None) is None
+    assert "only predict_log" in versions.statuses()[0].error
+
+
+def test_an_empty_directory_unloads_and_a_vanished_one_does_not(
+    tmp_path, save_half_plus_two
+):
+    path = tmp_path / "half"
+    save_half_plus_two(path / "1")
+    versions = ModelVersions(str(path))
+    versions.refresh()
+    os.rename(path, tmp_path / "away")
+    versions.refresh()
+    assert versions.servable(1) is not None
+    path.mkdir()
+    versions.refresh()
+    assert versions.servable(1) is None
+    assert [s.state for s in versions.statuses()] == ["END"]
+
+
+def test_only_whole_numbers_are_versions(tmp_path):
+    for name in ("00000042", "7", "-1", "1.tmp", ".3-abc.tmp", "x", "\u0663"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "9").write_text("a file")
+    found = find_versions(str(tmp_path))
+    assert found == {42: str(tmp_path / "00000042"), 7: str(tmp_path / "7")}
+
+
+def test_no_model_says_what_to_run(tmp_path):
+    with pytest.raises(ServeError, match=r"no model here.*trailrank pipeline run"):
+        serve(str(tmp_path), port=0)
+
+
+def test_a_model_that_cannot_load_ends_the_start(tmp_path):
+    (tmp_path / "half" / "1").mkdir(parents=True)
+    with pytest.raises(ServeError, match=r"'half' cannot be served: .*saved_model.pb"):
+        serve(str(tmp_path), port=0)
+
+
+def test_a_taken_port_says_so(tmp_path):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(ServeError, match=f"port {port} .*another --port"):
+            serve(str(tmp_path), port=port)
+
+
+def test_http_details(model_url):
+    with httpx.Client(base_url=model_url) as client:
+        found = client.get("/v1/models/tiny")
+        assert found.headers["content-type"] == "application/json"
+        assert int(found.headers["content-length"]) == len(found.content)
+        assert "content-encoding" not in found.headers
+        head = client.head("/v1/models/tiny")
+        assert (head.status_code, head.content) == (400, b"")
+        refused = client.post("/v1/models/tiny:predict?k=v", content=b"{}")
+        assert "Malformed request" in refused.json()["error"]
+        body = (part for part in (b'{"instances"', b": 1}"))  # chunked, no length
+        chunked = client.post("/v1/models/tiny:predict", content=body)
+        assert chunked.status_code == 400
+        assert "list" in chunked.json()["error"]
+
+
+def test_answers_do_not_wait_for_delayed_acknowledgements(model_url):
+    with httpx.Client(base_url=model_url) as client:
+        client.get("/v1/models/tiny")
+        times = []
+        for _ in range(10):
+            begin = time.perf_counter()
+            client.get("/v1/models/tiny")
+            times.append(time.perf_counter() - begin)
+    assert min(times) < 0.03  # without TCP_NODELAY each takes 40 ms
+
+
+def test_client_errors(model_url):
+    with Client(model_url, "none") as client, pytest.raises(ClientError) as refused:
+        client.status()
+    assert refused.value.status == 404
+    assert "Could not find any versions of model none" in str(refused.value)
+    with (
+        Client("http://127.0.0.1:1", "tiny") as client,
+        pytest.raises(ClientError) as away,
+    ):
+        client.metadata()
+    assert away.value.status is None
+    assert "http://127.0.0.1:1: no answer" in str(away.value)
+    assert "trailrank serve" in str(away.value)

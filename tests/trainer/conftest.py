@@ -1,0 +1,147 @@
+"""A small data set for the trainer's tests: spec, batches and files, from one known
+model of what users like."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+import trainer.keras2  # noqa: F401  # isort: skip
+import tensorflow as tf
+
+from feature_specs import ModelConfig, Spec, label_key, mask_key, read_preset, read_spec
+from trainer.ranker import Batch
+
+SPEC = """
+name: small
+log:
+  files: "log_*.csv"
+  user: user_id
+  item: video_id
+  time: {column: time_ms}
+  columns: {user_id: int64, video_id: int64, time_ms: int64, is_click: int64,
+            is_like: int64, watched: float64, tab: int64, tag: int64}
+  outcomes: [is_click, is_like, watched]
+trail: {scope: [user_id]}
+history: {positive: "is_click = 1", columns: [video_id], length: 4}
+tables: {user: {buckets: 50, dim: 8}, video: {buckets: 5000, dim: 8}}
+features:
+  - {name: user_id, group: query, kind: id, table: user}
+  - {name: history_video_id, group: query, kind: sequence, table: video}
+  - {name: tab, group: context, kind: category, size: 4}
+  - {name: video_id, group: candidate, kind: id, table: video}
+  - {name: tag, group: candidate, kind: category, size: 6}
+  - {name: age, group: candidate, kind: number, expr: "time_ms / 1000.0"}
+  - {name: trail_position, group: trail, kind: bucket, boundaries: [2, 4, 8]}
+  - {name: trail_seconds, group: trail, kind: bucket, boundaries: [30, 60]}
+tasks:
+  - {name: click, kind: binary, label: "is_click = 1"}
+  - {name: watch, kind: regression, label: watched}
+  - {name: like, kind: binary, label: "is_like = 1", sample_space: "is_click = 1",
+     loss_weight: 2}
+  - {name: seconds, kind: regression, label: watched, loss: huber}
+fusion: {weights: {click: 1.0}}
+"""
+
+PRESET = """
+bottom: [16]
+switcher: {kind: mmoe, experts: 3, units: [8]}
+tower: [8]
+trail: {units: [4], dim: 4, dropout: 0.1}
+disentangle: 0.001
+optimizer: {learning_rate: 0.01, table_learning_rate: 0.2}
+"""
+
+
+@pytest.fixture(scope="session")
+def spec() -> Spec:
+    return read_spec(SPEC)
+
+
+@pytest.fixture(scope="session")
+def config() -> ModelConfig:
+    return read_preset(PRESET)
+
+
+@pytest.fixture(scope="session")
+def label_means() -> dict[str, float]:
+    return {"click": 0.4, "watch": 1.5, "like": 0.02, "seconds": -0.5}
+
+
+@dataclasses.dataclass
+class Rows:
+    """Columns of transformed examples, as numpy arrays."""
+
+    features: dict[str, np.ndarray]
+    labels: dict[str, np.ndarray]
+    masks: dict[str, np.ndarray]
+
+    def batch(self) -> Batch:
+        def stack(columns):
+            return tf.constant(np.stack(list(columns.values()), axis=1), tf.float32)
+
+        rows = len(self.labels["click"])
+        return Batch(
+            features={k: tf.constant(v) for k, v in self.features.items()},
+            labels=stack(self.labels),
+            masks=stack(self.masks),
+            weight=tf.ones([rows]),
+        )
+
+    def write(self, path) -> None:
+        """A gzipped TFRecord file with the examples."""
+        columns = dict(self.features)
+        columns |= {label_key(k): np.float32(v) for k, v in self.labels.items()}
+        columns |= {mask_key(k): np.float32(v) for k, v in self.masks.items()}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tf.io.TFRecordWriter(str(path), "GZIP") as writer:
+            for index in range(len(self.labels["click"])):
+                row = {k: _feature(v[index]) for k, v in columns.items()}
+                example = tf.train.Example(features=tf.train.Features(feature=row))
+                writer.write(example.SerializeToString())
+
+
+def _feature(value) -> tf.train.Feature:
+    values = np.atleast_1d(value)
+    if values.dtype.kind == "f":
+        return tf.train.Feature(float_list=tf.train.FloatList(value=values))
+    return tf.train.Feature(int64_list=tf.train.Int64List(value=values))
+
+
+@pytest.fixture(scope="session")
+def make_rows():
+    """`make_rows(rows, seed)`: users like tags, and tire along a trail."""
+    taste = np.random.default_rng(7).normal(size=(50, 8)) * 1.5
+
+    def make(rows: int, seed: int) -> Rows:
+        rng = np.random.default_rng(seed)
+        user, tag = rng.integers(1, 50, rows), rng.integers(1, 7, rows)
+        position = rng.integers(1, 5, rows)
+        logit = taste[user, tag] + 1.5 - position
+        click = (rng.random(rows) < 1 / (1 + np.exp(-logit))).astype(np.float32)
+        watch = (1 + 0.3 * logit + 0.1 * rng.normal(size=rows)).astype(np.float32)
+        like = click * (rng.random(rows) < 0.3)
+        history = rng.integers(1, 5000, (rows, 4))
+        history[np.arange(rows) % 3 == 0] = 0
+        features = {
+            "user_id": user,
+            "history_video_id": history,
+            "tab": rng.integers(0, 6, rows),
+            "video_id": rng.integers(1, 5000, rows),
+            "tag": tag,
+            "age": rng.normal(size=rows).astype(np.float32),
+            "trail_position": position,
+            "trail_seconds": rng.integers(1, 4, rows),
+        }
+        features = {
+            k: v if v.dtype == np.float32 else v.astype(np.int32)
+            for k, v in features.items()
+        }
+        ones = np.ones(rows)
+        return Rows(
+            features,
+            {"click": click, "watch": watch, "like": like, "seconds": watch},
+            {"click": ones, "watch": ones, "like": click, "seconds": ones},
+        )
+
+    return make

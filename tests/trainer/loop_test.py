@@ -1,0 +1,127 @@
+"""The day loop: what it learns, what it writes, how it goes on after a stop."""
+
+import dataclasses
+import json
+import math
+
+import numpy as np
+import pytest
+
+import trainer.keras2  # noqa: F401  # isort: skip
+import tensorflow as tf
+
+from tpu_configs import SliceConfig
+from trainer import loop
+
+SLICE = SliceConfig(name="tiny", accelerator="cpu", batch_size=64, steps_per_call=4)
+DAYS = ("day-20220408", "day-20220409", "day-20220410")
+
+
+@pytest.fixture(scope="module")
+def days(make_rows, tmp_path_factory):
+    """Three days of 600 rows: 10 steps each, the last of them 24 rows."""
+    folder = tmp_path_factory.mktemp("transformed")
+    for seed, day in enumerate(DAYS):
+        make_rows(600, seed=seed).write(folder / f"Split-{day}" / "data.gz")
+    return [(day, [str(folder / f"Split-{day}" / "*.gz")]) for day in DAYS]
+
+
+@pytest.fixture(scope="module")
+def trained(spec, config, days, tmp_path_factory):
+    """An uninterrupted run, and its directory."""
+    directory = tmp_path_factory.mktemp("whole")
+    logs = str(directory / "logs")
+    ranker = _train(spec, config, days, directory, log_dir=logs)
+    return ranker, directory
+
+
+def _train(spec, config, days, directory, **kwargs):
+    kwargs = {"slice": SLICE, "seed": 3} | kwargs
+    return loop.train(spec, config, days, checkpoint_dir=str(directory), **kwargs)
+
+
+def _metrics(directory):
+    lines = (directory / loop.METRICS_FILE).read_text().splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def test_every_day_is_recorded(trained):
+    ranker, directory = trained
+    records = _metrics(directory)
+    assert [record["day"] for record in records] == list(DAYS)
+    assert [(record["rows"], record["steps"]) for record in records] == [(600, 10)] * 3
+    assert set(records[0]["task_losses"]) == {"click", "watch", "like", "seconds"}
+    assert records[2]["loss"] < records[0]["loss"]
+    assert int(ranker.steps) == 30
+
+
+def test_tensorboard_summaries_are_written(trained):
+    assert list((trained[1] / "logs").glob("events.*"))
+
+
+def test_restart_after_a_day_ends_with_the_same_weights(
+    spec, config, days, trained, tmp_path
+):
+    _train(spec, config, days[:1], tmp_path)
+    resumed = _train(spec, config, days, tmp_path)
+    assert [record["day"] for record in _metrics(tmp_path)] == list(DAYS)
+    for found, expected in zip(resumed.variables, trained[0].variables, strict=True):
+        np.testing.assert_array_equal(found, expected, found.name)
+
+
+def test_finished_run_is_loaded_not_trained_again(spec, config, days, trained):
+    again = _train(spec, config, days, trained[1])
+    assert int(again.steps) == 30
+    for found, expected in zip(again.variables, trained[0].variables, strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_passes_over_a_day_follow_the_preset(spec, config, days, tmp_path):
+    twice = dataclasses.replace(config, epochs_per_day=2)
+    assert int(_train(spec, twice, days[:1], tmp_path).steps) == 20
+
+
+def test_changed_preset_is_refused(spec, config, days, trained):
+    changed = dataclasses.replace(config, tower=(4,))
+    with pytest.raises(ValueError, match=r"preset.tower was \[8\] and is \[4\]"):
+        _train(spec, changed, days, trained[1])
+
+
+def test_a_loss_that_is_no_number_names_day_and_step(
+    spec, config, days, make_rows, tmp_path
+):
+    rows = make_rows(192, seed=5)
+    rows.labels["watch"] = np.where(np.arange(192) == 70, math.nan, 1.0)
+    rows.write(tmp_path / "broken.gz")
+    broken = (DAYS[1], [str(tmp_path / "broken.gz")])
+    with pytest.raises(loop.DivergedError, match="Day 'day-20220409', step [123]: "):
+        _train(spec, config, [days[0], broken], tmp_path / "run")
+    assert [record["day"] for record in _metrics(tmp_path / "run")] == [DAYS[0]]
+
+
+def test_days_must_be_in_order(spec, config, days, tmp_path):
+    with pytest.raises(ValueError, match="days: must be in order"):
+        _train(spec, config, days[::-1], tmp_path)
+
+
+def test_a_day_without_files_stops_before_training(spec, config, days, tmp_path):
+    missing = (DAYS[1], [str(tmp_path / "none*.gz")])
+    with pytest.raises(ValueError, match="Day 'day-20220409': must have one file"):
+        _train(spec, config, [days[0], missing], tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_served_predictions_are_calibrated_and_rank(spec, config, make_rows, tmp_path):
+    files = tmp_path / "Split-day-20220408" / "data.gz"
+    make_rows(16_000, seed=11).write(files)
+    config = dataclasses.replace(
+        config, optimizer=dataclasses.replace(config.optimizer, average_steps=100)
+    )
+    ranker = _train(spec, config, [(DAYS[0], [str(files)])], tmp_path / "run")
+    fresh = make_rows(10_000, seed=12)
+    served = {k: tf.constant(v) for k, v in fresh.features.items() if "trail" not in k}
+    predicted, label = ranker(served)["click"].numpy(), fresh.labels["click"]
+    assert abs(predicted.mean() / label.mean() - 1) < 0.05
+    positive, negative = predicted[label > 0], predicted[label == 0]
+    auc = np.searchsorted(np.sort(negative), positive).mean() / len(negative)
+    assert auc > 0.75

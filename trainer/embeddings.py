@@ -1,0 +1,184 @@
+"""Features -> vectors: shared tables, small tables and scaled numbers.
+
+Ids are dense int32 tensors: static shapes, no host op, so that the step compiles for
+TPU.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+
+import trainer.keras2  # noqa: F401  # isort: skip
+import tensorflow as tf
+
+from feature_specs import FeatureSpec, TableSpec
+
+# Tables up to this many rows get a dense gradient everywhere: writing it costs less
+# than sorting out which rows were touched.
+SMALL_ROWS = 4096
+_INITIAL_SCALE = 0.01  # a new id starts close to "no opinion"
+
+
+class FeatureEmbeddings(tf.keras.layers.Layer):
+    """The embedding tables of some features, and the look-up.
+
+    Features with a `table` share the variable of that table. Categories and buckets
+    have a small one of their own. Row 0 of each is the trained embedding of "missing";
+    inside a sequence id 0 is padding and counts for nothing.
+
+    Args:
+        features: Every feature that will be looked up.
+        tables: The spec's tables.
+        width: Columns of every table. By default each table's own; with a width, no
+            variable is shared and each feature has a table of its own.
+        sparse_gradients: Whether large tables get `IndexedSlices`, which updates only
+            the rows of the batch: right on CPU and GPU. On TPU a dense update is
+            faster, and the sparse one does not compile (TPU.md).
+    """
+
+    def __init__(
+        self,
+        features: Sequence[FeatureSpec],
+        tables: dict[str, TableSpec],
+        *,
+        width: int = 0,
+        sparse_gradients: bool = True,
+        name: str = "embeddings",
+    ):
+        super().__init__(name=name)
+        self._width = width
+        self._sparse = sparse_gradients
+        self._tables: dict[str, tf.Variable] = {}
+        for feature in features:
+            if not feature.is_number:
+                self._add_table(feature, tables)
+
+    def _add_table(self, feature: FeatureSpec, tables: dict[str, TableSpec]) -> None:
+        key = self._key(feature)
+        if key in self._tables:
+            return
+        rows = feature.rows(tables)
+        own = TableSpec(name=key, buckets=rows, dim=self._width)
+        shared = feature.table and not self._width
+        width = (tables[key] if shared else own).width
+        self._tables[key] = self.add_weight(
+            name=key,
+            shape=(rows, width),
+            initializer=tf.keras.initializers.RandomNormal(stddev=_INITIAL_SCALE),
+        )
+
+    def _key(self, feature: FeatureSpec) -> str:
+        """The variable's name, by which a checkpoint knows it."""
+        if feature.table and not self._width:
+            return feature.table
+        return f"feature_{feature.name}"
+
+    def call(
+        self, inputs: dict[str, tf.Tensor], features: Sequence[FeatureSpec]
+    ) -> tf.Tensor:
+        """The embeddings of `features`, pooled and joined.
+
+        Args:
+            inputs: Feature name -> int32 [B] or [B, length].
+            features: Those to look up, numbers left out; any subset, in any order.
+
+        Returns:
+            float32 [B, D]; D = 0 without features.
+        """
+        large = [f for f in features if self._is_large(f)]
+        small = [f for f in features if not f.is_number and not self._is_large(f)]
+        parts = [
+            *self._look_up(large, inputs, key=self._key, joined=False),
+            *self._look_up(small, inputs, key=self._columns, joined=True),
+        ]
+        return tf.concat(parts, axis=1) if parts else _nothing(inputs)
+
+    def _is_large(self, feature: FeatureSpec) -> bool:
+        return not feature.is_number and self._rows(feature) > SMALL_ROWS
+
+    def _rows(self, feature: FeatureSpec) -> int:
+        return self._tables[self._key(feature)].shape[0]
+
+    def _columns(self, feature: FeatureSpec) -> int:
+        return self._tables[self._key(feature)].shape[1]
+
+    def _look_up(self, features, inputs, *, key, joined) -> list[tf.Tensor]:
+        """One gather for all features with the same `key`: [B, D] for each of them."""
+        found = []
+        for _, same in itertools.groupby(sorted(features, key=key), key):
+            found += self._gather_together(list(same), inputs, joined)
+        return found
+
+    def _gather_together(self, features, inputs, joined) -> list[tf.Tensor]:
+        keys = list(dict.fromkeys(self._key(f) for f in features))
+        tables = [self._tables[key] for key in keys]
+        sizes = [table.shape[0] for table in tables]
+        first_row = dict(zip(keys, itertools.accumulate([0, *sizes[:-1]]), strict=True))
+        ids = [_as_columns(inputs[f.name]) for f in features]  # [B, steps]
+        moved = [
+            i + first_row[self._key(f)] for i, f in zip(ids, features, strict=True)
+        ]
+        rows = tf.concat(moved, axis=1)
+        table = tf.concat(tables, axis=0) if joined else tables[0]
+        dense = joined or not self._sparse
+        vectors = _gather_dense(table, rows) if dense else tf.gather(table, rows)
+        pieces = tf.split(vectors, [i.shape[1] for i in ids], axis=1)
+        return [
+            _pool(f, i, piece)
+            for f, i, piece in zip(features, ids, pieces, strict=True)
+        ]
+
+
+def numbers(inputs: dict[str, tf.Tensor], features: Sequence[FeatureSpec]) -> tf.Tensor:
+    """The scaled numbers among `features`: float32 [B, N], N may be 0."""
+    columns = [inputs[f.name] for f in features if f.is_number]
+    return tf.stack(columns, axis=1) if columns else _nothing(inputs)
+
+
+def pool(vectors: tf.Tensor, valid: tf.Tensor, pooling: str) -> tf.Tensor:
+    """One vector a sequence; zeros if it has no valid step.
+
+    Args:
+        vectors: float [B, T, D].
+        valid: bool [B, T].
+        pooling: `mean`, `sum` or `max`.
+
+    Returns:
+        float [B, D].
+    """
+    if pooling == "max":
+        lowest = tf.where(valid[..., tf.newaxis], vectors, vectors.dtype.min)
+        most = tf.reduce_max(lowest, axis=1)
+        return tf.where(tf.reduce_any(valid, axis=1, keepdims=True), most, 0.0)
+    weights = tf.cast(valid, vectors.dtype)
+    if pooling == "mean":
+        count = tf.reduce_sum(weights, axis=1, keepdims=True)
+        weights = tf.math.divide_no_nan(weights, count)
+    return tf.einsum("bt,btd->bd", weights, vectors)
+
+
+def _pool(feature: FeatureSpec, ids: tf.Tensor, vectors: tf.Tensor) -> tf.Tensor:
+    if not feature.is_sequence:
+        return tf.squeeze(vectors, axis=1)  # [B, 1, D]: one step
+    return pool(vectors, ids > 0, feature.pooling)
+
+
+def _as_columns(ids: tf.Tensor) -> tf.Tensor:
+    return ids[:, tf.newaxis] if ids.shape.rank == 1 else ids
+
+
+def _nothing(inputs: dict[str, tf.Tensor]) -> tf.Tensor:
+    some = next(iter(inputs.values()))
+    return tf.zeros([tf.shape(some)[0], 0])
+
+
+@tf.custom_gradient
+def _gather_dense(table: tf.Tensor, ids: tf.Tensor):
+    """`tf.gather`, with a dense gradient of static shape."""
+    rows = table.shape[0]
+
+    def gradient(upstream):
+        return tf.math.unsorted_segment_sum(upstream, ids, rows), None
+
+    return tf.gather(table, ids), gradient

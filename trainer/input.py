@@ -1,0 +1,153 @@
+"""Transformed examples -> batches of static shape.
+
+One batched parse, padded last batch, seeded order: the same files and seed give the
+same batches, whatever the machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import trainer.keras2  # noqa: F401  # isort: skip
+import tensorflow as tf
+
+from feature_specs import FeatureSpec, Spec, TaskSpec, label_key, mask_key
+from trainer.ranker import Batch
+
+_SHUFFLE_ROWS = 4096  # examples come shuffled within their day already
+_SCAN_ROWS = 4096  # rows parsed at once where no batch is asked for
+_FILES_AT_ONCE = 4
+
+
+def match_files(day: str, patterns: Sequence[str]) -> list[str]:
+    """The files that a day's globs name, sorted.
+
+    Raises:
+        ValueError: There is none.
+    """
+    files = sorted({path for p in patterns for path in tf.io.gfile.glob(p)})
+    if not files:
+        raise ValueError(
+            f"Day {day!r}: must have one file of examples at least. Nothing matches "
+            f"{', '.join(patterns) or 'an empty list of files'}. Check the directory "
+            f"of transformed examples, or leave the day out."
+        )
+    return files
+
+
+class BatchReader:
+    """Reads files of one spec as `Batch`es of `batch_size` rows.
+
+    Keep one for all days: its parse function is traced once.
+    """
+
+    def __init__(self, spec: Spec, batch_size: int):
+        columns = _columns(spec)
+
+        @tf.function(
+            input_signature=[tf.TensorSpec([None], tf.string)], autograph=False
+        )
+        def parse(serialized: tf.Tensor) -> Batch:
+            row = tf.io.parse_example(serialized, columns)
+            return _pad(_batch(spec, row), batch_size)
+
+        self._batch_size, self._parse = batch_size, parse
+
+    def batches(self, files: Sequence[str], *, seed: int) -> tf.data.Dataset:
+        """One pass over `files` (gzipped TFRecords of transformed examples).
+
+        The files are read interleaved and shuffled by `seed`. Every batch has exactly
+        `batch_size` rows; the last one is filled up with rows of weight and masks 0.
+        """
+        records = _records(files).shuffle(_SHUFFLE_ROWS, seed, False)
+        serialized = records.batch(self._batch_size)
+        parsed = serialized.map(self._parse, num_parallel_calls=tf.data.AUTOTUNE)
+        return parsed.prefetch(tf.data.AUTOTUNE)
+
+
+def label_means(spec: Spec, files: Sequence[str]) -> dict[str, float]:
+    """Each task's mean label over the rows of its sample space, from one pass.
+
+    A binary task's mean is smoothed by half a row of each label, so that one that is
+    never seen on the first day starts rare and not impossible.
+    """
+    sums = tf.zeros([2, len(spec.tasks)], tf.float64)
+    for labels, masks in _labels(spec, files):
+        counted = tf.stack([labels * masks, masks])
+        sums += tf.cast(tf.reduce_sum(counted, axis=1), tf.float64)
+    totals, rows = sums.numpy()
+    return {
+        task.name: _mean(task, float(total), float(count))
+        for task, total, count in zip(spec.tasks, totals, rows, strict=True)
+    }
+
+
+def _mean(task: TaskSpec, total: float, rows: float) -> float:
+    if task.kind == "binary":
+        return (total + 0.5) / (rows + 1)
+    return total / rows if rows else 0.0
+
+
+def _labels(spec: Spec, files: Sequence[str]) -> tf.data.Dataset:
+    """Pairs of labels and masks, each [rows, K]."""
+    columns = _label_columns(spec)
+
+    def parse(serialized: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        row = tf.io.parse_example(serialized, columns)
+        return _stack(spec, row, label_key), _stack(spec, row, mask_key)
+
+    return _records(files).batch(_SCAN_ROWS).map(parse)
+
+
+def _records(files: Sequence[str]) -> tf.data.Dataset:
+    """Serialized examples, the files' records taken in turn."""
+    return tf.data.Dataset.from_tensor_slices(list(files)).interleave(
+        lambda file: tf.data.TFRecordDataset(file, compression_type="GZIP"),
+        cycle_length=_FILES_AT_ONCE,
+        num_parallel_calls=min(_FILES_AT_ONCE, len(files)),
+        deterministic=True,
+    )
+
+
+def _columns(spec: Spec) -> dict[str, tf.io.FixedLenFeature]:
+    return {f.name: _column(f) for f in spec.features} | _label_columns(spec)
+
+
+def _column(feature: FeatureSpec) -> tf.io.FixedLenFeature:
+    shape = [feature.length] if feature.is_sequence else []
+    return tf.io.FixedLenFeature(shape, tf.float32 if feature.is_number else tf.int64)
+
+
+def _label_columns(spec: Spec) -> dict[str, tf.io.FixedLenFeature]:
+    keys = [key(task.name) for task in spec.tasks for key in (label_key, mask_key)]
+    return {key: tf.io.FixedLenFeature([], tf.float32) for key in keys}
+
+
+def _batch(spec: Spec, row: dict[str, tf.Tensor]) -> Batch:
+    return Batch(
+        features={f.name: _as_input(f, row[f.name]) for f in spec.features},
+        labels=_stack(spec, row, label_key),
+        masks=_stack(spec, row, mask_key),
+        weight=tf.ones_like(row[label_key(spec.tasks[0].name)]),
+    )
+
+
+def _as_input(feature: FeatureSpec, value: tf.Tensor) -> tf.Tensor:
+    return value if feature.is_number else tf.cast(value, tf.int32)
+
+
+def _stack(spec: Spec, row: dict[str, tf.Tensor], key) -> tf.Tensor:
+    return tf.stack([row[key(task.name)] for task in spec.tasks], axis=1)
+
+
+def _pad(batch: Batch, rows: int) -> Batch:
+    """The batch filled up to `rows` rows with zeros."""
+
+    def fill(value: tf.Tensor) -> tf.Tensor:
+        lacking = rows - tf.shape(value)[0]
+        rest = [[0, 0]] * (value.shape.rank - 1)
+        return tf.ensure_shape(
+            tf.pad(value, [[0, lacking], *rest]), [rows, *value.shape[1:]]
+        )
+
+    return tf.nest.map_structure(fill, batch)

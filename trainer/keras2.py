@@ -1,0 +1,40 @@
+"""TensorFlow Recommenders needs Keras 2; TensorFlow 2.16 and later bring Keras 3.
+
+Every module of ours that imports TensorFlow imports this one first:
+
+    import trainer.keras2  # noqa: F401  (before TensorFlow)
+    import tensorflow as tf
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+_SWITCH = "TF_USE_LEGACY_KERAS"
+
+
+def require_keras_2() -> None:
+    """Makes `tf.keras` Keras 2.
+
+    Raises:
+        RuntimeError: It is Keras 3 already, or the environment asks for that.
+    """
+    if os.environ.setdefault(_SWITCH, "1").lower() not in ("1", "true"):
+        raise RuntimeError(
+            f"{_SWITCH} must be 1, as TensorFlow Recommenders needs Keras 2. "
+            f"Got {os.environ[_SWITCH]!r}. Unset it."
+        )
+    tensorflow = sys.modules.get("tensorflow")
+    if tensorflow is None:
+        return
+    home = tensorflow.keras.layers.Layer.__module__  # binds tf.keras now, if not bound
+    if not home.startswith("tf_keras"):
+        raise RuntimeError(
+            "tf.keras must be Keras 2 (tf_keras): TensorFlow Recommenders needs it. "
+            f"Got {home}: TensorFlow was used before trailrank. Import a trailrank "
+            f"module first, or set {_SWITCH}=1 before Python starts."
+        )
+
+
+require_keras_2()

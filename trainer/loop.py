@@ -1,0 +1,308 @@
+"""The day loop: each day in order, warm-started, with a checkpoint after each."""
+
+from __future__ import annotations
+
+import json
+import time
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+import trainer.keras2  # noqa: F401  # isort: skip
+import tensorflow as tf
+from absl import logging
+
+from feature_specs import ModelConfig, Spec
+from tpu_configs import SliceConfig
+from trainer import averaging, optimizers
+from trainer import input as examples
+from trainer import strategy as strategies
+from trainer.progress import Report, log_day, progress_bar
+from trainer.ranker import Ranker
+from trainer.state import TrainingState, days_to_train, read_state, run_identity
+
+Day = tuple[str, list[str]]  # split name, file paths or globs
+
+METRICS_FILE = "metrics.jsonl"
+_KEPT_CHECKPOINTS = 3
+
+
+class DivergedError(RuntimeError):
+    """The loss is no number any more; the checkpoint of the day before is good."""
+
+
+def train(
+    spec: Spec,
+    config: ModelConfig,
+    days: Sequence[Day],
+    *,
+    checkpoint_dir: str,
+    slice: SliceConfig,
+    seed: int = 0,
+    log_dir: str | None = None,
+) -> Ranker:
+    """Trains a ranker on `days`, in order, and returns it.
+
+    Its weights are the average over the last steps (`averaging`); training itself goes
+    on from the last ones.
+
+    After each day a checkpoint is written. Started again with the same arguments, it
+    goes on after the last finished day and ends with the same weights; with later days
+    added, it trains those (warm start). `checkpoint_dir/metrics.jsonl` has one line a
+    finished day: `day`, `rows`, `steps`, `loss`, `disentangle`, `task_losses`,
+    `seconds`, `rows_per_s`.
+
+    Args:
+        spec: What the examples hold.
+        config: The ranker.
+        days: Name and files (or globs) of each day, oldest first.
+        checkpoint_dir: Where checkpoints and metrics go; may be a bucket.
+        slice: Accelerator, batch size, steps per call and precision.
+        seed: Of initial weights, order of rows and dropout.
+        log_dir: Where TensorBoard summaries go, if anywhere.
+
+    Raises:
+        ValueError: No days, a day without files, days out of order, or a checkpoint of
+            another run.
+        DivergedError: The loss became NaN or infinite; names day and step.
+    """
+    files = _files(days)
+    run = run_identity(spec, config, slice.batch_size, slice.precision, seed)
+    latest = tf.train.latest_checkpoint(checkpoint_dir)
+    state = read_state(latest, run) if latest else TrainingState(run)
+    todo = days_to_train(list(files), state)
+    first = None if latest else next(iter(files.values()))
+    training = _Training(spec, config, slice, seed, first)
+    store = _Store(training, state, checkpoint_dir)
+    if latest:
+        store.restore(latest)
+        logging.info("Goes on from %s: %d days are done.", latest, len(state.days))
+    summaries = tf.summary.create_file_writer(log_dir) if log_dir else None
+    with progress_bar(len(todo)) as report:
+        for index, day in enumerate(todo):
+            record = training.train_day(index, day, files[day], report)
+            state.days.append(record)
+            store.save()
+            log_day(index, len(todo), record)
+            if summaries:
+                _summarise(summaries, record, int(training.ranker.steps))
+    training.average.apply()
+    return training.ranker
+
+
+def _files(days: Sequence[Day]) -> dict[str, list[str]]:
+    names = [name for name, _ in days]
+    if not names:
+        raise ValueError("days: must be one day at least. Got none. Name its files.")
+    if names != sorted(set(names)):
+        raise ValueError(
+            f"days: must be in order and named once each. Got {', '.join(names)}. "
+            f"Sort them, oldest first."
+        )
+    return {name: examples.match_files(name, patterns) for name, patterns in days}
+
+
+class _Training:
+    """A ranker in its strategy, and the function that takes many steps at once."""
+
+    def __init__(
+        self,
+        spec: Spec,
+        config: ModelConfig,
+        slice: SliceConfig,
+        seed: int,
+        first_files: list[str] | None,
+    ):
+        self.spec, self.config, self.slice, self.seed = spec, config, slice, seed
+        tf.keras.utils.set_random_seed(seed)
+        self.strategy = strategies.create(slice.accelerator)
+        _check_replicas(slice, self.strategy.num_replicas_in_sync)
+        means = _label_means(spec, first_files)
+        with self.strategy.scope():
+            self.ranker = Ranker(
+                spec,
+                config,
+                means,
+                precision=slice.precision,
+                sparse_gradients=slice.accelerator != "tpu",
+                seed=seed,
+            )
+            self.ranker.compile(
+                optimizer=optimizers.create(config.optimizer, self.ranker)
+            )
+            self.average = averaging.create(self.ranker, config.optimizer.average_steps)
+        self._reader = examples.BatchReader(spec, slice.batch_size)
+        self._take_steps = _step_function(
+            self.ranker, self.average, self.strategy, slice.steps_per_call
+        )
+
+    def train_day(
+        self, index: int, day: str, files: list[str], report: Report
+    ) -> dict[str, Any]:
+        """All passes over one day; the record that `train` describes."""
+        means = _Means(_TASKS + len(self.spec.tasks))
+        for epoch in range(self.config.epochs_per_day):
+            for table in self._epoch(day, files, epoch):
+                _check_finite(table, day, means.steps)
+                means.add(table)
+                speed = means.rows / means.seconds
+                report(index, day, means.rows, speed, means.values[_LOSS])
+        return _record(self.spec, day, means)
+
+    def _epoch(self, day: str, files: list[str], epoch: int) -> Iterator[np.ndarray]:
+        """What the steps of one pass returned, [steps, columns] for each call."""
+        order = zlib.crc32(f"{self.seed}/{day}/{epoch}".encode())
+        dataset = self._reader.batches(files, seed=order)
+        iterator = iter(self.strategy.experimental_distribute_dataset(dataset))
+        while True:
+            table = self._take_steps(iterator).numpy()
+            taken = table[table[:, _ROWS] > 0]
+            if len(taken):
+                yield taken
+            if len(taken) < len(table):
+                return
+
+
+# Columns of a step's results; one a task follows.
+_ROWS, _LOSS, _DISENTANGLE, _TASKS = range(4)
+
+
+class _Means:
+    """Means over all rows so far of what the steps returned."""
+
+    def __init__(self, columns: int):
+        self._totals = np.zeros(columns)
+        self._started = time.perf_counter()
+        self.rows, self.steps = 0, 0
+
+    def add(self, table: np.ndarray) -> None:
+        """Counts the steps of `table` [steps, columns]."""
+        self._totals += table[:, _ROWS] @ table.astype(np.float64)
+        self.rows += int(table[:, _ROWS].sum())
+        self.steps += len(table)
+
+    @property
+    def values(self) -> np.ndarray:
+        """[columns]."""
+        return self._totals / max(self.rows, 1)
+
+    @property
+    def seconds(self) -> float:
+        return time.perf_counter() - self._started
+
+
+def _step_function(
+    ranker: Ranker,
+    average: averaging.WeightAverage,
+    strategy: tf.distribute.Strategy,
+    steps: int,
+) -> Callable[[Iterator], tf.Tensor]:
+    """A graph that takes up to `steps` steps from an iterator.
+
+    It returns float32 [steps, columns]; the rows after the data's end are zeros.
+    """
+    columns = _TASKS + len(ranker.spec.tasks)
+
+    # Only the loop below needs converting; converting the whole model as well would
+    # take longer than training a small day.
+    @tf.autograph.experimental.do_not_convert
+    def one_step(batch) -> tf.Tensor:
+        result = ranker.train_step(batch)
+        average.update(ranker.steps)
+        head = [result["rows"], result["loss"], result["disentangle"]]
+        return tf.concat([tf.stack(head), result["task_losses"]], axis=0)
+
+    @tf.function
+    def take_steps(iterator):
+        table = tf.TensorArray(tf.float32, steps, element_shape=[columns])
+        for index in tf.range(steps):
+            batch = iterator.get_next_as_optional()
+            if batch.has_value():
+                # Every replica returns its share, of rows and of losses alike.
+                shares = strategy.run(one_step, (batch.get_value(),))
+                row = strategy.reduce(tf.distribute.ReduceOp.SUM, shares, axis=None)
+            else:
+                row = tf.zeros([columns])
+            table = table.write(index, row)
+        return table.stack()
+
+    return take_steps
+
+
+class _Store:
+    """Checkpoints with the training's state, and the metrics file beside them."""
+
+    def __init__(self, training: _Training, state: TrainingState, directory: str):
+        self._state, self._directory = state, directory
+        self._text = tf.Variable(state.to_json(), trainable=False, dtype=tf.string)
+        self._checkpoint = tf.train.Checkpoint(
+            ranker=training.ranker, average=training.average, state=self._text
+        )
+        self._manager = tf.train.CheckpointManager(
+            self._checkpoint, directory, max_to_keep=_KEPT_CHECKPOINTS
+        )
+
+    def restore(self, path: str) -> None:
+        """Loads every weight, the optimizers' included."""
+        self._checkpoint.restore(path).assert_existing_objects_matched()
+
+    def save(self) -> None:
+        """Writes the checkpoint of the last finished day, then the metrics."""
+        self._text.assign(self._state.to_json())
+        self._manager.save(checkpoint_number=len(self._state.days))
+        path = f"{self._directory}/{METRICS_FILE}"
+        with tf.io.gfile.GFile(path, "w") as file:
+            file.write("".join(json.dumps(day) + "\n" for day in self._state.days))
+
+
+def _label_means(spec: Spec, files: list[str] | None) -> dict[str, float]:
+    """Of the first day; a restored ranker has its biases from the checkpoint."""
+    if files is None:
+        return {task.name: 0.5 for task in spec.tasks}
+    return examples.label_means(spec, files)
+
+
+def _check_replicas(slice: SliceConfig, replicas: int) -> None:
+    if slice.batch_size % replicas:
+        raise ValueError(
+            f"Slice {slice.name!r}: batch_size must be a multiple of the {replicas} "
+            f"replicas of this machine. Got {slice.batch_size}. Change it in the slice."
+        )
+
+
+def _check_finite(table: np.ndarray, day: str, steps_before: int) -> None:
+    broken = np.flatnonzero(~np.isfinite(table[:, _LOSS]))
+    if broken.size:
+        raise DivergedError(
+            f"Day {day!r}, step {steps_before + int(broken[0]) + 1}: the loss must be "
+            f"a number. Got {table[broken[0], _LOSS]}. Lower the learning rates of the "
+            f"preset or set optimizer.clip_norm; a restart begins with this day again."
+        )
+
+
+def _record(spec: Spec, day: str, means: _Means) -> dict[str, Any]:
+    values = [float(value) for value in means.values]
+    names = [task.name for task in spec.tasks]
+    return {
+        "day": day,
+        "rows": means.rows,
+        "steps": means.steps,
+        "loss": values[_LOSS],
+        "disentangle": values[_DISENTANGLE],
+        "task_losses": dict(zip(names, values[_TASKS:], strict=True)),
+        "seconds": round(means.seconds, 3),
+        "rows_per_s": round(means.rows / means.seconds, 1),
+    }
+
+
+def _summarise(
+    writer: tf.summary.SummaryWriter, record: dict[str, Any], step: int
+) -> None:
+    with writer.as_default(step):
+        for name in ("loss", "disentangle", "rows_per_s"):
+            tf.summary.scalar(name, record[name])
+        for task, loss in record["task_losses"].items():
+            tf.summary.scalar(f"task_loss/{task}", loss)
+    writer.flush()

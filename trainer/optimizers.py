@@ -1,0 +1,51 @@
+"""How the weights move: one optimizer for the network, one for the tables."""
+
+from __future__ import annotations
+
+import trainer.keras2  # noqa: F401  # isort: skip
+import tensorflow as tf
+import tensorflow_recommenders as tfrs
+
+from feature_specs.model import OptimizerConfig
+from trainer.ranker import Ranker
+
+# The loss is a mean over the batch, so a row's gradient is about 1e-3. Keras' default
+# of 0.1 would swallow it: the accumulator has to start where such gradients count.
+_TABLE_ACCUMULATOR = 1e-4
+
+
+def create(
+    config: OptimizerConfig, ranker: Ranker
+) -> tfrs.experimental.optimizers.CompositeOptimizer:
+    """The optimizer of all of `ranker`'s variables.
+
+    Adagrad moves the tables with a rate of their own. On CPU and GPU it touches only
+    the rows of the batch, unlike Adam, whose moments decay in every row.
+    """
+    network = _network_optimizer(config)
+    tables = tf.keras.optimizers.legacy.Adagrad(
+        config.table_learning_rate,
+        initial_accumulator_value=_TABLE_ACCUMULATOR,
+        name="tables",
+    )
+    # As Keras does before it loads weights: with the slots in place the step function
+    # is traced once, and a checkpoint finds all of its variables.
+    network._create_all_weights(ranker.dense_variables)
+    tables._create_all_weights(ranker.table_variables)
+    return tfrs.experimental.optimizers.CompositeOptimizer(
+        [
+            (network, lambda: ranker.dense_variables),
+            (tables, lambda: ranker.table_variables),
+        ]
+    )
+
+
+def _network_optimizer(
+    config: OptimizerConfig,
+) -> tf.keras.optimizers.legacy.Optimizer:
+    kinds = {
+        "adam": tf.keras.optimizers.legacy.Adam,
+        "adagrad": tf.keras.optimizers.legacy.Adagrad,
+    }
+    clip = {"global_clipnorm": config.clip_norm} if config.clip_norm else {}
+    return kinds[config.kind](config.learning_rate, name="network", **clip)
