@@ -31,13 +31,26 @@ def columns_of(text: str) -> set[str]:
     return set(parse(text).meta.root_names())
 
 
-def type_of(text: str, schema: Mapping[str, pl.DataType]) -> pl.DataType:
-    """The type an expression gives on `schema`; ValueError if it does not fit."""
-    frame = pl.DataFrame(schema=dict(schema))
+def sample_rows(schema: Mapping[str, pl.DataType]) -> pl.DataFrame:
+    """Two rows of nulls with these columns, for `type_of`."""
+    return pl.DataFrame(schema=dict(schema)).clear(2)
+
+
+def type_of(text: str, rows: pl.DataFrame) -> pl.DataType:
+    """The type an expression gives on the columns of `rows`, two sample rows.
+
+    Raises:
+        ValueError: It does not fit the columns, or it mixes rows (AVG, COUNT...): its
+            value would depend on which rows happen to lie together.
+    """
+    expression = parse(text)
     try:
-        return frame.select(parse(text).alias("value")).schema["value"]
+        values = rows.select(expression.alias("value"))
     except pl.exceptions.PolarsError as error:
         raise ValueError(f"does not fit the columns: {_first_line(error)}") from None
+    if values.height != rows.height and expression.meta.root_names():
+        raise ValueError("mixes rows; an expression may only look at its own row")
+    return values.schema["value"]
 
 
 def _first_line(error: Exception) -> str:

@@ -7,6 +7,7 @@ spec = load_spec("my_logs.yaml")        # your own
 from __future__ import annotations
 
 import dataclasses
+import functools
 import pathlib
 import re
 import zoneinfo
@@ -59,6 +60,7 @@ def load_spec(name_or_path: str) -> Spec:
     return read_spec(shipped_text(_SPECS, name_or_path, "spec"), name_or_path)
 
 
+@functools.lru_cache(maxsize=8)  # every step of a pipeline reads it anew
 def read_spec(text: str, source: str = "spec") -> Spec:
     """The checked spec that a YAML text holds; `source` names it in errors."""
     raw = parse_yaml(text, source)
@@ -82,6 +84,7 @@ class _Reader:
         self.history: HistorySpec | None = self._section(HistorySpec, "history")
         self.columns = self._columns()
         self.schema = self._schema()
+        self.rows = expressions.sample_rows(self.schema)
 
     def spec(self, text: str) -> Spec | None:
         """The whole spec; None if a section is broken."""
@@ -217,7 +220,18 @@ class _Reader:
         if self.log and self.history:
             for index, column in enumerate(self.history.columns):
                 self._check_column(f"history.columns[{index}]", column, self.columns)
-            self._type("history.positive", self.history.positive)
+            derived = sorted(
+                name
+                for name in self._names(self.history.positive)
+                if name not in self.columns and name != "event_time"
+            )
+            if derived:
+                rule = (
+                    f"may not read {derived[0]!r}; only columns of the log and joins."
+                )
+                self.problems.add("history.positive", rule, self.history.positive)
+            else:
+                self._type("history.positive", self.history.positive)
             if self.history.length < 1:
                 self.problems.add(
                     "history.length", "must be at least 1.", self.history.length
@@ -278,7 +292,7 @@ class _Reader:
         if feature.name.startswith(RESERVED_PREFIXES):
             rule = f"may not begin with {', '.join(RESERVED_PREFIXES)}."
             self.problems.add(f"{path}.name", rule, feature.name)
-        text = feature.expr or feature.name
+        text = feature.expr or f'"{feature.name}"'  # quoted: it may be an SQL word
         length = feature.length or (self.history.length if self.history else 50)
         self._check_kind(path, feature, tables)
         found = self._type(f"{path}.expr", text, what=feature.name)
@@ -437,7 +451,7 @@ class _Reader:
                 rule = f"{about}reads {missing[0]!r}, which is no column.{hint}"
                 self.problems.add(path, rule, text)
                 return None
-            return expressions.type_of(text, self.schema)
+            return expressions.type_of(text, self.rows)
         except ValueError as error:
             self.problems.add(path, f"{error}.", text)
             return None

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import math
+import re
 from typing import Literal
 
 Dtype = Literal["int64", "float32", "string"]
@@ -209,6 +210,12 @@ class FeatureSpec:
     boundaries: tuple[float, ...] = ()
     transform: Literal["none", "log1p"] = "none"
     dtype: Dtype = "int64"
+
+    @property
+    def column(self) -> str | None:
+        """The column that the feature is, as it stands; None if it is computed."""
+        match = re.fullmatch(r'"?(\w+)"?', self.expr)
+        return match.group(1) if match else None
 
     @property
     def is_sequence(self) -> bool:

@@ -25,7 +25,7 @@ def _features(spec: Spec) -> Table:
             feature.kind,
             feature.dtype,
             _model_input(spec, feature),
-            "" if feature.expr == feature.name else feature.expr,
+            "" if feature.column == feature.name else feature.expr,
         )
     return table
 

@@ -18,6 +18,9 @@ from tfx.dsl.component.experimental.annotations import (
 from tfx.dsl.component.experimental.decorators import component
 from tfx.dsl.components.base import base_beam_component, base_beam_executor
 from tfx.dsl.components.base import executor_spec as executor_specs
+from tfx.dsl.input_resolution.strategies.latest_blessed_model_strategy import (
+    LatestBlessedModelStrategy,
+)
 from tfx.proto import example_gen_pb2
 from tfx.types import artifact_utils, component_spec, standard_artifacts
 from tfx.types.channel_utils import as_channel
@@ -112,6 +115,30 @@ class DayExampleGen(base_beam_component.BaseBeamComponent):
                 fingerprint=fingerprint,
                 examples=as_channel([standard_artifacts.Examples()]),
             )
+        )
+
+
+class EarlierBlessedModel(LatestBlessedModelStrategy):
+    """The latest blessed model before the newest one.
+
+    Resolved once the Trainer has run, it never gives the model that is to be judged.
+    When the Trainer's result is a cached one, the Evaluator's inputs are the same as
+    last time then, and evaluation and push are reused too.
+    """
+
+    def _resolve(
+        self,
+        input_dict: dict[str, list[types.Artifact]],
+        model_channel_key: str,
+        model_blessing_channel_key: str,
+    ) -> dict[str, list[types.Artifact]]:
+        models = input_dict[model_channel_key]
+        newest = max(model.id for model in models)
+        earlier = [model for model in models if model.id != newest]
+        return super()._resolve(
+            {**input_dict, model_channel_key: earlier},
+            model_channel_key,
+            model_blessing_channel_key,
         )
 
 

@@ -65,13 +65,24 @@ class RunConfig:
     beam_args: tuple[str, ...] = ()
 
 
-def create_pipeline(config: RunConfig, metadata_config: object = None) -> Pipeline:
-    """The whole DAG of a run; TFX orders its nodes by what they read."""
+def create_pipeline(
+    config: RunConfig,
+    metadata_config: object = None,
+    baseline: type[LatestBlessedModelStrategy] = LatestBlessedModelStrategy,
+) -> Pipeline:
+    """The whole DAG of a run; TFX orders its nodes by what they read.
+
+    Args:
+        config: What to run.
+        metadata_config: Where the metadata lies, for a runner that keeps its own.
+        baseline: Which model the new one is compared with. Vertex knows no other
+            strategy than the default.
+    """
     spec = read_spec(config.spec)
     return Pipeline(
         pipeline_name=f"trailrank-{spec.name.replace('_', '-')}",
         pipeline_root=os.path.join(config.root, "artifacts"),
-        components=_components(spec, config),
+        components=_components(spec, config, baseline),
         enable_cache=True,
         metadata_connection_config=metadata_config,
         beam_pipeline_args=list(config.beam_args),
@@ -103,7 +114,9 @@ def eval_config(spec: Spec) -> tfma.EvalConfig:
     )
 
 
-def _components(spec: Spec, config: RunConfig) -> list[BaseNode]:
+def _components(
+    spec: Spec, config: RunConfig, baseline: type[LatestBlessedModelStrategy]
+) -> list[BaseNode]:
     plan = plan_splits(
         DayRange.parse(config.days), config.eval_days, spec.log.days_per_split
     )
@@ -147,10 +160,9 @@ def _components(spec: Spec, config: RunConfig) -> list[BaseNode]:
             "seed": config.seed,
         },
     )
-    model = trainer.outputs["model"]
-    gate = _evaluation(spec, examples, model, evaluation)
+    gate = _evaluation(spec, examples, trainer, baseline, evaluation)
     pusher = Pusher(
-        model=model,
+        model=trainer.outputs["model"],
         model_blessing=gate[-1].outputs["blessing"],
         push_destination=pusher_pb2.PushDestination(
             filesystem=pusher_pb2.PushDestination.Filesystem(
@@ -172,17 +184,22 @@ def _validation(examples: Channel, schema: Channel) -> list[BaseNode]:
 
 
 def _evaluation(
-    spec: Spec, examples: Channel, model: Channel, splits: list[str]
+    spec: Spec,
+    examples: Channel,
+    trainer: Trainer,
+    baseline: type[LatestBlessedModelStrategy],
+    splits: list[str],
 ) -> list[BaseNode]:
     """The last blessed model, and the Evaluator that compares the new one with it."""
     blessed = Resolver(
-        strategy_class=LatestBlessedModelStrategy,
+        strategy_class=baseline,
         model=Channel(type=standard_artifacts.Model),
         model_blessing=Channel(type=standard_artifacts.ModelBlessing),
     ).with_id("LatestBlessedModel")
+    blessed.add_upstream_node(trainer)
     evaluator = Evaluator(
         examples=examples,
-        model=model,
+        model=trainer.outputs["model"],
         baseline_model=blessed.outputs["model"],
         eval_config=eval_config(spec),
         example_splits=splits,

@@ -18,6 +18,7 @@ import rich.console
 from absl.flags import argparse_flags
 
 _CANDIDATES = 100
+_OFTEN = 10  # impressions of a candidate: what the filters keep
 
 
 def run(argv: Sequence[str]) -> int:
@@ -83,11 +84,12 @@ def _rank(
 
 
 def _pick(logs: pathlib.Path) -> tuple[int, list[int]]:
-    """A user of the logs and a seeded sample of the videos shown to anybody."""
+    """The first user, and a seeded sample of the videos that were shown often."""
     file = next((logs / "data").glob("log_standard_*.csv"))
     seen = pl.read_csv(file, columns=["user_id", "video_id"])
-    videos = seen["video_id"].unique().sort().to_list()
-    user = seen["user_id"].unique().sort().to_list()[0]
+    often = seen.group_by("video_id").len().filter(pl.col("len") >= _OFTEN)
+    videos = often["video_id"].sort().to_list()
+    user = int(seen["user_id"].min())  # type: ignore[arg-type]
     return user, random.Random(0).sample(videos, min(_CANDIDATES, len(videos)))
 
 

@@ -52,7 +52,7 @@ def row_counts(report: dict[str, Any]) -> dict[str, int]:
 
 def _binary_table(qualities: Sequence[TaskQuality]) -> Table:
     with_oracle = any(not math.isnan(quality.oracle_auc) for quality in qualities)
-    heads = ["task", "pos.", "mean", "AUC", "± s.e.", "const", "GAUC"]
+    heads = ["task", "pos.", "mean", "AUC", "s.e.", "const", "GAUC"]
     heads += ["oracle", "closed"] if with_oracle else []
     title = f"Evaluation, {qualities[0].rows:,} rows, trail features missing as served"
     table = _table(title, [*heads, "calib"])
@@ -60,9 +60,9 @@ def _binary_table(qualities: Sequence[TaskQuality]) -> Table:
         cells = [
             quality.task,
             f"{quality.positives:,}",
-            f"{quality.label_mean:.4g}",
+            f"{quality.label_mean:.3g}",
             _number(quality.auc),
-            _number(quality.auc_error),
+            _number(quality.auc_error, 3),
             "0.5",
             _number(quality.gauc),
         ]

@@ -25,6 +25,8 @@ from feature_specs import Spec, read_spec
 from serving.requests import candidate_features
 
 if TYPE_CHECKING:
+    import rich.table
+
     from serving.lookup import Examples
 
 _DEFAULT_URL = "http://127.0.0.1:8501"
@@ -210,7 +212,7 @@ def _from_id(item: int | str, known: dict, spec: Spec) -> Candidate:
 
 def _item_feature(spec: Spec) -> str:
     """The candidate feature that is the item's id; empty if the model has none."""
-    own = [f.name for f in candidate_features(spec) if f.expr == spec.log.item]
+    own = [f.name for f in candidate_features(spec) if f.column == spec.log.item]
     return own[0] if own else ""
 
 
@@ -223,21 +225,42 @@ def _show(
     candidates: list[Candidate],
     outputs: dict[str, list[float]],
 ) -> None:
+    """Prints the best candidates: a line each, or a column each on a narrow screen."""
     import rich.console
-    import rich.table
 
-    tasks = [task.name for task in spec.tasks]
-    table = rich.table.Table(title=f"{spec.name}: candidates for user {args.user}")
-    table.add_column("rank", justify="right")
-    table.add_column(spec.log.item)
-    for name in ("score", *tasks):
-        table.add_column(name, justify="right")
+    console = rich.console.Console()
+    names = ["score", *(task.name for task in spec.tasks)]
     scores = outputs["score"]
     order = sorted(range(len(candidates)), key=lambda n: scores[n], reverse=True)
-    for rank, index in enumerate(order[: args.top], start=1):
-        numbers = [f"{outputs[name][index]:.4g}" for name in ("score", *tasks)]
-        table.add_row(str(rank), candidates[index].label, *numbers)
-    rich.console.Console().print(table)
+    lines = [
+        [str(rank), candidates[index].label]
+        + [f"{outputs[name][index]:.3g}" for name in names]
+        for rank, index in enumerate(order[: args.top], start=1)
+    ]
+    heads = ["rank", spec.log.item, *names]
+    print(f"{spec.name}: the best of {len(candidates)} candidates for user {args.user}")
+    if sum(map(len, heads)) + 3 * len(heads) <= console.width:
+        console.print(_table(heads, lines))
+        return
+    width = max(len(cell) for line in lines for cell in line) + 1
+    per_table = max(1, (console.width - max(map(len, heads)) - 2) // width)
+    for start in range(0, len(lines), per_table):
+        columns = [heads, *lines[start : start + per_table]]
+        rows = list(zip(*columns, strict=True))
+        console.print(_table(rows[0], rows[1:]))
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> rich.table.Table:
+    import rich.box
+    import rich.table
+
+    table = rich.table.Table(box=rich.box.SIMPLE_HEAD, padding=0)
+    for number, head in enumerate(heads):
+        justify = "right" if number else "left"
+        table.add_column(head, justify=justify, no_wrap=True)  # type: ignore[arg-type]
+    for row in rows:
+        table.add_row(*row)
+    return table
 
 
 def _note(text: str) -> None:

@@ -2,7 +2,7 @@
 
 Every module of ours that imports TensorFlow imports this one first:
 
-    import trainer.keras2  # noqa: F401  (before TensorFlow)
+    import trainer.keras2  # noqa: F401  # isort: skip
     import tensorflow as tf
 """
 

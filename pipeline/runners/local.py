@@ -16,12 +16,13 @@ from ml_metadata.proto import metadata_store_pb2
 from tfx.orchestration import metadata
 from tfx.orchestration.local.local_dag_runner import LocalDagRunner
 
+from pipeline.components import EarlierBlessedModel
 from pipeline.dag import RunConfig, create_pipeline
 from pipeline.examples.build import LOCAL_RUNNER
 
-# In one process a state cache saves nothing, and to weigh its entries Beam walks through
-# every module loaded, which is a lot after TensorFlow. Batches of some MB are decoded
-# several times faster than those that Beam grows from one row on.
+# In one process a state cache saves nothing, and to weigh its entries Beam walks
+# through every module loaded, which is a lot after TensorFlow. Batches of some MB are
+# decoded faster than those that Beam grows from one row on.
 LOCAL_BEAM_ARGS = (
     f"--runner={LOCAL_RUNNER}",
     "--max_cache_memory_usage_mb=0",
@@ -50,7 +51,7 @@ def run(config: RunConfig, console: rich.console.Console) -> Outputs:
     metadata_config = metadata.sqlite_metadata_connection_config(str(database))
     progress = _Progress(console)
     log_path = _log_to_file(root / "logs", progress)
-    pipeline = create_pipeline(config, metadata_config)
+    pipeline = create_pipeline(config, metadata_config, EarlierBlessedModel)
     try:
         LocalDagRunner().run(pipeline)
     except Exception as error:

@@ -56,6 +56,12 @@ def test_types_come_from_the_expressions():
     }
 
 
+def test_a_feature_may_be_called_like_an_sql_word():
+    text = _GOOD.replace('age: "int64?"', 'user: "int64?", age: "int64?"')
+    text = text.replace("- {name: age,", "- {name: user,", 1)
+    assert "user" in [feature.name for feature in read_spec(text).features]
+
+
 def test_sequence_takes_the_history_length_by_default():
     lengths = {f.name: f.length for f in read_spec(_GOOD).features}
     assert lengths["history_video_id"] == 7
@@ -103,6 +109,12 @@ def test_digest_changes_with_the_text():
             'label: "liked = 1"',
             'label: ""',
             r"tasks\[0\] \(like\)\.label: is not an SQL",
+        ),
+        ('"age / 1"', '"AVG(age)"', r"\.expr: mixes rows"),
+        (
+            '"liked = 1", columns',
+            '"trail_position = 1", columns',
+            r"positive: may not read",
         ),
         ("[18, 30]", "[30, 18]", r"boundaries: must be increasing"),
         ("buckets: 100,", "buckets: 1,", r"tables\.user\.buckets: must be at least 2"),

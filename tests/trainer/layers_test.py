@@ -22,6 +22,13 @@ class BatchedDenseTest(tf.test.TestCase):
         self.assertAllClose(layer(shared), [[[21.5], [43.0]]])
         self.assertAllClose(layer(own), [[[21.5], [86.0]]])
 
+    def test_wide_groups_have_their_own_kernels(self):
+        layer = BatchedDense(2, 2, use_bias=False)
+        layer.build(tf.TensorShape([None, 2, 1]))
+        _set(layer, [[[1.0, 2.0]], [[3.0, 4.0]]])
+        found = layer(tf.constant([[[10.0], [100.0]]]))
+        self.assertAllClose(found, [[[10.0, 20.0], [300.0, 400.0]]])
+
     def test_starts_in_glorots_range_of_one_group(self):
         layer = BatchedDense(3, 5)
         layer.build(tf.TensorShape([None, 19]))
