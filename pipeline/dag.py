@@ -33,7 +33,17 @@ from tfx.types import Channel, standard_artifacts
 
 from feature_specs import Spec, TaskSpec, label_key, mask_key, read_spec
 from pipeline.components import DayExampleGen, SpecSchema, ValidationGate
+from pipeline.examples.build import LOCAL_RUNNER
 from pipeline.examples.days import DayRange, plan_splits
+
+# In one process a state cache saves nothing, and to weigh its entries Beam walks
+# through every module loaded, which is a lot after TensorFlow. Batches of some MB are
+# decoded faster than those that Beam grows from one row on.
+IN_PROCESS_BEAM_ARGS = (
+    f"--runner={LOCAL_RUNNER}",
+    "--max_cache_memory_usage_mb=0",
+    "--tfxio_use_byte_size_batching",
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -62,7 +72,7 @@ class RunConfig:
     eval_days: int = 1
     seed: int = 0
     fingerprint: str = ""
-    beam_args: tuple[str, ...] = ()
+    beam_args: tuple[str, ...] = IN_PROCESS_BEAM_ARGS
 
 
 def create_pipeline(

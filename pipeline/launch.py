@@ -16,7 +16,7 @@ from apache_beam.io.filesystems import FileSystems
 from feature_specs import Spec, read_spec
 from pipeline import evaluation, tables, truth_join
 from pipeline.components import REPORT_FILE
-from pipeline.dag import RunConfig
+from pipeline.dag import IN_PROCESS_BEAM_ARGS, RunConfig
 from pipeline.examples.days import DayRange, plan_splits
 from pipeline.examples.readers import discover_days
 from pipeline.run_record import RunRecord, read_record, write_record
@@ -40,7 +40,6 @@ def run_local(
     config = dataclasses.replace(
         _config(args, texts, days),
         fingerprint=fingerprint(spec, args.logs),
-        beam_args=tuple(args.beam_arg) or local.LOCAL_BEAM_ARGS,
     )
     console.print(
         f"[bold]{spec.name}[/] {days}, the last {args.eval_days} for evaluation"
@@ -108,7 +107,7 @@ def _config(args: argparse.Namespace, texts: dict[str, str], days: str) -> RunCo
         days=days,
         eval_days=args.eval_days,
         seed=args.seed,
-        beam_args=tuple(args.beam_arg),
+        beam_args=tuple(args.beam_arg) or IN_PROCESS_BEAM_ARGS,
     )
 
 

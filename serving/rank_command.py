@@ -21,6 +21,8 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from absl.flags import argparse_flags
+
 from feature_specs import Spec, read_spec
 from serving.requests import candidate_features
 
@@ -68,7 +70,7 @@ def run(argv: Sequence[str] | None = None) -> int:
 
 
 def _parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
+    parser = argparse_flags.ArgumentParser(
         prog="trailrank rank",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,

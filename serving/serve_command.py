@@ -12,6 +12,8 @@ import os
 import sys
 from collections.abc import Sequence
 
+from absl.flags import argparse_flags
+
 
 def run(argv: Sequence[str] | None = None) -> int:
     """Serves until interrupted; the exit status."""
@@ -34,7 +36,7 @@ def run(argv: Sequence[str] | None = None) -> int:
 
 
 def _parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
+    parser = argparse_flags.ArgumentParser(
         prog="trailrank serve",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -15,6 +15,8 @@ import os
 import sys
 from collections.abc import Sequence
 
+from absl.flags import argparse_flags
+
 from feature_specs import SpecError, load_preset, load_spec
 from tpu_configs import SliceConfig, load_slice, shipped_slices
 
@@ -44,7 +46,7 @@ def _train(args: argparse.Namespace) -> int:
         checkpoint_dir=args.checkpoints,
         slice=_choose_slice(args.accelerator, args.tpu_config),
         seed=args.seed,
-        log_dir=args.log_dir,
+        log_dir=args.tensorboard,
     )
     print(f"Trained {len(days)} days; checkpoints and metrics: {args.checkpoints}")
     return 0
@@ -108,7 +110,7 @@ def _day_name(day: str) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = argparse_flags.ArgumentParser(
         prog="trailrank train",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -127,7 +129,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--tpu_config", metavar="NAME", help="slice: a shipped one or a YAML file")
     add("--seed", type=int, default=0, help="of weights, row order and dropout (0)")
-    add("--log_dir", metavar="DIR", help="TensorBoard summaries")
+    add("--tensorboard", metavar="DIR", help="TensorBoard summaries")
     return parser
 
 

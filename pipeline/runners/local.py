@@ -18,16 +18,6 @@ from tfx.orchestration.local.local_dag_runner import LocalDagRunner
 
 from pipeline.components import EarlierBlessedModel
 from pipeline.dag import RunConfig, create_pipeline
-from pipeline.examples.build import LOCAL_RUNNER
-
-# In one process a state cache saves nothing, and to weigh its entries Beam walks
-# through every module loaded, which is a lot after TensorFlow. Batches of some MB are
-# decoded faster than those that Beam grows from one row on.
-LOCAL_BEAM_ARGS = (
-    f"--runner={LOCAL_RUNNER}",
-    "--max_cache_memory_usage_mb=0",
-    "--tfxio_use_byte_size_batching",
-)
 
 Outputs = dict[str, dict[str, str]]
 

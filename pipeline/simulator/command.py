@@ -14,6 +14,7 @@ import datetime
 import rich.console
 import rich.progress
 import rich.table
+from absl.flags import argparse_flags
 
 from pipeline.simulator import calibration
 from pipeline.simulator.errors import SimulationError
@@ -46,7 +47,7 @@ def run(argv: list[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = argparse_flags.ArgumentParser(
         prog="trailrank simulate",
         description="Writes KuaiRand-like logs with known truth.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,

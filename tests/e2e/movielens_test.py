@@ -36,13 +36,14 @@ def ratings(tmp_path_factory) -> pathlib.Path:
 
 @pytest.mark.slow
 def test_liked_beats_the_smoothed_mean_rating_of_the_item(
-    ratings, run_pipeline, tmp_path, record_property
+    ratings, run_pipeline, tmp_path, capsys
 ):
     run_pipeline("movielens", ratings, tmp_path, "--eval_days", str(_EVAL_DAYS))
     record = read_record(str(tmp_path))
     liked = next(m for m in record.metrics if m["task"] == "liked")
     baseline = _item_mean_auc(ratings)
-    print(f"liked AUC {liked['auc']:.4f}, item's smoothed mean {baseline:.4f}")
+    with capsys.disabled():
+        print(f"\nliked AUC {liked['auc']:.4f}, item's smoothed mean {baseline:.4f}")
     assert record.rows["rows_in"] == 100_000
     assert liked["rows"] >= 10_000
     assert baseline == pytest.approx(0.707, abs=0.001)

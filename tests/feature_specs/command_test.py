@@ -7,7 +7,7 @@ from feature_specs.command import run
 
 def test_check_says_what_is_right(capsys):
     assert run(["check", "movielens"]) == 0
-    assert "8 features" in capsys.readouterr().out
+    assert "10 features" in capsys.readouterr().out
 
 
 def test_show_lists_features_tables_and_tasks(capsys, monkeypatch):

@@ -105,7 +105,7 @@ def test_weights_change_the_order(root, model_url, capsys):
         argv = arguments(root, model_url, "--user", "1", "--weights", weights)
         assert run(argv) == 0
         lines = [line.split() for line in capsys.readouterr().out.splitlines()]
-        return [cells[3] for cells in lines if len(cells) > 5 and cells[1].isdigit()]
+        return [cells[1] for cells in lines if len(cells) == 5 and cells[0].isdigit()]
 
     upward = order('{"long_view": 1, "watched": 0}')
     downward = order('{"long_view": -1, "watched": 0}')
