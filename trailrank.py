@@ -23,7 +23,7 @@ _COMMANDS = {
     "fetch": ("pipeline.fetch", "run", "download a public data set"),
     "pipeline": ("pipeline.command", "run", "raw logs to a pushed model; compile"),
     "evaluate": ("pipeline.command", "run_evaluate", "a run's evaluation table"),
-    "train": ("trainer.__main__", "run", "the day loop on transformed examples"),
+    "train": ("trainer.command", "run", "the day loop on transformed examples"),
     "serve": ("serving.serve_command", "run", "answer predict and rank over REST"),
     "rank": ("serving.rank_command", "run", "rank candidates for a user"),
 }

@@ -2,7 +2,7 @@
 
 import sys
 
-from pipeline.command import run
+import trailrank
 
 if __name__ == "__main__":
-    sys.exit(run(sys.argv[1:]))
+    sys.exit(trailrank.main(["trailrank", "pipeline", *sys.argv[1:]]))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from trainer.__main__ import find_days, run
+from trainer.command import find_days, run
 
 
 @pytest.fixture
