@@ -283,6 +283,8 @@ class _Reader:
             features.append(self._feature(path, feature, tables))
         if not any(f.group == "candidate" for f in features) and features:
             self.problems.add("features", "need one of group candidate at least.")
+        if not any(f.group in ("query", "context") for f in features) and features:
+            self.problems.add("features", "need one of group query or context.")
         return features
 
     def _feature(
@@ -292,6 +294,9 @@ class _Reader:
         if feature.name.startswith(RESERVED_PREFIXES):
             rule = f"may not begin with {', '.join(RESERVED_PREFIXES)}."
             self.problems.add(f"{path}.name", rule, feature.name)
+        if feature.name == "weights":
+            rule = "is the input of `rank` with the fusion weights; rename it."
+            self.problems.add(f"{path}.name", rule)
         text = feature.expr or f'"{feature.name}"'  # quoted: it may be an SQL word
         length = feature.length or (self.history.length if self.history else 50)
         self._check_kind(path, feature, tables)

@@ -1,7 +1,7 @@
-"""How good is a served model? One table: every task against a constant and an oracle.
+"""How good is a model as served? Every task against a constant and an oracle.
 
-The evaluation days go through the pushed SavedModel's `score_examples`, so that what is
-measured is what is served: trail features are missing.
+The evaluation days go through the exported SavedModel's `score_examples`, so that what
+is measured is what is served: trail features are missing.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ missing becomes 0 of every kind.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -61,7 +62,8 @@ def _encode_sequence(
         values.indices[:, 0],
         nrows=values.dense_shape[0],
     )
-    newest = ids[:, -feature.length :]
+    known = tf.ragged.boolean_mask(ids, ids > 0)  # a missing item takes no place
+    newest = known[:, -feature.length :]
     return newest.to_tensor(default_value=0, shape=[None, feature.length])
 
 
@@ -93,7 +95,12 @@ def _encode_bucket(values: tf.Tensor, feature: FeatureSpec, spec: Spec) -> tf.Te
 
 
 def _encode_number(values: tf.Tensor, feature: FeatureSpec, spec: Spec) -> tf.Tensor:
-    """[B] float -> [B] float, zero mean and unit variance over the training days."""
+    """[B] float -> [B] float, zero mean and unit variance over the training days.
+
+    An infinite value (a division by zero in the spec) counts as missing: one of them
+    would spoil the moments of the whole column.
+    """
+    values = tf.where(tf.math.is_finite(values), values, math.nan)
     if feature.transform == "log1p":
         values = tf.math.log1p(tf.maximum(values, 0.0))
     scaled = tft.scale_to_z_score(values)  # its moments leave NaN out

@@ -17,6 +17,14 @@ from feature_specs import load_spec
 from pipeline import evaluation, truth_join
 from pipeline.run_record import read_record
 
+_CACHED = [
+    "DayExampleGen",
+    "StatisticsGen",
+    "Transform",
+    "Trainer",
+    "Evaluator",
+    "Pusher",
+]
 _DENSE = ["valid_play", "long_view", "finish", "skip"]
 
 
@@ -146,15 +154,17 @@ def test_one_row_gets_the_same_predictions_everywhere(shared_run, record, served
         rest = client.predict(inputs=_lists(spec, values))
         for index in range(3):
             ranked = _rank_one(model, client, spec, values, index)
-            for task in spec.tasks:
-                expected = by_example[task.name].numpy()[index]
+            for name, values_by_example in by_example.items():
+                expected = values_by_example.numpy()[index]
                 for outputs in ranked:
-                    got = np.ravel(outputs[task.name])[0]
-                    assert got == pytest.approx(expected, abs=1e-5), task.name
-    for task in spec.tasks:
-        expected = by_example[task.name].numpy()
-        for outputs in (default, trained, rest):
-            np.testing.assert_allclose(outputs[task.name], expected, atol=1e-5)
+                    got = np.ravel(outputs[name])[0]
+                    assert got == pytest.approx(expected, abs=1e-5), name
+    assert set(by_example) == {"score", *(task.name for task in spec.tasks)}
+    for name, expected in by_example.items():
+        for outputs in (default, rest):
+            np.testing.assert_allclose(outputs[name], expected, atol=1e-5)
+        if name != "score":
+            np.testing.assert_allclose(trained[name], expected, atol=1e-5)
 
 
 def _trainer_predictions(shared_run, record, serialized) -> dict:
@@ -302,7 +312,7 @@ def test_a_second_run_reuses_the_steps(shared_run, run_pipeline, tmp_path):
         for line in printed.splitlines()
         if line.endswith(("done", "cached", "failed"))
     }
-    for step in ("DayExampleGen", "StatisticsGen", "Transform", "Trainer", "Pusher"):
+    for step in _CACHED:
         assert steps[step] == "cached", printed
 
 
@@ -323,7 +333,7 @@ def test_the_same_dag_compiles_for_vertex(tmp_path, capsys):
     assert str(pathlib.Path.cwd()) not in text  # no path of this machine
 
 
-def test_the_truth_is_beside_the_logs_and_never_read(shared_run, record):
+def test_the_truth_is_beside_the_logs_and_no_part_of_them(shared_run, record):
     files = list((shared_run.logs / "truth").glob("*.parquet"))
     assert files
     assert "truth" not in record.logs

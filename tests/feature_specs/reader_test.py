@@ -126,6 +126,7 @@ def test_digest_changes_with_the_text():
         ("length: 7", "lenght: 7", r"history\.lenght: is no key here.*'length'"),
         ("trail: {", "trial: {", r"trial: is no section\. Did you mean 'trail'\?"),
         ("name: like,", "name: score,", r"is the fused score's"),
+        ("name: hour,", "name: weights,", r"is the input of `rank`"),
         ("user_id: int64", '"user_id": "int64?"', r"may not be empty in any row"),
         ("[video_id], length", "[video], length", r"history\.columns\[0\]: must be a"),
     ],

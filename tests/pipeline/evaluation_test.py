@@ -19,7 +19,9 @@ log:
   time: {column: time_ms}
   columns: {user_id: int64, video_id: int64, time_ms: int64, liked: int64}
   outcomes: [liked]
-features: [{name: video_id, group: candidate, kind: id, table: video}]
+features:
+  - {name: user_id, group: query, kind: id, table: video}
+  - {name: video_id, group: candidate, kind: id, table: video}
 tables: {video: {buckets: 10}}
 tasks:
   - {name: like, kind: binary, label: "liked = 1"}
