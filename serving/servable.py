@@ -15,10 +15,11 @@ import trainer.keras2  # noqa: F401  sets Keras 2 before TensorFlow loads
 # isort: split
 import numpy as np
 import tensorflow as tf
+from google.protobuf import message
 from tensorflow.core.framework import types_pb2
 from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
-_WARMUP_FILE = os.path.join("assets.extra", "tf_serving_warmup_requests")
+WARMUP_FILE = os.path.join("assets.extra", "tf_serving_warmup_requests")
 _MOST_WARMUP_RECORDS = 1000
 
 
@@ -81,7 +82,7 @@ def load(path: str) -> Servable:
         for name, definition in meta_graph.signature_def.items()
     }
     servable = Servable(signatures, metadata, model)
-    _warm(servable, os.path.join(path, _WARMUP_FILE))
+    _warm(servable, os.path.join(path, WARMUP_FILE))
     return servable
 
 
@@ -178,6 +179,10 @@ def _read_warmup(path: str) -> list[tuple[str, dict[str, np.ndarray]]]:
             requests.append((name, arrays))
     except tf.errors.OpError as error:
         raise LoadError(f"{path}: is no TFRecord file: {error.message}") from None
+    except message.DecodeError as error:
+        raise LoadError(
+            f"{path}: record {len(requests)} is no PredictionLog: {error}"
+        ) from None
     if len(requests) > _MOST_WARMUP_RECORDS:
         raise LoadError(
             f"{path}: at most {_MOST_WARMUP_RECORDS} warmup records are allowed. Got "

@@ -8,6 +8,7 @@ serialized raw examples. No signature has a trail feature (SFV sec. 4.2).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 
 import trainer.keras2  # noqa: F401  sets Keras 2 before TensorFlow loads
@@ -76,20 +77,19 @@ class _Served:
         """Request features [1], [1, T], candidate ones [N], [N, T] -> outputs [N]."""
         count = len(self._spec.tasks)
         inputs = _inputs(self._request, rows=1) | _inputs(self._candidate)
-        inputs[WEIGHTS] = tf.TensorSpec([count], tf.float32, name=WEIGHTS)
+        inputs[WEIGHTS] = tf.TensorSpec([None], tf.float32, name=WEIGHTS)
 
         @tf.function(input_signature=[inputs], autograph=False)
         def rank(features: Tensors) -> Tensors:
             parts = self._ranker.candidate_part(
                 self._transformed(features, self._candidate)
             )
-            if self._request:
-                parts += self._ranker.request_part(
-                    self._transformed(features, self._request)
-                )
+            request = {f.name: _one_row(features[f.name]) for f in self._request}
+            parts += self._ranker.request_part(
+                self._transformed(request, self._request)
+            )
             predictions = self._ranker.from_parts(parts)
-            # Servers pass any shape, and [1] would be taken for every task's weight.
-            weights = tf.ensure_shape(features[WEIGHTS], [count])
+            weights = _all_or_none(features[WEIGHTS], count)
             return self._with_score(predictions, features, weights)
 
         return rank.get_concrete_function()
@@ -169,3 +169,24 @@ def _parsing(feature: FeatureSpec) -> tf.io.FixedLenFeature | tf.io.VarLenFeatur
     if feature.is_sequence:
         return tf.io.VarLenFeature(dtype)
     return tf.io.FixedLenFeature([], dtype, default_value=MISSING[feature.dtype])
+
+
+def _all_or_none(weights: tf.Tensor, count: int) -> tf.Tensor:
+    """[0] or [count] -> [count]; none given are all NaN, the spec's own.
+
+    Any other number is refused: one weight would be taken for every task's.
+    """
+    size = tf.size(weights)
+    fits = tf.logical_or(tf.equal(size, 0), tf.equal(size, count))
+    told = f"weights: must be [] or {count} numbers, one a task."
+    with tf.control_dependencies([tf.debugging.Assert(fits, [told, size])]):
+        filled = tf.concat([weights, tf.fill([count], math.nan)], axis=0)
+    return filled[:count]
+
+
+def _one_row(values: tf.Tensor) -> tf.Tensor:
+    """[1] or [1, T], refused if there are more rows.
+
+    Servers pass any shape, and each row would be added to a candidate's silently.
+    """
+    return tf.ensure_shape(values, [1, *([None] * (values.shape.rank - 1))])

@@ -19,7 +19,7 @@ import trainer.keras2  # noqa: F401  sets Keras 2 before TensorFlow loads
 import tensorflow as tf
 
 from serving import servable
-from serving.servable import LoadError, Servable
+from serving.servable import Servable
 
 _LOG = logging.getLogger("trailrank.serving")
 _MOST_RETRIES = 5
@@ -58,7 +58,10 @@ class ModelVersions:
         if not found:
             self._unload()
             return
-        newest = max(found)
+        complete = self._complete(found)
+        if not complete:
+            return
+        newest = max(complete)
         if self._loaded is not None and self._loaded[0] == newest:
             return
         failures, next_try = self._tries.get(newest, (0, 0.0))
@@ -77,11 +80,21 @@ class ModelVersions:
         known = dict(self._statuses)
         return [known[version] for version in sorted(known, reverse=True)]
 
+    def _complete(self, found: dict[int, str]) -> dict[int, str]:
+        """Versions whose copy is finished: TFX's Pusher writes saved_model.pb last."""
+        complete = {}
+        for version, path in found.items():
+            if tf.io.gfile.exists(os.path.join(path, "saved_model.pb")):
+                complete[version] = path
+            elif self._loaded is None or self._loaded[0] != version:
+                self._note(version, "END", f"{path}: has no saved_model.pb (yet).")
+        return complete
+
     def _swap(self, version: int, path: str) -> None:
         self._note(version, "LOADING")
         try:
             loaded = servable.load(path)
-        except LoadError as error:
+        except Exception as error:  # whatever a broken model raises, others go on
             failures = self._tries.get(version, (0, 0.0))[0] + 1
             self._tries[version] = (failures, time.monotonic() + _RETRY_S)
             self._note(version, "END", str(error))

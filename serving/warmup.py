@@ -19,9 +19,9 @@ from tensorflow_serving.apis import prediction_log_pb2
 
 from feature_specs import Spec
 from serving import requests
+from serving.servable import WARMUP_FILE
 from serving.signatures import EXAMPLES
 
-WARMUP_FILE = os.path.join("assets.extra", "tf_serving_warmup_requests")
 _CANDIDATES = 4
 
 

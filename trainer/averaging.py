@@ -31,6 +31,8 @@ class WeightAverage(tf.Module):
 
     def update(self, step: tf.Tensor) -> None:
         """Counts the weights after step number `step` (1 is the first)."""
+        if not self.averages:
+            return
         share = tf.maximum(1 / self._steps, 9 / (9 + tf.cast(step, tf.float32)))
         for average, variable in zip(self.averages, self._variables, strict=True):
             average.assign_add(share * (variable - average))

@@ -1,20 +1,23 @@
 """Trains a ranker on transformed examples, day after day.
 
     trailrank train --spec kuairand --preset mmoe \\
-        --transformed RUN/transformed --checkpoints RUN/checkpoints
+        --transformed RUN/artifacts/Transform/transformed_examples/<n> \\
+        --checkpoints RUN/checkpoints
 
-DIR of --transformed holds `Split-day-YYYYMMDD/*.gz`, one folder a day. Stopped and
-started again with the same arguments, training goes on after the last finished day.
+DIR of --transformed is the output of the Transform step, a bucket's too: it holds
+`Split-day-YYYYMMDD/*.gz`, one folder a day. By default ALL of its days are trained, the
+evaluation days of a pipeline run included; --days chooses. Stopped and started again
+with the same arguments, training goes on after the last finished day.
 """
 
 from __future__ import annotations
 
 import argparse
-import glob
 import os
 import sys
 from collections.abc import Sequence
 
+from absl import logging
 from absl.flags import argparse_flags
 
 from feature_specs import SpecError, load_preset, load_spec
@@ -37,8 +40,11 @@ def run(argv: Sequence[str]) -> int:
 def _train(args: argparse.Namespace) -> int:
     spec, preset = load_spec(args.spec), load_preset(args.preset)
     days = find_days(args.transformed, args.days)
-    from trainer import loop  # loads TensorFlow: only after the arguments are read
+    from trainer import loop, state  # load TensorFlow: only after reading arguments
 
+    logging.use_absl_handler()
+    logging.set_verbosity(logging.INFO)  # a line a day, off a terminal too
+    restored = state.finished_days(args.checkpoints)
     loop.train(
         spec,
         preset,
@@ -48,7 +54,11 @@ def _train(args: argparse.Namespace) -> int:
         seed=args.seed,
         log_dir=args.tensorboard,
     )
-    print(f"Trained {len(days)} days; checkpoints and metrics: {args.checkpoints}")
+    trained = sum(name not in restored for name, _ in days)
+    print(
+        f"Trained {trained} days, restored {len(restored)}; "
+        f"checkpoints and metrics: {args.checkpoints}"
+    )
     return 0
 
 
@@ -58,14 +68,20 @@ def find_days(
     """Name and glob of each day under `directory`, oldest first.
 
     Args:
-        directory: Holds a folder `Split-day-YYYYMMDD` for each day.
+        directory: A path or a bucket; holds a folder `Split-day-YYYYMMDD` for each day.
         wanted: Days to take, as `day-20220408` or `20220408`; by default all.
 
     Raises:
         ValueError: There is no day, or not every wanted one.
     """
-    folders = glob.glob(os.path.join(directory, f"{_SPLIT_PREFIX}day-*"))
-    names = sorted(os.path.basename(f).removeprefix(_SPLIT_PREFIX) for f in folders)
+    import trainer.keras2  # noqa: F401  # isort: skip
+    import tensorflow as tf
+
+    folders = tf.io.gfile.glob(os.path.join(directory, f"{_SPLIT_PREFIX}day-*"))
+    names = sorted(
+        os.path.basename(folder.rstrip("/")).removeprefix(_SPLIT_PREFIX)
+        for folder in folders
+    )
     if not names:
         raise ValueError(
             f"--transformed {directory}: must hold folders Split-day-YYYYMMDD. "

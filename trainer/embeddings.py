@@ -130,6 +130,14 @@ class FeatureEmbeddings(tf.keras.layers.Layer):
         ]
 
 
+def missing_rows(feature: FeatureSpec, rows: int) -> tf.Tensor:
+    """`rows` rows in which `feature` is missing, [B] or [B, length]."""
+    if feature.is_number:
+        return tf.zeros([rows])
+    shape = [rows, feature.length] if feature.is_sequence else [rows]
+    return tf.zeros(shape, tf.int32)
+
+
 def numbers(inputs: dict[str, tf.Tensor], features: Sequence[FeatureSpec]) -> tf.Tensor:
     """The scaled numbers among `features`: float32 [B, N], N may be 0."""
     columns = [inputs[f.name] for f in features if f.is_number]

@@ -30,7 +30,7 @@ _KEPT_CHECKPOINTS = 3
 
 
 class DivergedError(RuntimeError):
-    """The loss is no number any more; the checkpoint of the day before is good."""
+    """A loss or weight is no number any more; the day before's checkpoint is good."""
 
 
 def train(
@@ -51,8 +51,8 @@ def train(
     After each day a checkpoint is written. Started again with the same arguments, it
     goes on after the last finished day and ends with the same weights; with later days
     added, it trains those (warm start). `checkpoint_dir/metrics.jsonl` has one line a
-    finished day: `day`, `rows`, `steps`, `loss`, `disentangle`, `task_losses`,
-    `seconds`, `rows_per_s`.
+    finished day: `day`, `rows`, `steps`, `loss`, `disentangle`, `task_losses` (each a
+    mean over the rows of its sample space), `seconds`, `rows_per_s`.
 
     Args:
         spec: What the examples hold.
@@ -65,8 +65,9 @@ def train(
 
     Raises:
         ValueError: No days, a day without files, days out of order, or a checkpoint of
-            another run.
-        DivergedError: The loss became NaN or infinite; names day and step.
+            another run or of later days.
+        DivergedError: The loss became NaN or infinite; names day and step. Or a weight
+            did in the day's last step; names the day.
     """
     files = _files(days)
     run = run_identity(spec, config, slice.batch_size, slice.precision, seed)
@@ -83,6 +84,7 @@ def train(
     with progress_bar(len(todo)) as report:
         for index, day in enumerate(todo):
             record = training.train_day(index, day, files[day], report)
+            _check_weights(training.ranker, day)
             state.days.append(record)
             store.save()
             log_day(index, len(todo), record)
@@ -142,13 +144,13 @@ class _Training:
         self, index: int, day: str, files: list[str], report: Report
     ) -> dict[str, Any]:
         """All passes over one day; the record that `train` describes."""
-        means = _Means(_TASKS + len(self.spec.tasks))
+        means = _Means(len(self.spec.tasks))
         for epoch in range(self.config.epochs_per_day):
             for table in self._epoch(day, files, epoch):
                 _check_finite(table, day, means.steps)
                 means.add(table)
                 speed = means.rows / means.seconds
-                report(index, day, means.rows, speed, means.values[_LOSS])
+                report(index, day, means.rows, speed, means.loss)
         return _record(self.spec, day, means)
 
     def _epoch(self, day: str, files: list[str], epoch: int) -> Iterator[np.ndarray]:
@@ -165,28 +167,43 @@ class _Training:
                 return
 
 
-# Columns of a step's results; one a task follows.
+# Columns of a step's results. The tasks' losses follow, then the rows in their sample
+# spaces.
 _ROWS, _LOSS, _DISENTANGLE, _TASKS = range(4)
 
 
 class _Means:
-    """Means over all rows so far of what the steps returned."""
+    """Means so far of what the steps returned: over all rows, a task's over its own."""
 
-    def __init__(self, columns: int):
-        self._totals = np.zeros(columns)
+    def __init__(self, tasks: int):
+        self._disentangle, self._loss = 0.0, 0.0
+        self._task_losses, self._task_rows = np.zeros(tasks), np.zeros(tasks)
         self._started = time.perf_counter()
         self.rows, self.steps = 0, 0
 
     def add(self, table: np.ndarray) -> None:
         """Counts the steps of `table` [steps, columns]."""
-        self._totals += table[:, _ROWS] @ table.astype(np.float64)
+        table = table.astype(np.float64)
+        losses, rows = np.split(table[:, _TASKS:], 2, axis=1)
+        self._loss += table[:, _ROWS] @ table[:, _LOSS]
+        self._disentangle += table[:, _ROWS] @ table[:, _DISENTANGLE]
+        self._task_losses += (rows * losses).sum(axis=0)
+        self._task_rows += rows.sum(axis=0)
         self.rows += int(table[:, _ROWS].sum())
         self.steps += len(table)
 
     @property
-    def values(self) -> np.ndarray:
-        """[columns]."""
-        return self._totals / max(self.rows, 1)
+    def loss(self) -> float:
+        return float(self._loss / max(self.rows, 1))
+
+    @property
+    def disentangle(self) -> float:
+        return float(self._disentangle / max(self.rows, 1))
+
+    @property
+    def task_losses(self) -> list[float]:
+        """One a task; 0 for a task without a row."""
+        return (self._task_losses / np.maximum(self._task_rows, 1)).tolist()
 
     @property
     def seconds(self) -> float:
@@ -203,7 +220,7 @@ def _step_function(
 
     It returns float32 [steps, columns]; the rows after the data's end are zeros.
     """
-    columns = _TASKS + len(ranker.spec.tasks)
+    columns = _TASKS + 2 * len(ranker.spec.tasks)
 
     # Only the loop below needs converting; converting the whole model as well would
     # take longer than training a small day.
@@ -212,7 +229,8 @@ def _step_function(
         result = ranker.train_step(batch)
         average.update(ranker.steps)
         head = [result["rows"], result["loss"], result["disentangle"]]
-        return tf.concat([tf.stack(head), result["task_losses"]], axis=0)
+        tasks = [result["task_losses"], result["task_rows"]]
+        return tf.concat([tf.stack(head), *tasks], axis=0)
 
     @tf.function
     def take_steps(iterator):
@@ -282,16 +300,26 @@ def _check_finite(table: np.ndarray, day: str, steps_before: int) -> None:
         )
 
 
+def _check_weights(ranker: Ranker, day: str) -> None:
+    """Finds what `_check_finite` cannot: a step's loss is that before its update."""
+    for variable in ranker.dense_variables:
+        if not np.isfinite(variable.numpy()).all():
+            raise DivergedError(
+                f"Day {day!r}, its last step: the weights must be numbers. Got NaN or "
+                f"infinity in {variable.name}. Lower the learning rates of the preset; "
+                f"a restart begins with this day again."
+            )
+
+
 def _record(spec: Spec, day: str, means: _Means) -> dict[str, Any]:
-    values = [float(value) for value in means.values]
     names = [task.name for task in spec.tasks]
     return {
         "day": day,
         "rows": means.rows,
         "steps": means.steps,
-        "loss": values[_LOSS],
-        "disentangle": values[_DISENTANGLE],
-        "task_losses": dict(zip(names, values[_TASKS:], strict=True)),
+        "loss": means.loss,
+        "disentangle": means.disentangle,
+        "task_losses": dict(zip(names, means.task_losses, strict=True)),
         "seconds": round(means.seconds, 3),
         "rows_per_s": round(means.rows / means.seconds, 1),
     }

@@ -16,10 +16,10 @@ import tensorflow_recommenders as tfrs
 from feature_specs import FeatureSpec, ModelConfig, Spec, TaskSpec
 from trainer import switchers
 from trainer.disentangle import disentangle_loss
-from trainer.embeddings import FeatureEmbeddings, numbers
+from trainer.embeddings import FeatureEmbeddings, missing_rows, numbers
 from trainer.layers import BatchedDense, BatchedMLP
 from trainer.losses import loss_weights, task_losses
-from trainer.replicas import replica_count, uniform_rows
+from trainer.replicas import global_sum, replica_count, uniform_rows
 from trainer.trail import TrailTowers
 
 Features = dict[str, tf.Tensor]
@@ -136,8 +136,9 @@ class Ranker(tfrs.Model):
 
         Trail features may be left out: they count as missing then, as in serving.
         """
-        logits, _ = self._logits(features, training)
-        return self._predictions(logits)
+        _, parts = self._encode_both(features)
+        logits, _ = self._main_logits(parts, training)
+        return self._predictions(logits + self._trail_logits(features, training))
 
     def request_part(self, features: Features) -> tf.Tensor:
         """Query and context features of R requests -> their share of H, [R, H]."""
@@ -156,7 +157,7 @@ class Ranker(tfrs.Model):
 
     def example_features(self, rows: int) -> Features:
         """Features of `rows` rows with everything missing; shows names and shapes."""
-        return {f.name: _missing_rows(f, rows) for f in self.spec.features}
+        return {f.name: missing_rows(f, rows) for f in self.spec.features}
 
     # --- training -----------------------------------------------------------------
 
@@ -173,7 +174,7 @@ class Ranker(tfrs.Model):
             overlap = disentangle_loss(experts, batch.weight) / replica_count()
             total += self.config.disentangle * overlap
         if self.config.embedding_l2:
-            total += self.config.embedding_l2 * _mean_square(embedded)
+            total += self.config.embedding_l2 * _mean_square(embedded, batch.weight)
         return Losses(total, losses, overlap)
 
     def compute_loss(self, inputs: Batch, training: bool = False) -> tf.Tensor:
@@ -184,7 +185,8 @@ class Ranker(tfrs.Model):
         """One update of the weights; returns the losses before it.
 
         Returns:
-            `loss` [], `task_losses` [K], `disentangle` [] (see `Losses`) and `rows` [].
+            `loss` [], `task_losses` [K], `disentangle` [] (see `Losses`), `rows` [] and
+            `task_rows` [K], those in each task's sample space.
         """
         with tf.GradientTape() as tape:
             losses = self.task_losses(inputs, training=True)
@@ -197,6 +199,7 @@ class Ranker(tfrs.Model):
             "task_losses": losses.tasks,
             "disentangle": losses.disentangle,
             "rows": tf.reduce_sum(inputs.weight),
+            "task_rows": tf.reduce_sum(inputs.masks, axis=0),
         }
 
     @property
@@ -214,12 +217,6 @@ class Ranker(tfrs.Model):
         return [v for v in self.trainable_variables if v.ref() not in tables]
 
     # --- parts --------------------------------------------------------------------
-
-    def _logits(self, features: Features, training: bool):
-        """-> logits [B, K] and experts [B, E, H] (None without experts)."""
-        _, parts = self._encode_both(features)
-        logits, experts = self._main_logits(parts, training)
-        return logits + self._trail_logits(features, training), experts
 
     def _encode_both(self, features: Features) -> tuple[tf.Tensor, tf.Tensor]:
         """-> looked-up embeddings [B, D] and the sum of both parts [B, H]."""
@@ -308,14 +305,7 @@ def _initial_bias(task: TaskSpec, label_means: dict[str, float]) -> float:
     return math.log(mean / (1 - mean))
 
 
-def _missing_rows(feature: FeatureSpec, rows: int) -> tf.Tensor:
-    if feature.is_number:
-        return tf.zeros([rows])
-    shape = [rows, feature.length] if feature.is_sequence else [rows]
-    return tf.zeros(shape, tf.int32)
-
-
-def _mean_square(embedded: tf.Tensor) -> tf.Tensor:
-    """This replica's share of the mean squared norm of a row: [B, D] -> []."""
+def _mean_square(embedded: tf.Tensor, weight: tf.Tensor) -> tf.Tensor:
+    """This replica's share of the mean squared norm of a row: [B, D], [B] -> []."""
     norms = tf.reduce_sum(tf.square(embedded), axis=1)
-    return tf.reduce_mean(norms) / replica_count()
+    return tf.reduce_sum(norms * weight) / global_sum(tf.reduce_sum(weight))

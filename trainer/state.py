@@ -57,8 +57,7 @@ def read_state(checkpoint: str, run: dict[str, Any]) -> TrainingState:
     Raises:
         ValueError: It belongs to a run with another spec, preset, batch size or seed.
     """
-    text = tf.train.load_variable(checkpoint, _VARIABLE).decode()
-    state = TrainingState(**json.loads(text))
+    state = _load(checkpoint)
     differing = [
         f"{key} was {state.run.get(key)!r} and is {run.get(key)!r}"
         for key in sorted(run.keys() | state.run.keys())
@@ -73,13 +72,27 @@ def read_state(checkpoint: str, run: dict[str, Any]) -> TrainingState:
     return state
 
 
+def finished_days(checkpoint_dir: str) -> list[str]:
+    """Names of the days that the latest checkpoint has trained; none without one."""
+    latest = tf.train.latest_checkpoint(checkpoint_dir)
+    return _load(latest).finished if latest else []
+
+
 def days_to_train(days: Sequence[str], state: TrainingState) -> list[str]:
     """The days of `days` that are not finished.
 
     Raises:
         ValueError: One of them comes before a finished one: days are trained in order.
+            Or a finished one comes after all of them: the model has seen the future.
     """
     finished = set(state.finished)
+    later = [day for day in state.finished if day > max(days)]
+    if later:
+        raise ValueError(
+            f"Day {max(days)!r}: must not be the last one, as the checkpoint has "
+            f"trained later days. Got a checkpoint with {', '.join(later)}. Add them "
+            f"to the days, or train into another directory (--checkpoints)."
+        )
     todo = [day for day in days if day not in finished]
     if todo and finished and todo[0] < max(finished):
         raise ValueError(
@@ -88,6 +101,11 @@ def days_to_train(days: Sequence[str], state: TrainingState) -> list[str]:
             f"train into an empty checkpoint directory."
         )
     return todo
+
+
+def _load(checkpoint: str) -> TrainingState:
+    text = tf.train.load_variable(checkpoint, _VARIABLE).decode()
+    return TrainingState(**json.loads(text))
 
 
 def _flat(value: dict[str, Any], path: str) -> dict[str, Any]:

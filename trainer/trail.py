@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import trainer.keras2  # noqa: F401  # isort: skip
 import tensorflow as tf
 
-from feature_specs import FeatureSpec, Spec
+from feature_specs import Spec
 from feature_specs.model import TrailConfig
-from trainer.embeddings import FeatureEmbeddings, numbers
+from trainer.embeddings import FeatureEmbeddings, missing_rows, numbers
 from trainer.layers import BatchedDense, BatchedMLP
 from trainer.replicas import uniform_rows
 
@@ -65,7 +63,7 @@ class TrailTowers(tf.keras.layers.Layer):
 
     def missing(self) -> dict[str, tf.Tensor]:
         """One row with every trail feature missing, as in serving."""
-        return {f.name: _missing(f) for f in self.features}
+        return {f.name: missing_rows(f, 1) for f in self.features}
 
 
 def _chosen(spec: Spec, config: TrailConfig) -> list[int]:
@@ -83,10 +81,3 @@ def _chosen(spec: Spec, config: TrailConfig) -> list[int]:
 def _keep(value: tf.Tensor, kept: tf.Tensor) -> tf.Tensor:
     mask = tf.cast(kept, value.dtype)
     return value * (mask if value.shape.rank == 2 else mask[:, 0])
-
-
-def _missing(feature: FeatureSpec) -> tf.Tensor:
-    if feature.is_number:
-        return tf.zeros([1])
-    shape: Sequence[int] = [1, feature.length] if feature.is_sequence else [1]
-    return tf.zeros(shape, tf.int32)

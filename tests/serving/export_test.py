@@ -190,6 +190,23 @@ def test_weights_of_another_number_are_refused(spec, model_url, weights):
     assert error.value.status == 400
 
 
+def test_no_weights_are_the_specs_own(spec, model_url):
+    inputs = {n: t.numpy().tolist() for n, t in rank_tensors(spec, [{}, {}]).items()}
+    inputs |= {"kind": ["", ""]}
+    with Client(model_url, "tiny") as client:
+        own = client.predict(inputs=inputs | {"weights": []}, signature_name="rank")
+        nan = client.predict(inputs=inputs, signature_name="rank")
+    assert own["score"] == nan["score"]
+
+
+def test_a_request_of_two_rows_is_refused(spec, model_url):
+    inputs = {n: t.numpy().tolist() for n, t in rank_tensors(spec, [{}, {}]).items()}
+    inputs |= {"kind": ["", ""], "tab": [1, 2], "user_id": [1, 2]}
+    with Client(model_url, "tiny") as client, pytest.raises(ClientError) as error:
+        client.predict(inputs=inputs, signature_name="rank")
+    assert error.value.status == 400
+
+
 @pytest.mark.slow
 def test_loads_where_only_tensorflow_is_installed(spec, models_dir, signatures):
     """A process without our packages, TFX, TFT, TFRS and Keras 2."""

@@ -74,10 +74,31 @@ def test_a_broken_version_leaves_the_old_one_serving(tmp_path, save_half_plus_tw
     broken, old = versions.statuses()
     assert (broken.version, broken.state, old.state) == (2, "END", "AVAILABLE")
     assert "saved_model.pb" in broken.error
-    # It is not tried again at every look at the directory.
-    save_half_plus_two(tmp_path / "2")
+
+
+def test_a_copy_that_is_not_finished_is_waited_for(tmp_path, save_half_plus_two):
+    save_half_plus_two(tmp_path / "1")
+    (tmp_path / "2").mkdir()  # TFX's Pusher writes saved_model.pb last
+    versions = ModelVersions(str(tmp_path))
     versions.refresh()
     assert versions.servable(None)[0] == 1
+    save_half_plus_two(tmp_path / "2")
+    versions.refresh()
+    assert versions.servable(None)[0] == 2
+
+
+def test_a_model_that_cannot_be_loaded_is_not_tried_at_every_look(
+    tmp_path, save_half_plus_two
+):
+    save_half_plus_two(tmp_path / "1")
+    (tmp_path / "2").mkdir()
+    (tmp_path / "2" / "saved_model.pb").write_bytes(b"no model")
+    versions = ModelVersions(str(tmp_path))
+    versions.refresh()
+    shutil.rmtree(tmp_path / "2")
+    save_half_plus_two(tmp_path / "2")
+    versions.refresh()
+    assert versions.servable(None) is None
 
 
 def test_a_version_whose_warmup_fails_is_not_served(tmp_path, save_half_plus_two):
@@ -90,6 +111,17 @@ def test_a_version_whose_warmup_fails_is_not_served(tmp_path, save_half_plus_two
     versions.refresh()
     assert versions.servable(None) is None
     assert "only predict_log" in versions.statuses()[0].error
+
+
+def test_a_warmup_record_of_garbage_is_told(tmp_path, save_half_plus_two):
+    save_half_plus_two(tmp_path / "1")
+    extra = tmp_path / "1" / "assets.extra"
+    extra.mkdir()
+    with tf.io.TFRecordWriter(str(extra / "tf_serving_warmup_requests")) as writer:
+        writer.write(b"\xff\xff")
+    versions = ModelVersions(str(tmp_path))
+    versions.refresh()
+    assert "is no PredictionLog" in versions.statuses()[0].error
 
 
 def test_an_empty_directory_unloads_and_a_vanished_one_does_not(

@@ -26,4 +26,13 @@ def test_large_tables_are_left_out(spec, config, label_means):
     average = averaging.create(ranker, 50)
     count = len(ranker.trainable_variables)
     assert len(average.averages) == count - 1  # all but the 5,000 videos
-    assert averaging.create(ranker, 0).averages == []
+
+
+def test_no_steps_average_nothing(spec, config, label_means):
+    ranker = Ranker(spec, config, label_means)
+    average = averaging.create(ranker, 0)
+    assert average.averages == []
+    average.update(tf.constant(1))
+    before = ranker.output_bias.numpy()
+    average.apply()
+    assert (ranker.output_bias.numpy() == before).all()

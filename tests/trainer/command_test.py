@@ -1,6 +1,12 @@
 """`python -m trainer`: days are found, wrong arguments refused."""
 
+import subprocess
+import sys
+
 import pytest
+
+import trainer.keras2  # noqa: F401  # isort: skip
+import tensorflow as tf
 
 from trainer.command import find_days, run
 
@@ -21,6 +27,29 @@ def test_all_days_oldest_first(transformed):
 def test_chosen_days_with_or_without_prefix(transformed):
     assert [n for n, _ in find_days(transformed, ["20220409"])] == ["day-20220409"]
     assert [n for n, _ in find_days(transformed, ["day-20220409"])] == ["day-20220409"]
+
+
+def test_days_may_lie_in_a_bucket():
+    folder = "ram://bucket/out/Split-day-20220408"  # TensorFlow's, in memory
+    tf.io.gfile.makedirs(folder)
+    assert find_days("ram://bucket/out") == [("day-20220408", [f"{folder}/*.gz"])]
+
+
+@pytest.mark.slow  # starts a Python that loads TensorFlow, twice
+def test_off_a_terminal_each_day_has_a_line(spec_file, make_rows, tmp_path):
+    for seed, day in enumerate(("20220408", "20220409")):
+        make_rows(64, seed=seed).write(tmp_path / "days" / f"Split-day-{day}" / "0.gz")
+    command = [sys.executable, "-m", "trainer", "train"]
+    command += ["--spec", spec_file, "--accelerator", "cpu"]
+    command += ["--transformed", str(tmp_path / "days")]
+    command += ["--checkpoints", str(tmp_path / "checkpoints")]
+    first, second = (
+        subprocess.run([*command, *days], capture_output=True, text=True, check=True)
+        for days in (["--days", "20220408"], [])
+    )
+    assert first.stdout.startswith("Trained 1 days, restored 0;"), first.stdout
+    assert "Trained day 1 of 1, day-20220408: 64 rows" in first.stderr
+    assert second.stdout.startswith("Trained 1 days, restored 1;"), second.stdout
 
 
 def test_a_day_that_is_not_there_is_named(transformed):

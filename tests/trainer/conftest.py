@@ -58,6 +58,12 @@ def spec() -> Spec:
     return read_spec(SPEC)
 
 
+@pytest.fixture
+def spec_file(tmp_path) -> str:
+    (tmp_path / "small.yaml").write_text(SPEC)
+    return str(tmp_path / "small.yaml")
+
+
 @pytest.fixture(scope="session")
 def config() -> ModelConfig:
     return read_preset(PRESET)

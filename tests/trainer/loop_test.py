@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import zlib
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ import tensorflow as tf
 
 from tpu_configs import SliceConfig
 from trainer import loop
+from trainer.state import finished_days
 
 SLICE = SliceConfig(name="tiny", accelerator="cpu", batch_size=64, steps_per_call=4)
 DAYS = ("day-20220408", "day-20220409", "day-20220410")
@@ -90,13 +92,59 @@ def test_changed_preset_is_refused(spec, config, days, trained):
 def test_a_loss_that_is_no_number_names_day_and_step(
     spec, config, days, make_rows, tmp_path
 ):
-    rows = make_rows(192, seed=5)
-    rows.labels["watch"] = np.where(np.arange(192) == 70, math.nan, 1.0)
+    tf.random.set_seed(3)  # the order of rows that the loop's reader will have
+    seed = zlib.crc32(b"3/day-20220409/0")
+    order = tf.data.Dataset.range(600).shuffle(4096, seed, False)
+    row = list(order.as_numpy_iterator())[5 * 64 + 7]  # step 6, of the second call
+    rows = make_rows(600, seed=5)
+    rows.labels["watch"][row] = math.nan
     rows.write(tmp_path / "broken.gz")
     broken = (DAYS[1], [str(tmp_path / "broken.gz")])
-    with pytest.raises(loop.DivergedError, match="Day 'day-20220409', step [123]: "):
+    with pytest.raises(loop.DivergedError, match="Day 'day-20220409', step 6: "):
         _train(spec, config, [days[0], broken], tmp_path / "run")
     assert [record["day"] for record in _metrics(tmp_path / "run")] == [DAYS[0]]
+
+
+def test_weights_broken_by_the_last_step_are_not_saved(
+    spec, config, days, make_rows, tmp_path
+):
+    # (1.8e19)^2 is a float32, and so is the loss; the gradient's squared norm is not.
+    row = make_rows(1, seed=5)
+    row.labels["watch"] = np.array([1.8e19], np.float32)
+    row.write(tmp_path / "broken.gz")
+    broken = (DAYS[1], [str(tmp_path / "broken.gz")])
+    clipped = dataclasses.replace(config.optimizer, clip_norm=1.0)
+    config = dataclasses.replace(config, optimizer=clipped)
+    with pytest.raises(loop.DivergedError, match="Day 'day-20220409', its last step"):
+        _train(spec, config, [days[0], broken], tmp_path / "run")
+    assert finished_days(str(tmp_path / "run")) == [DAYS[0]]
+
+
+def test_a_tasks_loss_is_the_mean_over_its_own_sample_space(
+    spec, config, make_rows, tmp_path
+):
+    rows = make_rows(96, seed=5)  # two steps: 64 rows and 32
+    rows.masks["like"] = np.arange(96) < 5
+    rows.labels["like"] = np.zeros(96)
+    rows.labels["like"][0] = 1
+    rows.write(tmp_path / "data.gz")
+    still = dataclasses.replace(
+        config.optimizer, learning_rate=1e-30, table_learning_rate=1e-30
+    )
+    still = dataclasses.replace(config, optimizer=still)
+    _train(spec, still, [(DAYS[0], [str(tmp_path / "data.gz")])], tmp_path / "run")
+    # Untrained it predicts the smoothed mean: of 5 rows 1 is liked.
+    mean = (1 + 0.5) / (5 + 1)
+    expected = -(math.log(mean) + 4 * math.log(1 - mean)) / 5
+    found = _metrics(tmp_path / "run")[0]["task_losses"]["like"]
+    assert found == pytest.approx(expected, rel=1e-5)
+
+
+def test_fewer_days_than_the_checkpoint_has_trained_are_refused(
+    spec, config, days, trained
+):
+    with pytest.raises(ValueError, match="trained later days.* day-20220410"):
+        _train(spec, config, days[:2], trained[1])
 
 
 def test_days_must_be_in_order(spec, config, days, tmp_path):

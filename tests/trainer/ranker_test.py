@@ -14,8 +14,11 @@ from trainer.ranker import Batch, Ranker
 
 @pytest.fixture
 def ranker(spec, config, label_means):
+    return _randomised(Ranker(spec, config, label_means))
+
+
+def _randomised(ranker: Ranker) -> Ranker:
     """With random weights everywhere, where the untrained one has zeros."""
-    ranker = Ranker(spec, config, label_means)
     rng = np.random.default_rng(0)
     for variable in ranker.trainable_variables:
         variable.assign(rng.normal(size=variable.shape) * 0.3)
@@ -71,7 +74,10 @@ def test_request_part_needs_no_candidate_feature(ranker):
     assert ranker.request_part(request).shape == (2, 16)
 
 
-def test_padded_rows_change_no_loss(ranker, make_rows):
+def test_padded_rows_change_no_loss(spec, config, label_means, make_rows):
+    ranker = _randomised(
+        Ranker(spec, dataclasses.replace(config, embedding_l2=0.5), label_means)
+    )
     batch = make_rows(6, seed=0).batch()
     padded = tf.nest.map_structure(
         lambda value: tf.concat([value, tf.zeros_like(value)[:3]], axis=0), batch
@@ -105,10 +111,9 @@ def test_empty_sample_space_moves_no_weight_of_the_task(ranker, make_rows):
 
 def test_training_drops_the_trails_of_some_rows(spec, config, label_means, make_rows):
     whole = dataclasses.replace(config.trail, dropout=0.999)
-    ranker = Ranker(spec, dataclasses.replace(config, trail=whole), label_means)
-    rng = np.random.default_rng(0)
-    for variable in ranker.trainable_variables:
-        variable.assign(rng.normal(size=variable.shape) * 0.3)
+    ranker = _randomised(
+        Ranker(spec, dataclasses.replace(config, trail=whole), label_means)
+    )
     batch = make_rows(16, seed=0).batch()
     missing = batch.features | {
         k: tf.zeros([16], tf.int32) for k in ("trail_position", "trail_seconds")

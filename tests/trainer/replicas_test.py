@@ -13,7 +13,7 @@ from trainer.replicas import global_sum, uniform_rows
 
 # A process of its own: devices are set before TensorFlow starts.
 _TWO_REPLICAS = """
-import sys
+import dataclasses
 import conftest
 import tensorflow as tf
 from trainer import averaging, optimizers
@@ -24,6 +24,7 @@ tf.config.set_logical_device_configuration(
     cpu, [tf.config.LogicalDeviceConfiguration()] * 2
 )
 spec, config = conftest.read_spec(conftest.SPEC), conftest.read_preset(conftest.PRESET)
+config = dataclasses.replace(config, dropout=0.2, embedding_l2=0.01)
 means = {"click": 0.4, "watch": 1.5, "like": 0.02, "seconds": -0.5}
 rows = conftest.make_rows.__wrapped__()(24, seed=0).batch()
 weight = tf.constant([1.0] * 21 + [0.0] * 3)  # the last three rows are padding
@@ -46,7 +47,8 @@ def train(strategy):
     for batch in strategy.experimental_distribute_dataset(data.repeat(4)):
         shares = run(batch)
     sums = [strategy.reduce("SUM", share, axis=None) for share in shares]
-    return [float(s) for s in sums] + [v.numpy() for v in ranker.trainable_variables]
+    weights = [*ranker.trainable_variables, *average.averages]
+    return [float(s) for s in sums] + [v.numpy() for v in weights]
 
 two = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 assert two.num_replicas_in_sync == 2
@@ -57,7 +59,7 @@ print("same")
 
 
 @pytest.mark.slow  # starts a Python that loads TensorFlow
-def test_two_replicas_give_the_weights_of_one(request):
+def test_two_replicas_give_the_weights_and_averages_of_one(request):
     folder = str(request.path.parent)
     code = f"import sys; sys.path.insert(0, {folder!r})\n{_TWO_REPLICAS}"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
