@@ -32,7 +32,7 @@ $(STAMP): $(LOCK) setup.py
 	@$(VENV)-uv/bin/uv venv --quiet --allow-existing --python $(PY) $(VENV)
 	$(VENV)-uv/bin/uv pip sync --python $(BIN)/python $(LOCK)
 	$(VENV)-uv/bin/uv pip install --python $(BIN)/python --no-deps --no-build-isolation --editable .
-	@touch $(STAMP)
+	@rm -f $(VENV)/.installed-* && touch $(STAMP)
 
 # Run it after a change of setup.py; the locks hold no index address.
 lock:

@@ -43,6 +43,7 @@ from feature_specs.spec import (
 _NAME = re.compile(r"^[a-z][a-z0-9_]*$")
 _TOP_KEYS = [f.name for f in dataclasses.fields(Spec) if f.name != "text"]
 _SPECS = pathlib.Path(__file__).parent / "specs"
+_BUILT_IN_FILTERS = ("duplicate", "min_item_impressions", "min_user_events")
 _TABLE_KINDS = ("id", "sequence")
 
 
@@ -182,9 +183,18 @@ class _Reader:
             self.problems.add(f"log.columns.{log.time.column}", "must be a number.")
         for index, column in enumerate(log.outcomes):
             self._check_column(f"log.outcomes[{index}]", column, log.columns)
+        if log.time.watched_ms and log.time.watched_ms not in log.outcomes:
+            rule = f"must name {log.time.watched_ms!r} too: it is log.time.watched_ms."
+            self.problems.add("log.outcomes", rule, list(log.outcomes))
         for name, join in log.joins.items():
             self._check_column(f"log.joins.{name}.on", join.on, log.columns)
             self._check_column(f"log.joins.{name}.on", join.on, join.columns)
+            types = [
+                c.get(join.on, "").rstrip("?") for c in (log.columns, join.columns)
+            ]
+            if all(types) and types[0] != types[1]:
+                rule = f"must have one type in the log and the side file, not {types}."
+                self.problems.add(f"log.joins.{name}.columns.{join.on}", rule)
         self._check_log_values(log)
 
     def _check_log_values(self, log: LogSpec) -> None:
@@ -243,6 +253,8 @@ class _Reader:
             return None
         for rule, condition in filters.keep.items():
             self._check_name(f"filters.keep.{rule}", rule)
+            if rule in _BUILT_IN_FILTERS:
+                self.problems.add(f"filters.keep.{rule}", "is a built-in rule's name.")
             self._type(f"filters.keep.{rule}", condition)
         for key in ("min_user_events", "min_item_impressions"):
             if getattr(filters, key) < 0:

@@ -121,9 +121,10 @@ class DayExampleGen(base_beam_component.BaseBeamComponent):
 class EarlierBlessedModel(LatestBlessedModelStrategy):
     """The latest blessed model before the newest one.
 
-    Resolved once the Trainer has run, it never gives the model that is to be judged.
-    When the Trainer's result is a cached one, the Evaluator's inputs are the same as
-    last time then, and evaluation and push are reused too.
+    Resolved once the Trainer has run, it does not give the model just trained. When the
+    same run is repeated, the Evaluator's inputs are the same as last time, and
+    evaluation and push are reused too. (Going back to an older model, its Trainer's
+    result cached, compares that model with itself and pushes it again.)
     """
 
     def _resolve(

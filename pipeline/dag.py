@@ -55,7 +55,7 @@ class RunConfig:
         preset: The model preset's YAML text.
         slice: The accelerator slice's YAML text.
         logs: Directory with the raw logs; may lie in a bucket.
-        root: Directory of everything the run writes; may lie in a bucket.
+        root: Directory of everything the run writes; a bucket on Vertex.
         days: First and last day, `20220408:20220414`.
         eval_days: How many of the last days are kept for evaluation.
         seed: Of shuffles and initial weights.

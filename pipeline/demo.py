@@ -49,8 +49,8 @@ def _simulate(
     args: argparse.Namespace, logs: pathlib.Path, console: rich.console.Console
 ) -> None:
     console.rule("1. A week of impression logs, simulated")
-    if (logs / "data").exists():
-        console.print(f"{logs}/data is there already: reused.")
+    if (logs / "truth" / "model.json").exists():  # a whole simulation has it
+        console.print(f"{logs} is there already: reused.")
         return
     from pipeline.simulator import command
 
@@ -101,6 +101,7 @@ def _say_what_next(root: str, console: rich.console.Console) -> None:
 {root}/run/artifacts         every step's output (examples, statistics, transform, ...)
 {root}/run/rejects           the log lines that could not be read, and why
 
+  . .venv/bin/activate
   trailrank serve --root {root}/run
   trailrank rank --root {root}/run --user 3 --candidates {root}/run/candidates.txt
   trailrank pipeline run --spec kuairand --logs {root}/logs/data --root {root}/run \\

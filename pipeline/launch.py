@@ -9,6 +9,7 @@ import importlib.metadata
 import json
 import os
 import pathlib
+import time
 
 import rich.console
 from apache_beam.io.filesystems import FileSystems
@@ -20,7 +21,7 @@ from pipeline.dag import IN_PROCESS_BEAM_ARGS, RunConfig
 from pipeline.examples.days import DayRange, plan_splits
 from pipeline.examples.readers import discover_days
 from pipeline.run_record import RunRecord, read_record, write_record
-from pipeline.runners import local, vertex
+from pipeline.runners import local
 
 _LIBRARIES = (
     "trailrank",
@@ -31,16 +32,23 @@ _LIBRARIES = (
 )
 
 
+class LaunchError(RuntimeError):
+    """A run that cannot begin; the message says why."""
+
+
 def run_local(
     args: argparse.Namespace, texts: dict[str, str], console: rich.console.Console
 ) -> RunRecord:
     """Runs the DAG here, writes `run.json`, prints rows, quality and what is next."""
+    if "://" in args.root:
+        raise LaunchError(
+            f"--root {args.root}: a run on this machine keeps its metadata in a local "
+            "directory. Name one, or compile the pipeline for Vertex."
+        )
     spec = read_spec(texts["spec"], args.spec)
     days = args.days or str(discover_days(spec, args.logs))
-    config = dataclasses.replace(
-        _config(args, texts, days),
-        fingerprint=fingerprint(spec, args.logs),
-    )
+    config = _config(args, texts, days)
+    config = dataclasses.replace(config, fingerprint=fingerprint(spec, config.logs))
     console.print(
         f"[bold]{spec.name}[/] {days}, the last {args.eval_days} for evaluation"
     )
@@ -55,9 +63,23 @@ def run_local(
 def compile_vertex(
     args: argparse.Namespace, texts: dict[str, str], console: rich.console.Console
 ) -> None:
-    """Writes the DAG as a Vertex pipeline spec."""
+    """Writes the DAG as a Vertex pipeline spec.
+
+    Each compilation has a fingerprint of its own: the logs in a bucket may have changed
+    since the last one, and cached examples would be old ones.
+    """
+    try:
+        from pipeline.runners import vertex
+    except ImportError as error:
+        raise LaunchError(
+            f"compiling for Vertex needs more libraries ({error.name} is missing): "
+            "pip install 'trailrank[vertex]'."
+        ) from None
     out = pathlib.Path(args.out).resolve()
-    steps = vertex.compile_spec(_config(args, texts, args.days), args.image, out)
+    config = dataclasses.replace(
+        _config(args, texts, args.days), fingerprint=f"compiled-{time.time():.0f}"
+    )
+    steps = vertex.compile_spec(config, args.image, out)
     console.print(f"{args.out}: a valid Vertex pipeline spec of {steps} steps")
 
 

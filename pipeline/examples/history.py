@@ -26,7 +26,9 @@ def add_history(frame: pl.DataFrame, spec: Spec, timeline: Timeline) -> pl.DataF
     if history is None:
         return frame
     condition = expressions.parse(history.positive).fill_null(False)
-    positive = np.flatnonzero(frame.select(condition).to_series().cast(pl.Boolean))
+    # As a column beside the others: a literal (TRUE) then holds for every row.
+    marked = frame.with_columns(condition.cast(pl.Boolean).alias("_positive"))
+    positive = np.flatnonzero(marked["_positive"])
     # An event without length is seen from the next millisecond on.
     seen_from = np.maximum(timeline.ends, timeline.begins + 1)[positive]
     order = np.argsort(seen_from, kind="stable")

@@ -20,6 +20,11 @@ def test_mmoe_is_as_written():
     assert config.disentangle == 0.5
 
 
+def test_a_rate_in_powers_of_ten_is_a_number():
+    text = "switcher: {kind: mmoe}\noptimizer: {learning_rate: 1e-3}"
+    assert read_preset(text).optimizer.learning_rate == 0.001
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -111,6 +111,12 @@ def test_digest_changes_with_the_text():
             r"tasks\[0\] \(like\)\.label: is not an SQL",
         ),
         ('"age / 1"', '"AVG(age)"', r"\.expr: mixes rows"),
+        ('"age / 1"', '"age / AVG(age)"', r"\.expr: mixes rows"),
+        (
+            '"age / 1"',
+            '"RANK() OVER (PARTITION BY user_id ORDER BY time_ms)"',
+            r"mixes rows",
+        ),
         (
             '"liked = 1", columns',
             '"trail_position = 1", columns',

@@ -6,6 +6,7 @@ import random
 import polars as pl
 import pytest
 
+from feature_specs import read_spec
 from pipeline.examples.days import DayRange, plan_splits
 from pipeline.examples.joins import count_items
 from pipeline.examples.shard import (
@@ -133,6 +134,20 @@ def test_a_video_still_running_is_no_history(make, midnight):
     by_key = _by_key(seen.examples)
     assert by_key[1, midnight + 7_999, "v2"]["history_video"] is None
     assert by_key[1, midnight + 8_000, "v3"]["history_video"] == ["v1"]
+
+
+def test_a_literal_condition_holds_for_every_row(spec_text, to_frame, midnight):
+    spec = read_spec(spec_text.replace('"liked = 1 OR watched > 7000"', '"TRUE"'))
+    rows = [
+        _row(midnight + 60_000 * minute, f"v{minute}", user=user)
+        for user in (11, 12)
+        for minute in range(3)
+    ]
+    frame = count_items(to_frame([*rows, *_others(midnight)]), spec, _PLAN)
+    by_key = _by_key(make_examples(frame, spec, _PLAN, seed=7).examples)
+    for user in (11, 12):
+        last = by_key[user, midnight + 120_000, "v2"]
+        assert last["history_video"] == ["v0", "v1"]
 
 
 def _others(midnight):
