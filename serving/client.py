@@ -22,7 +22,8 @@ class ClientError(RuntimeError):
     """No usable answer.
 
     Attributes:
-        status: The HTTP status; None if the server was not reached.
+        status: The HTTP status, 200 for an answer of another kind; None if the server
+            was not reached.
     """
 
     def __init__(self, message: str, status: int | None = None):
@@ -72,8 +73,8 @@ class Client:
         columnar = instances is None
         tensors = {"inputs": inputs} if columnar else {"instances": instances}
         body = json.dumps({"signature_name": signature_name, **tensors}, default=_plain)
-        answer = self._send("POST", ":predict", body.encode())
-        return answer["outputs" if columnar else "predictions"]
+        wanted = "outputs" if columnar else "predictions"
+        return self._send("POST", ":predict", wanted, body.encode())[wanted]
 
     def rank(
         self,
@@ -91,13 +92,17 @@ class Client:
 
     def status(self) -> list[dict[str, Any]]:
         """`version`, `state` and `status` of every version, highest first."""
-        return self._send("GET", "")["model_version_status"]
+        wanted = "model_version_status"
+        return self._send("GET", "", wanted)[wanted]
 
     def metadata(self) -> dict[str, Any]:
         """The served version and its signatures."""
-        return self._send("GET", "/metadata")
+        return self._send("GET", "/metadata", "metadata")
 
-    def _send(self, method: str, path: str, body: bytes | None = None) -> Any:
+    def _send(
+        self, method: str, path: str, wanted: str, body: bytes | None = None
+    ) -> dict[str, Any]:
+        """The answer, an object that has the key `wanted`."""
         url = f"{self._url}/v1/models/{self._model}{path}"
         try:
             response = self._http.request(method, url, content=body)
@@ -111,7 +116,18 @@ class Client:
                 f"{url}: HTTP {response.status_code}: {_error_text(response)}",
                 response.status_code,
             )
-        return json.loads(response.content)
+        try:
+            answer = json.loads(response.content)
+        except ValueError:
+            answer = None
+        if not isinstance(answer, dict) or wanted not in answer:
+            raise ClientError(
+                f"{url}: the answer is not TensorFlow Serving's: "
+                f"{response.text[:60]!r}. Does another program use this port? "
+                "Name the server's --url.",
+                response.status_code,
+            )
+        return answer
 
 
 def _error_text(response: httpx.Response) -> str:

@@ -144,9 +144,12 @@ def as_key(text: str, spec: Spec, column: str) -> Key:
     if _key_dtype(spec, column) == tf.string:
         return text
     try:
-        return int(text)
+        key = int(text)
     except ValueError:
         raise ValueError(f"{column} must be a whole number. Got {text!r}.") from None
+    if not -(2**63) <= key < 2**63:
+        raise ValueError(f"{column} must fit in 64 bits (int64). Got {text!r}.")
+    return key
 
 
 def _key_dtype(spec: Spec, column: str) -> tf.DType:

@@ -131,6 +131,7 @@ def _rank(args: argparse.Namespace) -> None:
             spec, request or {}, [c.values for c in candidates], args.weights
         )
         latency_ms = 1000 * (time.perf_counter() - begin)
+    _check_tasks(outputs, spec, args)
     _show(args, spec, candidates, outputs)
     _note(f"{len(candidates)} candidates in {latency_ms:.1f} ms, from {args.url}")
     if request is None:
@@ -138,6 +139,17 @@ def _rank(args: argparse.Namespace) -> None:
     unknown = sum(not c.known for c in candidates)
     if unknown:
         _note(f"{unknown} candidates are in no example: ranked by their id alone")
+
+
+def _check_tasks(outputs: dict, spec: Spec, args: argparse.Namespace) -> None:
+    """Refuses an answer without a task of the run's spec."""
+    absent = [task.name for task in spec.tasks if task.name not in outputs]
+    if absent:
+        raise RankError(
+            f"{args.url}: model {spec.name!r} has no output {', '.join(absent)}: it "
+            f"was made with another spec than {args.root}. Serve this run's model: "
+            f"`trailrank serve --root {args.root}`."
+        )
 
 
 def read_run(root: str) -> tuple[Spec, str]:

@@ -67,13 +67,19 @@ def load(path: str) -> Servable:
     """Loads and warms a version directory.
 
     Raises:
-        LoadError: Not a SavedModel, or a warmup request fails.
+        LoadError: Not a SavedModel, or a warmup request fails. Names the directory.
     """
-    meta_graph = _read_meta_graph(path)
     try:
-        model = tf.saved_model.load(path, tags=["serve"])
-    except (tf.errors.OpError, OSError, ValueError, RuntimeError) as error:
-        raise LoadError(f"{path}: cannot be loaded: {error}") from error
+        return _load(path)
+    except LoadError:
+        raise
+    except Exception as error:  # a broken graph raises KeyError, TypeError, ...
+        raise LoadError(f"{path}: cannot be loaded: {_named(error)}") from error
+
+
+def _load(path: str) -> Servable:
+    meta_graph = _read_meta_graph(path)
+    model = tf.saved_model.load(path, tags=["serve"])
     signatures = {
         name: _signature(function) for name, function in model.signatures.items()
     }
@@ -155,8 +161,8 @@ def _warm(servable: Servable, path: str) -> None:
             raise LoadError(f"{path}: record {index}: no signature {signature!r}.")
         try:
             servable.signatures[signature](arrays)
-        except (tf.errors.OpError, ValueError, TypeError) as error:
-            raise LoadError(f"{path}: record {index} fails: {error}") from error
+        except Exception as error:  # as many kinds as graphs have ops
+            raise LoadError(f"{path}: record {index} fails: {_named(error)}") from error
 
 
 def _read_warmup(path: str) -> list[tuple[str, dict[str, np.ndarray]]]:
@@ -189,3 +195,8 @@ def _read_warmup(path: str) -> list[tuple[str, dict[str, np.ndarray]]]:
             f"{len(requests)}."
         )
     return requests
+
+
+def _named(error: Exception) -> str:
+    """The error with its type: the text of a KeyError alone says nothing."""
+    return f"{type(error).__name__}: {error}"

@@ -90,8 +90,6 @@ def serve_in_thread(
 ) -> Iterator[str]:
     """Serves while the block runs; gives the URL. Port 0 takes a free one."""
     with _server(models_dir, port, host, poll_s) as (server, listener):
-        # Listening already here: a request of the caller waits, and is not refused.
-        listener.listen()
         thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
         thread.start()
         try:
@@ -105,13 +103,18 @@ def serve_in_thread(
 def _server(
     models_dir: str, port: int, host: str, poll_s: float
 ) -> Iterator[tuple[uvicorn.Server, socket.socket]]:
-    """A server whose port is taken and whose models are loaded, not running yet."""
+    """A server that listens and whose models are loaded, not running yet.
+
+    It is bound first, so that a taken port is told before the models are loaded.
+    """
     workers = 2 * (os.cpu_count() or 1)
     with (
         contextlib.closing(_bind(host, port)) as listener,
         concurrent.futures.ThreadPoolExecutor(workers, "predict") as pool,
     ):
         store = _load(models_dir, poll_s)
+        # Whoever connects from here on waits for the server's loop, and is not refused.
+        _listen(listener)
         store.start()
         config = uvicorn.Config(
             create_app(store, pool),
@@ -137,11 +140,24 @@ def _bind(host: str, port: int) -> socket.socket:
         listener.bind((host, port))
     except OSError as error:
         listener.close()
-        raise ServeError(
-            f"port {port} on {host} cannot be used ({error.strerror}). Stop the other "
-            "server, or choose another --port."
-        ) from None
+        raise _port_error(host, port, error) from None
     return listener
+
+
+def _listen(listener: socket.socket) -> None:
+    """Fails if another server, bound while this one was, listens by now."""
+    host, port = listener.getsockname()[:2]
+    try:
+        listener.listen()
+    except OSError as error:
+        raise _port_error(host, port, error) from None
+
+
+def _port_error(host: str, port: int, error: OSError) -> ServeError:
+    return ServeError(
+        f"port {port} on {host} cannot be used ({error.strerror}). Stop the other "
+        "server, or choose another --port."
+    )
 
 
 def _load(models_dir: str, poll_s: float) -> ModelStore:
@@ -149,8 +165,10 @@ def _load(models_dir: str, poll_s: float) -> ModelStore:
     store = ModelStore(models_dir, poll_s)
     store.refresh()
     if not store.names():
+        unfinished = "".join(f" {path} has none (yet)." for path in store.unfinished())
         raise ServeError(
-            f"{models_dir}: no model here (looked for <name>/<version>/). "
+            f"{models_dir}: no model here (looked for "
+            f"<name>/<version>/saved_model.pb).{unfinished} "
             "`trailrank pipeline run --root RUN` trains one and pushes it to "
             "RUN/models."
         )

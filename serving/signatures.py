@@ -19,6 +19,7 @@ import tensorflow as tf
 from feature_specs import FeatureSpec, Spec
 from feature_specs.spec import MISSING
 from serving.fusion import fused_score
+from serving.requests import candidate_features, request_features
 from trainer.ranker import Ranker
 
 Tensors = dict[str, tf.Tensor]
@@ -26,7 +27,6 @@ Transform = Callable[[dict[str, tf.Tensor | tf.SparseTensor]], Tensors]
 
 WEIGHTS = "weights"  # the input of `rank` with the request's exponents, [K]
 EXAMPLES = "examples"  # the input of `score_examples`, [B] serialized tf.Example
-_REQUEST_GROUPS = ("query", "context")
 
 
 def build_signatures(
@@ -58,8 +58,8 @@ class _Served:
 
     def __init__(self, ranker: Ranker, transform: Transform, spec: Spec):
         self._ranker, self._transform, self._spec = ranker, transform, spec
-        self._candidate = [f for f in spec.features if f.group == "candidate"]
-        self._request = [f for f in spec.features if f.group in _REQUEST_GROUPS]
+        self._candidate = candidate_features(spec)
+        self._request = request_features(spec)
 
     def rows_function(self):
         """Raw features [B], [B, T] -> outputs [B]."""

@@ -19,7 +19,7 @@ import trainer.keras2  # noqa: F401  sets Keras 2 before TensorFlow loads
 import tensorflow as tf
 
 from serving import servable
-from serving.servable import Servable
+from serving.servable import LoadError, Servable
 
 _LOG = logging.getLogger("trailrank.serving")
 _MOST_RETRIES = 5
@@ -55,14 +55,12 @@ class ModelVersions:
         found = find_versions(self._path)
         if found is None:
             return  # a vanished directory may come back: keep what is served
+        self._tries = {v: tries for v, tries in self._tries.items() if v in found}
         if not found:
             self._unload()
             return
-        complete = self._complete(found)
-        if not complete:
-            return
-        newest = max(complete)
-        if self._loaded is not None and self._loaded[0] == newest:
+        newest = newest_complete(found)
+        if newest is None or (self._loaded and self._loaded[0] == newest):
             return
         failures, next_try = self._tries.get(newest, (0, 0.0))
         if failures <= _MOST_RETRIES and time.monotonic() >= next_try:
@@ -80,21 +78,11 @@ class ModelVersions:
         known = dict(self._statuses)
         return [known[version] for version in sorted(known, reverse=True)]
 
-    def _complete(self, found: dict[int, str]) -> dict[int, str]:
-        """Versions whose copy is finished: TFX's Pusher writes saved_model.pb last."""
-        complete = {}
-        for version, path in found.items():
-            if tf.io.gfile.exists(os.path.join(path, "saved_model.pb")):
-                complete[version] = path
-            elif self._loaded is None or self._loaded[0] != version:
-                self._note(version, "END", f"{path}: has no saved_model.pb (yet).")
-        return complete
-
     def _swap(self, version: int, path: str) -> None:
         self._note(version, "LOADING")
         try:
             loaded = servable.load(path)
-        except Exception as error:  # whatever a broken model raises, others go on
+        except LoadError as error:
             failures = self._tries.get(version, (0, 0.0))[0] + 1
             self._tries[version] = (failures, time.monotonic() + _RETRY_S)
             self._note(version, "END", str(error))
@@ -131,7 +119,9 @@ class ModelStore:
         """One look at the directory."""
         for name in _directories(self._models_dir) or []:
             path = os.path.join(self._models_dir, name)
-            if name not in self._models and find_versions(path):
+            if name in self._models:
+                continue
+            if newest_complete(find_versions(path) or {}) is not None:
                 self._models = {**self._models, name: ModelVersions(path)}
         for model in self._models.values():
             model.refresh()
@@ -143,6 +133,14 @@ class ModelStore:
     def names(self) -> list[str]:
         """The models found so far."""
         return sorted(self._models)
+
+    def unfinished(self) -> list[str]:
+        """Version directories of names that are no models, for want of a whole one."""
+        names = [
+            n for n in _directories(self._models_dir) or [] if n not in self._models
+        ]
+        paths = [os.path.join(self._models_dir, name) for name in sorted(names)]
+        return [v for path in paths for v in (find_versions(path) or {}).values()]
 
     def start(self) -> None:
         """Follows the directory until `stop`."""
@@ -172,6 +170,17 @@ def find_versions(path: str) -> dict[int, str] | None:
         for name in names
         if name.isascii() and name.isdecimal()
     }
+
+
+def newest_complete(found: dict[int, str]) -> int | None:
+    """The highest version that is all there; TFX's Pusher copies saved_model.pb last.
+
+    One without the file is not there yet: neither an error nor a version.
+    """
+    for version in sorted(found, reverse=True):
+        if tf.io.gfile.exists(os.path.join(found[version], "saved_model.pb")):
+            return version
+    return None
 
 
 def _directories(path: str) -> list[str] | None:

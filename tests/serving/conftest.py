@@ -175,7 +175,11 @@ def save_half_plus_two():
         def total(n):
             return {"sum": tf.reduce_sum(n)}
 
-        module.functions = [half_plus, mixed, inverted, half, total]
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="s")])
+        def joined(s):
+            return {"text": tf.strings.reduce_join(s)}
+
+        module.functions = [half_plus, mixed, inverted, half, total, joined]
         tf.saved_model.save(
             module,
             str(path),
@@ -185,6 +189,7 @@ def save_half_plus_two():
                 "inverted": inverted,
                 "half": half,
                 "total": total,
+                "joined": joined,
             },
         )
 

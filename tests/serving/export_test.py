@@ -16,7 +16,7 @@ import tensorflow as tf
 from serving.client import Client, ClientError
 from serving.export import export
 from serving.requests import columns
-from serving.warmup import WARMUP_FILE
+from serving.servable import WARMUP_FILE
 
 NAN = float("nan")
 OUTPUTS = ("long_view", "watched", "score")
@@ -188,6 +188,7 @@ def test_weights_of_another_number_are_refused(spec, model_url, weights):
     with Client(model_url, "tiny") as client, pytest.raises(ClientError) as error:
         client.predict(inputs=inputs, signature_name="rank")
     assert error.value.status == 400
+    assert "weights: must be [] or 2 numbers" in str(error.value)
 
 
 def test_no_weights_are_the_specs_own(spec, model_url):
@@ -199,9 +200,11 @@ def test_no_weights_are_the_specs_own(spec, model_url):
     assert own["score"] == nan["score"]
 
 
-def test_a_request_of_two_rows_is_refused(spec, model_url):
-    inputs = {n: t.numpy().tolist() for n, t in rank_tensors(spec, [{}, {}]).items()}
-    inputs |= {"kind": ["", ""], "tab": [1, 2], "user_id": [1, 2]}
+@pytest.mark.parametrize("rows", [1, 3])
+def test_three_rows_of_request_features_are_refused(spec, model_url, rows):
+    inputs = {n: t.numpy().tolist() for n, t in rank_tensors(spec, [{}] * rows).items()}
+    inputs |= {"kind": [""] * rows, "tab": [1, 2, 3], "user_id": [1, 2, 3]}
+    inputs |= {"history_video_id": [[10], [11], [12]]}
     with Client(model_url, "tiny") as client, pytest.raises(ClientError) as error:
         client.predict(inputs=inputs, signature_name="rank")
     assert error.value.status == 400

@@ -118,6 +118,7 @@ def test_weights_change_the_order(root, model_url, capsys):
     [
         (["--user", "1", "--weights", '{"watch": 1}'], "Did you mean 'watched'?"),
         (["--user", "me"], "user_id must be a whole number. Got 'me'."),
+        (["--user", str(2**63)], "user_id must fit in 64 bits (int64). Got '92233"),
         (
             ["--user", "1", "--candidates", "/none"],
             "--candidates /none: cannot be read",
@@ -128,6 +129,17 @@ def test_weights_change_the_order(root, model_url, capsys):
 def test_mistakes_are_named(root, model_url, capsys, more, message):
     assert run(arguments(root, model_url, *more)) == 1
     assert message in capsys.readouterr().err
+
+
+def test_a_model_made_with_another_spec_is_told(
+    root, spec, model_url, tmp_path, capsys
+):
+    text = spec.text.replace("name: watched,", "name: share,")
+    text = text.replace("watched: -0.5", "share: -0.5")
+    record = {"spec_text": text, "examples": str(root / "examples")}
+    (tmp_path / "run.json").write_text(json.dumps(record))
+    assert run(arguments(tmp_path, model_url, "--user", "1")) == 1
+    assert "'tiny' has no output share: it was made with" in capsys.readouterr().err
 
 
 def test_no_run(tmp_path, capsys):

@@ -108,6 +108,13 @@ def test_a_scalar_output_is_fine_by_column_only(store):
     assert status == 400 and "no shape information" in answer["error"]
 
 
+def test_so_is_a_scalar_string(store):
+    answer = post(store, {"inputs": ["a", "b"]}, signature="joined")
+    assert answer == (200, {"outputs": "ab"})
+    status, answer = post(store, {"instances": ["a", "b"]}, signature="joined")
+    assert status == 400 and "no shape information" in answer["error"]
+
+
 def test_bools(store):
     answer = post(store, {"instances": [True, False]}, signature="inverted")
     assert answer == (200, {"predictions": [False, True]})
@@ -139,6 +146,8 @@ def test_ways_to_name_the_model(store, path):
         ("[1]", "Is not object"),
         ('{"inputs": [1e400]}', "JSON Parse error"),
         ('{"inputs": [1' + "0" * 400 + "]}", "JSON Parse error"),
+        ('{"inputs": [1' + "0" * 320 + ".0]}", "JSON Parse error"),
+        ('{"inputs": [1' + "0" * 250 + "e99]}", "JSON Parse error"),
         ('{"inputs": [nan]}', "JSON Parse error"),
         ('{"inputs": [infinity]}', "JSON Parse error"),
         ("{}", "Missing 'inputs' or 'instances' key"),

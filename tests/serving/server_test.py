@@ -1,8 +1,11 @@
 """The running server: versions that come and go, and starts that fail."""
 
+import contextlib
+import http.server
 import os
 import shutil
 import socket
+import threading
 import time
 
 import httpx
@@ -12,9 +15,12 @@ import trainer.keras2  # noqa: F401  sets Keras 2 before TensorFlow loads
 
 # isort: split
 import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
+from tensorflow_serving.apis import prediction_log_pb2
 
 from serving.client import Client, ClientError
-from serving.server import ServeError, serve, serve_in_thread
+from serving.servable import WARMUP_FILE, LoadError, load
+from serving.server import ServeError, _bind, _listen, serve, serve_in_thread
 from serving.versions import ModelVersions, find_versions
 
 PATIENCE_S = 60
@@ -69,19 +75,22 @@ def test_a_broken_version_leaves_the_old_one_serving(tmp_path, save_half_plus_tw
     versions = ModelVersions(str(tmp_path))
     versions.refresh()
     (tmp_path / "2").mkdir()
+    (tmp_path / "2" / "saved_model.pb").write_bytes(b"no model")
     versions.refresh()
     assert versions.servable(None)[0] == 1
     broken, old = versions.statuses()
     assert (broken.version, broken.state, old.state) == (2, "END", "AVAILABLE")
-    assert "saved_model.pb" in broken.error
+    assert "is no SavedModel" in broken.error
 
 
 def test_a_copy_that_is_not_finished_is_waited_for(tmp_path, save_half_plus_two):
     save_half_plus_two(tmp_path / "1")
     (tmp_path / "2").mkdir()  # TFX's Pusher writes saved_model.pb last
     versions = ModelVersions(str(tmp_path))
-    versions.refresh()
+    for _ in range(10):  # more looks than a broken version gets tries
+        versions.refresh()
     assert versions.servable(None)[0] == 1
+    assert [s.version for s in versions.statuses()] == [1]
     save_half_plus_two(tmp_path / "2")
     versions.refresh()
     assert versions.servable(None)[0] == 2
@@ -101,6 +110,20 @@ def test_a_model_that_cannot_be_loaded_is_not_tried_at_every_look(
     assert versions.servable(None) is None
 
 
+def test_a_version_that_was_removed_and_pushed_again_is_tried_at_once(
+    tmp_path, save_half_plus_two
+):
+    (tmp_path / "2").mkdir()
+    (tmp_path / "2" / "saved_model.pb").write_bytes(b"no model")
+    versions = ModelVersions(str(tmp_path))
+    versions.refresh()
+    shutil.rmtree(tmp_path / "2")
+    versions.refresh()
+    save_half_plus_two(tmp_path / "2")
+    versions.refresh()
+    assert versions.servable(None)[0] == 2
+
+
 def test_a_version_whose_warmup_fails_is_not_served(tmp_path, save_half_plus_two):
     save_half_plus_two(tmp_path / "1")
     extra = tmp_path / "1" / "assets.extra"
@@ -113,15 +136,42 @@ def test_a_version_whose_warmup_fails_is_not_served(tmp_path, save_half_plus_two
     assert "only predict_log" in versions.statuses()[0].error
 
 
-def test_a_warmup_record_of_garbage_is_told(tmp_path, save_half_plus_two):
-    save_half_plus_two(tmp_path / "1")
-    extra = tmp_path / "1" / "assets.extra"
-    extra.mkdir()
-    with tf.io.TFRecordWriter(str(extra / "tf_serving_warmup_requests")) as writer:
-        writer.write(b"\xff\xff")
-    versions = ModelVersions(str(tmp_path))
-    versions.refresh()
-    assert "is no PredictionLog" in versions.statuses()[0].error
+def tensor_without_type() -> bytes:
+    log = prediction_log_pb2.PredictionLog()
+    log.predict_log.request.inputs["x"].tensor_content = b"1"
+    return log.SerializeToString()
+
+
+@pytest.mark.parametrize(
+    ("record", "message"),
+    [
+        (b"\xff\xff", "record 0 is no PredictionLog"),
+        (tensor_without_type(), "cannot be loaded: TypeError: "),
+    ],
+)
+def test_a_warmup_record_of_garbage_is_told(
+    tmp_path, save_half_plus_two, record, message
+):
+    save_half_plus_two(tmp_path / "half" / "1")
+    path = tmp_path / "half" / "1" / WARMUP_FILE
+    path.parent.mkdir()
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        writer.write(record)
+    with pytest.raises(LoadError, match=message):
+        load(str(tmp_path / "half" / "1"))
+    with pytest.raises(ServeError, match=f"'half' cannot be served: .*{message}"):
+        serve(str(tmp_path), port=0)
+
+
+def test_a_broken_graph_is_told_with_its_directory(tmp_path, save_half_plus_two):
+    save_half_plus_two(tmp_path)
+    file = tmp_path / "saved_model.pb"
+    saved_model = saved_model_pb2.SavedModel.FromString(file.read_bytes())
+    # saved_model.load raises KeyError for a function that is not in the library
+    del saved_model.meta_graphs[0].graph_def.library.function[:]
+    file.write_bytes(saved_model.SerializeToString())
+    with pytest.raises(LoadError, match=f"{tmp_path}: cannot be loaded: KeyError: "):
+        load(str(tmp_path))
 
 
 def test_an_empty_directory_unloads_and_a_vanished_one_does_not(
@@ -155,7 +205,16 @@ def test_no_model_says_what_to_run(tmp_path):
 
 def test_a_model_that_cannot_load_ends_the_start(tmp_path):
     (tmp_path / "half" / "1").mkdir(parents=True)
-    with pytest.raises(ServeError, match=r"'half' cannot be served: .*saved_model.pb"):
+    (tmp_path / "half" / "1" / "saved_model.pb").write_bytes(b"no model")
+    with pytest.raises(
+        ServeError, match=r"'half' cannot be served: .*is no SavedModel"
+    ):
+        serve(str(tmp_path), port=0)
+
+
+def test_an_unfinished_copy_is_no_model_yet(tmp_path):
+    (tmp_path / "half" / "1").mkdir(parents=True)
+    with pytest.raises(ServeError, match=r"no model here.*/half/1 has none \(yet\)"):
         serve(str(tmp_path), port=0)
 
 
@@ -166,6 +225,15 @@ def test_a_taken_port_says_so(tmp_path):
         port = taken.getsockname()[1]
         with pytest.raises(ServeError, match=f"port {port} .*another --port"):
             serve(str(tmp_path), port=port)
+
+
+def test_of_two_servers_that_load_at_once_the_second_to_listen_is_told():
+    with contextlib.closing(_bind("127.0.0.1", 0)) as first:
+        port = first.getsockname()[1]
+        with contextlib.closing(_bind("127.0.0.1", port)) as second:
+            _listen(first)
+            with pytest.raises(ServeError, match=f"port {port} .*another --port"):
+                _listen(second)
 
 
 def test_http_details(model_url):
@@ -208,3 +276,21 @@ def test_client_errors(model_url):
     assert away.value.status is None
     assert "http://127.0.0.1:1: no answer" in str(away.value)
     assert "trailrank serve" in str(away.value)
+
+
+@pytest.mark.parametrize("text", [b"<html>hello</html>", b"[1]", b'{"outputs": 1}'])
+def test_another_program_at_the_url_is_told(text):
+    class Other(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.send_header("content-length", str(len(text)))
+            self.end_headers()
+            self.wfile.write(text)
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Other) as other:
+        threading.Thread(target=other.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{other.server_port}"
+        with Client(url, "tiny") as client, pytest.raises(ClientError) as error:
+            client.status()
+        other.shutdown()
+    assert str(error.value).startswith(f"{url}/v1/models/tiny: the answer is not")
