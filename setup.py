@@ -50,9 +50,12 @@ setuptools.setup(
         "tensorflow-recommenders==0.7.7",  # needs Keras 2, which is tf-keras
         "absl-py",
         "dill",  # tfx-bsl 1.16 imports it; recent Beam no longer brings it
+        "google-crc32c",
         "httpx",
+        "numpy",
         "orjson",
         "polars>=2,<3",
+        "pyarrow",
         "pyyaml",
         "rich",
         "setuptools<81",  # TensorFlow Hub and others still import pkg_resources
