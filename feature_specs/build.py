@@ -10,11 +10,15 @@ import dataclasses
 import difflib
 import pathlib
 import re
+import sys
 import types
 import typing
 from typing import Any
 
 import yaml
+
+# The largest numbers that columns of int64 and float64 hold.
+_LARGEST = {int: 2**63 - 1, float: sys.float_info.max}
 
 
 class SpecError(ValueError):
@@ -196,9 +200,15 @@ def _mapping(hint: Any, value: Any, path: str, problems: Problems) -> Any:
 
 
 def _scalar(hint: Any, value: Any, path: str, problems: Problems) -> Any:
-    if hint is float and isinstance(value, (int, float)) and not _is_bool(value):
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if number and hint in (int, float) and not abs(value) <= _LARGEST[hint]:
+        problems.add(
+            path, "must be a finite number, no larger than 64 bits hold.", value
+        )
+        return None
+    if hint is float and number:
         return float(value)
-    if isinstance(value, hint) and (hint is bool or not _is_bool(value)):
+    if isinstance(value, hint) and (hint is bool or not isinstance(value, bool)):
         return value
     name = {
         str: "text",
@@ -208,10 +218,6 @@ def _scalar(hint: Any, value: Any, path: str, problems: Problems) -> Any:
     }
     problems.add(path, f"must be {name[hint]}.", value)
     return None
-
-
-def _is_bool(value: Any) -> bool:
-    return isinstance(value, bool)
 
 
 def _join(path: str, key: Any) -> str:

@@ -15,7 +15,8 @@ from feature_specs.tables import spec_tables
 def run(argv: Sequence[str]) -> int:
     """`trailrank spec ...`; returns the exit status."""
     args = _parser().parse_args(argv)
-    return args.handler(args, rich.console.Console())
+    # Without markup: the brackets of a list in SQL are text.
+    return args.handler(args, rich.console.Console(markup=False))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -29,7 +30,7 @@ def _parser() -> argparse.ArgumentParser:
     check = commands.add_parser("check", help="name every mistake in a spec")
     check.add_argument("spec", metavar="FILE", help=known)
     check.set_defaults(handler=_check)
-    show = commands.add_parser("show", help="features, tables and tasks as tables")
+    show = commands.add_parser("show", help="columns, features, tables, tasks")
     show.add_argument("spec", metavar="NAME", help=known)
     show.set_defaults(handler=_show)
     return parser
@@ -37,10 +38,13 @@ def _parser() -> argparse.ArgumentParser:
 
 def _check(args: argparse.Namespace, console: rich.console.Console) -> int:
     spec = load_spec(args.spec)
+    made = len(spec.counters) + len(spec.statistics) + len(spec.quantiles)
     console.print(
         f"{args.spec}: right. {len(spec.features)} features "
         f"({len(spec.trail_features)} of the trail), {len(spec.tables)} tables, "
-        f"{len(spec.tasks)} tasks."
+        f"{len(spec.tasks)} tasks; {made} counters, statistics and quantiles, "
+        f"{len(spec.derived)} derived columns.",
+        soft_wrap=True,
     )
     return 0
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import polars as pl
 
@@ -11,6 +13,8 @@ _POLARS_TYPES: dict[str, pl.DataType] = {
     "float64": pl.Float64(),
     "string": pl.String(),
 }
+# What Polars calls the parts of an expression whose value depends on other rows.
+_MIXES_ROWS = {"Agg", "Over", "Len", "Explode", "Quantile", "Correlation"}
 
 
 def polars_type(declared: str) -> pl.DataType | None:
@@ -40,18 +44,36 @@ def type_of(text: str, rows: pl.DataFrame) -> pl.DataType:
     """The type an expression gives on the columns of `rows`, two sample rows.
 
     Raises:
-        ValueError: It does not fit the columns, or it mixes rows (AVG, COUNT...): its
-            value would depend on which rows happen to lie together.
+        ValueError: It does not fit the columns; it names columns by a pattern; or it
+            mixes rows (AVG, COUNT...): its value would depend on which rows happen to
+            lie together.
     """
     expression = parse(text)
+    if expression.meta.has_multiple_outputs():
+        raise ValueError("names columns by a pattern; name each column")
     try:
         values = rows.select(expression.alias("value"))
     except pl.exceptions.PolarsError as error:
         raise ValueError(f"does not fit the columns: {_first_line(error)}") from None
-    nodes = expression.meta.serialize(format="json")
-    if any(f'"{node}"' in nodes for node in ("Agg", "Over", "Len")):
+    tree = json.loads(expression.meta.serialize(format="json"))
+    if _MIXES_ROWS & set(_nodes(tree)):
         raise ValueError("mixes rows; an expression may only look at its own row")
     return values.schema["value"]
+
+
+def _nodes(tree: Any) -> Iterator[str]:
+    """The names of an expression's parts; not those of its columns and literals.
+
+    What is done inside the lists of a row (`evaluation`) mixes no rows.
+    """
+    if isinstance(tree, str):
+        yield tree
+    for child in tree if isinstance(tree, list) else ():
+        yield from _nodes(child)
+    for key, child in tree.items() if isinstance(tree, dict) else ():
+        yield key
+        if key not in ("Column", "Literal", "evaluation"):
+            yield from _nodes(child)
 
 
 def _first_line(error: Exception) -> str:

@@ -1,16 +1,28 @@
 """The spec's frozen classes: what one YAML of `feature_specs/` says, checked.
 
 They only hold values; `reader.py` reads a file, checks what several sections say
-together (a feature's table, an expression's columns) and fills `FeatureSpec.dtype`.
+together (a feature's table, an expression's columns) and fills `FeatureSpec.dtype` and
+`Spec.column_types`. The classes of trails, histories and counters are in `past.py`.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import math
 import re
 from typing import Literal
+
+from feature_specs.past import (
+    TRAIL_FUTURE,
+    CounterSpec,
+    HistorySpec,
+    QuantileSpec,
+    StatisticSpec,
+    TrailSpec,
+    with_readers,
+)
 
 Dtype = Literal["int64", "float32", "string"]
 
@@ -48,13 +60,15 @@ class TimeSpec:
     Attributes:
         column: Log column of integers since the Unix epoch.
         unit: Unit of `column`.
-        watched_ms: Column with the milliseconds watched; the impression ended that
-            long after it began. Without it an impression ends as it begins.
+        watched_ms: Column with the milliseconds watched (int64); the impression ended
+            that long after it began. Without it an impression ends as it begins.
+        length_ms: Column with the video's length in milliseconds (int64).
     """
 
     column: str
     unit: Literal["s", "ms", "us"] = "ms"
     watched_ms: str | None = None
+    length_ms: str | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -65,11 +79,13 @@ class JoinSpec:
         files: Glob inside the log directory.
         on: Key column, in the log and in the side file.
         columns: Column -> type; a type with `?` may be empty.
+        format: How the files are written; the log's format by default.
     """
 
     files: str
     on: str
     columns: dict[str, str]
+    format: Literal["", "csv", "jsonl", "parquet", "tfrecord"] = ""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -78,21 +94,27 @@ class LogSpec:
 
     Attributes:
         format: How the files are written.
-        files: Glob inside the log directory.
+        files: Glob inside the log directory. `{day}` in it stands for the day as
+            YYYYMMDD, `{day:%Y-%m-%d}` for the day in that form.
         user: Column with the user's id.
         item: Column with the video's id.
         time: See `TimeSpec`.
         timezone: IANA name; days and hours are this zone's.
         columns: Column -> `int64`, `float64` or `string`; with `?` it may be empty.
         outcomes: Columns known only after the impression. No feature may touch one.
-        separator: One character between the columns of a line.
+        random: SQL condition over log columns that are no outcomes: the rows whose
+            video was drawn at random.
+        separator: One character between the columns of a line, for csv.
         joins: Side files by name; no two may bring the same column.
         days_per_split: Days that share one split of examples; 1 is the rule, more
             serves sparse logs that spread over months.
         max_reject_share: A run with a larger share of unreadable lines fails.
+        min_day_share: A day with fewer readable rows than this share of the median of
+            up to seven days before it stops the run; 0 is off. Where `days_per_split`
+            is above 1 no day is judged.
     """
 
-    format: Literal["csv"] = "csv"
+    format: Literal["csv", "jsonl", "parquet", "tfrecord"] = "csv"
     files: str
     user: str
     item: str
@@ -100,10 +122,12 @@ class LogSpec:
     timezone: str = "UTC"
     columns: dict[str, str]
     outcomes: tuple[str, ...]
+    random: str = ""
     separator: str = ","
     joins: dict[str, JoinSpec] = dataclasses.field(default_factory=dict)
     days_per_split: int = 1
     max_reject_share: float = 0.001
+    min_day_share: float = 0.3
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -120,35 +144,6 @@ class FilterSpec:
     keep: dict[str, str] = dataclasses.field(default_factory=dict)
     min_user_events: int = 0
     min_item_impressions: int = 0
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class TrailSpec:
-    """Where a watch trail ends (SFV sec. 4.1).
-
-    Attributes:
-        gap_minutes: Silence, from an impression's end to the next one's begin, that
-            ends a trail.
-        scope: Columns whose change ends a trail too; the user's column is the first.
-    """
-
-    gap_minutes: float = 30
-    scope: tuple[str, ...]
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class HistorySpec:
-    """The user's last positive impressions, seen from each impression.
-
-    Attributes:
-        positive: SQL condition; may use outcomes, as only the past is read.
-        columns: Columns to keep; each becomes `history_<column>`, newest last.
-        length: How many are kept.
-    """
-
-    positive: str
-    columns: tuple[str, ...]
-    length: int = 50
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -288,7 +283,7 @@ class EvaluationSpec:
     """When a trained model may replace the blessed one.
 
     Attributes:
-        slices: Columns by whose values the metrics are shown.
+        slices: Columns (log, joins, derived) by whose values the metrics are shown.
         min_auc: Task -> smallest AUC on the evaluation days.
         max_auc_drop: Largest loss of AUC against the last blessed model, on the
             tasks of `min_auc`.
@@ -305,6 +300,10 @@ class Spec:
 
     Attributes:
         name: Also the served model's name.
+        derived: Column -> SQL over all columns above it and earlier derived ones.
+        column_types: Column -> its type in examples, of every column that holds one
+            value a row (log, joins, trail, counters... but `event_time`), filled in
+            by the reader.
         text: The YAML that was read; it travels with the pipeline, so that a remote
             step needs no file of the user's machine.
     """
@@ -317,14 +316,36 @@ class Spec:
     filters: FilterSpec = dataclasses.field(default_factory=FilterSpec)
     trail: TrailSpec | None = None
     history: HistorySpec | None = None
+    counters: tuple[CounterSpec, ...] = ()
+    statistics: tuple[StatisticSpec, ...] = ()
+    quantiles: tuple[QuantileSpec, ...] = ()
+    derived: dict[str, str] = dataclasses.field(default_factory=dict)
     tables: dict[str, TableSpec] = dataclasses.field(default_factory=dict)
     evaluation: EvaluationSpec = dataclasses.field(default_factory=EvaluationSpec)
+    column_types: dict[str, Dtype] = dataclasses.field(default_factory=dict, repr=False)
     text: str = dataclasses.field(default="", repr=False)
 
     @property
     def digest(self) -> str:
         """Twelve hex digits that change with the file."""
         return hashlib.sha256(self.text.encode()).hexdigest()[:12]
+
+    @functools.cached_property
+    def outcomes(self) -> frozenset[str]:
+        """Columns known only after the impression: for labels, never for features."""
+        quantiles = (quantile.name for quantile in self.quantiles)
+        return with_readers({*self.log.outcomes, *quantiles}, self.derived)
+
+    @functools.cached_property
+    def future(self) -> frozenset[str]:
+        """Columns known only when the trail is over: for trail features and labels."""
+        return with_readers(TRAIL_FUTURE, self.derived)
+
+    @functools.cached_property
+    def paired(self) -> frozenset[str]:
+        """Columns that tell of a user and a video together: counters with a `match`."""
+        counters = (counter.name for counter in self.counters if counter.match)
+        return with_readers(counters, self.derived)
 
     @property
     def served_features(self) -> tuple[FeatureSpec, ...]:

@@ -1,20 +1,172 @@
-"""A spec as readable tables: features, embedding tables, tasks."""
+"""A spec as readable tables: the log, columns made of it, features, tables, tasks."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 from rich.box import SIMPLE
 from rich.table import Table
 
-from feature_specs.spec import FeatureSpec, Spec
+from feature_specs.past import HISTORY, TRAIL_LAST, CounterSpec, StatisticSpec
+from feature_specs.spec import FeatureSpec, LogSpec, Spec
+
+_Row = tuple[str, str, str, str]  # name, kind, from what, window
+_TRAIL_SOURCES = {
+    "trail_position": "impressions so far, from 1",
+    "trail_seconds": "seconds so far",
+    "trail_length": "impressions in all",
+    "trail_relative": "position / length",
+    "trail_watched_share": "watched / length of the videos so far",
+}
 
 
 def spec_tables(spec: Spec) -> list[Table]:
     """The tables that `trailrank spec show` prints."""
-    return [_features(spec), _embedding_tables(spec), _tasks(spec)]
+    made = _made_columns(spec)
+    others = [_features(spec), _embedding_tables(spec), _tasks(spec)]
+    return [_log(spec), *([made] if made.rows else []), *others]
+
+
+def _table(spec: Spec, what: str) -> Table:
+    return Table(title=f"{spec.name}: {what}", title_justify="left", box=SIMPLE)
+
+
+# --- the log --------------------------------------------------------------------------
+
+
+def _log(spec: Spec) -> Table:
+    table = _table(spec, "log")
+    table.show_header = False
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for head, text in _log_lines(spec):
+        table.add_row(head, text)
+    return table
+
+
+def _log_lines(spec: Spec) -> Iterator[tuple[str, str]]:
+    log, time = spec.log, spec.log.time
+    yield "files", f"{log.files} ({log.format}), {len(log.columns)} columns"
+    for name, join in log.joins.items():
+        files = f"{join.files} ({join.format or log.format})"
+        yield f"join {name}", f"{files} on {join.on}, {len(join.columns)} columns"
+    yield "time", f"{time.column} ({time.unit}), days of {log.timezone}"
+    if time.watched_ms:
+        yield "watched, ms", time.watched_ms
+    if time.length_ms:
+        yield "length, ms", time.length_ms
+    yield "outcomes", ", ".join(log.outcomes)
+    if log.random:
+        yield "random rows", log.random
+    for rule, condition in spec.filters.keep.items():
+        yield f"keep {rule}", condition
+    if spec.trail:
+        silence = f"{spec.trail.gap_minutes:g} min of silence"
+        yield "a trail ends by", f"{silence}, or a new {', '.join(spec.trail.scope)}"
+    yield "a run fails if", _limits(log)
+
+
+def _limits(log: LogSpec) -> str:
+    limits = [f"over {100 * log.max_reject_share:.3g} % of its lines are unreadable"]
+    if log.min_day_share and log.days_per_split == 1:
+        share = f"{100 * log.min_day_share:.3g} % of the median of the days before"
+        limits.append(f"a day has fewer rows than {share}")
+    return ", or ".join(limits)
+
+
+# --- columns made of the log ----------------------------------------------------------
+
+
+def _made_columns(spec: Spec) -> Table:
+    """Every column that is not in the files, and what may read it."""
+    table = _table(spec, "columns made of the log")
+    for head in ("column", "kind"):
+        table.add_column(head, no_wrap=True)
+    table.add_column("from", overflow="fold", min_width=16)
+    for head in ("window", "read by"):
+        table.add_column(head, overflow="fold")
+    rows = [*_trail(spec), *_history(spec), *_counters(spec), *_statistics(spec)]
+    for name, kind, source, window in [*rows, *_quantiles(spec), *_derived(spec)]:
+        table.add_row(name, kind, source, window, _readers(spec, name))
+    return table
+
+
+def _readers(spec: Spec, column: str) -> str:
+    """What may read a column; see `Spec.outcomes` and `Spec.future`."""
+    if column in spec.outcomes:
+        return "labels"
+    return "trail, labels" if column in spec.future else "all"
+
+
+def _trail(spec: Spec) -> Iterator[_Row]:
+    if spec.trail is None:
+        return
+    for name, source in _TRAIL_SOURCES.items():
+        if name in spec.column_types:
+            yield name, "trail", source, "its trail"
+    for column in spec.trail.last:
+        yield f"{TRAIL_LAST}{column}", "trail", f"last {column}", "its trail"
+
+
+def _history(spec: Spec) -> Iterator[_Row]:
+    if spec.history is None:
+        return
+    where, window = _where(spec.history.positive), f"last {spec.history.length}"
+    for column in spec.history.columns:
+        yield f"{HISTORY}{column}", "history", f"{column}{where}", window
+
+
+def _counters(spec: Spec) -> Iterator[_Row]:
+    for counter in spec.counters:
+        what = {
+            "count": "count",
+            "seconds_since": "seconds since the last",
+            "mean": f"mean of {counter.value}",
+        }[counter.measure]
+        match = f", same {counter.match}" if counter.match else ""
+        source = f"{what}{match}{_where(counter.where)}{_prior(counter)}"
+        yield counter.name, "counter", source, "user's past"
+
+
+def _statistics(spec: Spec) -> Iterator[_Row]:
+    for statistic in spec.statistics:
+        of = "" if statistic.value == "1" else f" of {statistic.value}"
+        source = f"{statistic.measure}{of} by {statistic.by}{_prior(statistic)}"
+        days = "all" if statistic.days == 0 else str(statistic.days)
+        window = f"{days} {'day' if statistic.days == 1 else 'days'} before"
+        yield statistic.name, "statistic", source, window
+
+
+def _quantiles(spec: Spec) -> Iterator[_Row]:
+    for quantile in spec.quantiles:
+        bins = f"0 to {quantile.max:g} by {quantile.step:g}"
+        source = f"rank of {quantile.value} ({bins})"
+        if quantile.by:
+            cuts = ", ".join(f"{cut:g}" for cut in quantile.boundaries)
+            source += f" where {quantile.by} is alike, cut at {cuts}"
+        yield quantile.name, "quantile", source, "training days"
+
+
+def _derived(spec: Spec) -> Iterator[_Row]:
+    for name, text in spec.derived.items():
+        yield name, "derived", text, "its row"
+
+
+def _where(condition: str) -> str:
+    return "" if condition == "TRUE" else f" where {condition}"
+
+
+def _prior(spec: CounterSpec | StatisticSpec) -> str:
+    if not spec.strength:
+        return ""
+    return f"; prior {spec.prior:g}, weight {spec.strength:g}"
+
+
+# --- features, embedding tables, tasks ------------------------------------------------
 
 
 def _features(spec: Spec) -> Table:
-    table = Table(title=f"{spec.name}: features", title_justify="left", box=SIMPLE)
+    table = _table(spec, "features")
     table.add_column("feature", no_wrap=True)
     for head in ("group", "kind", "type", "input of the model", "from"):
         table.add_column(head, overflow="fold")
@@ -41,9 +193,7 @@ def _model_input(spec: Spec, feature: FeatureSpec) -> str:
 
 
 def _embedding_tables(spec: Spec) -> Table:
-    table = Table(
-        title=f"{spec.name}: embedding tables", title_justify="left", box=SIMPLE
-    )
+    table = _table(spec, "embedding tables")
     for head in ("table", "rows", "width", "parameters", "shared by"):
         table.add_column(
             head, justify="left" if head in ("table", "shared by") else "right"
@@ -58,7 +208,7 @@ def _embedding_tables(spec: Spec) -> Table:
 
 
 def _tasks(spec: Spec) -> Table:
-    table = Table(title=f"{spec.name}: tasks", title_justify="left", box=SIMPLE)
+    table = _table(spec, "tasks")
     table.add_column("task", no_wrap=True)
     for head in ("kind", "label", "sample space", "loss weight", "fusion weight"):
         table.add_column(head, overflow="fold")

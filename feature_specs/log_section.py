@@ -1,0 +1,193 @@
+"""Reads and checks the section `log`: files, columns, times, joins."""
+
+from __future__ import annotations
+
+import re
+import zoneinfo
+
+import polars as pl
+
+from feature_specs import expressions
+from feature_specs.past import HISTORY, TRAIL_COLUMNS, TRAIL_LAST
+from feature_specs.reading import Reading, Scope, reads
+from feature_specs.spec import LogSpec
+
+EVENT_TIME = "event_time"  # when the impression began, in the log's time zone
+_DAY_FORMAT = re.compile(r"\{day(?::([^{}]*))?\}")
+
+
+def read_log(reading: Reading) -> LogSpec | None:
+    """The log's section, checked; None if it is missing or broken."""
+    log: LogSpec | None = reading.section(LogSpec, "log", required=True)
+    if log is None:
+        return None
+    _check_columns(reading, log)
+    _check_time(reading, log)
+    _check_joins(reading, log)
+    _check_files(reading, log)
+    _check_values(reading, log)
+    _check_random(reading, log)
+    return log
+
+
+def joined_columns(log: LogSpec) -> dict[str, str]:
+    """Every column of the log and its joins -> declared type."""
+    columns = dict(log.columns)
+    for join in log.joins.values():
+        for column, declared in join.columns.items():
+            columns.setdefault(column, declared)
+    return columns
+
+
+def log_scope(log: LogSpec | None) -> Scope:
+    """The log's own columns."""
+    return _scope(log.columns if log else None, "the log")
+
+
+def row_scope(log: LogSpec | None) -> Scope:
+    """The log's and the joins' columns and `event_time`."""
+    columns = joined_columns(log) if log else None
+    scope = _scope(columns, "the log or its joins")
+    if log is not None:
+        zone = log.timezone if _is_zone(log.timezone) else "UTC"
+        scope.add(EVENT_TIME, pl.Datetime("ms", zone))
+    return scope
+
+
+def _scope(columns: dict[str, str] | None, what: str) -> Scope:
+    scope = Scope(what, unknown=columns is None)
+    for column, declared in (columns or {}).items():
+        scope.add(column, expressions.polars_type(declared))
+    return scope
+
+
+def _check_columns(reading: Reading, log: LogSpec) -> None:
+    joins = [(f"log.joins.{n}.columns", j.columns) for n, j in log.joins.items()]
+    for path, columns in [("log.columns", log.columns), *joins]:
+        for column, declared in columns.items():
+            _check_column_name(reading, f"{path}.{column}", column)
+            if expressions.polars_type(declared) is None:
+                rule = "must be int64, float64 or string, with ? if it may be empty."
+                reading.problems.add(f"{path}.{column}", rule, declared)
+    for index, column in enumerate(log.outcomes):
+        reading.column(f"log.outcomes[{index}]", column, log.columns)
+
+
+def _check_column_name(reading: Reading, path: str, column: str) -> None:
+    made = column in (EVENT_TIME, *TRAIL_COLUMNS)
+    if made or column.startswith(("_", HISTORY, TRAIL_LAST)):
+        rule = (
+            f"may not be called {EVENT_TIME}, {', '.join(TRAIL_COLUMNS)}, nor begin "
+            f"with _, {HISTORY} or {TRAIL_LAST}: such columns are made here. Rename "
+            "it in the files, or leave it out."
+        )
+        reading.problems.add(path, rule)
+
+
+def _check_time(reading: Reading, log: LogSpec) -> None:
+    time = log.time
+    durations = {
+        f"time.{key}": column
+        for key, column in (
+            ("watched_ms", time.watched_ms),
+            ("length_ms", time.length_ms),
+        )
+        if column is not None
+    }
+    named = {"user": log.user, "item": log.item, "time.column": time.column}
+    for key, column in (named | durations).items():
+        reading.column(f"log.{key}", column, log.columns)
+        if log.columns.get(column, "").endswith("?"):
+            rule = f"may not be empty in any row, as log.{key}; drop the ? of its type."
+            reading.problems.add(f"log.columns.{column}", rule)
+    if _declared(log, time.column) == "string":
+        rule = "must be a number: it is log.time.column."
+        reading.problems.add(f"log.columns.{time.column}", rule, "string")
+    for key, column in durations.items():
+        if _declared(log, column) in ("float64", "string"):
+            rule = f"must be int64: log.{key} counts whole milliseconds."
+            got = _declared(log, column)
+            reading.problems.add(f"log.columns.{column}", rule, got)
+    if time.watched_ms and time.watched_ms not in log.outcomes:
+        rule = f"must name {time.watched_ms!r} too: it is log.time.watched_ms."
+        reading.problems.add("log.outcomes", rule, list(log.outcomes))
+
+
+def _declared(log: LogSpec, column: str) -> str:
+    return log.columns.get(column, "").removesuffix("?")
+
+
+def _check_joins(reading: Reading, log: LogSpec) -> None:
+    seen = set(log.columns)
+    for name, join in log.joins.items():
+        path = f"log.joins.{name}"
+        reading.column(f"{path}.on", join.on, log.columns)
+        reading.column(f"{path}.on", join.on, join.columns)
+        types = [c.get(join.on, "").rstrip("?") for c in (log.columns, join.columns)]
+        if all(types) and types[0] != types[1]:
+            rule = f"must have one type in the log and the side file, not {types}."
+            reading.problems.add(f"{path}.columns.{join.on}", rule)
+        for column in join.columns:
+            if column != join.on and column in seen:
+                rule = "is a column already; name it once."
+                reading.problems.add(f"{path}.columns.{column}", rule)
+            seen.add(column)
+
+
+def _check_files(reading: Reading, log: LogSpec) -> None:
+    for name, join in log.joins.items():
+        if "{" in join.files:
+            rule = "may hold no {...}: only log.files has one file a day."
+            reading.problems.add(f"log.joins.{name}.files", rule, join.files)
+    days = list(_DAY_FORMAT.finditer(log.files))
+    if len(days) > 1:
+        reading.problems.add("log.files", "may hold {day} once only.", log.files)
+    if set("{}") & set(_DAY_FORMAT.sub("", log.files)):
+        rule = "may hold {day} or {day:%Y-%m-%d}, and no other braces."
+        reading.problems.add("log.files", rule, log.files)
+    for day in days:
+        if day.group(1) is not None and not _is_day_format(day.group(1)):
+            rule = "must write a day with %Y, %m and %d, each once: {day:%Y-%m-%d}."
+            reading.problems.add("log.files", rule, log.files)
+
+
+def _is_day_format(text: str) -> bool:
+    """Whether year, month and day, and they alone, are in a strftime format."""
+    directives = re.findall(r"%(.|$)", text)
+    return sorted(directives) == ["Y", "d", "m"] and not set("*?[]") & set(text)
+
+
+def _check_values(reading: Reading, log: LogSpec) -> None:
+    if not _is_zone(log.timezone):
+        rule = "must be an IANA time zone such as Asia/Shanghai."
+        reading.problems.add("log.timezone", rule, log.timezone)
+    formats = {log.format, *(join.format or log.format for join in log.joins.values())}
+    if len(log.separator) != 1:
+        reading.problems.add("log.separator", "must be one character.", log.separator)
+    elif log.separator != "," and "csv" not in formats:
+        rule = f"belongs to csv, not to {log.format}; remove it."
+        reading.problems.add("log.separator", rule, log.separator)
+    reading.at_least("log.days_per_split", log.days_per_split, 1)
+    reading.share("log.max_reject_share", log.max_reject_share)
+    reading.share("log.min_day_share", log.min_day_share)
+
+
+def _check_random(reading: Reading, log: LogSpec) -> None:
+    if not log.random:
+        return
+    reading.condition("log.random", log.random, log_scope(log))
+    leaks = reads(log.random, log.outcomes)
+    if leaks:
+        rule = (
+            f"reads {leaks}, an outcome (log.outcomes): whether a row was drawn at "
+            "random is known before it is shown. Name a column that says so."
+        )
+        reading.problems.add("log.random", rule, log.random)
+
+
+def _is_zone(name: str) -> bool:
+    try:
+        zoneinfo.ZoneInfo(name)
+    except (ValueError, zoneinfo.ZoneInfoNotFoundError, OSError):
+        return False
+    return True

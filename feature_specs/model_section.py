@@ -1,0 +1,290 @@
+"""Reads and checks what the ranker learns from and predicts: the sections `filters`,
+`tables`, `features`, `tasks`, `fusion` and `evaluation`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import polars as pl
+
+from feature_specs.build import build, closest
+from feature_specs.log_section import joined_columns
+from feature_specs.past_section import Past
+from feature_specs.reading import Reading, element_type, example_type, reads
+from feature_specs.spec import (
+    Dtype,
+    EvaluationSpec,
+    FeatureSpec,
+    FilterSpec,
+    FusionSpec,
+    LogSpec,
+    TableSpec,
+    TaskSpec,
+)
+
+_BUILT_IN_FILTERS = ("duplicate", "min_item_impressions", "min_user_events")
+_TABLE_KINDS = ("id", "sequence")
+
+
+def read_filters(reading: Reading, past: Past) -> FilterSpec:
+    """Which rows become examples; a rule may read every column."""
+    filters: FilterSpec | None = reading.section(FilterSpec, "filters")
+    if filters is None:
+        return FilterSpec()
+    for rule, condition in filters.keep.items():
+        path = f"filters.keep.{rule}"
+        reading.name(path, rule)
+        if rule in _BUILT_IN_FILTERS:
+            reading.problems.add(path, "is a built-in rule's name; rename it.")
+        reading.condition(path, condition, past.scope)
+    for key in ("min_user_events", "min_item_impressions"):
+        reading.at_least(f"filters.{key}", getattr(filters, key), 0)
+    return filters
+
+
+# --- tables and features --------------------------------------------------------------
+
+
+def read_tables(reading: Reading) -> dict[str, TableSpec]:
+    """The embedding tables by name; broken ones are left out."""
+    raw = reading.raw.get("tables", {})
+    if not isinstance(raw, dict):
+        reading.problems.add("tables", "must be a mapping of name to size.", raw)
+        return {}
+    tables = {}
+    for name, value in raw.items():
+        path = f"tables.{name}"
+        reading.name(path, name)
+        if isinstance(value, dict):
+            value = {"name": str(name), **value}
+        table = build(TableSpec, value, path, reading.problems)
+        if table is not None and _check_table(reading, path, table):
+            tables[str(name)] = table
+    return tables
+
+
+def _check_table(reading: Reading, path: str, table: TableSpec) -> bool:
+    before = len(reading.problems.found)
+    if not 2 <= table.buckets < 2**31:
+        rule = "must be at least 2 and below 2^31 (ids are int32 on a TPU)."
+        reading.problems.add(f"{path}.buckets", rule, table.buckets)
+    if table.dim < 0 or table.dim % 4:
+        rule = "must be a multiple of 4; leave it out for the default rule."
+        reading.problems.add(f"{path}.dim", rule, table.dim)
+    return len(reading.problems.found) == before
+
+
+def read_features(
+    reading: Reading, past: Past, tables: dict[str, TableSpec]
+) -> list[FeatureSpec]:
+    """The model's inputs, their expressions and types filled in."""
+    features: list[FeatureSpec] = []
+    reading.required_list("features")
+    for path, feature in reading.entries(FeatureSpec, "features"):
+        reading.unique(f"{path}.name", feature.name, [f.name for f in features])
+        features.append(_feature(reading, past, path, feature, tables))
+    groups = {feature.group for feature in features}
+    whole = len(features) == len(reading.entry_names("features"))
+    if features and whole and "candidate" not in groups:
+        reading.problems.add("features", "need one of group candidate at least.")
+    if features and whole and not {"query", "context"} & groups:
+        reading.problems.add("features", "need one of group query or context.")
+    return features
+
+
+def _feature(
+    reading: Reading,
+    past: Past,
+    path: str,
+    feature: FeatureSpec,
+    tables: dict[str, TableSpec],
+) -> FeatureSpec:
+    reading.free_name(f"{path}.name", feature.name)
+    if feature.name == "weights":
+        rule = "is the input of `rank` with the fusion weights; rename it."
+        reading.problems.add(f"{path}.name", rule)
+    text = feature.expr or f'"{feature.name}"'  # quoted: it may be an SQL word
+    length = feature.length or (past.history.length if past.history else 50)
+    _check_kind(reading, path, feature, tables)
+    found = reading.type_of(f"{path}.expr", text, past.scope)
+    _check_leak(reading, past, path, feature, text)
+    dtype = _dtype(reading, path, feature, found) if found is not None else None
+    return dataclasses.replace(
+        feature,
+        expr=text,
+        length=length if feature.is_sequence else 0,
+        dtype=dtype or "int64",
+    )
+
+
+def _check_kind(
+    reading: Reading, path: str, feature: FeatureSpec, tables: dict[str, TableSpec]
+) -> None:
+    problems = reading.problems
+    if feature.kind in _TABLE_KINDS:
+        if feature.table is None:
+            problems.add(f"{path}.table", f"is required for kind {feature.kind}.")
+        elif feature.table not in reading.raw.get("tables", {}):
+            rule = f"is not in tables.{closest(feature.table, list(tables))}"
+            problems.add(f"{path}.table", rule, feature.table)
+    elif feature.table is not None:
+        rule = f"has no use for kind {feature.kind}; remove it."
+        problems.add(f"{path}.table", rule, feature.table)
+    if feature.kind == "bucket":
+        reading.increasing(f"{path}.boundaries", feature.boundaries)
+        if not feature.boundaries:
+            problems.add(f"{path}.boundaries", "must be one number at least.")
+    elif feature.boundaries:
+        problems.add(f"{path}.boundaries", "belong to kind bucket only.")
+    if feature.kind in ("code", "category"):
+        reading.at_least(f"{path}.size", feature.size, 1)
+    reading.at_least(f"{path}.length", feature.length, 0)
+
+
+def _check_leak(
+    reading: Reading, past: Past, path: str, feature: FeatureSpec, text: str
+) -> None:
+    """A feature may read nothing that is unknown when it is asked for."""
+    leaks = reads(text, past.outcomes)
+    if leaks:
+        rule = (
+            f"feature {feature.name!r} reads {leaks}, known only after the impression "
+            "(log.outcomes, quantiles, or derived from them): a label among the "
+            "features. Read it of the past, by history, counters or statistics, or "
+            "take the column out of log.outcomes if it is known before."
+        )
+        reading.problems.add(f"{path}.expr", rule, text)
+    late = reads(text, past.future)
+    if late and feature.group != "trail":
+        rule = (
+            f"feature {feature.name!r} reads {late}, known only when the trail is "
+            "over. Make it a feature of group trail (trained on, never served), or "
+            "read trail_position."
+        )
+        reading.problems.add(f"{path}.expr", rule, text)
+    paired = reads(text, past.paired)
+    if paired and feature.group in ("query", "context"):
+        rule = (
+            f"feature {feature.name!r} reads {paired}, a counter with a `match`: it "
+            "differs from candidate to candidate, and a request is sent once for all. "
+            "Make it a feature of group candidate."
+        )
+        reading.problems.add(f"{path}.expr", rule, text)
+
+
+def _dtype(
+    reading: Reading, path: str, feature: FeatureSpec, found: pl.DataType
+) -> Dtype | None:
+    """A feature's type in examples; None, and a noted problem, if its kind has none."""
+    if feature.is_sequence != isinstance(found, pl.List):
+        rule = "must be a list for kind sequence, one value for any other."
+        reading.problems.add(f"{path}.expr", rule, str(found))
+        return None
+    dtype = example_type(element_type(found))
+    if feature.kind in ("number", "bucket"):
+        if dtype in ("int64", "float32"):
+            return "float32"
+        reading.problems.add(f"{path}.expr", "must be a number.", str(found))
+        return None
+    if dtype == "int64" or (dtype == "string" and feature.kind != "code"):
+        return dtype
+    text = "" if feature.kind == "code" else " or text"
+    rule = f"must be whole numbers{text} for kind {feature.kind}."
+    reading.problems.add(f"{path}.expr", rule, str(found))
+    return None
+
+
+# --- tasks, fusion, evaluation --------------------------------------------------------
+
+
+def read_tasks(reading: Reading, past: Past) -> list[TaskSpec]:
+    """What the ranker predicts; labels and sample spaces may read every column."""
+    tasks: list[TaskSpec] = []
+    reading.required_list("tasks")
+    for path, task in reading.entries(TaskSpec, "tasks"):
+        reading.unique(f"{path}.name", task.name, [t.name for t in tasks])
+        reading.name(f"{path}.name", task.name)
+        if task.name == "score":
+            rule = "is the fused score's; rename it."
+            reading.problems.add(f"{path}.name", rule)
+        _check_label(reading, past, f"{path}.label", task.label)
+        if task.sample_space:
+            reading.condition(f"{path}.sample_space", task.sample_space, past.scope)
+        reading.at_least(f"{path}.loss_weight", task.loss_weight, 0)
+        if task.kind == "binary" and task.loss != "default":
+            rule = "belongs to regressions; remove it."
+            reading.problems.add(f"{path}.loss", rule, task.loss)
+        tasks.append(task)
+    return tasks
+
+
+def _check_label(reading: Reading, past: Past, path: str, label: str) -> None:
+    """A label is a number, and says what the features cannot know."""
+    before = len(reading.problems.found)
+    reading.number(path, label, past.scope)
+    if len(reading.problems.found) > before or past.scope.unknown:
+        return
+    if not reads(label, {*past.outcomes, *past.future, *past.scope.broken}):
+        rule = (
+            "reads no outcome, so there is nothing to learn from it. Read one, or add "
+            "the column that it reads to log.outcomes. Outcomes: "
+            f"{', '.join(sorted(past.outcomes)) or 'none'}."
+        )
+        reading.problems.add(path, rule, label)
+
+
+def read_fusion(reading: Reading, features: list[FeatureSpec]) -> FusionSpec | None:
+    """The fused score's formula; None if it is missing or broken."""
+    fusion: FusionSpec | None = reading.section(FusionSpec, "fusion", required=True)
+    if fusion is None:
+        return None
+    _check_tasks(reading, "fusion.weights", fusion.weights)
+    if fusion.length is not None:
+        others = [f.name for f in features if f.kind != "number" or f.group == "trail"]
+        numbers = sorted(set(reading.entry_names("features")) - set(others))
+        if fusion.length.feature not in numbers:
+            hint = closest(fusion.length.feature, numbers)
+            rule = f"must be a served feature of kind number.{hint}"
+            path = "fusion.length.feature"
+            reading.problems.add(path, rule, fusion.length.feature)
+    return fusion
+
+
+def read_evaluation(
+    reading: Reading, log: LogSpec | None, past: Past, tasks: list[TaskSpec]
+) -> EvaluationSpec:
+    """The slices and thresholds."""
+    evaluation: EvaluationSpec | None = reading.section(EvaluationSpec, "evaluation")
+    if evaluation is None:
+        return EvaluationSpec()
+    if log is not None:
+        _check_slices(reading, log, past, evaluation)
+    _check_tasks(reading, "evaluation.min_auc", evaluation.min_auc)
+    kinds = {task.name: task.kind for task in tasks}
+    for name, value in evaluation.min_auc.items():
+        path = f"evaluation.min_auc.{name}"
+        if kinds.get(name) == "regression":
+            reading.problems.add(path, "is a regression; AUC is for binary tasks.")
+        if not 0 <= value < 1:
+            reading.problems.add(path, "must be at least 0 and below 1.", value)
+    return evaluation
+
+
+def _check_slices(
+    reading: Reading, log: LogSpec, past: Past, evaluation: EvaluationSpec
+) -> None:
+    known = {*joined_columns(log), *past.derived, *past.scope.broken}
+    reading.columns("evaluation.slices", evaluation.slices, known)
+    for index, column in enumerate(evaluation.slices):
+        if column in past.derived and isinstance(past.scope.types.get(column), pl.List):
+            rule = "is a list; a slice needs one value a row."
+            reading.problems.add(f"evaluation.slices[{index}]", rule, column)
+
+
+def _check_tasks(reading: Reading, path: str, weights: dict[str, float]) -> None:
+    names = reading.entry_names("tasks")
+    for name in weights:
+        if name not in names:
+            hint = closest(name, names)
+            reading.problems.add(f"{path}.{name}", f"is no task.{hint}")

@@ -1,0 +1,131 @@
+"""The section `log`: every mistake that it names."""
+
+import re
+
+import pytest
+
+from feature_specs import SpecError, read_spec
+
+
+def test_on_is_a_key_and_no_boolean(good):
+    assert read_spec(good).log.joins["videos"].on == "video_id"
+
+
+def test_a_join_has_its_own_format(good):
+    log = read_spec(good).log
+    assert (log.format, log.joins["videos"].format) == ("jsonl", "csv")
+
+
+@pytest.mark.parametrize(
+    "files",
+    ["log_*.csv", "{day}/*.gz", "dt={day:%Y-%m-%d}/*.parquet", "{day:%Y/%m/%d}.csv"],
+)
+def test_files_may_name_the_day_once(mistakes, files):
+    assert mistakes("log_{day}.jsonl", files) == []
+
+
+@pytest.mark.parametrize(
+    ("files", "rule"),
+    [
+        ("{day}/{day:%Y-%m-%d}.csv", r"may hold \{day\} once only"),
+        ("{day:%Y-%m}.csv", r"must write a day with %Y, %m and %d, each once"),
+        ("{day:%Y%m%d%H}.csv", r"must write a day"),
+        ("{day:%Y%m%d%}.csv", r"must write a day"),
+        ("{day:}.csv", r"must write a day"),
+        ("{day:%Y%m%d*}.csv", r"must write a day"),
+        ("{Day}.csv", r"may hold \{day\} or \{day:%Y-%m-%d\}, and no other braces"),
+        ("{day.csv", r"may hold .* and no other braces"),
+    ],
+)
+def test_a_day_in_files_that_names_no_day_is_refused(mistakes, files, rule):
+    (told,) = mistakes("log_{day}.jsonl", files)
+    assert re.search(rf"^log\.files: {rule}.* Got '", told)
+
+
+@pytest.mark.parametrize(
+    "column", ["event_time", "trail_length", "trail_last_tab", "history_tab", "_row"]
+)
+@pytest.mark.parametrize(
+    ("old", "path"),
+    [
+        ('tags: "string?"', "log.columns"),
+        ('score: "float64?"', "log.joins.videos.columns"),
+    ],
+)
+def test_a_column_that_would_be_replaced_is_refused(mistakes, old, path, column):
+    (told,) = mistakes(old, f"{old}, {column}: int64")
+    assert told.startswith(f"{path}.{column}: may not be called event_time, ")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("user: user_id", "user: usr_id", r"log\.user: .*Did you mean 'user_id'\?"),
+        ("jsonl\n", "json\n", r"log\.format: must be one of csv, jsonl, parquet, tf"),
+        ("format: csv", "format: cvs", r"joins\.videos\.format: must be one of"),
+        ("[liked, w", "[lked, w", r"log\.outcomes\[0\]: must be a declared column"),
+        ("time_ms: int64", "time_ms: int", r"log\.columns\.time_ms: must be int64, fl"),
+        ("time_ms: int64", "time_ms: string", r"time_ms: must be a number: it is log"),
+        ("Asia/Shanghai", "Mars/Base", r"log\.timezone: must be an IANA time zone"),
+        ("user_id: int64", '"user_id": "int64?"', r"may not be empty in any row, as l"),
+        (
+            "duration: int64",
+            'duration: "int64?"',
+            r"log\.columns\.duration: may not be empty in any row, as log\.time\.length",
+        ),
+        (
+            "duration: int64",
+            "duration: float64",
+            r"duration: must be int64: log\.time\.length_ms counts whole .*'float64'",
+        ),
+        ("watched: int64", "watched: string", r"watched: must be int64: log\.time\.wa"),
+        (
+            "length_ms: duration",
+            "length_ms: author_id",
+            r"length_ms: must be a declare",
+        ),
+        ("length_ms: duration", 'length_ms: ""', r"log\.time\.length_ms: must be a de"),
+        ("[liked, watched]", "[liked]", r"log\.outcomes: must name 'watched' too"),
+        ("on: video_id", "on: vid", r"log\.joins\.videos\.on: must be a declared"),
+        (
+            "{video_id: string",
+            "{video_id: int64",
+            r"columns\.video_id: must have one t",
+        ),
+        ("author_id: ", "tab: ", r"videos\.columns\.tab: is a column already"),
+        (
+            '"videos.csv"',
+            '"videos_{day}.csv"',
+            r"videos\.files: may hold no \{\.\.\.\}",
+        ),
+        (
+            "  random:",
+            "  separator: ab\n  random:",
+            r"log\.separator: must be one char",
+        ),
+        (
+            "  random:",
+            "  min_day_share: 1.5\n  random:",
+            r"min_day_share: must be a sh",
+        ),
+        (
+            "  random:",
+            "  max_reject_share: -1\n  random:",
+            r"reject_share: must be a s",
+        ),
+        ("  random:", "  days_per_split: 0\n  random:", r"split: must be 1 or more"),
+        ('"tab = 9"', '"liked = 1"', r"log\.random: reads liked, an outcome"),
+        ('"tab = 9"', '"author_id = 1"', r"random: reads 'author_id', which is no col"),
+        ('"tab = 9"', '"tags"', r"log\.random: must be a condition.*of type String"),
+        ('"tab = 9"', '"AVG(tab) = 9"', r"log\.random: mixes rows"),
+    ],
+)
+def test_each_mistake_is_named(mistakes, old, new, message):
+    assert any(re.search(message, told) for told in mistakes(old, new))
+
+
+def test_a_separator_belongs_to_csv(good):
+    text = good.replace("  random:", '  separator: ";"\n  random:')
+    assert read_spec(text).log.separator == ";"  # of the joined file, which is csv
+    with pytest.raises(SpecError, match=r"log\.separator: belongs to csv, not to json"):
+        read_spec(text.replace("format: csv", "format: parquet"))
