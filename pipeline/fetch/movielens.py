@@ -1,46 +1,60 @@
-"""The command `trailrank fetch movielens`: real ratings as `movielens.yaml` has them.
+"""MovieLens 100k as `movielens.yaml` has it: ratings.csv, users.csv and movies.csv.
 
-    trailrank fetch movielens --out ML                    # through TensorFlow Datasets
-    trailrank fetch movielens --out ML --atomic ml-100k   # from RecBole's atomic files
-
-Both write `ratings.csv`, `users.csv` and `movies.csv` into --out.
+It comes through TensorFlow Datasets, or from RecBole's atomic files.
 """
 
 from __future__ import annotations
 
-import argparse
 import pathlib
 import re
-from collections.abc import Sequence
+import tempfile
 
 import polars as pl
-import rich.console
-from absl.flags import argparse_flags
+import rich.progress
 
+from pipeline.fetch.disk import sole_writer
+from pipeline.fetch.download import RemoteFile, download, verify
+from pipeline.fetch.errors import FetchError
+
+# The SHA-256 is the one in TensorFlow Datasets' registry.
+ARCHIVE = RemoteFile(
+    url="https://files.grouplens.org/datasets/movielens/ml-100k.zip",
+    checksum="sha256:50d2a982c66986937beb9ffb3aa76efe955bf3d5c6b761f4e3a7cd717c6a3229",
+)
 _YEAR = r"\((\d{4})\)\s*$"
 
 
-class FetchError(RuntimeError):
-    """A data set could not be brought here."""
+def fetch(
+    out: pathlib.Path,
+    progress: rich.progress.Progress,
+    archive: pathlib.Path | None = None,
+    data_dir: pathlib.Path | None = None,
+) -> dict[str, pl.DataFrame]:
+    """The frames `ratings`, `users` and `movies`, through TensorFlow Datasets.
 
+    We download the archive: without a network TFDS tries for minutes, and it cannot go
+    on where it broke off. TFDS checks and prepares it.
 
-def run(argv: Sequence[str]) -> int:
-    """`trailrank fetch ...`; returns the exit status."""
-    args = _parser().parse_args(argv)
-    console = rich.console.Console()
-    if args.atomic:
-        frames = read_atomic(pathlib.Path(args.atomic))
-    else:
-        with console.status("Downloading MovieLens 100k ..."):
-            frames = read_tfds()
-    write(frames, pathlib.Path(args.out))
-    ratings = frames["ratings"]
-    console.print(
-        f"{args.out}: {ratings.height:,} ratings of "
-        f"{ratings['user_id'].n_unique():,} users. Train on them: [bold]trailrank "
-        f"pipeline run --spec movielens --logs {args.out} --root RUN --eval_days 23[/]"
-    )
-    return 0
+    Args:
+        out: The downloaded archive goes here.
+        archive: ml-100k.zip, where it is already.
+        data_dir: TFDS' own directory, by default ~/tensorflow_datasets. What was
+            prepared there before is taken as it is.
+
+    Raises:
+        FetchError: With what to do.
+    """
+    tfds = _tfds()
+    builder = tfds.builder("movielens/100k-ratings", data_dir=data_dir)
+    if not builder.is_prepared():
+        with sole_writer(out):
+            if archive is None:
+                archive = _download(out, progress)
+            else:
+                verify(archive, ARCHIVE, progress)
+        _prepare(tfds, builder, archive)
+    genre = builder.info.features["movie_genres"].feature
+    return _from_tfds_rows(tfds.as_numpy(builder.as_dataset(split="train")), genre)
 
 
 def read_atomic(folder: pathlib.Path) -> dict[str, pl.DataFrame]:
@@ -72,43 +86,43 @@ def read_atomic(folder: pathlib.Path) -> dict[str, pl.DataFrame]:
     }
 
 
-def read_tfds() -> dict[str, pl.DataFrame]:
-    """MovieLens 100k through TensorFlow Datasets; needs a network the first time."""
+def write(frames: dict[str, pl.DataFrame], out: pathlib.Path) -> None:
+    """Writes each frame as `out/<name>.csv`."""
+    with sole_writer(out):
+        for name, frame in frames.items():
+            frame.write_csv(out / f"{name}.csv")
+
+
+def _tfds():  # type: ignore[no-untyped-def]
     try:
-        import tensorflow_datasets as tfds
+        import tensorflow_datasets
     except ImportError:
         raise FetchError(
             "fetch movielens needs TensorFlow Datasets: pip install "
             "'trailrank[datasets]', or give RecBole's files with --atomic."
         ) from None
-    builder = tfds.builder("movielens/100k-ratings")
+    tensorflow_datasets.disable_progress_bar()  # we show our own
+    return tensorflow_datasets
+
+
+def _download(out: pathlib.Path, progress: rich.progress.Progress) -> pathlib.Path:
     try:
-        builder.download_and_prepare()
-    except Exception as error:  # every kind of network error, told alike
+        return download(ARCHIVE, out, progress)
+    except FetchError as error:
         raise FetchError(
-            f"fetch movielens: the download failed ({type(error).__name__}: "
-            f"{str(error).splitlines()[0]}). It needs a network; without one, give "
-            "RecBole's ml-100k files with --atomic DIR."
+            f"{error}\n  Or give RecBole's copy of MovieLens 100k with --atomic DIR."
         ) from None
-    genre = builder.info.features["movie_genres"].feature
-    return _from_tfds_rows(tfds.as_numpy(builder.as_dataset(split="train")), genre)
 
 
-def write(frames: dict[str, pl.DataFrame], out: pathlib.Path) -> None:
-    """Writes each frame as `out/<name>.csv`."""
-    out.mkdir(parents=True, exist_ok=True)
-    for name, frame in frames.items():
-        frame.write_csv(out / f"{name}.csv")
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse_flags.ArgumentParser(
-        prog="trailrank fetch", description="Brings a public data set here as CSV."
-    )
-    parser.add_argument("data_set", choices=["movielens"])
-    parser.add_argument("--out", required=True, help="directory to write")
-    parser.add_argument("--atomic", help="directory with RecBole's ml-100k files")
-    return parser
+def _prepare(tfds, builder, archive: pathlib.Path) -> None:  # type: ignore[no-untyped-def]
+    """Hands the archive to TFDS, which looks in its manual directory before the net."""
+    with tempfile.TemporaryDirectory() as manual:
+        (pathlib.Path(manual) / ARCHIVE.name).symlink_to(archive.resolve())
+        builder.download_and_prepare(
+            download_config=tfds.download.DownloadConfig(
+                manual_dir=manual, try_download_gcs=False
+            )
+        )
 
 
 def _read_typed(path: pathlib.Path) -> pl.DataFrame:
