@@ -17,7 +17,11 @@ import tensorflow as tf
 
 from feature_specs import FeatureSpec, Spec
 from feature_specs.spec import KEY_ITEM, KEY_TIME, KEY_USER
-from serving.requests import candidate_features, request_features
+from serving.requests import (
+    candidate_features,
+    paired_features,
+    request_features,
+)
 from serving.signatures import example_spec
 
 Key = int | str
@@ -71,7 +75,10 @@ class Examples:
         return self._values(found[user], request_features(self._spec))
 
     def items(self, items: Iterable[Key]) -> dict[Key, Values]:
-        """Item -> its candidate features at its newest impression; unknown left out."""
+        """Item -> its candidate features at its newest impression; unknown left out.
+
+        So are features of a user and an item together: they are some other user's.
+        """
         found = self._search(KEY_ITEM, list(items))
         return self._item_values(found)
 
@@ -127,7 +134,8 @@ class Examples:
             yield batch.numpy(), parsed[key].numpy(), parsed[KEY_TIME].numpy()
 
     def _item_values(self, found: dict[Key, _Found]) -> dict[Key, Values]:
-        features = candidate_features(self._spec)
+        paired = paired_features(self._spec)
+        features = [f for f in candidate_features(self._spec) if f not in paired]
         return {key: self._values(row, features) for key, row in found.items()}
 
     def _values(self, found: _Found, features: list[FeatureSpec]) -> Values:

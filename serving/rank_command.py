@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 from absl.flags import argparse_flags
 
 from feature_specs import Spec, read_spec
-from serving.requests import candidate_features
+from serving.requests import candidate_features, paired_features
 
 if TYPE_CHECKING:
     import rich.table
@@ -136,6 +136,13 @@ def _rank(args: argparse.Namespace) -> None:
     _note(f"{len(candidates)} candidates in {latency_ms:.1f} ms, from {args.url}")
     if request is None:
         _note(f"user {args.user} is in no example: ranked as a new user")
+    paired = [f.name for f in paired_features(spec)]
+    absent = [n for n in paired if any(n not in c.values for c in candidates)]
+    if absent:
+        _note(
+            f"{', '.join(absent)}: of this user and each candidate together; no "
+            "example has it, so it was sent as missing. Your backend knows it"
+        )
     unknown = sum(not c.known for c in candidates)
     if unknown:
         _note(f"{unknown} candidates are in no example: ranked by their id alone")

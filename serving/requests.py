@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from feature_specs import FeatureSpec, Spec
+from feature_specs import FeatureSpec, Spec, expressions
 from feature_specs.build import closest
 from feature_specs.spec import MISSING
 
@@ -21,6 +21,15 @@ def request_features(spec: Spec) -> list[FeatureSpec]:
 def candidate_features(spec: Spec) -> list[FeatureSpec]:
     """The features of one candidate."""
     return [f for f in spec.features if f.group == "candidate"]
+
+
+def paired_features(spec: Spec) -> list[FeatureSpec]:
+    """Candidate features that differ from user to user: no item has them alone."""
+    return [
+        feature
+        for feature in candidate_features(spec)
+        if expressions.columns_of(feature.expr) & spec.paired
+    ]
 
 
 def rank_inputs(

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import pytest
@@ -7,6 +8,7 @@ import trainer.keras2  # noqa: F401  sets Keras 2 before TensorFlow loads
 # isort: split
 import tensorflow as tf
 
+from feature_specs.past import CounterSpec
 from serving.lookup import Examples, NoExamplesError
 from serving.rank_command import run
 
@@ -60,6 +62,14 @@ def test_item_features(examples):
         10: {"video_id": 10, "kind": "a", "seconds": 7.0},
         14: {"video_id": 14, "kind": "", "seconds": 15.0},
     }
+
+
+def test_features_of_a_user_and_an_item_are_no_items_features(root, spec):
+    counters = (CounterSpec(name="seconds", match="kind"),)
+    examples = Examples(
+        str(root / "examples"), dataclasses.replace(spec, counters=counters)
+    )
+    assert examples.items([10]) == {10: {"video_id": 10, "kind": "a"}}
 
 
 def test_the_items_shown_last(examples):
