@@ -21,6 +21,8 @@ _COMMANDS = {
     "spec": ("feature_specs.command", "run", "check a spec, or show it as tables"),
     "simulate": ("pipeline.simulator.command", "run", "write KuaiRand-like logs"),
     "fetch": ("pipeline.fetch", "run", "download a public data set"),
+    "examples": ("pipeline.examples.command", "run", "raw logs to tf.Examples"),
+    "trail-bias": ("pipeline.trail_bias.command", "run", "rates along the watch trail"),
     "pipeline": ("pipeline.command", "run", "raw logs to a pushed model; compile"),
     "evaluate": ("pipeline.command", "run_evaluate", "a run's evaluation table"),
     "train": ("trainer.command", "run", "the day loop on transformed examples"),

@@ -10,7 +10,7 @@ import polars as pl
 from feature_specs import expressions
 from feature_specs.past import HISTORY, TRAIL_COLUMNS, TRAIL_LAST
 from feature_specs.reading import Reading, Scope, reads
-from feature_specs.spec import LogSpec
+from feature_specs.spec import CENTURY_MS, LogSpec
 
 EVENT_TIME = "event_time"  # when the impression began, in the log's time zone
 _DAY_FORMAT = re.compile(r"\{day(?::([^{}]*))?\}")
@@ -108,6 +108,9 @@ def _check_time(reading: Reading, log: LogSpec) -> None:
             rule = f"must be int64: log.{key} counts whole milliseconds."
             got = _declared(log, column)
             reading.problems.add(f"log.columns.{column}", rule, got)
+    if not 1 <= time.longest_ms <= CENTURY_MS:
+        rule = f"must be from 1 to {CENTURY_MS}, a century in milliseconds."
+        reading.problems.add("log.time.longest_ms", rule, time.longest_ms)
     if time.watched_ms and time.watched_ms not in log.outcomes:
         rule = f"must name {time.watched_ms!r} too: it is log.time.watched_ms."
         reading.problems.add("log.outcomes", rule, list(log.outcomes))

@@ -35,6 +35,7 @@ MISSING: dict[str, int | float | str] = {
 
 # Columns that identify an impression; examples carry them, the model never sees them.
 KEY_USER, KEY_ITEM, KEY_TIME = "key_user", "key_item", "key_time_ms"
+CENTURY_MS = 100 * 366 * 86_400_000  # longer watches are damage; sums of it fit int64
 RESERVED_PREFIXES = ("label_", "mask_", "key_", "slice_")
 
 
@@ -63,12 +64,16 @@ class TimeSpec:
         watched_ms: Column with the milliseconds watched (int64); the impression ended
             that long after it began. Without it an impression ends as it begins.
         length_ms: Column with the video's length in milliseconds (int64).
+        longest_ms: A longer watch counts as this long wherever its end matters: a
+            player left open, or a damaged value, would glue a day's trails together.
+            By default a century.
     """
 
     column: str
     unit: Literal["s", "ms", "us"] = "ms"
     watched_ms: str | None = None
     length_ms: str | None = None
+    longest_ms: int = CENTURY_MS
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

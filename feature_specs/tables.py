@@ -8,7 +8,7 @@ from rich.box import SIMPLE
 from rich.table import Table
 
 from feature_specs.past import HISTORY, TRAIL_LAST, CounterSpec, StatisticSpec
-from feature_specs.spec import FeatureSpec, LogSpec, Spec
+from feature_specs.spec import CENTURY_MS, FeatureSpec, LogSpec, Spec
 
 _Row = tuple[str, str, str, str]  # name, kind, from what, window
 _TRAIL_SOURCES = {
@@ -52,7 +52,9 @@ def _log_lines(spec: Spec) -> Iterator[tuple[str, str]]:
         yield f"join {name}", f"{files} on {join.on}, {len(join.columns)} columns"
     yield "time", f"{time.column} ({time.unit}), days of {log.timezone}"
     if time.watched_ms:
-        yield "watched, ms", time.watched_ms
+        at_most = f", at most {time.longest_ms:,}"
+        bounded = time.longest_ms < CENTURY_MS
+        yield "watched, ms", time.watched_ms + at_most * bounded
     if time.length_ms:
         yield "length, ms", time.length_ms
     yield "outcomes", ", ".join(log.outcomes)

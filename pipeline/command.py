@@ -23,6 +23,7 @@ from absl.flags import argparse_flags
 
 from feature_specs.model import preset_text, read_preset, shipped_presets
 from feature_specs.reader import load_spec, shipped_specs
+from pipeline.examples.command import add_day_arguments
 from tpu_configs import read_slice, shipped_slices, slice_text
 
 
@@ -90,9 +91,7 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
         default="mmoe",
         help=f"a preset's file, or one of {', '.join(shipped_presets())}",
     )
-    parser.add_argument(
-        "--eval_days", type=int, default=1, help="last days kept for evaluation"
-    )
+    add_day_arguments(parser)
     parser.add_argument(
         "--tpu_config",
         default="cpu",

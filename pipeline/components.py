@@ -4,6 +4,7 @@ No postponed annotations here: TFX reads those of its function components.
 """
 
 import os
+import time
 from typing import Any
 
 import tensorflow_data_validation as tfdv
@@ -27,11 +28,15 @@ from tfx.types.channel_utils import as_channel
 from tfx.utils import io_utils
 
 from feature_specs import read_spec
-from pipeline.examples.build import ExamplesRequest, check_report, generate
+from pipeline.examples import outputs
+from pipeline.examples.build import finish, generate, runs_here
 from pipeline.examples.days import DayRange
+from pipeline.examples.request import ExamplesRequest
+from pipeline.examples.runner_options import check_runner_options
 from pipeline.schema import build_schema
 
 REPORT_FILE = "report.json"
+ALL_EARLIER_DAYS = -1  # for `context_days`: TFX's parameters know no None
 
 
 class DayExampleGenSpec(component_spec.ComponentSpec):
@@ -42,6 +47,8 @@ class DayExampleGenSpec(component_spec.ComponentSpec):
         "logs": component_spec.ExecutionParameter(type=str),
         "days": component_spec.ExecutionParameter(type=str),
         "eval_days": component_spec.ExecutionParameter(type=int),
+        "context_days": component_spec.ExecutionParameter(type=int),
+        "allow_small_days": component_spec.ExecutionParameter(type=int),
         "seed": component_spec.ExecutionParameter(type=int),
         "rejects_dir": component_spec.ExecutionParameter(type=str),
         "fingerprint": component_spec.ExecutionParameter(type=str),
@@ -63,6 +70,7 @@ class DayExampleGenExecutor(base_beam_executor.BaseBeamExecutor):
     ) -> None:
         """Writes one split a day and the report beside them."""
         examples = artifact_utils.get_single_instance(output_dict["examples"])
+        context_days = exec_properties["context_days"]
         request = ExamplesRequest(
             spec=read_spec(exec_properties["spec"]),
             logs_dir=exec_properties["logs"],
@@ -71,11 +79,17 @@ class DayExampleGenExecutor(base_beam_executor.BaseBeamExecutor):
             report_path=os.path.join(examples.uri, REPORT_FILE),
             days=DayRange.parse(exec_properties["days"]),
             eval_days=exec_properties["eval_days"],
+            context_days=None if context_days == ALL_EARLIER_DAYS else context_days,
+            allow_small_days=bool(exec_properties["allow_small_days"]),
             seed=exec_properties["seed"],
+            spill=runs_here(self._beam_pipeline_args),
         )
-        with self._make_beam_pipeline() as pipeline:
-            generate(pipeline, request)
-        check_report(request)
+        check_runner_options(request, self._beam_pipeline_args)
+        began = time.perf_counter()
+        with outputs.unfinished(request):
+            with self._make_beam_pipeline() as pipeline:
+                generate(pipeline, request)
+            finish(request, time.perf_counter() - began)
         examples.split_names = artifact_utils.encode_split_names(
             [*request.plan.train, *request.plan.evaluation]
         )
@@ -100,6 +114,8 @@ class DayExampleGen(base_beam_component.BaseBeamComponent):
         logs: str,
         days: str,
         eval_days: int,
+        context_days: int,
+        allow_small_days: bool,
         seed: int,
         rejects_dir: str,
         fingerprint: str,
@@ -110,6 +126,8 @@ class DayExampleGen(base_beam_component.BaseBeamComponent):
                 logs=logs,
                 days=days,
                 eval_days=eval_days,
+                context_days=context_days,
+                allow_small_days=int(allow_small_days),
                 seed=seed,
                 rejects_dir=rejects_dir,
                 fingerprint=fingerprint,

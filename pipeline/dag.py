@@ -32,7 +32,12 @@ from tfx.proto import pusher_pb2, trainer_pb2, transform_pb2
 from tfx.types import Channel, standard_artifacts
 
 from feature_specs import Spec, TaskSpec, label_key, mask_key, read_spec
-from pipeline.components import DayExampleGen, SpecSchema, ValidationGate
+from pipeline.components import (
+    ALL_EARLIER_DAYS,
+    DayExampleGen,
+    SpecSchema,
+    ValidationGate,
+)
 from pipeline.examples.build import LOCAL_RUNNER
 from pipeline.examples.days import DayRange, plan_splits
 
@@ -58,6 +63,9 @@ class RunConfig:
         root: Directory of everything the run writes; a bucket on Vertex.
         days: First and last day, `20220408:20220414`.
         eval_days: How many of the last days are kept for evaluation.
+        context_days: Days before `days` that are read for history and statistics; by
+            default all that the logs have.
+        allow_small_days: Whether a day with unusually few rows passes.
         seed: Of shuffles and initial weights.
         fingerprint: State of the log files; a new one makes new examples.
         beam_args: Options of every Beam step.
@@ -70,6 +78,8 @@ class RunConfig:
     root: str
     days: str
     eval_days: int = 1
+    context_days: int = ALL_EARLIER_DAYS
+    allow_small_days: bool = False
     seed: int = 0
     fingerprint: str = ""
     beam_args: tuple[str, ...] = IN_PROCESS_BEAM_ARGS
@@ -136,6 +146,8 @@ def _components(
         logs=config.logs,
         days=config.days,
         eval_days=config.eval_days,
+        context_days=config.context_days,
+        allow_small_days=config.allow_small_days,
         seed=config.seed,
         rejects_dir=os.path.join(config.root, "rejects"),
         fingerprint=config.fingerprint,

@@ -20,7 +20,6 @@ import tensorflow as tf
 
 from feature_specs import Spec, TaskSpec, label_key, mask_key
 from feature_specs.spec import KEY_ITEM, KEY_TIME, KEY_USER, slice_key
-from pipeline.schema import column_dtype
 
 _BATCH = 4096
 _NAN = math.nan
@@ -214,12 +213,12 @@ def _labels(spec: Spec, serialized: tf.Tensor) -> pl.DataFrame:
     """Keys, slices, labels and masks of serialized raw examples [B]."""
     types = {"int64": tf.int64, "float32": tf.float32, "string": tf.string}
     names = {
-        KEY_USER: types[column_dtype(spec, spec.log.user)],
-        KEY_ITEM: types[column_dtype(spec, spec.log.item)],
+        KEY_USER: types[spec.column_types[spec.log.user]],
+        KEY_ITEM: types[spec.column_types[spec.log.item]],
         KEY_TIME: tf.int64,
     }
     for column in spec.evaluation.slices:
-        names[slice_key(column)] = types[column_dtype(spec, column)]
+        names[slice_key(column)] = types[spec.column_types[column]]
     for task in spec.tasks:
         names[label_key(task.name)] = names[mask_key(task.name)] = tf.float32
     features = {name: tf.io.FixedLenFeature([], kind) for name, kind in names.items()}

@@ -12,14 +12,15 @@ import pathlib
 import time
 
 import rich.console
-from apache_beam.io.filesystems import FileSystems
 
 from feature_specs import Spec, read_spec
 from pipeline import evaluation, tables, truth_join
-from pipeline.components import REPORT_FILE
+from pipeline.components import ALL_EARLIER_DAYS, REPORT_FILE
 from pipeline.dag import IN_PROCESS_BEAM_ARGS, RunConfig
+from pipeline.examples import tables as example_tables
 from pipeline.examples.days import DayRange, plan_splits
-from pipeline.examples.readers import discover_days
+from pipeline.examples.reading.log_files import find_logs, match_files
+from pipeline.examples.reading.readers import discover_days, join_sources, log_source
 from pipeline.run_record import RunRecord, read_record, write_record
 from pipeline.runners import local
 
@@ -46,6 +47,7 @@ def run_local(
             "directory. Name one, or compile the pipeline for Vertex."
         )
     spec = read_spec(texts["spec"], args.spec)
+    args.logs = find_logs(spec, _absolute(args.logs))
     days = args.days or str(discover_days(spec, args.logs))
     config = _config(args, texts, days)
     config = dataclasses.replace(config, fingerprint=fingerprint(spec, config.logs))
@@ -54,7 +56,8 @@ def run_local(
     )
     record = _record(args, spec, config, local.run(config, console))
     write_record(args.root, record)
-    console.print(tables.rows_table(record.rows))
+    console.print(example_tables.rows_table(record.rows))
+    console.print(example_tables.trails_line(record.rows), highlight=False)
     record = evaluate(args.root, args.truth, console)
     _print_outcome(args.root, record, console)
     return record
@@ -111,13 +114,12 @@ def evaluate(root: str, truth: str | None, console: rich.console.Console) -> Run
 
 def fingerprint(spec: Spec, logs: str) -> str:
     """Changes when a file that the spec reads in `logs` changes."""
-    patterns = [spec.log.files, *(join.files for join in spec.log.joins.values())]
-    matches = FileSystems.match([FileSystems.join(logs, p) for p in patterns])
-    files = sorted(
+    sources = [log_source(spec), *join_sources(spec).values()]
+    files = [
         (file.path, file.size_in_bytes, file.last_updated_in_seconds)
-        for match in matches
-        for file in match.metadata_list
-    )
+        for source in sources
+        for file in match_files(source, logs)
+    ]
     return hashlib.sha256(repr(files).encode()).hexdigest()[:12]
 
 
@@ -128,6 +130,8 @@ def _config(args: argparse.Namespace, texts: dict[str, str], days: str) -> RunCo
         root=_absolute(args.root),
         days=days,
         eval_days=args.eval_days,
+        context_days=_or_all(args.context_days),
+        allow_small_days=args.allow_small_days,
         seed=args.seed,
         beam_args=tuple(args.beam_arg) or IN_PROCESS_BEAM_ARGS,
     )
@@ -170,6 +174,10 @@ def _print_outcome(root: str, record: RunRecord, console: rich.console.Console) 
         "spec's `evaluation` section, or lost AUC against the last blessed model. "
         f"The figures are above; TFMA's verdict is in {root}/artifacts/Evaluator."
     )
+
+
+def _or_all(context_days: int | None) -> int:
+    return ALL_EARLIER_DAYS if context_days is None else context_days
 
 
 def _absolute(path: str) -> str:

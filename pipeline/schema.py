@@ -16,7 +16,6 @@ _TYPES = {
     "float32": schema_pb2.FeatureType.FLOAT,
     "string": schema_pb2.FeatureType.BYTES,
 }
-_COLUMN_TYPES = {"int64": "int64", "float64": "float32", "string": "string"}
 
 
 def build_schema(spec: Spec) -> schema_pb2.Schema:
@@ -33,19 +32,11 @@ def build_schema(spec: Spec) -> schema_pb2.Schema:
         _add_training_only(schema, mask_key(task.name), "float32")
         _limit(schema.feature[-1], 0, 1)
     for key, column in ((KEY_USER, spec.log.user), (KEY_ITEM, spec.log.item)):
-        _add_training_only(schema, key, column_dtype(spec, column))
+        _add_training_only(schema, key, spec.column_types[column])
     _add_training_only(schema, KEY_TIME, "int64")
     for column in spec.evaluation.slices:
-        _add_training_only(schema, slice_key(column), column_dtype(spec, column))
+        _add_training_only(schema, slice_key(column), spec.column_types[column])
     return schema
-
-
-def column_dtype(spec: Spec, column: str) -> str:
-    """The example type (`int64`, `float32`, `string`) of a log or join column."""
-    columns = dict(spec.log.columns)
-    for join in spec.log.joins.values():
-        columns.update(join.columns)
-    return _COLUMN_TYPES[columns[column].removesuffix("?")]
 
 
 def _add(

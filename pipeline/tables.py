@@ -1,10 +1,9 @@
-"""The tables that a run prints: what happened to the rows, how good each task is."""
+"""The tables that a run prints: how good each task is, and on each slice."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
@@ -28,26 +27,6 @@ def slice_table(slices: dict[str, list[TaskQuality]], tasks: Sequence[str]) -> T
         rows = max(quality.rows for quality in qualities)
         table.add_row(name, f"{rows:,}", *(areas[task] for task in tasks))
     return table
-
-
-def rows_table(report: dict[str, Any]) -> Table:
-    """Where every input row went; the last line is the sum."""
-    table = _table("Rows", ["where", "rows"])
-    for where, count in row_counts(report).items():
-        table.add_row(where, f"{count:,}")
-    table.add_section()
-    table.add_row("in", f"{report['rows_in']:,}")
-    return table
-
-
-def row_counts(report: dict[str, Any]) -> dict[str, int]:
-    """Each bucket of the example report -> rows; they sum to the rows read."""
-    counts = {"examples": sum(report["examples"].values())}
-    counts |= {f"filtered: {rule}": n for rule, n in report["filtered"].items()}
-    return counts | {
-        "outside the days": report["outside_days"],
-        "rejected": report["rejected"],
-    }
 
 
 def _binary_table(qualities: Sequence[TaskQuality]) -> Table:

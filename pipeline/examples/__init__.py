@@ -1,7 +1,11 @@
 """Raw impression logs -> day-sequenced tf.Examples, on Beam, in columns.
 
-`build.generate` composes the pipeline and `report.check_report` judges its outcome;
-`build.run_examples` does both. Beam elements are batches of rows, never single rows:
-`csv_lines` reads a block of a file at once, `shard` turns all rows of a set of users
-into examples, and both are plain functions on Polars frames.
+`build.run_examples` runs it all, `build.generate` adds it to a pipeline. Beam elements
+are batches of rows, never single rows.
+
+    reading/            files of four formats -> typed rows and rejects
+    columns/            trails, history, counters, statistics, quantiles of impressions
+    shard               all of a set of users -> their examples, plain functions
+    build               the Beam graph: read_logs, joins, shard, tfrecords
+    outputs, report     files in their place, every row accounted for
 """

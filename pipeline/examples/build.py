@@ -3,115 +3,61 @@
     report = run_examples(ExamplesRequest(spec=load_spec("kuairand"), ...))
 
 or, inside a pipeline of one's own, `generate(pipeline, request)`, and when it has run
-`check_report(request)`.
+`finish(request)`.
+
+    ranges of files -> rows by user -> what the users' videos are known for
+                              \\____________________\\-> examples -> files of a split
 """
 
 from __future__ import annotations
 
 import dataclasses
-import itertools
-import json
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import apache_beam as beam
 import numpy as np
 import polars as pl
-from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from feature_specs import Spec
-from pipeline.examples.csv_lines import Reject
-from pipeline.examples.days import DayRange, SplitPlan, plan_splits
-from pipeline.examples.frames import pack, split_by, unpack
-from pipeline.examples.hashing import bucket_of, hash_shards
-from pipeline.examples.joins import (
-    Stage,
-    count_items,
-    join_side,
-    last_of_each_key,
-    place_side_rows,
-    plan_stages,
-)
-from pipeline.examples.readers import (
-    LOG,
-    RANGE_BYTES,
-    FileRange,
-    Source,
-    join_sources,
-    log_source,
-    plan_ranges,
-    read_block,
-    time_ms,
+from pipeline.examples import joins, outputs
+from pipeline.examples.columns import quantiles, statistics
+from pipeline.examples.days import DAY, SplitPlan
+from pipeline.examples.hashing import bucket_of
+from pipeline.examples.read_logs import (
+    COUNTS,
+    REJECTS,
+    ROWS,
+    ReadLogs,
+    plan_parts,
+    side_output,
+    to_shards,
 )
 from pipeline.examples.report import (
     Counts,
+    ExamplesError,
+    Stopwatch,
     build_report,
     check,
-    count_block,
     count_shard,
     merge_counts,
     read_report,
 )
-from pipeline.examples.shard import (
-    ORDER,
-    SPLIT,
-    local_time,
-    make_examples,
-    split_names,
-)
-from pipeline.examples.tfrecords import split_path, write_examples, write_whole
+from pipeline.examples.request import FILE_ROWS, MOST_FILES, ExamplesRequest
+from pipeline.examples.runner_options import check_runner_options
+from pipeline.examples.shard import ORDER, SPLIT, make_examples, settle
+from pipeline.examples.shuffle import Parcel, Shuffle, split_by
+from pipeline.examples.tfrecords import split_path, write_examples
 
 # Beam 2.74 hands "DirectRunner" to Prism, which it downloads first. This one runs in
 # the process, and needs nothing.
 LOCAL_RUNNER = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
 
-SHARD_BYTES = 32 << 20  # of log a shard: some 350,000 rows, under 1 GB when worked on
-FILE_ROWS = 50_000  # readable rows an output file: some 20 MB
+_SUMS, _SHOWN, _ASKED, _HISTOGRAMS = "sums", "shown", "asked", "histograms"
 
-_REJECTS, _COUNTS, _ROWS = "rejects", "counts", "rows"
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class ExamplesRequest:
-    """One run of example generation.
-
-    Attributes:
-        spec: What the logs hold and what becomes of them.
-        logs_dir: Directory of the log and its side files, on any Beam file system.
-        examples_dir: Gets `Split-<name>/data_tfrecord-*.gz`; holds no split yet.
-        rejects_dir: Gets the unreadable lines as `*.jsonl`; older ones are removed.
-        report_path: JSON file to write.
-        days: Days to read; rows of other days are counted and left out.
-        eval_days: The last days, kept for evaluation.
-        seed: Of the order inside a split.
-        shards: Parts that users are hashed into; chosen from the log's size if None.
-        range_bytes: Most bytes of a file that one step reads.
-        file_rows: Readable rows for each file of a split.
-    """
-
-    spec: Spec
-    logs_dir: str
-    examples_dir: str
-    rejects_dir: str
-    report_path: str
-    days: DayRange
-    eval_days: int = 1
-    seed: int = 0
-    shards: int | None = None
-    range_bytes: int = RANGE_BYTES
-    file_rows: int = FILE_ROWS
-
-    def __post_init__(self) -> None:
-        for name in ("range_bytes", "file_rows", "shards"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ValueError(f"{name} must be at least 1, got {value}.")
-
-    @property
-    def plan(self) -> SplitPlan:
-        """The run's splits; ValueError if no day is left to train on."""
-        return plan_splits(self.days, self.eval_days, self.spec.log.days_per_split)
+Element = tuple[int, Parcel]  # (number of a shard, a frame on its way there)
 
 
 def run_examples(
@@ -120,26 +66,48 @@ def run_examples(
     """Builds and runs the pipeline, checks its report, and returns it.
 
     Args:
-        request: See `ExamplesRequest`.
+        request: See `ExamplesRequest`; in this process `spill` is set.
         beam_args: Beam's options; without `--runner` it runs in this process.
 
     Raises:
-        FileNotFoundError, ValueError: The request or a whole file is unusable.
+        FileNotFoundError, ValueError: The request, a whole file or the options of a
+            remote runner are unusable.
         ExamplesError: See `report.check`.
     """
     args = list(beam_args)
     if not any(arg.split("=")[0] == "--runner" for arg in args):
         args.append(f"--runner={LOCAL_RUNNER}")
-    with beam.Pipeline(options=PipelineOptions(args)) as pipeline:
-        generate(pipeline, request)
-    return check_report(request)
+    request = dataclasses.replace(request, spill=runs_here(args))
+    check_runner_options(request, args)
+    began = time.perf_counter()
+    with outputs.unfinished(request):
+        try:
+            with beam.Pipeline(options=PipelineOptions(args)) as pipeline:
+                generate(pipeline, request)
+        except Exception as error:  # whatever another machine's runner raises
+            if request.spill or isinstance(error, (ValueError, OSError)):
+                raise
+            raise ExamplesError(
+                f"The Beam job failed: {error}. Nothing of it was put in place."
+            ) from error
+        return finish(request, time.perf_counter() - began)
 
 
-def check_report(request: ExamplesRequest) -> dict[str, Any]:
-    """The report of a finished run; ExamplesError if its examples must not be used."""
-    report = read_report(request.report_path)
-    check(report, request.spec, request.rejects_dir)
-    return report
+def runs_here(beam_args: Sequence[str]) -> bool:
+    """Whether these options ask for the runner inside this process."""
+    return f"--runner={LOCAL_RUNNER}" in beam_args
+
+
+def finish(request: ExamplesRequest, wall_s: float) -> dict[str, Any]:
+    """Checks a run and puts its splits in their place; returns its report.
+
+    Raises:
+        ExamplesError: The examples must not be used; see `report.check`.
+    """
+    report = {**read_report(outputs.report_file(request)), "wall_s": round(wall_s, 1)}
+    outputs.keep_report(request, report)
+    check(report, request)
+    return outputs.place_splits(request, report)
 
 
 def generate(pipeline: beam.Pipeline, request: ExamplesRequest) -> None:
@@ -150,253 +118,270 @@ def generate(pipeline: beam.Pipeline, request: ExamplesRequest) -> None:
         ValueError: A file lacks a declared column, or the examples directory holds
             splits already.
     """
-    plan = request.plan
-    sources = {LOG: log_source(request.spec), **join_sources(request.spec)}
-    parts = [
-        part
-        for source in sources.values()
-        for part in plan_ranges(source, request.logs_dir, request.range_bytes)
-    ]
-    _prepare_outputs(request)
-    shards = request.shards or _count_shards(parts)
-    stages = plan_stages(request.spec)
-    blocks = (
-        pipeline
-        | "List file ranges" >> beam.Create(parts)
-        | "Spread file ranges" >> beam.Reshuffle()
-        | "Read blocks of lines"
-        >> beam.ParDo(
-            _ReadBlock(request.spec, plan, sources, stages, shards)
-        ).with_outputs(
-            _REJECTS, _COUNTS, *map(_side, request.spec.log.joins), main=_ROWS
-        )
-    )
-    read_counts = blocks[_COUNTS] | "Count lines" >> beam.CombineGlobally(merge_counts)
-    rows = blocks[_ROWS]
-    counts = [blocks[_COUNTS]]
-    for stage, following in itertools.pairwise(stages):
-        joined = _group(stage, rows, blocks) | f"Join by {stage.column}" >> beam.ParDo(
-            _JoinRows(request.spec, plan, stage, following.column, shards)
-        ).with_outputs(_COUNTS, main=_ROWS)
-        rows = joined[_ROWS]
-        counts.append(joined[_COUNTS])
+    spec, keys = request.spec, joins.plan_keys(request.spec)
+    parts, sources, shards = plan_parts(request)
+    outputs.prepare(request)
+    read = pipeline | ReadLogs(request, parts, sources, shards)
+    read_counts = read[COUNTS] | "Count lines" >> beam.CombineGlobally(merge_counts)
     total = beam.pvalue.AsSingleton(read_counts)
-    examples = _group(stages[-1], rows, blocks) | "Make examples" >> beam.ParDo(
-        _MakeExamples(request, stages[-1]), total
-    ).with_outputs(_COUNTS, main=_ROWS)
-    counts.append(examples[_COUNTS])
-    _ = (
-        examples[_ROWS]
+    counts = [read[COUNTS]]
+    answers: dict[str, beam.PCollection] = {}
+    histograms = pipeline | "No histograms" >> beam.Create([quantiles.none(spec)])
+    if keys or spec.quantiles:
+        look = (
+            read[ROWS]
+            | "Shuffle by user" >> beam.GroupByKey()
+            | "Look at users" >> _look(request, keys, shards)
+        )
+        counts.append(look[COUNTS])
+        for key in keys:
+            answers[key.column], answer_counts = _answer(
+                request, key, read, look, shards
+            )
+            counts.append(answer_counts)
+        histograms = (
+            (histograms, look[_HISTOGRAMS])
+            | "Collect histograms" >> beam.Flatten()
+            | "Add up histograms" >> beam.CombineGlobally(quantiles.add_up)
+        )
+    own = {
+        side_output(name): read[side_output(name)] for name in joins.user_joins(spec)
+    }
+    examples = (
+        {ROWS: read[ROWS], **own, **answers}
+        | "Gather users" >> beam.CoGroupByKey()
+        | "Make examples"
+        >> beam.ParDo(
+            _MakeExamples(request, keys), total, beam.pvalue.AsSingleton(histograms)
+        ).with_outputs(COUNTS, main=ROWS)
+    )
+    files = (
+        examples[ROWS]
         | "Gather files" >> beam.GroupByKey()
         | "Write files" >> beam.ParDo(_WriteFile(request))
     )
-    _ = blocks[_REJECTS] | "Write rejects" >> beam.ParDo(_WriteRejects(request), total)
+    _ = read[REJECTS] | "Write rejects" >> beam.ParDo(
+        outputs.WriteRejects(request), total
+    )
     _ = (
-        counts
+        [*counts, examples[COUNTS], files]
         | "Collect counts" >> beam.Flatten()
         | "Add up counts" >> beam.CombineGlobally(merge_counts)
         | "Write report" >> beam.Map(_write_report, request)
     )
 
 
-def _group(stage: Stage, rows: beam.PCollection, blocks: Any) -> beam.PCollection:
-    """(shard, {rows and each side file: blobs}) by the stage's column."""
-    inputs = {_ROWS: rows, **{_side(name): blocks[_side(name)] for name in stage.joins}}
-    return inputs | f"Shuffle by {stage.column}" >> beam.CoGroupByKey()
+def _look(
+    request: ExamplesRequest, keys: Sequence[joins.Key], shards: int
+) -> beam.PTransform:
+    tags = [f"{tag} {key.column}" for key in keys for tag in (_ASKED, _SUMS, _SHOWN)]
+    look = _LookAtUsers(request, keys, shards)
+    return beam.ParDo(look).with_outputs(*tags, COUNTS, _HISTOGRAMS)
 
 
-def _side(name: str) -> str:
-    """The output of a side file's rows."""
-    return f"side file {name}"
+def _answer(
+    request: ExamplesRequest,
+    key: joins.Key,
+    read: beam.pvalue.DoOutputsTuple,
+    look: beam.pvalue.DoOutputsTuple,
+    shards: int,
+) -> tuple[beam.PCollection, beam.PCollection]:
+    """(answers by the asking shard, counts) of one key."""
+    inputs = {tag: look[f"{tag} {key.column}"] for tag in (_ASKED, _SUMS, _SHOWN)}
+    inputs |= {side_output(name): read[side_output(name)] for name in key.joins}
+    answered = (
+        inputs
+        | f"Shuffle by {key.column}" >> beam.CoGroupByKey()
+        | f"Answer about {key.column}"
+        >> beam.ParDo(_Answer(request, key)).with_outputs(COUNTS, main=ROWS)
+    )
+    return answered[ROWS], answered[COUNTS]
 
 
-def _count_shards(parts: Iterable[FileRange]) -> int:
-    size = sum(part.end - part.start for part in parts if part.source == LOG)
-    return size // SHARD_BYTES + 1
+class _LookAtUsers(beam.DoFn):
+    """All rows of some users -> what they ask about keys, and what they tell."""
 
-
-def _prepare_outputs(request: ExamplesRequest) -> None:
-    """Nothing old may be taken for this run's."""
-    pattern = FileSystems.join(request.examples_dir, "Split-*", "*")
-    if FileSystems.match([pattern])[0].metadata_list:
-        raise ValueError(
-            f"{request.examples_dir} holds examples already. Give an empty directory."
+    def __init__(
+        self, request: ExamplesRequest, keys: Sequence[joins.Key], shards: int
+    ):
+        self._spec, self._plan = request.spec, request.plan
+        self._shuffle, self._keys, self._shards = (
+            Shuffle(request.shuffle_dir),
+            keys,
+            shards,
         )
-    pattern = FileSystems.join(request.rejects_dir, "*.jsonl")
-    old = [file.path for file in FileSystems.match([pattern])[0].metadata_list]
-    if FileSystems.exists(request.report_path):
-        old.append(request.report_path)
-    if old:
-        FileSystems.delete(old)
+
+    def process(self, element: tuple[int, Iterable[Parcel]]):
+        shard, parcels = element
+        watch = Stopwatch("look at users")
+        rows = self._shuffle.receive(parcels)
+        assert rows is not None  # a group has one parcel at least
+        frame, _ = settle(rows, self._spec, self._plan.days.first)
+        sent = list(self._send(frame, shard))
+        training = frame.filter(pl.col(DAY) < self._plan.first_evaluation_day)
+        histograms = quantiles.histogram(training, self._spec)
+        yield beam.pvalue.TaggedOutput(COUNTS, watch.counts(rows.height))
+        yield beam.pvalue.TaggedOutput(_HISTOGRAMS, histograms)
+        yield from sent
+
+    def _send(self, frame: pl.DataFrame, shard: int):
+        with self._shuffle.sender() as send:
+            for key in self._keys:
+                for tag, told in self._told(frame, key, shard):
+                    for place, part in to_shards(told, key.column, self._shards):
+                        output = f"{tag} {key.column}"
+                        yield beam.pvalue.TaggedOutput(output, (place, send(part)))
+
+    def _told(
+        self, frame: pl.DataFrame, key: joins.Key, shard: int
+    ) -> Iterator[tuple[str, pl.DataFrame]]:
+        yield _ASKED, joins.ask(frame, key, shard)
+        if key.by_day:
+            yield _SUMS, statistics.daily_sums(frame, self._spec, key.column)
+        if key.counted:
+            yield _SHOWN, joins.count_items(frame, self._spec, self._plan)
 
 
-class _ReadBlock(beam.DoFn):
-    """A range of a file -> (shard, rows), side rows, rejects and counts."""
+class _Answer(beam.DoFn):
+    """All that is known of some keys -> (the shard that asked, its answers)."""
 
-    def __init__(
+    def __init__(self, request: ExamplesRequest, key: joins.Key):
+        self._spec, self._key, self._shuffle = (
+            request.spec,
+            key,
+            Shuffle(request.shuffle_dir),
+        )
+
+    def process(self, element: tuple[int, dict[str, Iterable[Parcel]]]):
+        _, groups = element
+        watch = Stopwatch(f"answer about {self._key.column}")
+        sides, counts = _sides(groups, self._key.joins, self._spec, self._shuffle)
+        asked = self._shuffle.receive(groups[_ASKED])
+        answers: list[Element] = []
+        if asked is not None:
+            answers = self._answers(asked, groups, sides)
+        counts |= watch.counts(0 if asked is None else asked.height)
+        yield beam.pvalue.TaggedOutput(COUNTS, counts)
+        yield from answers
+
+    def _answers(
         self,
-        spec: Spec,
-        plan: SplitPlan,
-        sources: dict[str, Source],
-        stages: Sequence[Stage],
-        shards: int,
-    ):
-        self._spec, self._plan, self._sources = spec, plan, sources
-        self._first_column, self._shards = stages[0].column, shards
-
-    def process(self, part: FileRange):
-        block = read_block(part, self._sources[part.source])
-        counts = count_block(part, block)
-        if block.rejects:
-            rejected = (part.path, part.number, block.rejects)
-            yield beam.pvalue.TaggedOutput(_REJECTS, rejected)
-        if part.source == LOG:
-            rows, by_day = _rows_of_days(block.rows, self._spec, self._plan)
-            counts.update(by_day)
-            yield from _to_shards(rows, self._first_column, self._shards)
-        else:
-            column = self._spec.log.joins[part.source].on
-            rows = place_side_rows(block.rows, part.file, part.number)
-            for element in _to_shards(rows, column, self._shards):
-                yield beam.pvalue.TaggedOutput(_side(part.source), element)
-        yield beam.pvalue.TaggedOutput(_COUNTS, counts)
-
-
-class _JoinRows(beam.DoFn):
-    """All rows of some keys, joined, -> (shard by the next stage's column, rows)."""
-
-    def __init__(
-        self, spec: Spec, plan: SplitPlan, stage: Stage, next_column: str, shards: int
-    ):
-        self._spec, self._plan, self._stage = spec, plan, stage
-        self._next_column, self._shards = next_column, shards
-
-    def process(self, element: tuple[int, dict[str, Iterable[bytes]]]):
-        rows, counts = _join(element[1], self._stage, self._spec)
-        yield beam.pvalue.TaggedOutput(_COUNTS, counts)
-        if rows is None:
-            return
-        spec = self._spec
-        if self._stage.column == spec.log.item and spec.filters.min_item_impressions:
-            rows = count_items(rows, spec, self._plan)
-        yield from _to_shards(rows, self._next_column, self._shards)
+        asked: pl.DataFrame,
+        groups: dict[str, Iterable[Parcel]],
+        sides: dict[str, pl.DataFrame | None],
+    ) -> list[Element]:
+        sums, shown = (self._shuffle.receive(groups[tag]) for tag in (_SUMS, _SHOWN))
+        told = joins.answer(
+            asked,
+            self._key,
+            self._spec,
+            sides,
+            sums=[] if sums is None else [sums],
+            counts=[] if shown is None else [shown],
+        )
+        places = told[joins.ASKING].to_numpy()
+        with self._shuffle.sender() as send:
+            return [(place, send(part)) for place, part in split_by(told, places)]
 
 
 class _MakeExamples(beam.DoFn):
-    """All rows of some users -> ((split, file, files), encoded rows), and counts."""
+    """All of some users -> ((split, file, files), encoded rows), and counts."""
 
-    def __init__(self, request: ExamplesRequest, stage: Stage):
-        self._request, self._plan, self._stage = request, request.plan, stage
+    def __init__(self, request: ExamplesRequest, keys: Sequence[joins.Key]):
+        self._request, self._plan, self._keys = request, request.plan, keys
+        self._shuffle = Shuffle(request.shuffle_dir)
+        self._written = [self._plan.splits.index(name) for name in request.written]
 
     def process(
-        self, element: tuple[int, dict[str, Iterable[bytes]]], read_counts: Counts
+        self,
+        element: tuple[int, dict[str, Iterable[Parcel]]],
+        read_counts: Counts,
+        histograms: Sequence[np.ndarray],
     ):
+        _, groups = element
         request, spec = self._request, self._request.spec
-        rows, counts = _join(element[1], self._stage, spec)
-        yield beam.pvalue.TaggedOutput(_COUNTS, counts)
-        if rows is None:
+        watch = Stopwatch("make examples")
+        own = joins.user_joins(spec)
+        sides, counts = _sides(groups, own, spec, self._shuffle)
+        rows = self._shuffle.receive(groups[ROWS])
+        if rows is None:  # side rows of users without an impression
+            yield beam.pvalue.TaggedOutput(COUNTS, counts)
             return
-        shard = make_examples(rows, spec, self._plan, request.seed)
-        yield beam.pvalue.TaggedOutput(_COUNTS, count_shard(shard, spec, self._plan))
+        frame, repeated = settle(rows, spec, self._plan.days.first)
+        for key in self._keys:
+            answers = self._shuffle.receive(groups[key.column])
+            frame = joins.add_answers(frame, key, answers)
+        frame = joins.add_own(frame, spec, sides)
+        shard = make_examples(frame, spec, self._plan, histograms, request.seed)
+        counts |= count_shard(shard, frame, repeated, spec, self._plan)
         files = _files_per_split(read_counts, self._plan, request.file_rows)
-        splits = shard.examples[SPLIT].to_numpy()
-        for split, examples in split_by(shard.examples, splits):
-            places = bucket_of(examples[ORDER].to_numpy(), files[split])
-            for place, part in split_by(examples, places):
-                yield (split, place, files[split]), pack(part)
+        sent = self._send(shard.examples, files)
+        yield beam.pvalue.TaggedOutput(COUNTS, counts | watch.counts(rows.height))
+        yield from sent
+
+    def _send(
+        self, examples: pl.DataFrame, files: Sequence[int]
+    ) -> list[tuple[tuple[int, int, int], Parcel]]:
+        """((split, file, files), encoded rows) of the splits that are written."""
+        found = []
+        with self._shuffle.sender() as send:
+            for split, part in split_by(examples, examples[SPLIT].to_numpy()):
+                if split not in self._written:
+                    continue
+                places = bucket_of(part[ORDER].to_numpy(), files[split])
+                for place, rows in split_by(part, places):
+                    found.append(((split, place, files[split]), send(rows)))
+        return found
 
 
 class _WriteFile(beam.DoFn):
     """((split, file, files), its encoded rows) -> one TFRecord file."""
 
     def __init__(self, request: ExamplesRequest):
-        self._folder = request.examples_dir
-        self._splits = split_names(request.plan)
+        self._request, self._shuffle = request, Shuffle(request.shuffle_dir)
 
-    def process(self, element: tuple[tuple[int, int, int], Iterable[bytes]]):
-        (split, place, files), blobs = element
-        rows = unpack(blobs)
-        assert rows is not None  # a group has one blob at least
-        path = split_path(self._folder, self._splits[split], place, files)
-        write_examples(path, rows)
+    def process(
+        self, element: tuple[tuple[int, int, int], Iterable[Parcel]]
+    ) -> Iterator[Counts]:
+        (split, place, files), parcels = element
+        watch = Stopwatch("write files")
+        rows = self._shuffle.receive(parcels)
+        assert rows is not None  # a group has one parcel at least
+        name = self._request.plan.splits[split]
+        path = split_path(outputs.splits_dir(self._request), name, place, files)
+        write_examples(path, rows, self._request.unfinished_dir)
+        yield watch.counts(rows.height)
 
 
-class _WriteRejects(beam.DoFn):
-    """Rejects of a range -> a JSON lines file with absolute line numbers."""
+def _sides(
+    groups: dict[str, Iterable[Parcel]],
+    names: Iterable[str],
+    spec: Spec,
+    shuffle: Shuffle,
+) -> tuple[dict[str, pl.DataFrame | None], Counts]:
+    """(each side file's rows, every key once, repeated keys) of a shard."""
+    sides: dict[str, pl.DataFrame | None] = {}
+    counts: Counts = {}
+    for name in names:
+        sides[name] = side = shuffle.receive(groups[side_output(name)])
+        if side is not None:
+            sides[name], counts["duplicate_keys", name] = joins.last_of_each_key(
+                side, spec, name
+            )
+    return sides, counts
 
-    def __init__(self, request: ExamplesRequest):
-        self._folder, self._logs_dir = request.rejects_dir, request.logs_dir
 
-    def process(self, element: tuple[str, int, Sequence[Reject]], read_counts: Counts):
-        path, number, rejects = element
-        earlier = sum(
-            int(read_counts["lines", path, before]) for before in range(number)
-        )
-        lines = [
-            {
-                "file": path,
-                "line": earlier + reject.line + 2,  # from 1, after the header
-                "reason": reject.reason,
-                "text": reject.text,
-            }
-            for reject in rejects
-        ]
-        name = path.removeprefix(self._logs_dir).strip("/").replace("/", "_")
-        target = FileSystems.join(self._folder, f"{name}-{number:05d}.jsonl")
-        write_whole(target, (json.dumps(line).encode() + b"\n" for line in lines))
+def _files_per_split(
+    read_counts: Counts, plan: SplitPlan, file_rows: int | None
+) -> list[int]:
+    """Files of each split, from its readable rows: known before any row is filtered."""
+    rows = np.zeros(len(plan.splits), np.int64)
+    for day in plan.days:
+        found = read_counts.get(("day", f"{day:%Y%m%d}"), 0)
+        rows[plan.splits.index(plan.split_of(day))] += int(found)
+    size = file_rows or max(FILE_ROWS, int(rows.sum()) // MOST_FILES)
+    return [max(1, -(-int(count) // size)) for count in rows]
 
 
 def _write_report(counts: Counts, request: ExamplesRequest) -> None:
-    report = build_report(counts, request.spec, request.plan, request.seed)
-    text = json.dumps(report, indent=2) + "\n"
-    write_whole(request.report_path, iter([text.encode()]))
-
-
-def _rows_of_days(
-    rows: pl.DataFrame, spec: Spec, plan: SplitPlan
-) -> tuple[pl.DataFrame, Counts]:
-    """(rows of the plan's days with `TIME_MS`, how many rows each day has)."""
-    rows = rows.select(*spec.log.columns, time_ms(spec))
-    day = local_time(spec).dt.date()
-    counts: Counts = {
-        ("day", f"{found:%Y%m%d}"): count
-        for found, count in rows.group_by(day.alias("day")).len().iter_rows()
-    }
-    inside = rows.filter(day.is_between(plan.days.first, plan.days.last))
-    counts["outside_days",] = rows.height - inside.height
-    return inside, counts
-
-
-def _to_shards(rows: pl.DataFrame, column: str, shards: int):
-    """Yields (shard, packed rows), by the hash of a column."""
-    if not rows.height:
-        return
-    key = rows[column]
-    key = key.fill_null("" if key.dtype == pl.String else -1)
-    for shard, part in split_by(rows, hash_shards(key, shards)):
-        yield shard, pack(part)
-
-
-def _join(
-    groups: dict[str, Iterable[bytes]], stage: Stage, spec: Spec
-) -> tuple[pl.DataFrame | None, Counts]:
-    """(the shard's rows with the stage's side columns, or None, counts)."""
-    rows = unpack(groups[_ROWS])
-    counts: Counts = {}
-    for name in stage.joins:
-        side = unpack(groups[_side(name)])
-        if side is not None:
-            side, counts["duplicate_keys", name] = last_of_each_key(side, spec, name)
-        if rows is not None:
-            rows = join_side(rows, side, spec, name)
-    return rows, counts
-
-
-def _files_per_split(read_counts: Counts, plan: SplitPlan, file_rows: int) -> list[int]:
-    """Files of each split, from its readable rows: known before any row is filtered."""
-    rows = np.zeros(len(split_names(plan)), np.int64)
-    names = split_names(plan)
-    for day in plan.days:
-        found = read_counts.get(("day", f"{day:%Y%m%d}"), 0)
-        rows[names.index(plan.split_of(day))] += int(found)
-    return [max(1, -(-int(count) // file_rows)) for count in rows]
+    outputs.write_json(outputs.report_file(request), build_report(counts, request))

@@ -11,6 +11,13 @@ import datetime
 import re
 from collections.abc import Iterator
 
+import polars as pl
+
+from feature_specs import Spec
+from pipeline.examples.columns.timeline import TIME_MS
+
+DAY = "_day"  # an impression's calendar day in the spec's time zone
+
 _FORM = re.compile(r"^(\d{8})(?::(\d{8}))?$")
 
 
@@ -77,6 +84,11 @@ class SplitPlan:
             )
 
     @property
+    def splits(self) -> tuple[str, ...]:
+        """All splits of a run in the order of their days."""
+        return (*self.train, *self.evaluation)
+
+    @property
     def first_evaluation_day(self) -> datetime.date:
         """Training ends the day before."""
         return self.days.last - datetime.timedelta(days=self.eval_days - 1)
@@ -108,6 +120,12 @@ class SplitPlan:
     def _names(self, evaluation: bool) -> tuple[str, ...]:
         days = [day for day in self.days if self.is_evaluation(day) == evaluation]
         return tuple(dict.fromkeys(self.split_of(day) for day in days))
+
+
+def local_time(spec: Spec) -> pl.Expr:
+    """`TIME_MS` as a time in the spec's zone, which days and hours are taken from."""
+    utc = pl.from_epoch(pl.col(TIME_MS), "ms").dt.replace_time_zone("UTC")
+    return utc.dt.convert_time_zone(spec.log.timezone)
 
 
 def plan_splits(days: DayRange, eval_days: int, days_per_split: int) -> SplitPlan:

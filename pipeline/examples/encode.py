@@ -16,7 +16,7 @@ from feature_specs.spec import (
     MISSING,
     slice_key,
 )
-from pipeline.examples.timeline import TIME_MS
+from pipeline.examples.columns.timeline import TIME_MS
 
 _TYPES = {"int64": pl.Int64(), "float32": pl.Float32(), "string": pl.String()}
 

@@ -1,52 +1,72 @@
-"""Side files (users, videos) joined to the log, one shuffle for each key column.
+"""What is known of a key (a video, a tab) brought to the rows that have it.
 
-Rows and side rows of the same keys meet in the same shard, so that no worker ever holds
-a whole side file. The user's stage comes last: it holds all rows of its users.
+Side files, statistics over earlier days and counts meet by the key's hash. There the
+users' shards ask for the keys that they hold and get one row for each: rows of the log
+are shuffled by user only, and a video that half of all rows show costs one answer a
+shard, so that no worker ever holds a whole side file, and none all rows of a hot video.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 
 import polars as pl
 
 from feature_specs import Spec, expressions
-from pipeline.examples.csv_lines import LINE
-from pipeline.examples.days import SplitPlan
-from pipeline.examples.shard import (
-    ITEM_IMPRESSIONS,
-    drop_duplicates,
-    on_training_days,
-)
+from pipeline.examples.columns import statistics
+from pipeline.examples.days import DAY, SplitPlan
+from pipeline.examples.reading.blocks import LINE
+
+ITEM_IMPRESSIONS = "_item_impressions"  # of the row's video, on training days
+ASKING = "_asking"  # number of the shard that asks
 
 _FILE, _RANGE = "_file", "_range"
 
 
 @dataclasses.dataclass(frozen=True)
-class Stage:
-    """One shuffle of the rows by a key column.
+class Key:
+    """One log column by which something is joined.
 
     Attributes:
-        column: The key.
+        column: The column.
         joins: Names of the side files that have it.
+        by_day: Whether there are statistics of it, which change from day to day.
+        counted: Whether the impressions of its values are counted.
     """
 
     column: str
     joins: tuple[str, ...]
+    by_day: bool
+    counted: bool
+
+    @property
+    def asked(self) -> list[str]:
+        """The columns of what a shard asks for."""
+        return [self.column, DAY] if self.by_day else [self.column]
 
 
-def plan_stages(spec: Spec) -> tuple[Stage, ...]:
-    """The shuffles of a spec: other keys, the item's if needed, the user's last."""
+def plan_keys(spec: Spec) -> tuple[Key, ...]:
+    """The keys whose values are spread over shards: all but the user's."""
     log = spec.log
-    columns = [join.on for join in log.joins.values()]
+    columns = {join.on for join in log.joins.values()}
+    columns |= {statistic.by for statistic in spec.statistics}
     if spec.filters.min_item_impressions:
-        columns.append(log.item)
-    early = sorted(set(columns) - {log.user, log.item})
-    item = [log.item] if log.item in columns else []
+        columns.add(log.item)
     return tuple(
-        Stage(column, tuple(n for n, join in log.joins.items() if join.on == column))
-        for column in (*early, *item, log.user)
+        Key(
+            column=column,
+            joins=_joins_on(spec, column),
+            by_day=any(statistic.by == column for statistic in spec.statistics),
+            counted=column == log.item and spec.filters.min_item_impressions > 0,
+        )
+        for column in sorted(columns - {log.user})
     )
+
+
+def user_joins(spec: Spec) -> tuple[str, ...]:
+    """Names of the side files that have the user's column."""
+    return _joins_on(spec, spec.log.user)
 
 
 def place_side_rows(rows: pl.DataFrame, file: int, number: int) -> pl.DataFrame:
@@ -69,33 +89,111 @@ def last_of_each_key(
     return unique.select(list(join.columns)), side.height - unique.height
 
 
+def count_items(frame: pl.DataFrame, spec: Spec, plan: SplitPlan) -> pl.DataFrame:
+    """Item -> `ITEM_IMPRESSIONS`: how often it was shown on training days.
+
+    Args:
+        frame: Impressions as `shard.settle` gives them.
+        spec: See `feature_specs`.
+        plan: Which days are trained on.
+    """
+    training = frame.filter(pl.col(DAY) < plan.first_evaluation_day)
+    return training.group_by(spec.log.item).agg(
+        pl.len().cast(pl.Int64).alias(ITEM_IMPRESSIONS)
+    )
+
+
+def ask(frame: pl.DataFrame, key: Key, shard: int) -> pl.DataFrame:
+    """What a shard wants to know: its values of the key, with the days if needed."""
+    wanted = frame.select(key.asked).unique().filter(pl.col(key.column).is_not_null())
+    return wanted.with_columns(pl.lit(shard, pl.Int64).alias(ASKING))
+
+
+def answer(
+    asked: pl.DataFrame,
+    key: Key,
+    spec: Spec,
+    sides: Mapping[str, pl.DataFrame | None],
+    sums: Sequence[pl.DataFrame] = (),
+    counts: Sequence[pl.DataFrame] = (),
+) -> pl.DataFrame:
+    """The asked rows with all that is known of them.
+
+    Args:
+        asked: Rows of `ask` of any shards.
+        key: The key that they ask about.
+        spec: See `feature_specs`.
+        sides: Side file -> its rows, each key once; None if there are none.
+        sums: `statistics.daily_sums` by the key, of any shards.
+        counts: `count_items` of any shards.
+    """
+    for name in key.joins:
+        asked = join_side(asked, sides[name], spec, name)
+    if key.by_day:
+        wanted = asked.select(key.asked).unique()
+        known = statistics.windows(statistics.add_up(sums), wanted, spec, key.column)
+        asked = asked.join(known, on=key.asked, how="left")
+    if key.counted:
+        total = (
+            pl.concat(counts).group_by(key.column).agg(pl.col(ITEM_IMPRESSIONS).sum())
+        )
+        asked = asked.join(total, on=key.column, how="left")
+        asked = asked.with_columns(pl.col(ITEM_IMPRESSIONS).fill_null(0))
+    return asked
+
+
+def add_answers(
+    frame: pl.DataFrame, key: Key, answers: pl.DataFrame | None
+) -> pl.DataFrame:
+    """Impressions with what was answered about a key; null where its value is null."""
+    if answers is None:
+        raise RuntimeError(f"Nobody answered about {key.column!r}. Please report this.")
+    answers = answers.drop(ASKING)
+    return frame.join(answers, on=key.asked, how="left", maintain_order="left")
+
+
+def add_own(
+    frame: pl.DataFrame, spec: Spec, sides: Mapping[str, pl.DataFrame | None]
+) -> pl.DataFrame:
+    """Impressions with the user's side files, and statistics by user."""
+    for name in user_joins(spec):
+        frame = join_side(frame, sides[name], spec, name)
+    user = spec.log.user
+    if any(statistic.by == user for statistic in spec.statistics):
+        sums = statistics.daily_sums(frame, spec, user)
+        wanted = frame.select(user, DAY).unique()
+        known = statistics.windows(sums, wanted, spec, user)
+        frame = frame.join(known, on=[user, DAY], how="left", maintain_order="left")
+    return frame
+
+
 def join_side(
     rows: pl.DataFrame, side: pl.DataFrame | None, spec: Spec, name: str
 ) -> pl.DataFrame:
-    """Rows [B] with the columns of a side file; null where a key has no side row.
+    """Rows [B], in order, with the columns of a side file and `found_column(name)`.
 
     Args:
-        rows: Rows of the shard.
-        side: The shard's side rows, each key once; None if there are none.
+        rows: Rows with the key.
+        side: The side rows, each key once; None if there are none.
         spec: See `feature_specs`.
         name: Of the join.
     """
     key = spec.log.joins[name].on
     if side is None:
-        return rows.with_columns(_empty_columns(spec, name))
-    side = side.with_columns(pl.col(key).cast(rows.schema[key], strict=False))
-    return rows.join(side, on=key, how="left")
+        return rows.with_columns(
+            *_empty_columns(spec, name), pl.lit(False).alias(found_column(name))
+        )
+    side = side.with_columns(pl.lit(True).alias(found_column(name)))
+    return rows.join(side, on=key, how="left", maintain_order="left")
 
 
-def count_items(rows: pl.DataFrame, spec: Spec, plan: SplitPlan) -> pl.DataFrame:
-    """Adds how often the row's video was shown on training days, repeats left out."""
-    unique = drop_duplicates(rows, spec)
-    training = unique.filter(on_training_days(unique, spec, plan))
-    counts = training.group_by(spec.log.item).agg(
-        pl.len().cast(pl.Int64).alias(ITEM_IMPRESSIONS)
-    )
-    counted = rows.join(counts, on=spec.log.item, how="left")
-    return counted.with_columns(pl.col(ITEM_IMPRESSIONS).fill_null(0))
+def found_column(name: str) -> str:
+    """The column that says whether the side file has a row's key; null is no."""
+    return f"_found_{name}"
+
+
+def _joins_on(spec: Spec, column: str) -> tuple[str, ...]:
+    return tuple(name for name, join in spec.log.joins.items() if join.on == column)
 
 
 def _empty_columns(spec: Spec, name: str) -> list[pl.Expr]:

@@ -7,22 +7,30 @@ one JSON file. `check_report` is called when the run is over.
 from __future__ import annotations
 
 import collections
+import datetime
 import json
+import statistics
+import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import numpy as np
 import polars as pl
 from apache_beam.io.filesystems import FileSystems
 
 from feature_specs import Spec, label_key, mask_key
-from pipeline.examples.csv_lines import Block
 from pipeline.examples.days import SplitPlan
-from pipeline.examples.readers import LOG, FileRange
-from pipeline.examples.shard import SPLIT, Shard, filter_rules, split_names
+from pipeline.examples.joins import found_column
+from pipeline.examples.reading.blocks import Block
+from pipeline.examples.reading.readers import LOG, FileRange
+from pipeline.examples.request import ExamplesRequest
+from pipeline.examples.shard import DUPLICATE, SPLIT, Shard, filter_rules
 
 Counts = dict[tuple, float]
 
 _COMMON_REASONS = 5
+_WEEK = 7  # days before a day that say how many rows it should have
+_TRAIL_QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9, 0.99, 1.0)
 
 
 class ExamplesError(RuntimeError):
@@ -38,48 +46,67 @@ def merge_counts(many: Iterable[Counts]) -> Counts:
     return dict(total)
 
 
+class Stopwatch:
+    """The time that one piece of a step takes, in seconds of its worker."""
+
+    def __init__(self, step: str):
+        self._step, self._began = step, time.perf_counter()
+
+    def counts(self, rows: int) -> Counts:
+        """What the step did since the watch was made."""
+        elapsed = time.perf_counter() - self._began
+        return {("step_rows", self._step): rows, ("step_s", self._step): elapsed}
+
+
 def count_block(part: FileRange, block: Block) -> Counts:
-    """Lines, rows and rejects of one range of a file."""
+    """Lines, rows and rejects of one block of a range."""
     counts: Counts = {
         ("lines", part.path, part.number): block.lines,
         ("rows", part.source): block.lines - block.blank_lines,
+        ("file_rows", part.path): block.lines - block.blank_lines,
         ("blank", part.source): block.blank_lines,
     }
     reasons = collections.Counter(reject.reason for reject in block.rejects)
     for reason, count in reasons.items():
         counts["reject", part.source, part.path, reason] = count
+    if block.broken:
+        counts["broken", part.path, block.broken] = 1
     return counts
 
 
-def count_shard(shard: Shard, spec: Spec, plan: SplitPlan) -> Counts:
-    """Filtered rows, examples and the sums of labels and masks of each split."""
+def count_shard(
+    shard: Shard, frame: pl.DataFrame, repeated: int, spec: Spec, plan: SplitPlan
+) -> Counts:
+    """Filtered rows, keys without a side row, trails, and sums of labels and masks.
+
+    Args:
+        shard: The examples.
+        frame: The impressions that they were made from.
+        repeated: Rows that repeat another one.
+        spec: See `feature_specs`.
+        plan: Of the run.
+    """
     counts: Counts = {("filtered", rule): n for rule, n in shard.filtered.items()}
-    sums = [pl.len().alias("examples")]
-    for task in spec.tasks:
-        mask = pl.col(mask_key(task.name)).cast(pl.Float64)
-        sums.append(mask.sum().alias(f"mask {task.name}"))
-        label = pl.col(label_key(task.name)) * mask
-        sums.append(label.sum().alias(f"label {task.name}"))
-    names = split_names(plan)
-    for row in shard.examples.group_by(SPLIT).agg(sums).iter_rows(named=True):
-        split = names[row.pop(SPLIT)]
-        for name, value in row.items():
-            key = (*name.split(" "), split)
-            counts[key] = value
-    return counts
+    counts["filtered", DUPLICATE] = repeated
+    for name in spec.log.joins:
+        missing = (~frame[found_column(name)].fill_null(False)).sum()
+        counts["unmatched", name] = int(missing)
+    lengths, trails = np.unique(shard.trail_lengths, return_counts=True)
+    for length, count in zip(lengths.tolist(), trails.tolist(), strict=True):
+        counts["trail_length", length] = count
+    return counts | _label_sums(shard.examples, spec, plan)
 
 
-def build_report(
-    counts: Counts, spec: Spec, plan: SplitPlan, seed: int
-) -> dict[str, Any]:
+def build_report(counts: Counts, request: ExamplesRequest) -> dict[str, Any]:
     """The report of a run, of plain JSON values."""
+    spec, plan = request.spec, request.plan
     rows_in = _total(counts, "rows", LOG)
     rejected = _total(counts, "reject", LOG)
     return {
         "spec": spec.name,
         "spec_digest": spec.digest,
         "days": str(plan.days),
-        "seed": seed,
+        "seed": request.seed,
         "train": list(plan.train),
         "evaluation": list(plan.evaluation),
         "rows_in": rows_in,
@@ -87,23 +114,20 @@ def build_report(
         "rejected": rejected,
         "reject_share": _share(rejected, rows_in),
         "outside_days": _total(counts, "outside_days"),
+        "context": _total(counts, "context"),
         "filtered": {
             rule: _total(counts, "filtered", rule) for rule in filter_rules(spec)
         },
-        "examples": {
-            split: _total(counts, "examples", split) for split in split_names(plan)
-        },
-        "rows_per_day": {
-            key[1]: int(count)
-            for key, count in sorted(counts.items(), key=lambda item: str(item[0]))
-            if key[0] == "day"
-        },
+        "examples": {split: _total(counts, "examples", split) for split in plan.splits},
+        "rows_per_day": _rows_per_day(counts),
+        "files": _files(counts),
         "joins": {name: _join_report(counts, name) for name in spec.log.joins},
-        "rejects": _rejects_by_file(counts),
         "label_means": _label_means(counts, spec, plan.train),
         "label_means_per_split": {
-            split: _label_means(counts, spec, (split,)) for split in split_names(plan)
+            split: _label_means(counts, spec, (split,)) for split in plan.splits
         },
+        "trails": _trail_report(counts),
+        "steps": _step_report(counts),
     }
 
 
@@ -115,26 +139,42 @@ def read_report(path: str) -> dict[str, Any]:
         return json.loads(file.read())
 
 
-def check(report: Mapping[str, Any], spec: Spec, rejects_dir: str) -> None:
-    """ExamplesError if rows are lost or unreadable, or a split has no example."""
-    _check_rejects(report, spec, rejects_dir)
+def check(report: Mapping[str, Any], request: ExamplesRequest) -> None:
+    """ExamplesError if rows are lost or unreadable, or a day lacks its rows."""
+    _check_files(report)
+    _check_rejects(report, request)
     _check_sums(report)
     _check_days(report)
     _check_splits(report)
+    if not request.allow_small_days:
+        _check_small_days(report, request)
 
 
-def _check_rejects(report: Mapping[str, Any], spec: Spec, rejects_dir: str) -> None:
+def _check_files(report: Mapping[str, Any]) -> None:
+    broken = [
+        f"{path}: {reason}"
+        for path, file in report["files"].items()
+        for reason in file["broken"]
+    ]
+    if broken:
+        raise ExamplesError(
+            "Not all rows of these files could be read:\n  - " + "\n  - ".join(broken)
+        )
+
+
+def _check_rejects(report: Mapping[str, Any], request: ExamplesRequest) -> None:
     shares = {"the log": report["reject_share"]}
     for name, join in report["joins"].items():
         shares[f"side file {name!r}"] = join["reject_share"]
-    limit = spec.log.max_reject_share
+    limit = request.spec.log.max_reject_share
     for what, share in shares.items():
         if share > limit:
             raise ExamplesError(
                 f"{share:.2%} of the rows of {what} are unreadable, more than "
                 f"log.max_reject_share = {limit:.2%}. Commonest: "
-                f"{_commonest(report['rejects'])}. Every line is in {rejects_dir}: "
-                "repair the logs, or raise the limit in the spec."
+                f"{_commonest(report['files'])}. Every line is in "
+                f"{request.rejects_dir}: repair the logs, or raise the limit in the "
+                "spec."
             )
 
 
@@ -143,6 +183,7 @@ def _check_sums(report: Mapping[str, Any]) -> None:
         "examples": sum(report["examples"].values()),
         "filtered": sum(report["filtered"].values()),
         "rejected": report["rejected"],
+        "of context days": report["context"],
         "outside_days": report["outside_days"],
     }
     if sum(parts.values()) != report["rows_in"]:
@@ -154,7 +195,8 @@ def _check_sums(report: Mapping[str, Any]) -> None:
 
 
 def _check_days(report: Mapping[str, Any]) -> None:
-    if report["rows_in"] - report["rejected"] - report["outside_days"] > 0:
+    used = sum(report["examples"].values()) + sum(report["filtered"].values())
+    if used:
         return
     raise ExamplesError(
         f"No row is of the days {report['days']}. {_days_with_rows(report)} "
@@ -173,6 +215,36 @@ def _check_splits(report: Mapping[str, Any]) -> None:
         )
 
 
+def _check_small_days(report: Mapping[str, Any], request: ExamplesRequest) -> None:
+    """A day with far fewer rows than the days before it: its input is not complete."""
+    log = request.spec.log
+    if log.days_per_split > 1:
+        return
+    rows = report["rows_per_day"]
+    small = []
+    for day in request.only or request.plan.days:
+        found, usual = rows.get(_text(day), 0), _usual_rows(rows, day)
+        if found < log.min_day_share * usual:
+            small.append(f"{_text(day)} ({found}, against {usual:.0f})")
+    if small:
+        raise ExamplesError(
+            f"Unusually few rows on {', '.join(small)}: less than log.min_day_share = "
+            f"{log.min_day_share:.0%} of the median of the week before. Is the log of "
+            "the day complete? If it is, allow it with --allow_small_days."
+        )
+
+
+def _usual_rows(rows: Mapping[str, int], day: datetime.date) -> float:
+    """Median rows of the days with rows among the seven before; 0 if there is none."""
+    week = [day - datetime.timedelta(days=n) for n in range(1, _WEEK + 1)]
+    known = [rows[_text(other)] for other in week if _text(other) in rows]
+    return statistics.median(known) if known else 0.0
+
+
+def _text(day: datetime.date) -> str:
+    return f"{day:%Y%m%d}"
+
+
 def _days_with_rows(report: Mapping[str, Any]) -> str:
     days = report["rows_per_day"]
     if not days:
@@ -182,12 +254,46 @@ def _days_with_rows(report: Mapping[str, Any]) -> str:
     return f"Days with rows: {shown}{more}."
 
 
-def _commonest(rejects: Mapping[str, Mapping[str, int]]) -> str:
+def _commonest(files: Mapping[str, Mapping[str, Any]]) -> str:
     reasons: collections.Counter[str] = collections.Counter()
-    for by_reason in rejects.values():
-        reasons.update(by_reason)
+    for file in files.values():
+        reasons.update(file["rejects"])
     common = reasons.most_common(_COMMON_REASONS)
     return ", ".join(f"{reason} ({count})" for reason, count in common)
+
+
+def _label_sums(examples: pl.DataFrame, spec: Spec, plan: SplitPlan) -> Counts:
+    """Examples of each split, and the sums of its labels and masks."""
+    sums = [pl.len().alias("examples")]
+    for task in spec.tasks:
+        mask = pl.col(mask_key(task.name)).cast(pl.Float64)
+        sums.append(mask.sum().alias(f"mask {task.name}"))
+        label = pl.col(label_key(task.name)) * mask
+        sums.append(label.sum().alias(f"label {task.name}"))
+    counts: Counts = {}
+    for row in examples.group_by(SPLIT).agg(sums).iter_rows(named=True):
+        split = plan.splits[row.pop(SPLIT)]
+        for name, value in row.items():
+            key = (*name.split(" "), split)
+            counts[key] = value
+    return counts
+
+
+def _rows_per_day(counts: Counts) -> dict[str, int]:
+    days = sorted(key for key in counts if key[0] == "day")
+    return {key[1]: int(counts[key]) for key in days}
+
+
+def _files(counts: Counts) -> dict[str, dict[str, Any]]:
+    """File -> its rows, its rejects by reason, and why it could not be read whole."""
+    files: dict[str, dict[str, Any]] = {}
+    for key in sorted(key for key in counts if key[0] == "file_rows"):
+        files[key[1]] = {"rows": int(counts[key]), "rejects": {}, "broken": []}
+    for key in sorted(key for key in counts if key[0] == "reject"):
+        files[key[2]]["rejects"][key[3]] = int(counts[key])
+    for key in sorted(key for key in counts if key[0] == "broken"):
+        files[key[1]]["broken"].append(key[2])
+    return files
 
 
 def _join_report(counts: Counts, name: str) -> dict[str, Any]:
@@ -197,15 +303,8 @@ def _join_report(counts: Counts, name: str) -> dict[str, Any]:
         "rejected": rejected,
         "reject_share": _share(rejected, rows),
         "duplicate_keys": _total(counts, "duplicate_keys", name),
+        "unmatched": _total(counts, "unmatched", name),
     }
-
-
-def _rejects_by_file(counts: Counts) -> dict[str, dict[str, int]]:
-    files: dict[str, dict[str, int]] = {}
-    keys = sorted(key for key in counts if key[0] == "reject")
-    for key in keys:
-        files.setdefault(key[2], {})[key[3]] = int(counts[key])
-    return files
 
 
 def _label_means(
@@ -219,6 +318,35 @@ def _label_means(
         # Nine digits: the order in which workers add up shows in the last ones only.
         means[task.name] = float(f"{label / mask:.9g}") if mask else None
     return means
+
+
+def _trail_report(counts: Counts) -> dict[str, Any]:
+    """How many trails begin on the run's days, and the quantiles of their lengths."""
+    lengths = sorted(
+        (key[1], n) for key, n in counts.items() if key[0] == "trail_length"
+    )
+    if not lengths:
+        return {"trails": 0, "length_quantiles": {}}
+    values, trails = np.array(lengths, np.int64).T
+    until = np.cumsum(trails)
+    places = [np.searchsorted(until, share * until[-1]) for share in _TRAIL_QUANTILES]
+    quantiles = {
+        f"{share:g}": int(values[place])
+        for share, place in zip(_TRAIL_QUANTILES, places, strict=True)
+    }
+    return {"trails": int(until[-1]), "length_quantiles": quantiles}
+
+
+def _step_report(counts: Counts) -> dict[str, dict[str, float]]:
+    """Step -> rows, seconds of all workers together, rows a second of one worker."""
+    steps = {}
+    for key in counts:
+        if key[0] == "step_s":
+            rows, seconds = int(counts["step_rows", key[1]]), counts[key]
+            speed = round(rows / seconds) if seconds else 0
+            busy_s = round(seconds, 3)
+            steps[key[1]] = {"rows": rows, "busy_s": busy_s, "rows_per_s": speed}
+    return steps
 
 
 def _total(counts: Counts, *head: str) -> int:

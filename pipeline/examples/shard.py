@@ -8,25 +8,27 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+from collections.abc import Sequence
 
 import numpy as np
 import polars as pl
 
 from feature_specs import Spec, expressions
-from pipeline.examples.days import SplitPlan
+from pipeline.examples.columns.counters import add_counters
+from pipeline.examples.columns.history import add_history
+from pipeline.examples.columns.quantiles import add_quantiles
+from pipeline.examples.columns.timeline import TIME_MS, Timeline
+from pipeline.examples.columns.trails import add_trails
+from pipeline.examples.days import DAY, SplitPlan, local_time
 from pipeline.examples.encode import encode
 from pipeline.examples.hashing import hash_columns
-from pipeline.examples.history import add_history
-from pipeline.examples.timeline import TIME_MS, Timeline
-from pipeline.examples.trails import add_trails
+from pipeline.examples.joins import ITEM_IMPRESSIONS
 
 DUPLICATE = "duplicate"
 MIN_ITEM, MIN_USER = "min_item_impressions", "min_user_events"
-ITEM_IMPRESSIONS = "_item_impressions"  # of the row's video, on training days
 ORDER = "_order"  # seeded hash of the impression: its place in the split
-SPLIT = "_split"  # position in `split_names(plan)`
+SPLIT = "_split"  # position in `SplitPlan.splits`
 
-_DAY = "_day"
 _EPOCH = datetime.date(1970, 1, 1)
 
 
@@ -36,16 +38,14 @@ class Shard:
 
     Attributes:
         examples: `encode`'s columns, `SPLIT` (int64) and `ORDER` (uint64) [B].
-        filtered: Rule -> rows that it is the first to drop.
+        filtered: Rule of the spec -> rows of the plan's days that it is the first to
+            drop.
+        trail_lengths: Impressions of each trail that begins on the plan's days.
     """
 
     examples: pl.DataFrame
     filtered: dict[str, int]
-
-
-def split_names(plan: SplitPlan) -> tuple[str, ...]:
-    """All splits of a run in the order of their days."""
-    return (*plan.train, *plan.evaluation)
+    trail_lengths: np.ndarray
 
 
 def filter_rules(spec: Spec) -> tuple[str, ...]:
@@ -53,36 +53,66 @@ def filter_rules(spec: Spec) -> tuple[str, ...]:
     return (DUPLICATE, *spec.filters.keep, MIN_ITEM, MIN_USER)
 
 
-def make_examples(
-    rows: pl.DataFrame, spec: Spec, plan: SplitPlan, seed: int = 0
-) -> Shard:
-    """Trails, history, filters, labels and features of all rows of a set of users.
+def settle(
+    rows: pl.DataFrame, spec: Spec, first_day: datetime.date
+) -> tuple[pl.DataFrame, int]:
+    """(impressions in order, each once, repeated rows from `first_day` on).
+
+    Of several rows of one impression the smallest in all other columns stays.
 
     Args:
-        rows: Log and join columns and `TIME_MS`, all of days in `plan`; with
-            `ITEM_IMPRESSIONS` if the spec asks for `min_item_impressions`.
+        rows: Log columns and `TIME_MS`, in any order.
         spec: See `feature_specs`.
-        plan: Which days are trained on.
+        first_day: Of the examples; earlier rows are context.
+
+    Returns:
+        The rows sorted by user, begin and item, with `event_time` and `DAY`.
+    """
+    rows = rows.with_columns(local_time(spec).alias("event_time"))
+    rows = rows.with_columns(pl.col("event_time").dt.date().alias(DAY))
+    unique = _drop_duplicates(rows, spec)
+    before, after = ((rows[DAY] >= first_day).sum() for rows in (rows, unique))
+    return unique, int(before) - int(after)
+
+
+def make_examples(
+    frame: pl.DataFrame,
+    spec: Spec,
+    plan: SplitPlan,
+    histograms: Sequence[np.ndarray],
+    seed: int = 0,
+) -> Shard:
+    """Trails, history, counters, filters, labels and features of a set of users.
+
+    Args:
+        frame: All impressions of the users as `settle` gives them, with the columns
+            that `joins.add_answers` adds.
+        spec: See `feature_specs`.
+        plan: Which days become examples, and which of them are trained on.
+        histograms: Of `spec.quantiles`, see `quantiles.add_quantiles`.
         seed: Of the order inside a split.
     """
-    unique = drop_duplicates(rows, spec)
-    frame = _add_event_time(unique, spec)
     timeline = Timeline.of(frame, spec)
     frame = add_trails(frame, spec, timeline)
     frame = add_history(frame, spec, timeline)
+    frame = add_counters(frame, spec, timeline)
+    frame = add_quantiles(frame, histograms, spec)
+    for name, text in spec.derived.items():
+        frame = frame.with_columns(expressions.parse(text).alias(name))
     dropped_by = _first_dropping_rule(frame, spec, plan)  # [B]
-    filtered = {rule: int((dropped_by == rule).sum()) for rule in filter_rules(spec)}
-    filtered[DUPLICATE] = rows.height - unique.height
-    kept = frame.filter(dropped_by == "")
+    inside = (frame[DAY] >= plan.days.first).to_numpy()
+    kept = frame.filter((dropped_by == "") & inside)
     identity = [kept[name] for name in _identity(spec)]
     examples = encode(kept, spec).with_columns(
         pl.Series(SPLIT, _split_numbers(kept, plan), pl.Int64),
         pl.Series(ORDER, hash_columns(identity, seed), pl.UInt64),
     )
-    return Shard(examples, filtered)
+    rules = dropped_by[inside]
+    filtered = {rule: int((rules == rule).sum()) for rule in filter_rules(spec)[1:]}
+    return Shard(examples, filtered, _lengths(frame, inside))
 
 
-def drop_duplicates(rows: pl.DataFrame, spec: Spec) -> pl.DataFrame:
+def _drop_duplicates(rows: pl.DataFrame, spec: Spec) -> pl.DataFrame:
     """Sorted by user, begin and item, one row each: the smallest in all its columns."""
     key = _identity(spec)
     rows = rows.sort(key)
@@ -99,26 +129,9 @@ def drop_duplicates(rows: pl.DataFrame, spec: Spec) -> pl.DataFrame:
     return pl.concat([rows.filter(~repeated), first]).sort(key)
 
 
-def on_training_days(frame: pl.DataFrame, spec: Spec, plan: SplitPlan) -> pl.Series:
-    """Whether each row of `TIME_MS` [B] is of a training day."""
-    days = frame.select(local_time(spec).dt.date()).to_series()
-    return days < plan.first_evaluation_day
-
-
-def local_time(spec: Spec) -> pl.Expr:
-    """`TIME_MS` as a time in the spec's zone, which days and hours are taken from."""
-    utc = pl.from_epoch(pl.col(TIME_MS), "ms").dt.replace_time_zone("UTC")
-    return utc.dt.convert_time_zone(spec.log.timezone)
-
-
 def _identity(spec: Spec) -> list[str]:
     """The columns that say which impression a row is."""
     return [spec.log.user, TIME_MS, spec.log.item]
-
-
-def _add_event_time(frame: pl.DataFrame, spec: Spec) -> pl.DataFrame:
-    frame = frame.with_columns(local_time(spec).alias("event_time"))
-    return frame.with_columns(pl.col("event_time").dt.date().alias(_DAY))
 
 
 def _first_dropping_rule(
@@ -129,7 +142,7 @@ def _first_dropping_rule(
     The two counts only see and only drop rows of training days; evaluation days keep
     everybody, as serving has to.
     """
-    training = pl.col(_DAY) < plan.first_evaluation_day
+    training = pl.col(DAY) < plan.first_evaluation_day
     drops: dict[str, pl.Expr] = {
         rule: ~expressions.parse(condition).cast(pl.Boolean).fill_null(False)
         for rule, condition in spec.filters.keep.items()
@@ -148,8 +161,18 @@ def _first_dropping_rule(
 
 
 def _split_numbers(frame: pl.DataFrame, plan: SplitPlan) -> np.ndarray:
-    """Position of each row's split in `split_names(plan)`, int64 [B]."""
-    names = split_names(plan)
-    numbers = np.array([names.index(plan.split_of(day)) for day in plan.days])
+    """Position of each row's split in `plan.splits`, int64 [B]."""
+    numbers = np.array([plan.splits.index(plan.split_of(day)) for day in plan.days])
     first = (plan.days.first - _EPOCH).days
-    return numbers[frame[_DAY].to_physical().to_numpy() - first]
+    return numbers[frame[DAY].to_physical().to_numpy() - first]
+
+
+def _lengths(frame: pl.DataFrame, inside: np.ndarray) -> np.ndarray:
+    """`trail_length` of the trails that begin on the plan's days; none without trails.
+
+    A trail that goes on after the last day counts as far as it was read.
+    """
+    if "trail_length" not in frame.columns:
+        return np.zeros(0, np.int64)
+    begins = (frame["trail_position"] == 1).to_numpy() & inside
+    return frame["trail_length"].to_numpy()[begins]

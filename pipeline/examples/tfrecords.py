@@ -9,11 +9,11 @@ import zlib
 from collections.abc import Iterator
 from concurrent import futures
 
-import google_crc32c
 import polars as pl
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
+from pipeline.examples.reading.record_frames import masked_crc
 from pipeline.examples.shard import ORDER, SPLIT
 from pipeline.examples.wire import serialize
 
@@ -21,7 +21,7 @@ _CHUNK_ROWS = 4096
 # Level 1 writes 200 MB/s, level 6 a quarter of it for files smaller by a quarter.
 _GZIP_LEVEL = 1
 _GZIP_HEADER_BITS = 16 + zlib.MAX_WBITS  # zlib writes mtime 0 and no name
-_MASK_DELTA = 0xA282EAD8  # of TFRecord's masked CRC-32C
+_CRC = struct.Struct("<I")
 
 
 def split_path(examples_dir: str, split: str, number: int, files: int) -> str:
@@ -30,24 +30,31 @@ def split_path(examples_dir: str, split: str, number: int, files: int) -> str:
     return FileSystems.join(examples_dir, f"Split-{split}", name)
 
 
-def write_examples(path: str, rows: pl.DataFrame) -> None:
+def write_examples(
+    path: str, rows: pl.DataFrame, unfinished_dir: str | None = None
+) -> None:
     """Writes rows in the order of `ORDER`; the file appears when it is whole.
 
     Args:
         path: On any Beam file system; its directory may be missing.
         rows: `shard.Shard.examples` of one file.
+        unfinished_dir: Holds the file until it is whole; its own by default.
     """
     rows = rows.sort(ORDER)
     records = rows.drop(ORDER, SPLIT)
-    write_whole(path, _gzip(_frame(records)))
+    write_whole(path, _gzip(_frame(records)), unfinished_dir)
 
 
-def write_whole(path: str, chunks: Iterator[bytes]) -> None:
+def write_whole(
+    path: str, chunks: Iterator[bytes], unfinished_dir: str | None = None
+) -> None:
     """Writes a file under another name first, so that no reader sees a part of it."""
-    folder = FileSystems.split(path)[0]
-    with contextlib.suppress(OSError):  # it exists: other files are written there
-        FileSystems.mkdirs(folder)
-    unfinished = f"{path}.{uuid.uuid4().hex}.tmp"
+    folder, name = FileSystems.split(path)
+    making = unfinished_dir or folder
+    for needed in {folder, making}:
+        with contextlib.suppress(OSError):  # it exists: others write there
+            FileSystems.mkdirs(needed)
+    unfinished = FileSystems.join(making, f"{name}.{uuid.uuid4().hex}.tmp")
     kind = CompressionTypes.UNCOMPRESSED
     with FileSystems.create(unfinished, compression_type=kind) as file:
         for chunk in chunks:
@@ -64,15 +71,9 @@ def _frame(rows: pl.DataFrame) -> Iterator[bytes]:
             size = len(record)
             if size not in heads:
                 length = struct.pack("<Q", size)
-                heads[size] = length + _masked_crc(length)
-            parts += [heads[size], record, _masked_crc(record)]
+                heads[size] = length + _CRC.pack(masked_crc(length))
+            parts += [heads[size], record, _CRC.pack(masked_crc(record))]
         yield b"".join(parts)
-
-
-def _masked_crc(data: bytes) -> bytes:
-    crc = google_crc32c.value(data)
-    rotated = (crc >> 15 | crc << 17) & 0xFFFFFFFF
-    return struct.pack("<I", (rotated + _MASK_DELTA) & 0xFFFFFFFF)
 
 
 def _gzip(chunks: Iterator[bytes]) -> Iterator[bytes]:

@@ -65,8 +65,9 @@ def test_wrong_log_path(capsys, tmp_path):
 
 
 def test_a_directory_without_logs_names_what_is_there(capsys, simulated_logs, tmp_path):
-    told = _run(capsys, simulated_logs, tmp_path)
-    assert "data" in told  # the subdirectory that was meant
+    told = _run(capsys, simulated_logs / "truth", tmp_path)
+    assert "log.files" in told
+    assert "model.json" in told  # what is there instead
 
 
 def test_missing_column(capsys, logs, tmp_path):

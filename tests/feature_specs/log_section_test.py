@@ -84,6 +84,11 @@ def test_a_column_that_would_be_replaced_is_refused(mistakes, old, path, column)
             "length_ms: author_id",
             r"length_ms: must be a declare",
         ),
+        (
+            "length_ms: duration",
+            "length_ms: duration, longest_ms: 0",
+            r"log\.time\.longest_ms: must be from 1 to 3162240000000, .* Got 0",
+        ),
         ("length_ms: duration", 'length_ms: ""', r"log\.time\.length_ms: must be a de"),
         ("[liked, watched]", "[liked]", r"log\.outcomes: must name 'watched' too"),
         ("on: video_id", "on: vid", r"log\.joins\.videos\.on: must be a declared"),

@@ -11,9 +11,10 @@ from google_crc32c import value as crc32c
 from tfx_bsl.coders import example_coder
 
 from feature_specs import load_spec, read_spec
-from pipeline.examples.build import ExamplesRequest, run_examples
+from pipeline.examples.build import run_examples
 from pipeline.examples.days import DayRange
 from pipeline.examples.report import ExamplesError
+from pipeline.examples.request import ExamplesRequest
 from pipeline.simulator import damage, simulate
 
 
@@ -146,6 +147,115 @@ def test_bytes_depend_on_rows_and_seed_only(request_for, logs_of, random_rows):
     )
 
 
+def test_frames_travel_in_files_or_inside_beam_alike(request_for, logs_of, random_rows):
+    logs = logs_of("logs", random_rows(18, 300))
+    here, elsewhere = request_for(logs, "here"), request_for(logs, "elsewhere")
+    run_examples(here)
+    # The same runner by another name: not known as the one of this process.
+    name = "apache_beam.runners.portability.fn_api_runner.fn_runner.FnApiRunner"
+    run_examples(elsewhere, [f"--runner={name}"])
+    assert _files(here) == _files(elsewhere)
+    assert not any("_unfinished" in file for file in _files(here))
+
+
+def test_earlier_days_are_context_and_no_examples(request_for, logs_of, random_rows):
+    logs = logs_of("logs", random_rows(19, 300))
+    whole = request_for(logs, "whole")
+    days = DayRange.parse("20220410:20220411")
+    tail = request_for(logs, "tail", days=days)
+    cut = request_for(logs, "cut", days=days, context_days=0)
+    all_days, with_context, without = map(run_examples, (whole, tail, cut))
+    names = {"Split-day-20220410", "Split-day-20220411"}
+    expected = {n: d for n, d in _files(whole).items() if n.split("/")[0] in names}
+    assert _files(tail) == expected  # history, trails, counts know the days before
+    assert _files(cut) != expected
+    assert all_days["context"] == 0
+    per_day = all_days["rows_per_day"]
+    before = per_day["20220408"] + per_day["20220409"]
+    assert with_context["context"] == without["outside_days"] == before
+
+
+def test_late_data_replaces_its_own_day_only(
+    tmp_path, request_for, logs_of, random_rows, midnight
+):
+    rows = random_rows(20, 300)
+    noon = midnight + 2 * 86_400_000 + 43_200_000  # 2022-04-10
+    late = [
+        {**row, "ts": noon + 1000 * n, "watched": 30_000}
+        for n, row in enumerate(rows[:40])
+    ]
+    logs = logs_of("logs", rows)
+    request = request_for(logs)
+    run_examples(request)
+    before = _files(request)
+    fresh = request_for(logs_of("logs", [*rows, *late]), "fresh")
+    run_examples(fresh)
+    replacing = dataclasses.replace(request, only=DayRange.parse("20220410"))
+    report = run_examples(replacing)
+    after = _files(request)
+    day = "Split-day-20220410"
+    for name, data in after.items():
+        wanted = _files(fresh) if name.startswith(day) else before
+        assert data == wanted[name], name
+    assert after.keys() == before.keys()
+    assert _files(fresh) != before
+    assert report["replaced"] == ["day-20220410"]
+    counts = {
+        split: sum(1 for key in _examples(request).values() if key["split"] == split)
+        for split in report["examples"]
+    }
+    assert report["examples"] == counts
+    assert json.loads(pathlib.Path(request.report_path).read_text()) == report
+
+
+def test_a_failed_replacement_leaves_everything_as_it_was(
+    tmp_path, request_for, logs_of, random_rows
+):
+    rows = random_rows(21, 200)
+    request = request_for(logs_of("logs", rows))
+    run_examples(request)
+    before = _files(request), pathlib.Path(request.report_path).read_text()
+    log = tmp_path / "logs" / "log_1.csv"
+    log.write_text(log.read_text() + "cut\n" * 500)
+    replacing = dataclasses.replace(request, only=DayRange.parse("20220410"))
+    with pytest.raises(ExamplesError, match="of the log are unreadable"):
+        run_examples(replacing)
+    assert before == (_files(request), pathlib.Path(request.report_path).read_text())
+
+
+def test_only_a_day_of_the_same_request_can_be_replaced(
+    request_for, logs_of, random_rows
+):
+    request = request_for(logs_of("logs", random_rows(22, 120)))
+    only = DayRange.parse("20220410")
+    with pytest.raises(ValueError, match="no finished examples here"):
+        run_examples(dataclasses.replace(request, only=only))
+    run_examples(request)
+    other = dataclasses.replace(request, only=only, seed=4)
+    with pytest.raises(ValueError, match="made with seed = 3, and this run has 4"):
+        run_examples(other)
+    with pytest.raises(ValueError, match="must lie in 20220408:20220411"):
+        dataclasses.replace(request, only=DayRange.parse("20220412"))
+
+
+def test_what_a_killed_run_left_is_removed(request_for, logs_of, random_rows):
+    request = request_for(logs_of("logs", random_rows(23, 120)))
+    left = pathlib.Path(request.unfinished_dir, "shuffle", "deep")
+    left.mkdir(parents=True)
+    (left / "part").write_text("half")
+    run_examples(request)
+    assert not pathlib.Path(request.unfinished_dir).exists()
+
+
+def test_rows_without_a_side_row_are_counted(request_for, logs_of, random_rows):
+    rows = random_rows(24, 200)
+    report = run_examples(request_for(logs_of("logs", rows)))
+    unique = {(row["uid"], row["ts"], row["video"]) for row in rows}
+    unknown = sum(user >= 9 for user, _, _ in unique)  # `people` has users 0 to 8
+    assert report["joins"]["people"]["unmatched"] == unknown
+    assert report["joins"]["clips"]["unmatched"] > 0
+
+
 def test_every_line_is_accounted_for(
     tmp_path, request_for, write_logs, log_line, midnight
 ):
@@ -171,8 +281,10 @@ def test_every_line_is_accounted_for(
         12: (line.replace("8000", "8000.5"), "length: not a whole number"),
         13: (line + "\udcff", "not UTF-8"),
     }
-    outside = log_line({**row, "ts": midnight - 1})
-    lines = [*good[:2], *(text for text, _ in damaged.values()), outside, *good[2:]]
+    earlier = log_line({**row, "ts": midnight - 1})
+    later = log_line({**row, "ts": midnight + 4 * 86_400_000})
+    lines = [*good[:2], *(text for text, _ in damaged.values()), earlier, *good[2:]]
+    lines.append(later)
     logs = write_logs(tmp_path / "logs", {"log_1.csv": []})
     text = "\r\n".join([pathlib.Path(logs, "log_1.csv").read_text().strip(), *lines])
     data = b"\xef\xbb\xbf" + text.encode(errors="surrogateescape")
@@ -186,10 +298,13 @@ def test_every_line_is_accounted_for(
         for number, (text, reason) in damaged.items()
     }
     assert {r["file"] for r in rejects} == {f"{logs}/log_1.csv"}
-    assert report["rows_in"] == 12 + 10 + 1
+    assert report["rows_in"] == 12 + 10 + 2
     assert report["rejected"] == 10
+    assert report["context"] == 1
     assert report["outside_days"] == 1
-    assert report["rejects"][f"{logs}/log_1.csv"]["wrong number of columns"] == 2
+    assert (
+        report["files"][f"{logs}/log_1.csv"]["rejects"]["wrong number of columns"] == 2
+    )
     assert set(report["examples"].values()) == {3}
 
 

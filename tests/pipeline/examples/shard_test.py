@@ -1,5 +1,6 @@
 """Trails, history, filters and labels of a shard, against a per-row reference."""
 
+import dataclasses
 import math
 import random
 
@@ -8,14 +9,8 @@ import pytest
 
 from feature_specs import read_spec
 from pipeline.examples.days import DayRange, plan_splits
-from pipeline.examples.joins import count_items
-from pipeline.examples.shard import (
-    ORDER,
-    SPLIT,
-    drop_duplicates,
-    make_examples,
-    split_names,
-)
+from pipeline.examples.joins import ITEM_IMPRESSIONS, count_items
+from pipeline.examples.shard import ORDER, SPLIT, make_examples, settle
 
 _PLAN = plan_splits(DayRange.parse("20220408:20220411"), 1, 1)
 
@@ -48,11 +43,18 @@ def to_frame(sides):
 
 @pytest.fixture
 def make(spec, to_frame):
-    def run(rows):
-        frame = count_items(to_frame(rows), spec, _PLAN)
-        return make_examples(frame, spec, _PLAN, seed=7)
+    return lambda rows: _make(to_frame(rows), spec)
 
-    return run
+
+def _make(frame, spec):
+    frame, repeated = settle(frame, spec, _PLAN.days.first)
+    counts = count_items(frame, spec, _PLAN)
+    frame = frame.join(counts, on="video", how="left", maintain_order="left")
+    frame = frame.with_columns(pl.col(ITEM_IMPRESSIONS).fill_null(0))
+    shard = make_examples(frame, spec, _PLAN, [], seed=7)
+    return dataclasses.replace(
+        shard, filtered={"duplicate": repeated, **shard.filtered}
+    )
 
 
 def _row(ts, video="v1", user=1, watched=0, tab=0, liked=0, length=8_000):
@@ -143,8 +145,8 @@ def test_a_literal_condition_holds_for_every_row(spec_text, to_frame, midnight):
         for user in (11, 12)
         for minute in range(3)
     ]
-    frame = count_items(to_frame([*rows, *_others(midnight)]), spec, _PLAN)
-    by_key = _by_key(make_examples(frame, spec, _PLAN, seed=7).examples)
+    frame = to_frame([*rows, *_others(midnight)])
+    by_key = _by_key(_make(frame, spec).examples)
     for user in (11, 12):
         last = by_key[user, midnight + 120_000, "v2"]
         assert last["history_video"] == ["v0", "v1"]
@@ -201,19 +203,20 @@ def test_counts_neither_see_nor_drop_evaluation_days(make, midnight):
 
 def test_of_duplicates_the_smallest_row_stays(spec, to_frame, midnight):
     rows = [_row(midnight, watched=9), _row(midnight, watched=5), _row(midnight, "v2")]
-    unique = drop_duplicates(to_frame(rows), spec)
+    unique, repeated = settle(to_frame(rows), spec, _PLAN.days.first)
+    assert repeated == 1
     assert unique["watched"].to_list() == [5, 0]
     assert unique["video"].to_list() == ["v1", "v2"]
 
 
 def test_split_names_are_in_the_order_of_days():
-    assert split_names(_PLAN) == (
+    assert _PLAN.splits == (
         "day-20220408", "day-20220409", "day-20220410", "day-20220411",
     )  # fmt: skip
 
 
 def test_an_empty_shard_gives_no_example(make, random_rows, spec, to_frame):
     frame = to_frame(random_rows(1, 60)).clear()
-    shard = make_examples(count_items(frame, spec, _PLAN), spec, _PLAN)
+    shard = _make(frame, spec)
     assert shard.examples.height == 0
     assert set(shard.filtered.values()) == {0}

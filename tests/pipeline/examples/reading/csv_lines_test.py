@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.examples.csv_lines import parse_block
+from pipeline.examples.reading.csv_lines import parse_block
 
 _HEADER = ("user", "name", "extra", "score")
 _DECLARED = {"score": "float64?", "user": "int64", "name": "string?"}

@@ -1,0 +1,1 @@
+"""What `benchmarks/examples.py` measures Trailrank's example generation against."""

@@ -1,0 +1,36 @@
+"""A spec's SQL on the rows of a frame: conditions, numbers, and numbered values."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+
+from feature_specs import expressions
+
+
+def evaluate(frame: pl.DataFrame, text: str) -> pl.Series:
+    """The value of an expression in each row [B]."""
+    value = expressions.parse(text).alias("_value")
+    # As a column beside the others: a literal (TRUE) then holds for every row.
+    return frame.with_columns(value)["_value"]
+
+
+def holds(frame: pl.DataFrame, condition: str) -> np.ndarray:
+    """Where a condition is true, bool [B]; null is not."""
+    return evaluate(frame, condition).cast(pl.Boolean).fill_null(False).to_numpy()
+
+
+def numbers(frame: pl.DataFrame, text: str) -> np.ndarray:
+    """An expression's numbers, true and false as 1 and 0, float64 [B]; null is NaN."""
+    return evaluate(frame, text).cast(pl.Float64).to_numpy()
+
+
+def number_values(values: pl.Series) -> np.ndarray:
+    """Equal values get equal numbers, from 0 in the order of values, int64 [B].
+
+    A null is -1.
+    """
+    encoded = values.to_arrow(compat_level=pl.CompatLevel.oldest()).dictionary_encode()
+    ranks = pl.Series(pl.from_arrow(encoded.dictionary)).rank("dense")
+    numbered = np.append(ranks.to_numpy().astype(np.int64) - 1, -1)
+    return numbered[encoded.indices.fill_null(-1).to_numpy()]

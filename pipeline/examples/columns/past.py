@@ -1,0 +1,103 @@
+"""What is known of a group of events when an impression begins; never the future.
+
+Only events whose outcome is known by then count: a video that still runs has none yet.
+Two impressions that begin together never see each other. History, counters and trails
+ask this one question, of groups that lie within one user: all his events, those of an
+author, those of a trail.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from pipeline.examples.columns.timeline import Timeline
+
+
+@dataclasses.dataclass(frozen=True)
+class Past:
+    """The past of P questions among E events; question p sees `start[p]:stop[p]`.
+
+    Attributes:
+        events: Row of each event, sorted by group, then by (known_from, row), int64
+            [E].
+        start: Position of the first event of each question's group, int64 [P].
+        stop: Position after the last one known at the question, int64 [P].
+    """
+
+    events: np.ndarray
+    start: np.ndarray
+    stop: np.ndarray
+
+    @classmethod
+    def of(
+        cls,
+        timeline: Timeline,
+        groups: np.ndarray,
+        counts: np.ndarray,
+        rows: np.ndarray | None = None,
+    ) -> Past:
+        """Answers for every row, or for every pair of a row and a group.
+
+        Args:
+            timeline: Of the B rows.
+            groups: Number of each pair's group, from 0 and ascending, at most P, int64
+                [P]. A group lies within one user.
+            counts: Whether the pair is an event that counts, bool [P].
+            rows: Each pair's row, ascending within a group, int64 [P]; by default
+                there is one pair a row.
+        """
+        if rows is None:
+            rows = np.arange(len(timeline.users))
+        height = len(timeline.users)
+        chosen = np.flatnonzero(counts)
+        order = groups[chosen] * height + timeline.ranks[rows[chosen]]
+        chosen = chosen[np.argsort(order, kind="stable")]
+        events, owners = rows[chosen], groups[chosen]
+        # Within a group events are seen in order, so one axis holds all groups.
+        axis = owners * (height + 1) + timeline.seen_by[events]
+        stop = np.searchsorted(axis, groups * (height + 1) + rows, side="right")
+        return cls(events, np.searchsorted(owners, groups), stop)
+
+    @property
+    def count(self) -> np.ndarray:
+        """How many events each question knows, int64 [P]."""
+        return self.stop - self.start
+
+    @property
+    def last(self) -> np.ndarray:
+        """Row of the last known event by (known_from, row), int64 [P]; -1 for none."""
+        return np.append(self.events, -1)[self._place_of_last]
+
+    def sums(self, values: np.ndarray) -> np.ndarray:
+        """Sum of `values` [B] over each question's known events [P], added in order.
+
+        Each group is added by itself, so that rounding does not depend on who else
+        shares the shard.
+        """
+        starts = self.start[np.diff(self.start, prepend=-1) != 0]  # they ascend
+        starts = starts[starts < len(self.events)]
+        sums = _running_sums(values[self.events], starts)
+        return np.append(sums, 0)[self._place_of_last]
+
+    @property
+    def _place_of_last(self) -> np.ndarray:
+        """Position of the last known event [P]; -1, one past the end, for none."""
+        return np.where(self.count > 0, self.stop - 1, -1)
+
+
+def _running_sums(values: np.ndarray, starts: np.ndarray) -> np.ndarray:
+    """Cumulative sums [E] of groups that begin at `starts` [G]; the first begins at 0.
+
+    Groups of one size are added side by side.
+    """
+    sums = np.empty_like(values)
+    sizes = np.diff(starts, append=len(values))
+    order = np.argsort(sizes, kind="stable")
+    edges = np.flatnonzero(np.diff(sizes[order])) + 1
+    for groups in np.split(order, edges):
+        if len(groups):
+            places = starts[groups] + np.arange(sizes[groups[0]])[:, np.newaxis]
+            sums[places] = np.cumsum(values[places], axis=0)  # [size, groups]
+    return sums

@@ -1,0 +1,193 @@
+"""What all users did with a video, an author, a tab... on the days before.
+
+    statistics:
+      - {name: video_like_rate, by: video_id, value: is_like, days: 7, strength: 50}
+
+An impression counts on the day on which its outcome is known, and is seen from the next
+day on. Values are added as whole millionths, so that sums are the same whatever the
+order, and a shard's sums can be added to the others'.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+import polars as pl
+
+from feature_specs import Spec
+from feature_specs.past import StatisticSpec
+from pipeline.examples.columns.evaluate import number_values, numbers
+from pipeline.examples.columns.timeline import TIME_MS, known_from_ms
+from pipeline.examples.days import DAY, local_time
+
+_MILLIONTHS = 1_000_000
+_LARGEST = 2.0**62  # millionths; leaves room for the rounding of a float sum
+_ALL_DAYS = 1_000_000  # more than a log can have
+_SUM, _COUNT = "_sum_", "_count_"
+
+
+def daily_sums(frame: pl.DataFrame, spec: Spec, by: str) -> pl.DataFrame:
+    """Sums of a shard's impressions for the statistics by one column.
+
+    Args:
+        frame: Log columns and `TIME_MS`, each impression once.
+        spec: See `feature_specs`.
+        by: The column; rows without it count nowhere.
+
+    Returns:
+        One row a value of `by` and day, in no order: `by`, `DAY` (of `known_from`), and
+        of each statistic the sum in millionths and the number of rows with a value,
+        both int64.
+
+    Raises:
+        ValueError: A sum may leave int64.
+    """
+    known = pl.select(pl.Series(TIME_MS, known_from_ms(frame, spec)))
+    days = known.select(local_time(spec).dt.date().alias(DAY)).to_series()
+    columns = [frame[by], days]
+    for statistic in _statistics(spec, by):
+        values = numbers(frame, statistic.value)
+        exists = np.isfinite(values)  # x / 0 is no value
+        values = np.rint(np.where(exists, values, 0) * _MILLIONTHS)
+        _check_fits(statistic.name, frame[by], pl.Series(values))
+        columns += [
+            pl.Series(_SUM + statistic.name, values.astype(np.int64)),
+            pl.Series(_COUNT + statistic.name, exists.astype(np.int64)),
+        ]
+    return _added(pl.DataFrame(columns))
+
+
+def add_up(parts: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    """The `daily_sums` of one or more shards in one.
+
+    Raises:
+        ValueError: A sum may leave int64.
+    """
+    sums = pl.concat(parts)
+    for name in sums.columns:
+        if name.startswith(_SUM):
+            _check_fits(name.removeprefix(_SUM), sums[sums.columns[0]], sums[name])
+    return _added(sums)
+
+
+def windows(
+    sums: pl.DataFrame, wanted: pl.DataFrame, spec: Spec, by: str
+) -> pl.DataFrame:
+    """The statistics by one column, as they stood before a day began.
+
+    Args:
+        sums: Added-up `daily_sums`, each value of `by` and day once.
+        wanted: Values of `by` and days in `DAY` [W] that are asked for.
+        spec: See `feature_specs`.
+        by: The column.
+
+    Returns:
+        The rows of `wanted`, in no order, with a column a statistic: of the `days`
+        before the day, or of all before it. It is null where `by` is.
+    """
+    keys = number_values(pl.concat([sums[by], wanted[by]]))
+    axis = _Axis.of(sums[DAY])
+    known = axis.place(keys[: sums.height], _numbers(sums[DAY]))
+    sums, known = sums[np.argsort(known)], np.sort(known)
+    asked, today = keys[sums.height :], _numbers(wanted[DAY])
+    order = np.argsort(axis.place(asked, today))  # what is near is found fast
+    wanted, asked, today = wanted[order], asked[order], today[order]
+    stop = np.searchsorted(known, axis.place(asked, today))
+    columns = []
+    for statistic in _statistics(spec, by):
+        since = today - (statistic.days or _ALL_DAYS)
+        start = np.searchsorted(known, axis.place(asked, since))
+        total = _between(sums[_SUM + statistic.name], start, stop) / _MILLIONTHS
+        count = _between(sums[_COUNT + statistic.name], start, stop)
+        column = _measured(statistic, total, count)
+        columns.append(column.set(pl.Series(asked < 0), None))
+    return wanted.select(by, DAY).with_columns(columns)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Axis:
+    """Days of many keys on one axis, each key on a stretch of its own.
+
+    Attributes:
+        first: The first known day, as days since 1970.
+        stride: Places of a key: its known days, and one for all later ones.
+    """
+
+    first: int
+    stride: int
+
+    @classmethod
+    def of(cls, days: pl.Series) -> _Axis:
+        """The axis of the known days."""
+        known = _numbers(days)
+        first, last = (known.min(), known.max()) if len(known) else (0, 0)
+        return cls(int(first), int(last - first) + 2)
+
+    def place(self, keys: np.ndarray, days: np.ndarray) -> np.ndarray:
+        """Where (key, day) lies, int64; days before the first are put on it."""
+        return keys * self.stride + np.clip(days - self.first, 0, self.stride - 1)
+
+
+def smoothed(
+    total: np.ndarray, count: np.ndarray, prior: float, strength: float
+) -> np.ndarray:
+    """Mean of `count` values and `strength` more that are `prior`; NaN for 0/0."""
+    weight = count + strength
+    total = total + prior * strength
+    return np.divide(total, weight, out=np.full(len(total), np.nan), where=weight != 0)
+
+
+def _statistics(spec: Spec, by: str) -> list[StatisticSpec]:
+    return [statistic for statistic in spec.statistics if statistic.by == by]
+
+
+def _added(sums: pl.DataFrame) -> pl.DataFrame:
+    """One row a value of the first column and day; rows without it are left out."""
+    by = sums.columns[0]
+    return sums.filter(pl.col(by).is_not_null()).group_by(by, DAY).agg(pl.all().sum())
+
+
+def _numbers(days: pl.Series) -> np.ndarray:
+    """Days since 1970, int64."""
+    return days.to_physical().to_numpy().astype(np.int64)
+
+
+def _between(values: pl.Series, start: np.ndarray, stop: np.ndarray) -> np.ndarray:
+    """Sums of values[start] .. values[stop - 1], int64 [W].
+
+    Running sums over all keys may wrap around; their differences do not.
+    """
+    running = np.concatenate([[0], np.cumsum(values.to_numpy())])
+    return running[stop] - running[start]
+
+
+def _measured(
+    statistic: StatisticSpec, total: np.ndarray, count: np.ndarray
+) -> pl.Series:
+    """The statistic of sums and counts [W]."""
+    if statistic.measure == "count":
+        return pl.Series(statistic.name, count)
+    if statistic.measure == "sum":
+        return pl.Series(statistic.name, total)
+    mean = smoothed(total, count, statistic.prior, statistic.strength)
+    return pl.Series(statistic.name, mean, nan_to_null=True)
+
+
+def _check_fits(name: str, keys: pl.Series, millionths: pl.Series) -> None:
+    """ValueError if the values of one key may add up to more than an int64 holds."""
+    sizes = millionths.cast(pl.Float64).abs()
+    if sizes.sum() < _LARGEST:
+        return  # even all keys together
+    by_key = pl.DataFrame([keys, sizes.alias("_size")]).drop_nulls()
+    by_key = by_key.group_by(keys.name).agg(pl.col("_size").sum())
+    worst = by_key.sort("_size", keys.name, descending=True).head(1)
+    if worst.height and worst["_size"][0] >= _LARGEST:
+        raise ValueError(
+            f"Statistic {name!r}: its values where {keys.name} is {worst.item(0, 0)!r} "
+            f"add up to {worst['_size'][0] / _MILLIONTHS:.3g}; at most "
+            f"{_LARGEST / _MILLIONTHS:.3g} can be added exactly, in whole millionths. "
+            "Give its value in a larger unit (seconds for milliseconds), or leave out "
+            "damaged rows: CASE WHEN ... THEN ... END."
+        )

@@ -1,0 +1,99 @@
+"""Watch trails: stretches of watching without a long silence (SFV sec. 4.1).
+
+They are computed over all readable impressions, before any filter, and do not care for
+midnight. `trail_length` and `trail_relative` know the whole trail; the other columns
+only what was known when the impression began.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+
+from feature_specs import Spec
+from pipeline.examples.columns.past import Past
+from pipeline.examples.columns.timeline import Timeline, milliseconds, watched_ms
+
+
+def add_trails(frame: pl.DataFrame, spec: Spec, timeline: Timeline) -> pl.DataFrame:
+    """Adds the columns of the trail.
+
+    They are `trail_position` (int64, from 1), `trail_seconds` (float64, since the
+    trail's first begin), `trail_length` (int64, impressions of the whole trail),
+    `trail_relative` (float64, position / length), `trail_watched_share` (float64, of
+    the lengths of the trail's known impressions, the share watched; null if there are
+    none; only if the spec has both lengths) and `trail_last_<column>` (of the trail's
+    last known impression, for each of `trail.last`).
+
+    Args:
+        frame: Impressions [B], sorted by user, begin and item, without duplicates.
+        spec: Without a `trail` section the frame comes back as it is.
+        timeline: The frame's.
+    """
+    if spec.trail is None:
+        return frame
+    begins_trail = _begins_trail(frame, spec, timeline)  # [B]
+    trails = np.cumsum(begins_trail) - 1  # [B]
+    past = Past.of(timeline, trails, np.ones(frame.height, bool))
+    last = pl.Series(past.last)
+    last = last.set(last < 0, None)
+    return frame.with_columns(
+        *_positions(timeline, np.flatnonzero(begins_trail), trails),
+        *_watched_shares(frame, spec, past),
+        *(
+            frame[name].gather(last).alias(f"trail_last_{name}")
+            for name in spec.trail.last
+        ),
+    )
+
+
+def _begins_trail(frame: pl.DataFrame, spec: Spec, timeline: Timeline) -> np.ndarray:
+    """Where a new trail begins, bool [B]: a new user, a new scope, or a long silence.
+
+    Silence is measured from the latest end of all the user's earlier impressions: a
+    long video that still runs is no silence.
+    """
+    assert spec.trail is not None
+    latest_end = np.maximum.accumulate(timeline.ends)
+    silence_ms = timeline.begins[1:] - latest_end[:-1]
+    begins_trail = timeline.starts
+    begins_trail[1:] |= silence_ms > spec.trail.gap_minutes * 60_000
+    for column in spec.trail.scope[1:]:
+        value = pl.col(column)
+        changed = frame.select(value.ne_missing(value.shift())).to_series().to_numpy()
+        begins_trail[1:] |= changed[1:]
+    return begins_trail
+
+
+def _positions(
+    timeline: Timeline, firsts: np.ndarray, trails: np.ndarray
+) -> list[pl.Series]:
+    """Where each impression stands in its trail.
+
+    Args:
+        timeline: Of all rows.
+        firsts: First row of each trail, int64 [T].
+        trails: Each row's trail, int64 [B].
+    """
+    first = firsts[trails]  # [B]
+    position = np.arange(len(trails)) - first + 1
+    length = np.diff(firsts, append=len(trails))[trails]
+    seconds = (timeline.begins - timeline.begins[first]) / 1000
+    return [
+        pl.Series("trail_position", position, pl.Int64),
+        pl.Series("trail_seconds", seconds, pl.Float64),
+        pl.Series("trail_length", length, pl.Int64),
+        pl.Series("trail_relative", position / length, pl.Float64),
+    ]
+
+
+def _watched_shares(frame: pl.DataFrame, spec: Spec, past: Past) -> list[pl.Series]:
+    """The share watched of the trail so far, if the spec has both lengths."""
+    time = spec.log.time
+    if time.watched_ms is None or time.length_ms is None:
+        return []
+    length = milliseconds(frame[time.length_ms], spec)
+    watched = past.sums(np.minimum(watched_ms(frame, spec), length))
+    lengths = past.sums(length)
+    share = pl.Series("trail_watched_share", watched / np.maximum(lengths, 1))
+    return [share.set(pl.Series(lengths == 0), None)]

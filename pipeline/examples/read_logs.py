@@ -1,0 +1,158 @@
+"""The first step on Beam: ranges of files -> rows by user, side rows by their key."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import apache_beam as beam
+import polars as pl
+
+from pipeline.examples.days import local_time
+from pipeline.examples.hashing import hash_shards
+from pipeline.examples.joins import place_side_rows
+from pipeline.examples.reading.blocks import Block
+from pipeline.examples.reading.readers import (
+    LOG,
+    FileRange,
+    Source,
+    join_sources,
+    log_source,
+    plan_ranges,
+    read_blocks,
+    time_ms,
+)
+from pipeline.examples.report import Counts, Stopwatch, count_block, merge_counts
+from pipeline.examples.request import ExamplesRequest
+from pipeline.examples.shuffle import Shuffle, split_by
+
+ROWS, REJECTS, COUNTS = "rows", "rejects", "counts"
+
+SHARD_BYTES = 32 << 20  # of log a shard: some 400,000 rows, 1.5 GB when worked on
+
+
+def plan_parts(
+    request: ExamplesRequest,
+) -> tuple[list[FileRange], dict[str, Source], int]:
+    """(ranges of all files, the sources, shards of users) of a request.
+
+    Raises:
+        FileNotFoundError: A pattern of the spec matches no file.
+        ValueError: A file is empty or lacks a declared column.
+    """
+    spec = request.spec
+    sources = {LOG: log_source(spec), **join_sources(spec)}
+    parts = []
+    for name, source in sources.items():
+        days = request.days if name == LOG else None
+        parts += plan_ranges(
+            source,
+            request.logs_dir,
+            request.range_bytes,
+            days=days,
+            context=request.context_days,
+        )
+    size = sum(part.text_bytes for part in parts if part.source == LOG)
+    return parts, sources, request.shards or size // SHARD_BYTES + 1
+
+
+def side_output(name: str) -> str:
+    """The output of a side file's rows."""
+    return f"side file {name}"
+
+
+def to_shards(
+    rows: pl.DataFrame, column: str, shards: int
+) -> Iterator[tuple[int, pl.DataFrame]]:
+    """(shard, its rows), by the hash of a column; a null has a shard too."""
+    if not rows.height:
+        return
+    key = rows[column]
+    key = key.fill_null("" if key.dtype == pl.String else -1)
+    yield from split_by(rows, hash_shards(key, shards))
+
+
+class ReadLogs(beam.PTransform):
+    """Reads all parts; outputs ROWS (shard of the user, rows), `side_output(name)`
+    (shard of the key, rows), REJECTS ((range, block), rejects) and COUNTS."""
+
+    def __init__(
+        self,
+        request: ExamplesRequest,
+        parts: Sequence[FileRange],
+        sources: Mapping[str, Source],
+        shards: int,
+    ):
+        super().__init__()
+        self._parts = parts
+        self._read = _ReadRange(request, sources, shards)
+        self._sides = [side_output(name) for name in request.spec.log.joins]
+
+    def expand(self, pipeline: beam.Pipeline) -> beam.pvalue.DoOutputsTuple:
+        return (
+            pipeline
+            | "List file ranges" >> beam.Create(self._parts)
+            | "Spread file ranges" >> beam.Reshuffle()
+            | "Read blocks of rows"
+            >> beam.ParDo(self._read).with_outputs(ROWS, REJECTS, COUNTS, *self._sides)
+        )
+
+
+class _ReadRange(beam.DoFn):
+    """A range of a file, block by block."""
+
+    def __init__(
+        self, request: ExamplesRequest, sources: Mapping[str, Source], shards: int
+    ):
+        self._request, self._sources, self._shards = request, sources, shards
+        self._shuffle = Shuffle(request.shuffle_dir)
+
+    def process(self, part: FileRange):
+        counts: list[Counts] = []
+        with self._shuffle.sender() as send:
+            for number, block in enumerate(self._blocks(part, counts)):
+                if block.rejects:
+                    rejected = (part, number, block.rejects)
+                    yield beam.pvalue.TaggedOutput(REJECTS, rejected)
+                output, rows, column = self._rows(block, part, counts)
+                for shard, found in to_shards(rows, column, self._shards):
+                    yield beam.pvalue.TaggedOutput(output, (shard, send(found)))
+        yield beam.pvalue.TaggedOutput(COUNTS, merge_counts(counts))
+
+    def _blocks(self, part: FileRange, counts: list[Counts]) -> Iterator[Block]:
+        """The blocks of a range; counts each, with the time that reading it took."""
+        watch = Stopwatch("read")
+        for block in read_blocks(part, self._sources[part.source]):
+            counts += [watch.counts(block.rows.height), count_block(part, block)]
+            yield block
+            watch = Stopwatch("read")
+
+    def _rows(
+        self, block: Block, part: FileRange, counts: list[Counts]
+    ) -> tuple[str, pl.DataFrame, str]:
+        """(output, the block's rows as they go there, the column they go by)."""
+        log = self._request.spec.log
+        if part.source == LOG:
+            rows, by_day = rows_of_days(block.rows, self._request)
+            counts.append(by_day)
+            return ROWS, rows, log.user
+        rows = place_side_rows(block.rows, part.file, part.number)
+        return side_output(part.source), rows, log.joins[part.source].on
+
+
+def rows_of_days(
+    rows: pl.DataFrame, request: ExamplesRequest
+) -> tuple[pl.DataFrame, Counts]:
+    """(rows of the days that are read with `TIME_MS`, how many rows each day has)."""
+    spec, days = request.spec, request.days
+    rows = rows.select(*spec.log.columns, time_ms(spec))
+    day = local_time(spec).dt.date()
+    by_day = dict(rows.group_by(day.alias("day")).len().iter_rows())
+    counts: Counts = {("day", f"{found:%Y%m%d}"): n for found, n in by_day.items()}
+    is_read = {found: request.first_day_read <= found <= days.last for found in by_day}
+    counts["outside_days",] = sum(n for d, n in by_day.items() if not is_read[d])
+    counts["context",] = sum(
+        n for d, n in by_day.items() if is_read[d] and d < days.first
+    )
+    if all(is_read.values()):
+        return rows, counts
+    return rows.filter(day.is_between(request.first_day_read, days.last)), counts

@@ -1,0 +1,125 @@
+"""What a reader makes of a part of a file: typed rows, and every line without one."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator
+
+import numpy as np
+import polars as pl
+
+LINE = "_line"  # position of a row's line in its range, from 0
+
+_BLANK = "blank line"  # counted apart: neither a row nor a reject
+_MOST_TEXT = 1 << 16
+
+
+@dataclasses.dataclass(frozen=True)
+class Reject:
+    """A line that holds no readable row.
+
+    Attributes:
+        line: Position in the range, from 0.
+        reason: What is wrong, of a few kinds.
+        text: The raw line, or its beginning where it is very long; bytes that are no
+            UTF-8 are written as `\\xff`. Of a binary format the declared columns, JSON.
+    """
+
+    line: int
+    reason: str
+    text: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Block:
+    """What a part of a file holds; a line is a record or a row in a binary format.
+
+    Attributes:
+        rows: The declared columns, and `LINE`.
+        rejects: In the order of their lines.
+        lines: All lines, blank ones included.
+        blank_lines: Lines without a character.
+        broken: Why the rest of the file cannot be read; "" if it can.
+    """
+
+    rows: pl.DataFrame
+    rejects: tuple[Reject, ...]
+    lines: int
+    blank_lines: int
+    broken: str = ""
+
+
+class Reasons:
+    """Why each of a number of lines holds no row; the first reason found counts."""
+
+    def __init__(self, lines: int):
+        self._codes = np.zeros(lines, np.int16)  # places in `_names`
+        self._names = [""]
+
+    def __len__(self) -> int:
+        return len(self._codes)
+
+    def add(self, reason: str, lines: np.ndarray) -> None:
+        """Sets the reason of lines [?], by their positions, that have none yet."""
+        lines = lines[self._codes[lines] == 0]
+        if len(lines):
+            if reason not in self._names:
+                self._names.append(reason)
+            self._codes[lines] = self._names.index(reason)
+
+    def add_blank(self, lines: np.ndarray) -> None:
+        """Marks lines [?] that are no row and no reject."""
+        self.add(_BLANK, lines)
+
+    def none(self) -> np.ndarray:
+        """The positions of the lines that nothing is wrong with, in order."""
+        return np.flatnonzero(self._codes == 0)
+
+    def block(
+        self, rows: pl.DataFrame, lines: np.ndarray, text: Callable[[int], str]
+    ) -> Block:
+        """Keeps the rows that nothing is wrong with; the others become rejects.
+
+        Args:
+            rows: The declared columns of some lines [G].
+            lines: Positions of these lines [G], in order.
+            text: Position of a line -> its text for a reject.
+        """
+        rows = (
+            rows.with_columns(pl.col(pl.Float64).fill_nan(None))
+            .with_columns(pl.Series(LINE, lines, pl.Int64))
+            .filter(self._codes[lines] == 0)
+        )
+        found = [
+            (int(n), self._names[self._codes[n]]) for n in self._codes.nonzero()[0]
+        ]
+        rejects = tuple(
+            Reject(line, reason, shorten(text(line)))
+            for line, reason in found
+            if reason != _BLANK
+        )
+        return Block(rows, rejects, len(self), len(found) - len(rejects))
+
+
+def shorten(text: str) -> str:
+    """A text of bounded length; one that is cut says how long it was."""
+    if len(text) <= _MOST_TEXT:
+        return text
+    return f"{text[:_MOST_TEXT]}... ({len(text)} characters)"
+
+
+def number_lines(blocks: Iterable[Block]) -> Iterator[Block]:
+    """The blocks of one range, lines counted on from block to block."""
+    before = 0
+    for block in blocks:
+        yield _shift(block, before) if before else block
+        before += block.lines
+
+
+def _shift(block: Block, lines: int) -> Block:
+    rejects = [
+        dataclasses.replace(reject, line=reject.line + lines)
+        for reject in block.rejects
+    ]
+    rows = block.rows.with_columns(pl.col(LINE) + lines)
+    return dataclasses.replace(block, rows=rows, rejects=tuple(rejects))

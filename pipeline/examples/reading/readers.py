@@ -1,0 +1,173 @@
+"""Log and side files of four formats -> blocks of typed rows, on any Beam file system.
+
+A file is cut into ranges that many workers read, a range into blocks that fit in
+memory. What is wrong with a whole file (no match, no such column, another format) is
+said before the pipeline starts; what is wrong with a line becomes a reject; what ends a
+file early is said by the last block.
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import datetime
+import itertools
+from collections.abc import Iterator
+from concurrent import futures
+
+import polars as pl
+from apache_beam.io.filesystem import FileMetadata
+from apache_beam.io.filesystems import FileSystems
+
+from feature_specs import Spec
+from pipeline.examples.columns.timeline import TIME_MS
+from pipeline.examples.days import DayRange, local_time
+from pipeline.examples.reading import parquet_rows, record_rows, text_ranges
+from pipeline.examples.reading.blocks import Block, number_lines
+from pipeline.examples.reading.day_stretches import range_without_strays, stretches
+from pipeline.examples.reading.log_files import day_of, has_days, match_files
+from pipeline.examples.reading.sources import LOG, FileRange, Source
+
+RANGE_BYTES = 16 << 20
+
+_FORMATS = {
+    "csv": text_ranges,
+    "jsonl": text_ranges,
+    "parquet": parquet_rows,
+    "tfrecord": record_rows,
+}
+_HEAD_READERS = 16
+# A time before or after these is in another unit than the spec says, or damaged.
+_EARLIEST = datetime.datetime(1990, 1, 1, tzinfo=datetime.timezone.utc)
+_LATEST = datetime.datetime(2100, 1, 1, tzinfo=datetime.timezone.utc)
+_UNITS_PER_S = {"s": 1, "ms": 1_000, "us": 1_000_000}
+
+
+def log_source(spec: Spec) -> Source:
+    """The spec's log; a time that cannot be is a reason to reject a line."""
+    log = spec.log
+    units = _UNITS_PER_S[log.time.unit]
+    limits = (
+        int(_EARLIEST.timestamp()) * units,
+        int(_LATEST.timestamp()) * units - 1,
+    )
+    return Source(
+        LOG,
+        log.files,
+        log.columns,
+        log.separator,
+        {log.time.column: limits},
+        log.format,
+        {log.time.column: log.time.unit},
+    )
+
+
+def join_sources(spec: Spec) -> dict[str, Source]:
+    """The spec's side files by the name of their join."""
+    log = spec.log
+    return {
+        name: Source(
+            name,
+            join.files,
+            join.columns,
+            log.separator,
+            format=join.format or log.format,
+        )
+        for name, join in log.joins.items()
+    }
+
+
+def plan_ranges(
+    source: Source,
+    logs_dir: str,
+    range_bytes: int = RANGE_BYTES,
+    days: DayRange | None = None,
+    context: int | None = None,
+) -> list[FileRange]:
+    """All ranges of a source, files in the order of their paths.
+
+    Args:
+        source: Which files, and how they are written.
+        logs_dir: The directory that `source.pattern` is relative to.
+        range_bytes: Most bytes of a plain file that one range has.
+        days: See `match_files`.
+        context: See `match_files`.
+
+    Raises:
+        FileNotFoundError: Nothing matches, or a day has no file.
+        ValueError: A file is empty, damaged from its beginning, of another format, or
+            lacks a declared column.
+    """
+    files = match_files(source, logs_dir, days, context)
+
+    def plan(place: int, file: FileMetadata) -> list[FileRange]:
+        size = file.size_in_bytes
+        form = _FORMATS[source.format]
+        return form.plan(file.path, size, place, source, range_bytes)
+
+    with futures.ThreadPoolExecutor(_HEAD_READERS) as pool:
+        ranges = pool.map(plan, range(len(files)), files)
+        return list(itertools.chain.from_iterable(ranges))
+
+
+def read_blocks(part: FileRange, source: Source) -> Iterator[Block]:
+    """The rows and rejects of a range, some 16 MB of text at once."""
+    return number_lines(_FORMATS[source.format].read(part, source))
+
+
+def time_ms(spec: Spec) -> pl.Expr:
+    """The log's time column in whole unix milliseconds."""
+    time = pl.col(spec.log.time.column)
+    thousandths = _UNITS_PER_S[spec.log.time.unit]
+    if thousandths > 1000:
+        return (time // (thousandths // 1000)).cast(pl.Int64).alias(TIME_MS)
+    return (time * (1000 // thousandths)).floor().cast(pl.Int64).alias(TIME_MS)
+
+
+def discover_days(spec: Spec, logs_dir: str) -> DayRange:
+    """The first and the last day of the logs.
+
+    Where the files are named by days, by their names; else by the times in them. Meant
+    for logs of one machine's size: give `--days` for larger ones.
+
+    Raises:
+        ValueError: No line has a readable time, days are missing between the files, or
+            a few rows lie far from all others; the message proposes days.
+    """
+    source = log_source(spec)
+    if has_days(source):
+        return _days_of_files(source, logs_dir)
+    rows = _rows_per_day(source, logs_dir, spec)
+    if not rows:
+        raise ValueError(
+            f"{FileSystems.join(logs_dir, source.pattern)}: no line has a readable "
+            f"time in column {spec.log.time.column!r}. Check the spec's log.time."
+        )
+    return range_without_strays(rows, spec.log.days_per_split)
+
+
+def _days_of_files(source: Source, logs_dir: str) -> DayRange:
+    files = match_files(source, logs_dir)
+    found = stretches(day_of(file.path, source) for file in files)
+    if len(found) > 1:
+        raise ValueError(
+            f"{FileSystems.join(logs_dir, source.pattern)}: there are files of the "
+            f"days {', '.join(map(str, found))} and none between. Bring the missing "
+            f"files, or give --days {max(found, key=len)}."
+        )
+    return found[0]
+
+
+def _rows_per_day(
+    source: Source, logs_dir: str, spec: Spec
+) -> collections.Counter[datetime.date]:
+    """Readable rows of each day; only the times are read."""
+    time = spec.log.time.column
+    source = dataclasses.replace(source, columns={time: source.columns[time]})
+    day = local_time(spec).dt.date().alias("day")
+    rows: collections.Counter[datetime.date] = collections.Counter()
+    for part in plan_ranges(source, logs_dir):
+        for block in read_blocks(part, source):
+            times = block.rows.select(time_ms(spec)).select(day)
+            rows.update(dict(times.group_by("day").len().iter_rows()))
+    return rows

@@ -1,0 +1,232 @@
+"""CSV and JSON lines: files cut into ranges, ranges into blocks of whole lines.
+
+A plain file is cut into ranges of bytes, so that many workers read one huge file; a
+range has the lines that begin in it. A compressed file is one range, read as a stream.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+from collections.abc import Iterable, Iterator
+from typing import IO
+
+import orjson
+
+from pipeline.examples.reading import csv_lines, json_lines
+from pipeline.examples.reading.blocks import Block, Reject, shorten
+from pipeline.examples.reading.compression import Chunks
+from pipeline.examples.reading.file_heads import (
+    BOM,
+    Head,
+    check_columns,
+    preview,
+    read_head,
+)
+from pipeline.examples.reading.lines import MAX_LINE_BYTES
+from pipeline.examples.reading.sources import FileRange, Source, open_file
+from pipeline.examples.reading.values import broken_block
+
+BLOCK_BYTES = 1 << 24
+
+_MAX_HEADER_BYTES = 1 << 17
+_TAIL_BYTES = 1 << 16
+_GROWTH = 5  # text bytes of a compressed byte, about
+
+
+def plan(
+    path: str, size: int, place: int, source: Source, range_bytes: int
+) -> list[FileRange]:
+    """The ranges of a file.
+
+    Raises:
+        ValueError: The file cannot be one of the source; see `read_head`.
+    """
+    head = read_head(path, source)
+    is_csv = source.format == "csv"
+    header = _read_header(path, head, source) if is_csv else ()
+    if not is_csv:
+        _check_json(path, head, source)
+    whole = FileRange(
+        source.name,
+        path,
+        place,
+        number=0,
+        start=0,
+        end=size,
+        header=header,
+        first_line=int(is_csv),
+        text_bytes=size * _GROWTH,
+        compression=head.compression,
+    )
+    if head.compression:
+        return [whole]
+    starts = range(0, size, range_bytes)
+    ends = [*starts[1:], size]
+    return [
+        dataclasses.replace(
+            whole, number=number, start=start, end=end, text_bytes=end - start
+        )
+        for number, (start, end) in enumerate(zip(starts, ends, strict=True))
+    ]
+
+
+def read(part: FileRange, source: Source) -> Iterator[Block]:
+    """The blocks of a range; a header is no line of it."""
+    with open_file(part.path) as file:
+        if part.compression:
+            yield from _read_stream(file, part, source)
+        else:
+            yield _parse(_read_lines(file, part), part, source)
+
+
+def whole_lines(chunks: Iterable[bytes], block_bytes: int) -> Iterator[bytes]:
+    """Chunks of a stream as blocks of whole lines; the very last may have no end.
+
+    A line longer than `MAX_LINE_BYTES` loses bytes, but stays longer than that.
+    """
+    buffer = bytearray()
+    searched = 0  # the buffer has no line end before this
+    for chunk in chunks:
+        buffer += chunk
+        if len(buffer) < block_bytes:
+            continue
+        end = buffer.rfind(b"\n", searched) + 1
+        if end:
+            yield bytes(memoryview(buffer)[:end])
+            del buffer[:end]
+        else:
+            del buffer[MAX_LINE_BYTES + 1 :]
+        searched = 0 if end else len(buffer)
+    if buffer:
+        yield bytes(buffer)
+
+
+def _read_stream(file: IO[bytes], part: FileRange, source: Source) -> Iterator[Block]:
+    chunks = Chunks(file, part.compression)
+    content = _skip_line(chunks) if part.first_line else chunks
+    before = part.first_line
+    for data in whole_lines(content, BLOCK_BYTES):
+        # The data of a broken stream ends anywhere, and its last line with it.
+        end = data.rfind(b"\n") + 1 if chunks.broken else len(data)
+        block = _parse(data[:end], part, source)
+        block = _add_cut_line(block, data[end:])
+        before += block.lines
+        yield block
+    if chunks.broken:
+        broken = f"{chunks.broken} after line {before}: copy the file again"
+        yield broken_block(source.columns, broken)
+
+
+def _parse(data: bytes, part: FileRange, source: Source) -> Block:
+    if source.format == "jsonl":
+        data = data.removeprefix(BOM)  # of the file; within it, no line begins so
+        return json_lines.parse_block(data, source.columns, source.limits)
+    return csv_lines.parse_block(
+        data, part.header, source.columns, source.separator, source.limits
+    )
+
+
+def _add_cut_line(block: Block, line: bytes) -> Block:
+    if not line:
+        return block
+    text = shorten(line.decode("utf-8", errors="backslashreplace"))
+    rejects = (*block.rejects, Reject(block.lines, "cut off", text))
+    return dataclasses.replace(block, rejects=rejects, lines=block.lines + 1)
+
+
+def _skip_line(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """What comes after the first line."""
+    rest = iter(chunks)
+    for chunk in rest:
+        end = chunk.find(b"\n") + 1
+        if end:
+            yield chunk[end:]
+            break
+    yield from rest
+
+
+def _read_lines(file: IO[bytes], part: FileRange) -> bytes:
+    """The bytes of all lines that begin in a range of a plain file."""
+    before = 1 if part.start else 0  # a line begins after a newline
+    file.seek(part.start - before)
+    data = _read_exactly(file, part.end - part.start + before)
+    begin = 0
+    if part.start or part.first_line:  # in a line of the range before, or the header
+        begin = data.find(b"\n") + 1
+        if begin in (0, len(data)):
+            return b""
+    return b"".join([data[begin:], *_rest_of_line(file, data)])
+
+
+def _rest_of_line(file: IO[bytes], data: bytes) -> Iterator[bytes]:
+    """What follows `data` in the file up to its line's end, as `whole_lines` does."""
+    length = len(data) - data.rfind(b"\n") - 1
+    while length:
+        more = file.read(_TAIL_BYTES)
+        end = more.find(b"\n") + 1
+        if length <= MAX_LINE_BYTES:
+            yield more[:end] if end else more
+        elif end:
+            yield b"\n"
+        if end or not more:
+            return
+        length += len(more)
+
+
+def _read_exactly(file: IO[bytes], size: int) -> bytes:
+    """`size` bytes, or all there are: one `read` may give less."""
+    parts, left = [], size
+    while left:
+        part = file.read(left)
+        if not part:
+            break
+        parts.append(part)
+        left -= len(part)
+    return b"".join(parts)
+
+
+def _read_header(path: str, head: Head, source: Source) -> tuple[str, ...]:
+    """The column names of a file's first line, checked against what is declared."""
+    line, end, _ = head.data.removeprefix(BOM).partition(b"\n")
+    text = line.removesuffix(b"\r").decode("utf-8", errors="replace")
+    if not text.strip():
+        raise ValueError(
+            f"{path} is empty: its first line must name the columns. Remove the file "
+            "or restore it."
+        )
+    if head.broken and not end:
+        raise ValueError(f"{path}: {head.broken} in its first line. Copy it again.")
+    if "\r" in text or "\0" in text:
+        raise ValueError(
+            f"{path}: the first line, {preview(line)}, holds a lone carriage return or "
+            "a NUL byte. It must name the columns and end in LF or CRLF."
+        )
+    if len(line) > _MAX_HEADER_BYTES:
+        raise ValueError(
+            f"{path}: the first line is longer than {_MAX_HEADER_BYTES} bytes. It must "
+            "name the columns."
+        )
+    fields = next(csv.reader([text], delimiter=source.separator))
+    names = tuple(name.strip() for name in fields)
+    check_columns(path, names, source)
+    return names
+
+
+def _check_json(path: str, head: Head, source: Source) -> None:
+    """ValueError if a file begins with anything but objects, a line each."""
+    *lines, _ = head.data.removeprefix(BOM).split(b"\n")
+    first = next((line for line in lines if line.strip()), b"{")
+    if first.startswith(b"{") or any(map(_is_object, lines)):
+        return
+    raise ValueError(
+        f"{path} holds no JSON lines: its first line is {preview(first)}. Write one "
+        f'object a line, as {{"column": value}}, or change {source.key}.format.'
+    )
+
+
+def _is_object(line: bytes) -> bool:
+    try:
+        return isinstance(orjson.loads(line), dict)
+    except orjson.JSONDecodeError:
+        return False

@@ -1,0 +1,256 @@
+"""Raw values of any format -> the declared columns, and why a value cannot be one.
+
+The same few reasons for every format: `<column>: empty`, `not a whole number`, `not a
+number`, `not text`, `not a plausible value`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import orjson
+import polars as pl
+
+from feature_specs import expressions
+from pipeline.examples.reading.blocks import LINE, Block, Reasons
+
+Limits = Mapping[str, tuple[int, int]]
+
+_UNREADABLE = {
+    "int64": "not a whole number",
+    "float64": "not a number",
+    "string": "not text",
+}
+_PER_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
+# Whole floats up to here are exact; above, several numbers share one float.
+_EXACT: dict[pl.DataType, int] = {pl.Float32(): 2**24, pl.Float64(): 2**53}
+
+
+def declared_type(kind: str) -> pl.DataType:
+    """The Polars type of a declared column."""
+    return expressions.polars_type(kind) or pl.String()
+
+
+def empty_rows(declared: Mapping[str, str]) -> pl.DataFrame:
+    """No rows of the declared columns."""
+    return pl.DataFrame(schema={c: declared_type(kind) for c, kind in declared.items()})
+
+
+def broken_block(declared: Mapping[str, str], why: str) -> Block:
+    """The last block of a file whose rest cannot be read."""
+    rows = empty_rows(declared).with_columns(pl.Series(LINE, [], pl.Int64))
+    return Block(rows, (), 0, 0, why)
+
+
+def add_reasons(
+    reasons: Reasons,
+    lines: np.ndarray,
+    values: pl.DataFrame,
+    is_empty: Callable[[np.ndarray], pl.DataFrame],
+    declared: Mapping[str, str],
+    limits: Limits,
+) -> None:
+    """Finds the lines whose values cannot be used.
+
+    Args:
+        reasons: Gets them.
+        lines: Position of each row's line [G].
+        values: The declared columns [G]; null where a value is empty or unreadable.
+        is_empty: Positions of rows [S] -> for each declared column whether their raw
+            value is empty [S].
+        declared: Column -> `int64`, `float64` or `string`, with `?` if it may be empty.
+        limits: Column -> lowest and highest value that can be believed.
+    """
+    odd = [_is_suspect(column, kind) for column, kind in declared.items()]
+    suspects = np.flatnonzero(values.select(pl.any_horizontal(odd)).to_series())
+    if len(suspects):
+        empty, suspicious = is_empty(suspects), values[suspects]
+        for column, kind in declared.items():
+            judged = _judge(suspicious[column], empty[column], kind)
+            for reason, holds in judged.items():
+                reasons.add(f"{column}: {reason}", lines[suspects[holds.to_numpy()]])
+    for column, (low, high) in limits.items():
+        beyond = ~values[column].is_between(low, high).fill_null(True)
+        reasons.add(f"{column}: not a plausible value", lines[beyond.to_numpy()])
+
+
+def type_columns(
+    raw: pl.DataFrame,
+    lines: np.ndarray,
+    declared: Mapping[str, str],
+    limits: Limits,
+    units: Mapping[str, str],
+    reasons: Reasons,
+) -> pl.DataFrame:
+    """The declared columns [G] of typed raw ones [G], and what is wrong with them.
+
+    Args:
+        raw: Every declared column, of any type.
+        lines: Position of each row's line [G].
+        declared: See `add_reasons`.
+        limits: See `add_reasons`.
+        units: Time column -> its unit, see `convert`.
+        reasons: Gets why a row is none.
+    """
+    values = raw.select(
+        convert(raw[column], kind, units.get(column))
+        for column, kind in declared.items()
+    )
+
+    def find_empty(suspects: np.ndarray) -> pl.DataFrame:
+        return raw[suspects].select(_is_missing(raw[suspects, c]) for c in declared)
+
+    add_reasons(reasons, lines, values, find_empty, declared, limits)
+    return values
+
+
+def _is_suspect(column: str, kind: str) -> pl.Expr:
+    value = pl.col(column)
+    if kind.startswith("float64"):
+        return value.is_null() | ~value.is_finite().fill_null(False)
+    return value.is_null()
+
+
+def _judge(value: pl.Series, empty: pl.Series, kind: str) -> dict[str, pl.Series]:
+    """Reason -> the rows that it holds for; an optional NaN is an empty one."""
+    required = not kind.endswith("?")
+    unreadable = value.is_null() & ~empty
+    if value.dtype.is_float():
+        unreadable |= value.is_infinite().fill_null(False)
+        unreadable |= value.is_nan().fill_null(False) & required
+    return {"empty": empty & required, _UNREADABLE[kind.rstrip("?")]: unreadable}
+
+
+def _is_missing(raw: pl.Series) -> pl.Series:
+    """Whether each raw value is missing: null, or a text without a character."""
+    if raw.dtype == pl.Binary:
+        return (raw.bin.size() == 0).fill_null(True)
+    if raw.dtype == pl.String:
+        return (raw == "").fill_null(True)
+    return raw.is_null()
+
+
+def is_convertible(dtype: pl.DataType, kind: str, unit: str | None) -> bool:
+    """Whether a column of a typed file can hold values of a declared type at all.
+
+    Args:
+        dtype: The file's type.
+        kind: The declared type.
+        unit: See `convert`.
+    """
+    texts = (pl.String, pl.Categorical, pl.Enum, pl.Binary, pl.Null)
+    if dtype.is_integer() or dtype in texts:
+        return True
+    if dtype == pl.Datetime:
+        return unit is not None
+    return not kind.startswith("string") and (dtype.is_numeric() or dtype == pl.Boolean)
+
+
+def convert(raw: pl.Series, kind: str, unit: str | None = None) -> pl.Series:
+    """Typed raw values as a declared column; null where a value does not fit.
+
+    Whole floats and decimals count as whole numbers, true as 1, digits as a number, a
+    whole number as text.
+
+    Args:
+        raw: Values [B] of any type.
+        kind: The declared type.
+        unit: `s`, `ms` or `us` since the epoch, if the column is a time; a timestamp
+            without a zone is UTC.
+    """
+    wanted = declared_type(kind)
+    if raw.dtype in (pl.Categorical, pl.Enum):
+        raw = raw.cast(pl.String)
+    if raw.dtype == pl.Binary:
+        raw = _decode(raw)
+    if raw.dtype == wanted:
+        return _null_if_empty(raw)
+    if raw.dtype == pl.Datetime and unit:
+        return _since_epoch(raw, unit).cast(wanted)
+    if not is_convertible(raw.dtype, kind, None):
+        return pl.Series(raw.name, [None] * len(raw), wanted)
+    if wanted == pl.Int64 and (raw.dtype.is_float() or raw.dtype.is_decimal()):
+        return _whole(raw)
+    return raw.cast(wanted, strict=False)
+
+
+def _null_if_empty(values: pl.Series) -> pl.Series:
+    if values.dtype != pl.String:
+        return values
+    return pl.select(pl.when(values != "").then(values)).to_series()
+
+
+def _decode(raw: pl.Series) -> pl.Series:
+    """Bytes as text, null where they are no UTF-8."""
+    try:
+        return raw.cast(pl.String)
+    except pl.exceptions.ComputeError:  # which does not say where
+        return pl.Series(raw.name, [_decode_one(value) for value in raw], pl.String)
+
+
+def _decode_one(value: bytes | None) -> str | None:
+    try:
+        return value.decode() if value is not None else None
+    except UnicodeDecodeError:
+        return None
+
+
+def _since_epoch(raw: pl.Series, unit: str) -> pl.Series:
+    assert isinstance(raw.dtype, pl.Datetime)
+    ticks, wanted = _PER_SECOND[raw.dtype.time_unit], _PER_SECOND[unit]
+    since = raw.to_physical()
+    return since // (ticks // wanted) if ticks > wanted else since * (wanted // ticks)
+
+
+def _whole(raw: pl.Series) -> pl.Series:
+    whole = raw.cast(pl.Int64, strict=False)
+    same = whole.cast(raw.dtype, strict=False) == raw
+    if raw.dtype.is_float():
+        same &= whole.abs() <= _EXACT.get(raw.dtype, 0)
+    return whole.set(~same.fill_null(False), None)
+
+
+def from_python(values: list[Any], kind: str) -> pl.Series:
+    """Values of a JSON document as a declared column; null where one does not fit.
+
+    A text is no number, however it looks; 1.0 is a whole number, true is 1, a whole
+    number is a text too.
+    """
+    wanted = declared_type(kind)
+    try:
+        return _null_if_empty(pl.Series(values=values, dtype=wanted))
+    except TypeError:  # some value is of another type, or beyond 64 bits
+        fitting = [_fit(value, wanted) for value in values]
+        return _null_if_empty(pl.Series(values=fitting, dtype=wanted))
+
+
+def _fit(value: Any, wanted: pl.DataType) -> Any:
+    if wanted == pl.String:
+        if type(value) is int:
+            return str(value)
+        return value if isinstance(value, str) else None
+    if not isinstance(value, (int, float)):
+        return None
+    if wanted == pl.Float64:
+        return float(value)
+    if isinstance(value, float):
+        exact = value.is_integer() and abs(value) <= _EXACT[pl.Float64()]
+        return int(value) if exact else None
+    return int(value) if -(2**63) <= value < 2**63 else None
+
+
+def as_json(row: Mapping[str, Any]) -> str:
+    """A row of raw values as one line of JSON, whatever they are."""
+    return orjson.dumps({key: _shown(row[key]) for key in row}, default=str).decode()
+
+
+def _shown(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return value.decode("utf-8", errors="backslashreplace")
+    if isinstance(value, list):
+        return [_shown(part) for part in value]
+    if isinstance(value, float) and not np.isfinite(value):
+        return str(value)
+    return value

@@ -1,0 +1,95 @@
+"""What example generation prints: where the rows went, day by day and step by step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+
+def report_tables(report: Mapping[str, Any]) -> list[Table]:
+    """The report of a run: rows, splits, steps and, if there are some, rejects."""
+    tables = [rows_table(report), _splits_table(report), _steps_table(report)]
+    rejected = any(file["rejects"] for file in report["files"].values())
+    return [*tables, _rejects_table(report)] if rejected else tables
+
+
+def rows_table(report: Mapping[str, Any]) -> Table:
+    """Where every input row went; the last line is the sum."""
+    table = _table("Rows", ["where", "rows"])
+    for where, count in row_counts(report).items():
+        table.add_row(where, f"{count:,}")
+    table.add_section()
+    table.add_row("in", f"{report['rows_in']:,}")
+    return table
+
+
+def row_counts(report: Mapping[str, Any]) -> dict[str, int]:
+    """Each bucket of the example report -> rows; they sum to the rows read."""
+    counts = {"examples": sum(report["examples"].values())}
+    counts |= {f"filtered: {rule}": n for rule, n in report["filtered"].items()}
+    return counts | {
+        "context (earlier days)": report["context"],
+        "outside the days": report["outside_days"],
+        "rejected": report["rejected"],
+    }
+
+
+def trails_line(report: Mapping[str, Any]) -> str:
+    """The number of trails and the quantiles of their lengths, in one line."""
+    trails = report["trails"]
+    if not trails["trails"]:
+        return "No watch trails: the spec has no `trail` section."
+    lengths = ", ".join(
+        f"{float(share):.0%} at most {length}"
+        for share, length in trails["length_quantiles"].items()
+    )
+    return f"{trails['trails']:,} watch trails; impressions: {lengths}"
+
+
+def _splits_table(report: Mapping[str, Any]) -> Table:
+    """Examples and label means of each split."""
+    means = report["label_means_per_split"]
+    tasks = list(next(iter(means.values())))
+    shown = tasks[:4]  # what fits in 80 columns; the report has all
+    more = f" (of {len(tasks)} tasks; all are in the report)" * (len(tasks) > 4)
+    title = f"Splits, with label means{more}"
+    table = _table(title, ["split", "for", "examples", *shown])
+    for split, count in report["examples"].items():
+        purpose = "evaluation" if split in report["evaluation"] else "training"
+        values = [means[split][task] for task in shown]
+        cells = ["" if value is None else f"{value:.4g}" for value in values]
+        table.add_row(split, purpose, f"{count:,}", *cells)
+    return table
+
+
+def _steps_table(report: Mapping[str, Any]) -> Table:
+    heads = ["step", "rows", "worker seconds", "rows/s a worker"]
+    table = _table(f"Steps, {report['wall_s']:.1f} s in all", heads)
+    for step, done in report["steps"].items():
+        cells = (
+            f"{done['rows']:,}",
+            f"{done['busy_s']:.1f}",
+            f"{done['rows_per_s']:,}",
+        )
+        table.add_row(step, *cells)
+    return table
+
+
+def _rejects_table(report: Mapping[str, Any]) -> Table:
+    table = _table("Rejects", ["file", "reason", "rows"])
+    table.columns[1].justify = "left"
+    for path, file in report["files"].items():
+        for reason, count in file["rejects"].items():
+            table.add_row(path.rsplit("/", 1)[-1], reason, f"{count:,}")
+    return table
+
+
+def _table(title: str, heads: Sequence[str]) -> Table:
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=0)
+    table.add_column(heads[0], no_wrap=True)
+    for head in heads[1:]:
+        table.add_column(head, justify="right", no_wrap=True)
+    return table

@@ -1,0 +1,422 @@
+"""Examples, one row at a time: dicts and loops, as slow and as plain as they come.
+
+It shares no line with `pipeline/`, so that the two can only agree by both being right.
+What a spec says is a `Description` here: its SQL once more, as Python functions of a
+row. A row is a dict of log values, None for an empty one; side columns and
+`event_time` are added to it, and every column of the spec after them.
+"""
+
+import bisect
+import collections
+import dataclasses
+import datetime
+import math
+import zoneinfo
+
+_MISSING = {"int64": -1, "float32": math.nan, "string": ""}
+_EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)
+_MILLIONTHS = 1_000_000
+
+
+@dataclasses.dataclass(kw_only=True)
+class Counter:
+    name: str
+    measure: str = "count"
+    match: object = None  # row -> a value or a list; None: every past row matches
+    where: object = lambda r: True
+    value: object = None
+    prior: float = 0
+    strength: float = 0
+
+
+@dataclasses.dataclass(kw_only=True)
+class Statistic:
+    name: str
+    by: str
+    value: object = lambda r: 1
+    measure: str = "mean"
+    days: int = 0
+    prior: float = 0
+    strength: float = 0
+
+
+@dataclasses.dataclass(kw_only=True)
+class Quantile:
+    name: str
+    value: object
+    by: object = lambda r: 0
+    boundaries: tuple = ()
+    step: float
+    max: float
+
+
+@dataclasses.dataclass(kw_only=True)
+class Task:
+    label: object
+    space: object = lambda r: True
+
+
+@dataclasses.dataclass(kw_only=True)
+class Description:
+    """What a spec says. Times are in milliseconds.
+
+    Attributes:
+        user, item, time: Columns.
+        watched, length: Columns, or None where the log has none.
+        longest_ms: What a longer watch is taken for.
+        log_columns: All declared columns of the log.
+        joins: Name -> (key column, columns).
+        keep, derived: Name -> function, in order.
+        trail_scope: Columns beside the user.
+        positive: Which past rows the history keeps.
+        features: Name -> (type, function); a list is a sequence of that type.
+        slices: Column -> type.
+    """
+
+    user: str
+    item: str
+    time: str
+    watched: str = None
+    length: str = None
+    longest_ms: float = math.inf
+    timezone: str
+    log_columns: tuple
+    joins: dict
+    keep: dict
+    min_user_events: int = 0
+    min_item_impressions: int = 0
+    gap_ms: float = None
+    trail_scope: tuple = ()
+    trail_last: tuple = ()
+    positive: object = None
+    history_columns: tuple = ()
+    history_length: int = 0
+    counters: tuple = ()
+    statistics: tuple = ()
+    quantiles: tuple = ()
+    derived: dict = dataclasses.field(default_factory=dict)
+    features: dict
+    tasks: dict
+    slices: dict
+
+
+@dataclasses.dataclass
+class Reference:
+    """Examples by (user, begin, item), each with its `split`, and the accounts.
+
+    `filtered` counts rows of the run's own days, `context` all rows of the days before,
+    duplicates included, `outside` those of later days.
+    """
+
+    examples: dict
+    filtered: dict
+    context: int
+    outside: int
+
+
+def make_reference(rows, sides, spec, first_day, last_day, eval_days) -> Reference:
+    """All examples of a log.
+
+    Args:
+        rows: Dicts of the log's values, in any order.
+        sides: Name of a join -> {key: dict of its columns}.
+        spec: A `Description`.
+        first_day, last_day: The run's days; earlier rows are context, later ones are
+            left out.
+        eval_days: The last days; the others, and all days before them, are training.
+    """
+    first_evaluation = last_day - datetime.timedelta(days=eval_days - 1)
+    timed = [_with_times(row, spec) for row in rows]
+    read = [r for r in timed if r["_day"] <= last_day]
+    unique = _without_duplicates(read, spec)
+    for r in unique:
+        _join(r, sides, spec)
+    training = [r for r in unique if r["_day"] < first_evaluation]
+    for user_rows in _by(unique, spec.user).values():
+        _add_trails(user_rows, spec)
+        _add_past(user_rows, spec)
+    _add_statistics(unique, spec)
+    _add_quantiles(unique, training, spec)
+    for r in unique:
+        for name, function in spec.derived.items():
+            r[name] = function(r)
+    own_rows = [r for r in read if r["_day"] >= first_day]
+    own = [r for r in unique if r["_day"] >= first_day]
+    examples, filtered = {}, {"duplicate": len(own_rows) - len(own)}
+    for rule in (*spec.keep, "min_item_impressions", "min_user_events"):
+        filtered[rule] = 0
+    users = collections.Counter(r[spec.user] for r in training)
+    items = collections.Counter(r[spec.item] for r in training)
+    for r in own:
+        rule = _dropping_rule(r, spec, first_evaluation, users, items)
+        if rule:
+            filtered[rule] += 1
+        else:
+            example = _example(r, spec)
+            example["split"] = f"day-{r['_day']:%Y%m%d}"
+            examples[r[spec.user], r["_begin"], r[spec.item]] = example
+    context, outside = len(read) - len(own_rows), len(rows) - len(read)
+    return Reference(examples, filtered, context, outside)
+
+
+# --- rows ---------------------------------------------------------------------------
+
+
+def _with_times(row, spec):
+    """A copy with its begin, end, days and local time."""
+    r = dict(row)
+    r["_begin"] = row[spec.time]
+    watched = row[spec.watched] if spec.watched else 0
+    r["_watched"] = min(max(0, watched), spec.longest_ms)
+    r["_length"] = max(0, row[spec.length]) if spec.length else 0
+    r["_end"] = r["_begin"] + r["_watched"]
+    r["_known"] = max(r["_end"], r["_begin"] + 1)
+    r["event_time"] = _local(r["_begin"], spec.timezone)
+    r["_day"] = r["event_time"].date()
+    r["_known_day"] = _local_day(r["_known"], spec.timezone)
+    return r
+
+
+def _local(time_ms, timezone):
+    utc = _EPOCH + datetime.timedelta(milliseconds=time_ms)
+    return utc.astimezone(zoneinfo.ZoneInfo(timezone))
+
+
+def _local_day(time_ms, timezone):
+    try:
+        return _local(time_ms, timezone).date()
+    except OverflowError:  # beyond the year 9999: an absurd watch
+        return datetime.date.max
+
+
+def _without_duplicates(rows, spec):
+    """Sorted by user, begin and item; of equal ones the smallest in all its columns."""
+    others = sorted(set(spec.log_columns) - {spec.user, spec.time, spec.item})
+
+    def rank(r):
+        return [(0, 0) if r[c] is None else (1, r[c]) for c in others]
+
+    best = {}
+    for r in rows:
+        key = (r[spec.user], r["_begin"], r[spec.item])
+        if key not in best or rank(r) < rank(best[key]):
+            best[key] = r
+    return [best[key] for key in sorted(best)]
+
+
+def _join(r, sides, spec):
+    for name, (key, columns) in spec.joins.items():
+        side = sides[name].get(r[key], {})
+        for column in columns:
+            r[column] = side.get(column)
+
+
+def _by(rows, column):
+    groups = collections.defaultdict(list)
+    for r in rows:
+        groups[r[column]].append(r)
+    return groups
+
+
+# --- the user's own past ------------------------------------------------------------
+
+
+def _add_trails(rows, spec):
+    """Trail columns of one user's rows, in order, but for those that read outcomes."""
+    if spec.gap_ms is None:
+        return
+    trail, trails, latest_end = [], [], None
+    for r in rows:
+        silent = latest_end is not None and r["_begin"] - latest_end > spec.gap_ms
+        moved = trail and any(r[c] != trail[-1][c] for c in spec.trail_scope)
+        if not trail or silent or moved:
+            trail = []
+            trails.append(trail)
+        trail.append(r)
+        latest_end = r["_end"] if latest_end is None else max(latest_end, r["_end"])
+    for number, trail in enumerate(trails):
+        for position, r in enumerate(trail, 1):
+            r["_trail"] = number
+            r["trail_position"] = position
+            r["trail_seconds"] = (r["_begin"] - trail[0]["_begin"]) / 1000
+            r["trail_length"] = len(trail)
+            r["trail_relative"] = position / len(trail)
+
+
+def _add_past(rows, spec):
+    """Trail columns from outcomes, history and counters of one user's rows."""
+    # sorted() is stable: rows known at the same time stay in the order of rows.
+    by_known = sorted(rows, key=lambda r: r["_known"])
+    prepared = [_prepare(counter, by_known) for counter in spec.counters]
+    positive = [bool(spec.positive and spec.positive(e)) for e in by_known]
+    for r in rows:
+        past = [i for i, e in enumerate(by_known) if e["_known"] <= r["_begin"]]
+        if spec.gap_ms is not None:
+            same = [by_known[i] for i in past if by_known[i]["_trail"] == r["_trail"]]
+            _add_trail_outcomes(r, same, spec)
+        if spec.positive:
+            liked = [by_known[i] for i in past if positive[i]]
+            for c in spec.history_columns:
+                r[f"history_{c}"] = [e[c] for e in liked[-spec.history_length :]]
+        for counter, entries in zip(spec.counters, prepared, strict=True):
+            r[counter.name] = _count(counter, r, [entries[i] for i in past])
+
+
+def _add_trail_outcomes(r, past, spec):
+    """`past`: the earlier rows of the same trail whose outcomes are known."""
+    if spec.watched and spec.length:
+        watched = sum(min(e["_watched"], e["_length"]) for e in past)
+        length = sum(e["_length"] for e in past)
+        r["trail_watched_share"] = watched / length if length else None
+    for c in spec.trail_last:
+        r[f"trail_last_{c}"] = past[-1][c] if past else None
+
+
+def _prepare(counter, rows):
+    """(known from, set of matched values, value) of each row; None for no candidate."""
+    entries = []
+    for e in rows:
+        value = counter.value(e) if counter.value else None
+        entry = (e["_known"], _matched(counter, e), value)
+        entries.append(entry if counter.where(e) else None)
+    return entries
+
+
+def _matched(counter, r):
+    """The distinct values that a row is matched by; None if there is nothing."""
+    if counter.match is None:
+        return {"all"}
+    found = counter.match(r)
+    if not isinstance(found, list):
+        found = [found]
+    return {v for v in found if v is not None} or None
+
+
+def _count(counter, r, past):
+    wanted = _matched(counter, r)
+    if wanted is None:
+        return None
+    known, values, pairs = [], [], 0
+    for entry in past:
+        if entry is None or not entry[1]:
+            continue
+        times = len(wanted & entry[1])
+        pairs += times
+        if times:
+            known.append(entry[0])
+            values += [entry[2]] * times
+    if counter.measure == "count":
+        return pairs
+    if counter.measure == "seconds_since":
+        return (r["_begin"] - max(known)) / 1000 if known else None
+    values = [v for v in values if v is not None]
+    return _smoothed(sum(values), len(values), counter)
+
+
+def _smoothed(total, count, spec):
+    if count + spec.strength == 0:
+        return None
+    return (total + spec.prior * spec.strength) / (count + spec.strength)
+
+
+# --- everybody's past ---------------------------------------------------------------
+
+
+def _add_statistics(rows, spec):
+    for s in spec.statistics:
+        days = collections.defaultdict(list)  # (key, day it is known) -> millionths
+        for e in rows:
+            value = s.value(e)
+            if value is not None and e[s.by] is not None:
+                key = (e[s.by], e["_known_day"])
+                days[key].append(round(value * _MILLIONTHS))
+        known_days = sorted({day for _, day in days})
+        for r in rows:
+            r[s.name] = _statistic(s, r, days, known_days)
+
+
+def _statistic(s, r, days, known_days):
+    if r[s.by] is None:
+        return None
+    values = []
+    for day in known_days:
+        recent = not s.days or day >= r["_day"] - datetime.timedelta(days=s.days)
+        if recent and day < r["_day"]:
+            values += days.get((r[s.by], day), [])
+    if s.measure == "count":
+        return len(values)
+    total = sum(values) / _MILLIONTHS
+    return total if s.measure == "sum" else _smoothed(total, len(values), s)
+
+
+def _add_quantiles(rows, training, spec):
+    for q in spec.quantiles:
+        groups = collections.defaultdict(list)  # group -> bins of its training rows
+        for e in training:
+            place = _place(q, e)
+            if place:
+                groups[place[0]].append(place[1])
+        for bins in groups.values():
+            bins.sort()
+        for r in rows:
+            place = _place(q, r)
+            bins = groups.get(place[0]) if place else None
+            r[q.name] = _rank(bins, place[1]) if bins else None
+
+
+def _place(q, r):
+    """(group, bin) of a row; None if it has no value."""
+    value, by = q.value(r), q.by(r)
+    if value is None or by is None:
+        return None
+    group = sum(1 for boundary in q.boundaries if boundary <= by)
+    return group, math.floor(min(max(value, 0), q.max) / q.step)
+
+
+def _rank(bins, place):
+    """The share of sorted bins below a place, those at the place by half."""
+    lower = bisect.bisect_left(bins, place)
+    same = bisect.bisect_right(bins, place) - lower
+    return (lower + same / 2) / len(bins)
+
+
+# --- examples -----------------------------------------------------------------------
+
+
+def _dropping_rule(r, spec, first_evaluation, users, items):
+    """The first rule that drops a row, or None."""
+    for rule, condition in spec.keep.items():
+        if not condition(r):
+            return rule
+    if r["_day"] < first_evaluation:
+        if items[r[spec.item]] < spec.min_item_impressions:
+            return "min_item_impressions"
+        if users[r[spec.user]] < spec.min_user_events:
+            return "min_user_events"
+    return None
+
+
+def _example(r, spec):
+    example = {}
+    for name, (kind, function) in spec.features.items():
+        example[name] = _encoded(function(r), kind)
+    for name, task in spec.tasks.items():
+        label = task.label(r)
+        known = label is not None and math.isfinite(label)
+        example[f"label_{name}"] = float(label) if known else 0.0
+        example[f"mask_{name}"] = float(known and bool(task.space(r)))
+    example["key_user"] = r[spec.user]
+    example["key_item"] = r[spec.item]
+    example["key_time_ms"] = r["_begin"]
+    for name, kind in spec.slices.items():
+        example[f"slice_{name}"] = _encoded(r[name], kind)
+    return example
+
+
+def _encoded(value, kind):
+    """A value of type `kind`, or a list of them where `kind` is a list of one type."""
+    if isinstance(kind, list):
+        return [_encoded(item, kind[0]) for item in value or []]
+    if value is None:
+        return _MISSING[kind]
+    return {"int64": int, "float32": float, "string": str}[kind](value)
