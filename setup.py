@@ -63,6 +63,7 @@ setuptools.setup(
         f"tensorflow-serving-api==2.16.*; {_PY310}",
         f"tensorflow-serving-api==2.19.*; {_PY311}",  # newest that TFX 1.21 allows
         "uvicorn",
+        "zstandard",
     ],
     extras_require={
         "vertex": ["tfx[kfp]", "google-cloud-aiplatform"],
