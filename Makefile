@@ -13,7 +13,7 @@ demo: $(STAMP)
 	$(BIN)/trailrank demo --root $(DEMO)
 
 test: $(STAMP)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -69,6 +69,15 @@ setuptools.setup(
         "vertex": ["tfx[kfp]", "google-cloud-aiplatform"],
         "report": ["matplotlib"],
         "datasets": ["tensorflow-datasets"],
-        "dev": ["mypy", "pip", "pre-commit", "pytest", "ruff", "types-PyYAML", "uv"],
+        "dev": [
+            "mypy",
+            "pip",
+            "pre-commit",
+            "pytest",
+            "pytest-xdist",
+            "ruff",
+            "types-PyYAML",
+            "uv",
+        ],
     },
 )

@@ -49,6 +49,21 @@ def pipeline_run(spec: str, logs: pathlib.Path, root: pathlib.Path, *flags: str)
     return printed.getvalue()
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Of two processes (`make test`), one takes all tests that share costly fixtures.
+
+    Those are the tests of the shared run, of one room's models, and of one file.
+    """
+    for item in items:
+        group = str(item.path)
+        if "shared_run" in getattr(item, "fixturenames", ()):
+            group = "shared run"
+        elif item.path.parent.name in ("serving", "trainer", "fetch"):
+            group = str(item.path.parent)
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
 @pytest.fixture(scope="session")
 def run_pipeline():
     """The function above, for tests with runs of their own."""
