@@ -57,7 +57,7 @@ class _Sizes:
     per_row: tuple[str, ...]  # a process a core pays for itself on many rows only
 
 
-_FULL = _Sizes(200_000, 1_000_000, 10_000_000, 2, 3, (_PER_ROW, _PROCESSES))
+_FULL = _Sizes(100_000, 1_000_000, 10_000_000, 2, 2, (_PER_ROW, _PROCESSES))
 _QUICK = _Sizes(30_000, 100_000, 400_000, 1, 2, (_PER_ROW,))
 
 

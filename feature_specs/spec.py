@@ -64,9 +64,9 @@ class TimeSpec:
         watched_ms: Column with the milliseconds watched (int64); the impression ended
             that long after it began. Without it an impression ends as it begins.
         length_ms: Column with the video's length in milliseconds (int64).
-        longest_ms: A longer watch counts as this long wherever its end matters: a
-            player left open, or a damaged value, would glue a day's trails together.
-            By default a century.
+        longest_ms: A longer watch ends this long after its begin, and a longer video
+            counts as this long in `trail_watched_share`: a player left open, or a
+            damaged value, would glue a day's trails together. By default a century.
     """
 
     column: str

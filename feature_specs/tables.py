@@ -94,10 +94,12 @@ def _made_columns(spec: Spec) -> Table:
 
 
 def _readers(spec: Spec, column: str) -> str:
-    """What may read a column; see `Spec.outcomes` and `Spec.future`."""
+    """What may read a column; see `Spec.outcomes`, `future` and `paired`."""
     if column in spec.outcomes:
         return "labels"
-    return "trail, labels" if column in spec.future else "all"
+    if column in spec.future:
+        return "trail, labels"
+    return "candidate, trail" if column in spec.paired else "all"
 
 
 def _trail(spec: Spec) -> Iterator[_Row]:

@@ -66,7 +66,9 @@ _FUNCTIONS: dict[str, Function] = {
     # History
     "long_view = 1 OR is_like = 1": lambda r: r["long_view"] == 1 or r["is_like"] == 1,
     # Statistics and what is derived from them
-    "play_time_ms / 60000": lambda r: r["play_time_ms"] / 60_000,
+    "LEAST(play_time_ms, 10800000) / 60000": lambda r: (
+        min(r["play_time_ms"], 10_800_000) / 60_000
+    ),
     "CASE WHEN user_minutes = 0 THEN 'new' WHEN user_minutes < 60 THEN 'low' "
     "ELSE 'high' END": lambda r: (
         ("low" if r["user_minutes"] < 60 else "high") if r["user_minutes"] else "new"
