@@ -20,6 +20,7 @@ import rich.console
 from absl.flags import argparse_flags
 
 from feature_specs.reader import load_spec, shipped_specs
+from pipeline.quiet import load_beam
 
 if TYPE_CHECKING:
     from pipeline.examples.request import ExamplesRequest
@@ -30,6 +31,7 @@ def run(argv: Sequence[str]) -> int:
     args = _parser().parse_args(argv)
     console = rich.console.Console()
     with console.status("Loading Beam ..."):
+        load_beam()
         from pipeline.examples import tables
         from pipeline.examples.build import run_examples
     request = _request(args)

@@ -14,9 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import logging
 import os
-import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -24,6 +22,7 @@ import rich.console
 from absl.flags import argparse_flags
 
 from feature_specs.reader import load_spec, shipped_specs
+from pipeline.quiet import load_beam
 from pipeline.trail_bias.plot import require_matplotlib
 from pipeline.trail_bias.study import Study, plan_study, require_trail
 
@@ -42,7 +41,7 @@ def run(argv: Sequence[str]) -> int:
     require_trail(spec)
     console = rich.console.Console()
     with console.status("Loading Beam ..."):
-        _load_beam()
+        load_beam()
         from pipeline.trail_bias.collect import collect
         from pipeline.trail_bias.findings import find
     study, logs = _study(args, spec)
@@ -53,14 +52,6 @@ def run(argv: Sequence[str]) -> int:
     _show(findings, console)
     console.print(f"The figure and every point are in [bold]{args.out}[/].")
     return 0
-
-
-def _load_beam() -> None:
-    """Imports Beam without what its libraries say to developers."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        import apache_beam  # noqa: F401
-    logging.getLogger("apache_beam").setLevel(logging.WARNING)
 
 
 def _study(args: argparse.Namespace, spec: Spec) -> tuple[Study, str]:
