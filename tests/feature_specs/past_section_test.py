@@ -40,7 +40,7 @@ def test_a_column_of_an_absent_section_says_what_it_needs(good):
         "- {name: tag_likes, group: candidate, kind: number}",
         "- {name: since, group: query, kind: number, expr: since_like}",
         "- {name: plays, group: candidate, kind: number, transform: log1p}",
-        "- {name: both, group: query, kind: number, expr: author_seen + trail_position}",
+        "- {name: both, group: candidate, kind: number, expr: author_seen + trail_position}",
         "- {name: trail_length, group: trail, kind: number}",
     ],
 )
