@@ -118,41 +118,20 @@ def generate(pipeline: beam.Pipeline, request: ExamplesRequest) -> None:
         ValueError: A file lacks a declared column, or the examples directory holds
             splits already.
     """
-    spec, keys = request.spec, joins.plan_keys(request.spec)
     parts, sources, shards = plan_parts(request)
     outputs.prepare(request)
     read = pipeline | ReadLogs(request, parts, sources, shards)
     read_counts = read[COUNTS] | "Count lines" >> beam.CombineGlobally(merge_counts)
     total = beam.pvalue.AsSingleton(read_counts)
-    counts = [read[COUNTS]]
-    answers: dict[str, beam.PCollection] = {}
-    histograms = pipeline | "No histograms" >> beam.Create([quantiles.none(spec)])
-    if keys or spec.quantiles:
-        look = (
-            read[ROWS]
-            | "Shuffle by user" >> beam.GroupByKey()
-            | "Look at users" >> _look(request, keys, shards)
-        )
-        counts.append(look[COUNTS])
-        for key in keys:
-            answers[key.column], answer_counts = _answer(
-                request, key, read, look, shards
-            )
-            counts.append(answer_counts)
-        histograms = (
-            (histograms, look[_HISTOGRAMS])
-            | "Collect histograms" >> beam.Flatten()
-            | "Add up histograms" >> beam.CombineGlobally(quantiles.add_up)
-        )
-    own = {
-        side_output(name): read[side_output(name)] for name in joins.user_joins(spec)
-    }
+    known = _ask_around(pipeline, request, read, shards)
+    spec = request.spec
+    own = {name: read[name] for name in map(side_output, joins.user_joins(spec))}
     examples = (
-        {ROWS: read[ROWS], **own, **answers}
+        {ROWS: read[ROWS], **own, **known.answers}
         | "Gather users" >> beam.CoGroupByKey()
         | "Make examples"
         >> beam.ParDo(
-            _MakeExamples(request, keys), total, beam.pvalue.AsSingleton(histograms)
+            _MakeExamples(request), total, beam.pvalue.AsSingleton(known.histograms)
         ).with_outputs(COUNTS, main=ROWS)
     )
     files = (
@@ -164,19 +143,59 @@ def generate(pipeline: beam.Pipeline, request: ExamplesRequest) -> None:
         outputs.WriteRejects(request), total
     )
     _ = (
-        [*counts, examples[COUNTS], files]
+        [read[COUNTS], *known.counts, examples[COUNTS], files]
         | "Collect counts" >> beam.Flatten()
         | "Add up counts" >> beam.CombineGlobally(merge_counts)
         | "Write report" >> beam.Map(_write_report, request)
     )
 
 
-def _look(
-    request: ExamplesRequest, keys: Sequence[joins.Key], shards: int
-) -> beam.PTransform:
+@dataclasses.dataclass(frozen=True)
+class _Known:
+    """What examples need to know beside their users' rows.
+
+    Attributes:
+        answers: Key column -> (shard that asked, its answers).
+        histograms: Of `spec.quantiles`, one element.
+        counts: Of the steps that found it out.
+    """
+
+    answers: dict[str, beam.PCollection]
+    histograms: beam.PCollection
+    counts: list[beam.PCollection]
+
+
+def _ask_around(
+    pipeline: beam.Pipeline,
+    request: ExamplesRequest,
+    read: beam.pvalue.DoOutputsTuple,
+    shards: int,
+) -> _Known:
+    """A first look at all users, and the answers to what they ask."""
+    spec, keys = request.spec, joins.plan_keys(request.spec)
+    histograms = pipeline | "No histograms" >> beam.Create([quantiles.none(spec)])
+    if not keys and not spec.quantiles:
+        return _Known({}, histograms, [])
     tags = [f"{tag} {key.column}" for key in keys for tag in (_ASKED, _SUMS, _SHOWN)]
-    look = _LookAtUsers(request, keys, shards)
-    return beam.ParDo(look).with_outputs(*tags, COUNTS, _HISTOGRAMS)
+    look = (
+        read[ROWS]
+        | "Shuffle by user" >> beam.GroupByKey()
+        | "Look at users"
+        >> beam.ParDo(_LookAtUsers(request, shards)).with_outputs(
+            *tags, COUNTS, _HISTOGRAMS
+        )
+    )
+    histograms = (
+        (histograms, look[_HISTOGRAMS])
+        | "Collect histograms" >> beam.Flatten()
+        | "Add up histograms" >> beam.CombineGlobally(quantiles.add_up)
+    )
+    answered = {key.column: _answer(request, key, read, look) for key in keys}
+    return _Known(
+        {column: found[ROWS] for column, found in answered.items()},
+        histograms,
+        [look[COUNTS], *(found[COUNTS] for found in answered.values())],
+    )
 
 
 def _answer(
@@ -184,32 +203,25 @@ def _answer(
     key: joins.Key,
     read: beam.pvalue.DoOutputsTuple,
     look: beam.pvalue.DoOutputsTuple,
-    shards: int,
-) -> tuple[beam.PCollection, beam.PCollection]:
-    """(answers by the asking shard, counts) of one key."""
+) -> beam.pvalue.DoOutputsTuple:
+    """ROWS (answers by the asking shard) and COUNTS of one key."""
     inputs = {tag: look[f"{tag} {key.column}"] for tag in (_ASKED, _SUMS, _SHOWN)}
-    inputs |= {side_output(name): read[side_output(name)] for name in key.joins}
-    answered = (
+    inputs |= {name: read[name] for name in map(side_output, key.joins)}
+    return (
         inputs
         | f"Shuffle by {key.column}" >> beam.CoGroupByKey()
         | f"Answer about {key.column}"
         >> beam.ParDo(_Answer(request, key)).with_outputs(COUNTS, main=ROWS)
     )
-    return answered[ROWS], answered[COUNTS]
 
 
 class _LookAtUsers(beam.DoFn):
     """All rows of some users -> what they ask about keys, and what they tell."""
 
-    def __init__(
-        self, request: ExamplesRequest, keys: Sequence[joins.Key], shards: int
-    ):
+    def __init__(self, request: ExamplesRequest, shards: int):
         self._spec, self._plan = request.spec, request.plan
-        self._shuffle, self._keys, self._shards = (
-            Shuffle(request.shuffle_dir),
-            keys,
-            shards,
-        )
+        self._shuffle = Shuffle(request.shuffle_dir)
+        self._keys, self._shards = joins.plan_keys(request.spec), shards
 
     def process(self, element: tuple[int, Iterable[Parcel]]):
         shard, parcels = element
@@ -246,11 +258,8 @@ class _Answer(beam.DoFn):
     """All that is known of some keys -> (the shard that asked, its answers)."""
 
     def __init__(self, request: ExamplesRequest, key: joins.Key):
-        self._spec, self._key, self._shuffle = (
-            request.spec,
-            key,
-            Shuffle(request.shuffle_dir),
-        )
+        self._spec, self._key = request.spec, key
+        self._shuffle = Shuffle(request.shuffle_dir)
 
     def process(self, element: tuple[int, dict[str, Iterable[Parcel]]]):
         _, groups = element
@@ -287,8 +296,9 @@ class _Answer(beam.DoFn):
 class _MakeExamples(beam.DoFn):
     """All of some users -> ((split, file, files), encoded rows), and counts."""
 
-    def __init__(self, request: ExamplesRequest, keys: Sequence[joins.Key]):
-        self._request, self._plan, self._keys = request, request.plan, keys
+    def __init__(self, request: ExamplesRequest):
+        self._request, self._plan = request, request.plan
+        self._keys = joins.plan_keys(request.spec)
         self._shuffle = Shuffle(request.shuffle_dir)
         self._written = [self._plan.splits.index(name) for name in request.written]
 

@@ -52,11 +52,16 @@ def prepare(request: ExamplesRequest) -> None:
 @contextlib.contextmanager
 def unfinished(request: ExamplesRequest) -> Iterator[None]:
     """Room for what is in the making; removed in the end, whatever happens."""
-    _remove(request.unfinished_dir)  # of a run that was killed
+    folders = [request.unfinished_dir]
+    if request.shuffle_dir:
+        folders.insert(0, request.shuffle_dir)
+    for folder in folders:  # of a run that was killed
+        _remove(folder)
     try:
         yield
     finally:
-        _remove(request.unfinished_dir)
+        for folder in folders:
+            _remove(folder)
 
 
 def report_file(request: ExamplesRequest) -> str:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import hashlib
+import os
+import tempfile
 
 from apache_beam.io.filesystems import FileSystems
 
@@ -38,8 +41,8 @@ class ExamplesRequest:
         range_bytes: Most bytes of a file that one step reads.
         file_rows: Readable rows for each file of a split; by default `FILE_ROWS`, or
             what makes about `MOST_FILES` files in all.
-        spill: Whether frames travel between steps in files under `examples_dir`,
-            which every worker must see: for a runner that shuffles in memory.
+        spill: Whether frames travel between steps in files of this machine: for the
+            runner of this process, which shuffles in memory.
     """
 
     spec: Spec
@@ -99,5 +102,13 @@ class ExamplesRequest:
 
     @property
     def shuffle_dir(self) -> str | None:
-        """Directory of frames between steps; None leaves them to Beam."""
-        return FileSystems.join(self.unfinished_dir, "shuffle") if self.spill else None
+        """Directory of frames between steps; None leaves them to Beam.
+
+        It is on this machine: a bucket would be asked for each of many small frames.
+        """
+        if not self.spill:
+            return None
+        if "://" not in self.unfinished_dir:
+            return os.path.join(self.unfinished_dir, "shuffle")
+        name = hashlib.sha256(self.examples_dir.encode()).hexdigest()[:16]
+        return os.path.join(tempfile.gettempdir(), f"trailrank-shuffle-{name}")

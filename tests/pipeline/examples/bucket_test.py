@@ -63,6 +63,9 @@ def test_a_run_in_a_bucket_writes_the_same_bytes(on_disk, in_bucket):
     assert len(examples) == sum(
         -(-rows // 200) for rows in report["rows_per_day"].values()
     )
+    shuffled = dataclasses.replace(in_bucket, spill=True).shuffle_dir
+    assert "://" not in shuffled
+    assert not pathlib.Path(shuffled).exists()
     rejects = bucket.download(in_bucket.rejects_dir)
     assert list(rejects) == list(_on_disk(on_disk.rejects_dir))
     assert bucket.download("bucket://b/run").keys() == {
