@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from pipeline.evaluation import TaskQuality
+from pipeline.examples.tables import new_table
 
 
 def quality_tables(qualities: Sequence[TaskQuality]) -> list[Table]:
@@ -21,7 +21,7 @@ def quality_tables(qualities: Sequence[TaskQuality]) -> list[Table]:
 
 def slice_table(slices: dict[str, list[TaskQuality]], tasks: Sequence[str]) -> Table:
     """AUC of some tasks on each slice of the evaluation rows."""
-    table = _table("AUC by slice", ["slice", "rows", *tasks])
+    table = new_table("AUC by slice", ["slice", "rows", *tasks])
     for name, qualities in slices.items():
         areas = {quality.task: _number(quality.auc) for quality in qualities}
         rows = max(quality.rows for quality in qualities)
@@ -34,7 +34,7 @@ def _binary_table(qualities: Sequence[TaskQuality]) -> Table:
     heads = ["task", "pos.", "mean", "AUC", "s.e.", "const", "GAUC"]
     heads += ["oracle", "closed"] if with_oracle else []
     title = f"Evaluation, {qualities[0].rows:,} rows, trail features missing as served"
-    table = _table(title, [*heads, "calib"])
+    table = new_table(title, [*heads, "calib"])
     for quality in qualities:
         cells = [
             quality.task,
@@ -62,7 +62,7 @@ def _oracle_cells(quality: TaskQuality) -> list[str]:
 
 def _regression_table(qualities: Sequence[TaskQuality]) -> Table:
     heads = ["task", "label mean", "RMSE", "constant's RMSE", "calib"]
-    table = _table("Regressions", heads)
+    table = new_table("Regressions", heads)
     for quality in qualities:
         table.add_row(
             quality.task,
@@ -71,14 +71,6 @@ def _regression_table(qualities: Sequence[TaskQuality]) -> Table:
             _number(quality.constant_rmse),
             _number(quality.calibration, 3),
         )
-    return table
-
-
-def _table(title: str, heads: Sequence[str]) -> Table:
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=0)
-    table.add_column(heads[0], no_wrap=True)
-    for head in heads[1:]:
-        table.add_column(head, justify="right", no_wrap=True)
     return table
 
 

@@ -18,7 +18,7 @@ def report_tables(report: Mapping[str, Any]) -> list[Table]:
 
 def rows_table(report: Mapping[str, Any]) -> Table:
     """Where every input row went; the last line is the sum."""
-    table = _table("Rows", ["where", "rows"])
+    table = new_table("Rows", ["where", "rows"])
     for where, count in row_counts(report).items():
         table.add_row(where, f"{count:,}")
     table.add_section()
@@ -56,7 +56,7 @@ def _splits_table(report: Mapping[str, Any]) -> Table:
     shown = tasks[:4]  # what fits in 80 columns; the report has all
     more = f" (of {len(tasks)} tasks; all are in the report)" * (len(tasks) > 4)
     title = f"Splits, with label means{more}"
-    table = _table(title, ["split", "for", "examples", *shown])
+    table = new_table(title, ["split", "for", "examples", *shown])
     for split, count in report["examples"].items():
         purpose = "evaluation" if split in report["evaluation"] else "training"
         values = [means[split][task] for task in shown]
@@ -67,7 +67,7 @@ def _splits_table(report: Mapping[str, Any]) -> Table:
 
 def _steps_table(report: Mapping[str, Any]) -> Table:
     heads = ["step", "rows", "worker seconds", "rows/s a worker"]
-    table = _table(f"Steps, {report['wall_s']:.1f} s in all", heads)
+    table = new_table(f"Steps, {report['wall_s']:.1f} s in all", heads)
     for step, done in report["steps"].items():
         cells = (
             f"{done['rows']:,}",
@@ -79,7 +79,7 @@ def _steps_table(report: Mapping[str, Any]) -> Table:
 
 
 def _rejects_table(report: Mapping[str, Any]) -> Table:
-    table = _table("Rejects", ["file", "reason", "rows"])
+    table = new_table("Rejects", ["file", "reason", "rows"])
     table.columns[1].justify = "left"
     for path, file in report["files"].items():
         for reason, count in file["rejects"].items():
@@ -87,7 +87,8 @@ def _rejects_table(report: Mapping[str, Any]) -> Table:
     return table
 
 
-def _table(title: str, heads: Sequence[str]) -> Table:
+def new_table(title: str, heads: Sequence[str]) -> Table:
+    """An empty table; all columns but the first one are numbers."""
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=0)
     table.add_column(heads[0], no_wrap=True)
     for head in heads[1:]:
