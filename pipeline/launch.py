@@ -177,7 +177,14 @@ def _print_outcome(root: str, record: RunRecord, console: rich.console.Console) 
 
 
 def _or_all(context_days: int | None) -> int:
-    return ALL_EARLIER_DAYS if context_days is None else context_days
+    if context_days is None:
+        return ALL_EARLIER_DAYS
+    if context_days < 0:
+        raise LaunchError(
+            f"--context_days must be 0 or more, got {context_days}. Leave it out to "
+            "read all earlier days."
+        )
+    return context_days
 
 
 def _absolute(path: str) -> str:

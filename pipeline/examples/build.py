@@ -2,8 +2,8 @@
 
     report = run_examples(ExamplesRequest(spec=load_spec("kuairand"), ...))
 
-or, inside a pipeline of one's own, `generate(pipeline, request)`, and when it has run
-`finish(request)`.
+or, with a pipeline of one's own and inside `outputs.unfinished(request)`,
+`generate(pipeline, request)`, and when it has run `finish(request, seconds)`.
 
     ranges of files -> rows by user -> what the users' videos are known for
                               \\____________________\\-> examples -> files of a split

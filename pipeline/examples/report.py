@@ -1,7 +1,7 @@
 """The run's report: every input row accounted for, and the checks on it.
 
 Workers count into small dicts with tuple keys, Beam adds them up, and the sum becomes
-one JSON file. `check_report` is called when the run is over.
+one JSON file. `check` is called when the run is over.
 """
 
 from __future__ import annotations
