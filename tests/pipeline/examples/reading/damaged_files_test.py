@@ -108,7 +108,9 @@ def test_a_file_that_ends_its_lines_in_cr_alone_is_refused(read):
 
 
 @pytest.mark.parametrize("form", ["csv", "jsonl", "parquet", "tfrecord"])
-@pytest.mark.parametrize("data", [b"", gzip.compress(b""), zstd(b"")])
+@pytest.mark.parametrize(
+    "data", [b"", gzip.compress(b""), zstd(b"")], ids=["plain", "gzip", "zstd"]
+)
 def test_an_empty_file_is_refused(read, form, data):
     with pytest.raises(ValueError, match=r"log_a\.csv is empty\. .*restore it"):
         read(data, form)
