@@ -6,7 +6,8 @@ TensorFlow, Beam or any other room.
 """
 
 from feature_specs.build import SpecError
-from feature_specs.model import ModelConfig, load_preset, read_preset
+from feature_specs.model import ModelConfig
+from feature_specs.preset import load_preset, read_preset
 from feature_specs.reader import load_spec, read_spec, shipped_specs
 from feature_specs.spec import (
     FeatureSpec,

@@ -1,24 +1,26 @@
-"""The ranker's shape and optimizer: presets of a few lines, read and checked.
+"""The ranker's shape and optimizer: the frozen classes that a preset's YAML fills.
 
-A preset names a switcher (MFH fig. 1) with its sizes, the shared bottom, the towers and
-the trail towers. `load_preset("mmoe")` reads a shipped one, `load_preset("mine.yaml")`
-your own file with the same keys.
+`preset.py` reads and checks the file.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import pathlib
 from typing import Literal
 
-from feature_specs.build import (
-    Problems,
-    SpecError,
-    build,
-    parse_yaml,
-    shipped_names,
-    shipped_text,
-)
+SwitcherKind = Literal[
+    "shared_bottom",
+    "asymmetric",
+    "customized",
+    "cross_stitch",
+    "sluice",
+    "moe",
+    "mmoe",
+    "ml_mmoe",
+    "cgc",
+    "ple",
+    "snr",
+]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -26,15 +28,101 @@ class SwitcherConfig:
     """One input, K outputs (MFH fig. 1).
 
     Attributes:
-        kind: `shared_bottom` gives every task the same output (PLE fig. 1 a); `mmoe`
-            mixes `experts` by one softmax gate a task.
-        units: Widths of the layers of the shared part, or of each expert.
-        experts: Number of experts of `mmoe`.
+        kind: See `trainer.switchers`, where each names its paper and equation.
+        units: Widths of the layers of an expert, or of one level's shared or own part.
+        levels: Stacked levels of `cross_stitch`, `sluice`, `ml_mmoe`, `ple`, `snr`.
+        experts: Experts of `moe`, `mmoe` and of each level of `ml_mmoe` and `snr`;
+            the shared experts of each level of `cgc` and `ple`.
+        task_experts: Each task's own experts in a level of `cgc` and `ple`.
+        subspaces: Parts of a task's layer in `sluice`; they divide every width.
+        stitch: Weight of a task's own output, at the start, in `cross_stitch` and
+            `sluice`; the rest is shared out among the others.
+        reads: For `asymmetric`, output -> the outputs whose bottoms it reads beside
+            its own; by default each reads the one before it.
+        fusion: How `asymmetric` joins the bottoms that an output reads.
+        penalty: Weight of `sluice`'s orthogonality or of `snr`'s L0 penalty.
     """
 
-    kind: Literal["shared_bottom", "mmoe"]
+    kind: SwitcherKind
     units: tuple[int, ...] = (64,)
+    levels: int = 2
     experts: int = 8
+    task_experts: int = 1
+    subspaces: int = 2
+    stitch: float = 0.9
+    reads: dict[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+    fusion: Literal["concat", "sum", "mean"] = "concat"
+    penalty: float = 0.0
+
+
+TASK_FACET = "task"  # the facet whose partitions are the tasks themselves
+
+# MFH sec. V-A-3: the best switchers found, level by level.
+_MFH_LEVELS = (
+    SwitcherConfig(kind="shared_bottom", units=(64,)),
+    SwitcherConfig(kind="ple", units=(32,), experts=2, levels=2),
+    SwitcherConfig(kind="cgc", units=(32,), experts=1),
+)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class StructureConfig:
+    """How switchers are nested (MFH sec. III-C-2): from the bottom to the towers.
+
+    Attributes:
+        kind: `flat` branches once, with the preset's `switcher`; `single` gives every
+            task a network of its own; `hierarchical` is H-MTL's tree, `multi_facet`
+            is MFH's nested trees.
+        facets: Facets of the spec by which tasks are split; `task` stands for the
+            tasks themselves, in the place where the tree divides by them. For `flat`
+            and `multi_facet` their order means nothing, and `task` may be left out.
+        split: Tasks that are split by the facets (MFH's flat 5-task model splits one);
+            none named means all. For `flat`.
+        levels: Switcher of each level of `hierarchical` and `multi_facet`, from the
+            root; the last one stands for all levels above it.
+        depth: Level k of `multi_facet` (MFH sec. IV-D): a node's code has up to this
+            many partitions, the towers follow. 0 means all facets but one.
+        node: Widths of the MLP of a node; none passes the switcher's output on.
+        nodes: Code of a node (`new`, `new&skip`, in the order of `facets`) -> its own
+            widths.
+    """
+
+    kind: Literal["flat", "single", "hierarchical", "multi_facet"] = "flat"
+    facets: tuple[str, ...] = ()
+    split: tuple[str, ...] = ()
+    levels: tuple[SwitcherConfig, ...] = _MFH_LEVELS
+    depth: int = 0
+    node: tuple[int, ...] = (32,)
+    nodes: dict[str, tuple[int, ...]] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TowerConfig:
+    """What one task's tower has of its own (MFH sec. IV-E).
+
+    Attributes:
+        units: Widths of its hidden layers; by default the preset's `tower`.
+        inputs: Served features that this tower reads, and the shared bottom does not.
+    """
+
+    units: tuple[int, ...] | None = None
+    inputs: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ChainConfig:
+    """Tasks of which each needs the one before it, as a click comes before a purchase.
+
+    Attributes:
+        kind: `esmm` multiplies the probabilities along the chain (Ma et al., 2018);
+            `aitm` hands a tower's output on to the next one (Xi et al., 2021).
+        tasks: In order, from the frequent to the rare.
+        calibrator: Weight of AITM's loss on a later task that is likelier.
+    """
+
+    kind: Literal["esmm", "aitm"]
+    tasks: tuple[str, ...]
+    calibrator: float = 0.6
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -43,15 +131,83 @@ class TrailConfig:
 
     Attributes:
         units: Widths of the hidden layers; none makes the tower linear.
-        dim: Width of each trail feature's embedding, shared by all tasks.
+        dim: Width of each trail feature's embedding.
+        shared: Whether all towers read the same embeddings, or each its own.
         dropout: Share of training rows whose trail features are dropped.
         tasks: Tasks with a trail tower; none named means all.
     """
 
     units: tuple[int, ...] = (16,)
     dim: int = 8
+    shared: bool = True
     dropout: float = 0.1
     tasks: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class BiasConfig:
+    """BiasNet (MFH fig. 8): a served side tower whose output is added to the logits.
+
+    Attributes:
+        features: Served features that it reads; none is no bias tower.
+        units: Widths of its hidden layers.
+        dim: Width of each feature's embedding.
+    """
+
+    features: tuple[str, ...] = ()
+    units: tuple[int, ...] = (128, 64)
+    dim: int = 8
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CrossConfig:
+    """Cross layers over all served inputs (DCN v2), beside the first dense layer.
+
+    Attributes:
+        layers: Number of cross layers; 0 is none.
+        rank: Rank of their matrices; 0 is full.
+    """
+
+    layers: int = 0
+    rank: int = 0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class UnifiedConfig:
+    """Unified embeddings (Coleman et al., 2023): all large ids share the same tables.
+
+    Attributes:
+        buckets: Rows of each table; 0 keeps the spec's tables.
+        tables: Number of tables.
+        dim: Columns of each; a feature takes as many pieces as its own width needs.
+    """
+
+    buckets: int = 0
+    tables: int = 2
+    dim: int = 8
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class WeightsConfig:
+    """How much each task's loss counts, times its `loss_weight` in the spec.
+
+    Attributes:
+        kind: `fixed`; `uncertainty` learns one variance a task (UR, Kendall et al.,
+            2018); `gradnorm` evens out the tasks' gradients (Chen et al., 2018).
+        decay: Task -> gamma of the weight's decay (PLE eq. 10); 1 for the others.
+        decay_steps: Steps that count as one epoch in eq. 10.
+        alpha: GradNorm's alpha: how much a slow task is favoured.
+        learning_rate: Of GradNorm's weights.
+        surgery: Whether conflicting gradients of the dense weights are projected
+            (PCGrad, Yu et al., 2020).
+    """
+
+    kind: Literal["fixed", "uncertainty", "gradnorm"] = "fixed"
+    decay: dict[str, float] = dataclasses.field(default_factory=dict)
+    decay_steps: int = 1000
+    alpha: float = 0.5
+    learning_rate: float = 0.025
+    surgery: bool = False
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -79,10 +235,17 @@ class ModelConfig:
     """A whole ranker.
 
     Attributes:
-        switcher: The sharing structure.
+        switcher: The sharing structure of `flat`.
+        structure: How switchers are nested.
         bottom: Widths of the shared bottom's layers, below the switcher.
         tower: Widths of the hidden layers of each task's tower.
+        towers: Task -> what its tower has of its own.
+        chains: Tasks that depend on each other.
+        bias: BiasNet's side tower.
         trail: The trail towers; they need trail features in the spec.
+        cross: Cross layers over the served inputs.
+        unified: Unified embeddings in place of the spec's tables.
+        weights: How much each task's loss counts.
         disentangle: Weight lambda of the disentangle loss (SFV sec. 5.1); 0 is off.
         optimizer: See `OptimizerConfig`.
         epochs_per_day: Passes over each day.
@@ -90,75 +253,19 @@ class ModelConfig:
         embedding_l2: Weight of the squared norm of the looked-up embeddings.
     """
 
-    switcher: SwitcherConfig
+    switcher: SwitcherConfig = SwitcherConfig(kind="mmoe", units=(32,))
+    structure: StructureConfig = StructureConfig()
     bottom: tuple[int, ...] = (128,)
     tower: tuple[int, ...] = (32,)
+    towers: dict[str, TowerConfig] = dataclasses.field(default_factory=dict)
+    chains: tuple[ChainConfig, ...] = ()
+    bias: BiasConfig = BiasConfig()
     trail: TrailConfig = TrailConfig()
+    cross: CrossConfig = CrossConfig()
+    unified: UnifiedConfig = UnifiedConfig()
+    weights: WeightsConfig = WeightsConfig()
     disentangle: float = 0.0
     optimizer: OptimizerConfig = OptimizerConfig()
     epochs_per_day: int = 1
     dropout: float = 0.0
     embedding_l2: float = 0.0
-
-
-def shipped_presets() -> list[str]:
-    """Names of the presets that come with the package."""
-    return shipped_names(pathlib.Path(__file__).parent / "presets")
-
-
-def load_preset(name_or_path: str) -> ModelConfig:
-    """The checked preset of a shipped name or of a file; SpecError lists mistakes."""
-    return read_preset(preset_text(name_or_path), name_or_path)
-
-
-def preset_text(name_or_path: str) -> str:
-    """The YAML text of a shipped preset or of a file; SpecError if there is none."""
-    return shipped_text(
-        pathlib.Path(__file__).parent / "presets", name_or_path, "preset"
-    )
-
-
-def read_preset(text: str, source: str = "preset") -> ModelConfig:
-    """The checked preset that a YAML text holds; `source` names it in errors."""
-    problems = Problems()
-    config: ModelConfig | None = build(
-        ModelConfig, parse_yaml(text, source), "", problems
-    )
-    if config is not None:
-        _check(config, problems)
-    if config is None or problems.found:
-        raise SpecError(source, problems.found)
-    return config
-
-
-def _check(config: ModelConfig, problems: Problems) -> None:
-    for path, units in (
-        ("bottom", config.bottom),
-        ("tower", config.tower),
-        ("switcher.units", config.switcher.units),
-        ("trail.units", config.trail.units),
-    ):
-        if any(width < 1 for width in units):
-            problems.add(path, "must be positive widths.", list(units))
-    for path, share in (
-        ("trail.dropout", config.trail.dropout),
-        ("dropout", config.dropout),
-    ):
-        if not 0 <= share < 1:
-            problems.add(path, "must be at least 0 and below 1.", share)
-    for path, number in (
-        ("switcher.experts", config.switcher.experts),
-        ("epochs_per_day", config.epochs_per_day),
-    ):
-        if number < 1:
-            problems.add(path, "must be at least 1.", number)
-    for path, weight in (
-        ("disentangle", config.disentangle),
-        ("embedding_l2", config.embedding_l2),
-        ("optimizer.learning_rate", config.optimizer.learning_rate),
-        ("optimizer.table_learning_rate", config.optimizer.table_learning_rate),
-        ("optimizer.clip_norm", config.optimizer.clip_norm),
-        ("optimizer.average_steps", config.optimizer.average_steps),
-    ):
-        if weight < 0:
-            problems.add(path, "must be 0 or more.", weight)

@@ -81,9 +81,13 @@ def read_features(
     """The model's inputs, their expressions and types filled in."""
     features: list[FeatureSpec] = []
     reading.required_list("features")
+    paths = []
     for path, feature in reading.entries(FeatureSpec, "features"):
         reading.unique(f"{path}.name", feature.name, [f.name for f in features])
+        paths.append(path)
         features.append(_feature(reading, past, path, feature, tables))
+    for path, feature in zip(paths, features, strict=True):
+        _check_attention(reading, path, feature, features)
     groups = {feature.group for feature in features}
     whole = len(features) == len(reading.entry_names("features"))
     if features and whole and "candidate" not in groups:
@@ -140,6 +144,32 @@ def _check_kind(
     if feature.kind in ("code", "category"):
         reading.at_least(f"{path}.size", feature.size, 1)
     reading.at_least(f"{path}.length", feature.length, 0)
+
+
+def _check_attention(
+    reading: Reading, path: str, feature: FeatureSpec, features: list[FeatureSpec]
+) -> None:
+    """Attention needs a candidate to compare each step with."""
+    if feature.pooling != "attention":
+        if feature.target:
+            rule = "has no use without `pooling: attention`; remove it."
+            reading.problems.add(f"{path}.target", rule, feature.target)
+        return
+    if not feature.is_sequence or feature.group not in ("query", "context"):
+        rule = "is for sequences of group query or context."
+        reading.problems.add(f"{path}.pooling", rule, feature.pooling)
+        return
+    fitting = [
+        f.name
+        for f in features
+        if f.group == "candidate" and f.kind == "id" and f.table == feature.table
+    ]
+    if feature.target not in fitting:
+        rule = (
+            f"must be a candidate feature of kind id and table {feature.table!r}: "
+            f"attention compares both.{closest(feature.target, fitting)}"
+        )
+        reading.problems.add(f"{path}.target", rule, feature.target)
 
 
 def _check_leak(
@@ -212,11 +242,59 @@ def read_tasks(reading: Reading, past: Past) -> list[TaskSpec]:
         if task.sample_space:
             reading.condition(f"{path}.sample_space", task.sample_space, past.scope)
         reading.at_least(f"{path}.loss_weight", task.loss_weight, 0)
-        if task.kind == "binary" and task.loss != "default":
-            rule = "belongs to regressions; remove it."
-            reading.problems.add(f"{path}.loss", rule, task.loss)
+        _check_loss(reading, path, task)
         tasks.append(task)
     return tasks
+
+
+_LOSSES = {
+    "binary": ("default", "focal", "class_balanced"),
+    "regression": ("default", "squared_error", "huber", "log_target"),
+}
+
+
+def _check_loss(reading: Reading, path: str, task: TaskSpec) -> None:
+    """The loss fits the kind of task, and its keys fit the loss."""
+    if task.loss not in _LOSSES[task.kind]:
+        others = "regressions" if task.kind == "binary" else "binary tasks"
+        rule = (
+            f"belongs to {others}; a {task.kind} task may have "
+            f"{', '.join(_LOSSES[task.kind])}."
+        )
+        reading.problems.add(f"{path}.loss", rule, task.loss)
+    reading.at_least(f"{path}.focal_gamma", task.focal_gamma, 0)
+    if not 0 <= task.class_balance_beta < 1:
+        rule = "must be at least 0 and below 1."
+        reading.problems.add(
+            f"{path}.class_balance_beta", rule, task.class_balance_beta
+        )
+    if not 0 < task.negative_rate <= 1:
+        rule = "must be above 0 and at most 1, which keeps every negative."
+        reading.problems.add(f"{path}.negative_rate", rule, task.negative_rate)
+    _check_loss_keys(reading, path, task)
+
+
+def _check_loss_keys(reading: Reading, path: str, task: TaskSpec) -> None:
+    """A key without use is a loss forgotten: it is told, whatever its value."""
+    uses = {
+        "focal_gamma": ("`loss: focal`", task.loss == "focal"),
+        "class_balance_beta": (
+            "`loss: class_balanced`",
+            task.loss == "class_balanced",
+        ),
+        "negative_rate": ("`kind: binary`", task.kind == "binary"),
+    }
+    given = _keys_given(reading, task.name)
+    for key, (needed, useful) in uses.items():
+        if key in given and not useful:
+            rule = f"has no use without {needed}; add that, or remove this."
+            reading.problems.add(f"{path}.{key}", rule, getattr(task, key))
+
+
+def _keys_given(reading: Reading, task: str) -> set[str]:
+    """The keys that the file has for a task."""
+    named = [e for e in reading.raw["tasks"] if isinstance(e, dict)]
+    return {key for entry in named if entry.get("name") == task for key in entry}
 
 
 def _check_label(reading: Reading, past: Past, path: str, label: str) -> None:

@@ -3,7 +3,8 @@
 spec = load_spec("kuairand")            # shipped with the package
 spec = load_spec("my_logs.yaml")        # your own
 
-The sections are read in `log_section.py`, `past_section.py` and `model_section.py`.
+The sections are read in `log_section.py`, `past_section.py`, `model_section.py` and
+`facets_section.py`.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from feature_specs.build import (
     shipped_names,
     shipped_text,
 )
+from feature_specs.facets_section import read_facets
 from feature_specs.log_section import read_log
 from feature_specs.model_section import (
     read_evaluation,
@@ -76,6 +78,7 @@ def _read(reading: Reading, text: str) -> Spec | None:
     tables = read_tables(reading)
     features = read_features(reading, past, tables)
     tasks = read_tasks(reading, past)
+    facets = read_facets(reading, features)
     fusion = read_fusion(reading, features)
     evaluation = read_evaluation(reading, log, past, tasks)
     if log is None or fusion is None:
@@ -93,6 +96,7 @@ def _read(reading: Reading, text: str) -> Spec | None:
         tables=tables,
         features=tuple(features),
         tasks=tuple(tasks),
+        facets=facets,
         fusion=fusion,
         evaluation=evaluation,
         column_types=past.column_types,

@@ -190,7 +190,9 @@ class FeatureSpec:
         expr: SQL over the log's, the joins' and the derived columns; the column called
             `name` by default.
         table: Embedding table of an id or a sequence.
-        pooling: How a sequence's embeddings become one.
+        pooling: How a sequence's embeddings become one; `attention` weighs each by
+            what it has in common with `target` (DIN).
+        target: For `attention`: the candidate feature of the same table.
         length: Longest sequence kept; `history.length` by default.
         size: Codes there are, or most frequent values of a category kept; all others
             share one row.
@@ -204,7 +206,8 @@ class FeatureSpec:
     kind: FeatureKind
     expr: str = ""
     table: str | None = None
-    pooling: Literal["mean", "sum", "max"] = "mean"
+    pooling: Literal["mean", "sum", "max", "attention"] = "mean"
+    target: str = ""
     length: int = 0
     size: int = 32
     boundaries: tuple[float, ...] = ()
@@ -248,7 +251,15 @@ class TaskSpec:
             `loss_weight` (SFV sec. 5.2).
         loss_weight: Factor of the task's loss.
         sample_space: SQL; rows outside it do not train or judge this task (PLE eq. 9).
-        loss: `squared_error` or `huber`, for a regression.
+        loss: `default` is cross-entropy or squared error. A regression may have
+            `squared_error`, `huber` or `log_target` (of log(1 + label)), a binary task
+            `focal` or `class_balanced`; the last three bend the predicted mean: see
+            `trainer.losses`.
+        focal_gamma: Of `focal`: how little rows count that are predicted well.
+        class_balance_beta: Of `class_balanced`: how much the rare label counts; 0 is
+            cross-entropy.
+        negative_rate: Share of a binary task's negatives that train it; predictions
+            need no correction.
     """
 
     name: str
@@ -257,7 +268,37 @@ class TaskSpec:
     sparse: bool = False
     loss_weight: float = 1.0
     sample_space: str = ""
-    loss: Literal["default", "squared_error", "huber"] = "default"
+    loss: Literal[
+        "default", "squared_error", "huber", "log_target", "focal", "class_balanced"
+    ] = "default"
+    focal_gamma: float = 2.0
+    class_balance_beta: float = 0.9999
+    negative_rate: float = 1.0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FacetSpec:
+    """A side of an impression by which tasks may be split (MFH sec. IV-A).
+
+    Attributes:
+        name: Unique; what presets name in `structure.facets`.
+        feature: A served feature of kind `code` or `bucket` that tells the partition.
+        partitions: Name -> the feature's codes; of a bucket its intervals, the lowest
+            is 0.
+        default: Partition of rows whose feature is missing or in no partition.
+        train_with: Partition -> the partitions whose rows train its tasks (MFH sec.
+            V-A-3); by default its own.
+    """
+
+    name: str
+    feature: str
+    partitions: dict[str, tuple[int, ...]]
+    default: str
+    train_with: dict[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+
+    def trained_by(self, partition: str) -> tuple[str, ...]:
+        """The partitions whose rows train the tasks of `partition`."""
+        return self.train_with.get(partition, (partition,))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -326,6 +367,7 @@ class Spec:
     quantiles: tuple[QuantileSpec, ...] = ()
     derived: dict[str, str] = dataclasses.field(default_factory=dict)
     tables: dict[str, TableSpec] = dataclasses.field(default_factory=dict)
+    facets: dict[str, FacetSpec] = dataclasses.field(default_factory=dict)
     evaluation: EvaluationSpec = dataclasses.field(default_factory=EvaluationSpec)
     column_types: dict[str, Dtype] = dataclasses.field(default_factory=dict, repr=False)
     text: str = dataclasses.field(default="", repr=False)
@@ -361,6 +403,10 @@ class Spec:
     def trail_features(self) -> tuple[FeatureSpec, ...]:
         """Features of the trail towers: trained on, never served (SFV sec. 4.2)."""
         return tuple(f for f in self.features if f.group == "trail")
+
+    def feature(self, name: str) -> FeatureSpec:
+        """The feature called `name`."""
+        return next(f for f in self.features if f.name == name)
 
     def task(self, name: str) -> TaskSpec:
         """The task called `name`."""

@@ -184,6 +184,89 @@ def test_each_mistake_is_named(mistakes, old, new, message):
     assert any(re.search(message, told) for told in mistakes(old, new))
 
 
+_TASK = "{name: like, kind: binary,"
+_REGRESSION = "{name: like, kind: regression,"
+
+
+@pytest.mark.parametrize(
+    "task",
+    [
+        f"{_TASK} loss: focal, focal_gamma: 0,",
+        f"{_TASK} loss: class_balanced, class_balance_beta: 0,",
+        f"{_TASK} loss: focal, negative_rate: 0.05,",
+        f"{_TASK} negative_rate: 1,",
+        f"{_REGRESSION} loss: squared_error,",
+        f"{_REGRESSION} loss: huber,",
+        f"{_REGRESSION} loss: log_target,",
+    ],
+)
+def test_each_kind_of_task_has_its_losses(mistakes, task):
+    assert mistakes(_TASK, task) == []
+
+
+def test_losses_are_plain_by_default(good):
+    like = read_spec(good).task("like")
+    assert like.loss == "default" and like.negative_rate == 1
+    assert (like.focal_gamma, like.class_balance_beta) == (2, 0.9999)
+
+
+@pytest.mark.parametrize(
+    ("task", "message"),
+    [
+        (
+            f"{_TASK} loss: log_target,",
+            "loss: belongs to regressions; a binary task may have default, focal, "
+            "class_balanced. Got 'log_target'.",
+        ),
+        (
+            f"{_REGRESSION} loss: focal, focal_gamma: 1,",
+            "loss: belongs to binary tasks; a regression task may have default, "
+            "squared_error, huber, log_target. Got 'focal'.",
+        ),
+        (
+            f"{_TASK} loss: focal, focal_gamma: -1,",
+            "focal_gamma: must be 0 or more. Got -1.0.",
+        ),
+        (
+            f"{_TASK} loss: class_balanced, class_balance_beta: 1,",
+            "class_balance_beta: must be at least 0 and below 1. Got 1.0.",
+        ),
+        (
+            f"{_TASK} loss: class_balanced, class_balance_beta: -0.5,",
+            "class_balance_beta: must be at least 0 and below 1. Got -0.5.",
+        ),
+        (
+            f"{_TASK} negative_rate: 0,",
+            "negative_rate: must be above 0 and at most 1, which keeps every "
+            "negative. Got 0.0.",
+        ),
+        (
+            f"{_TASK} negative_rate: 1.5,",
+            "negative_rate: must be above 0 and at most 1, which keeps every "
+            "negative. Got 1.5.",
+        ),
+        # Its own default, but for a loss that was forgotten
+        (
+            f"{_TASK} focal_gamma: 2,",
+            "focal_gamma: has no use without `loss: focal`; add that, or remove "
+            "this. Got 2.0.",
+        ),
+        (
+            f"{_TASK} loss: focal, class_balance_beta: 0.99,",
+            "class_balance_beta: has no use without `loss: class_balanced`; add "
+            "that, or remove this. Got 0.99.",
+        ),
+        (
+            f"{_REGRESSION} negative_rate: 0.5,",
+            "negative_rate: has no use without `kind: binary`; add that, or remove "
+            "this. Got 0.5.",
+        ),
+    ],
+)
+def test_each_mistake_in_a_loss_is_named(mistakes, task, message):
+    assert mistakes(_TASK, task) == [f"tasks[0] (like).{message}"]
+
+
 @pytest.mark.parametrize(
     ("group", "rule"),
     [
