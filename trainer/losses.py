@@ -1,8 +1,13 @@
-"""Each task's loss, all tasks at once."""
+"""Each task's loss, all tasks at once, and what its logits predict.
+
+L = one column a leaf: a task, or a task for one partition of a facet. The same
+`TaskSpec` may stand for several columns.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -10,49 +15,245 @@ import trainer.keras2  # noqa: F401  # isort: skip
 import tensorflow as tf
 
 from feature_specs import TaskSpec
-from trainer.replicas import global_sum
+from trainer.replicas import global_sum, uniform_rows
 
 _HUBER_DELTA = 1.0  # labels come on a scale of about 1
+_RAREST = 1e-6  # label means are kept this far from 0 and 1
+_LARGEST_LOG = 80.0  # expm1 of it is 5e34, which float32 still holds
 
 
 def task_losses(
-    tasks: Sequence[TaskSpec], logits: tf.Tensor, labels: tf.Tensor, masks: tf.Tensor
+    tasks: Sequence[TaskSpec],
+    logits: tf.Tensor,
+    labels: tf.Tensor,
+    masks: tf.Tensor,
+    *,
+    class_weights: tf.Tensor | None = None,
+    training: bool = False,
 ) -> tf.Tensor:
-    """Mean loss of each task over the rows of its sample space (PLE eq. 9).
+    """Mean loss of each leaf over the rows of its sample space (PLE eq. 9).
 
-    Cross-entropy for a binary task; squared error or Huber's loss for a regression.
-    A task without a row in the batch has loss 0 and no gradient.
+    With z the logit, y the label and p = sigmoid(z):
+
+    - binary, `default`: cross-entropy, -log p for y = 1, else -log(1 - p).
+    - `focal`: cross-entropy times (1 - p_y)^gamma, p_y the probability of the row's
+      own label (Lin et al., 2017, without alpha). It calls rare labels too likely and
+      common ones not likely enough; a gamma of 0 is cross-entropy.
+    - `class_balanced`: cross-entropy times the weight of the row's label (Cui et al.,
+      2019), see `class_weights`. The odds come out w_1 / w_0 times too high.
+    - regression, `default` and `squared_error`: (z - y)^2.
+    - `huber`: Huber's loss with delta 1, nearer to the median than to the mean.
+    - `log_target`: (z - log(1 + y))^2, labels below 0 taken as 0. Its prediction is
+      the geometric mean of 1 + y, less 1, which is below the mean.
+
+    A leaf without a row in the batch has loss 0 and no gradient.
 
     Args:
-        tasks: K tasks, in the order of the columns.
-        logits: float32 [B, K]; a regression's logit is its prediction.
-        labels: float32 [B, K].
-        masks: float32 [B, K], 1 in the sample space, 0 outside and in padded rows.
+        tasks: L tasks, in the order of the columns.
+        logits: float32 [B, L].
+        labels: float32 [B, L].
+        masks: float32 [B, L], 1 in the sample space, 0 outside and in padded rows. In
+            training what `sampled_masks` left.
+        class_weights: float32 [L, 2], what `class_weights` gave; needed for
+            `class_balanced` only.
+        training: Whether negatives were dropped by `negative_rate`. The odds in what is
+            left are 1 / negative_rate times too high, so the losses read
+            z - log(negative_rate), and z itself is right for all rows (logQ
+            correction).
 
     Returns:
-        float32 [K], before `loss_weight`. With several replicas it is this replica's
+        float32 [L], before `loss_weight`. With several replicas it is this replica's
         share; their sum is the mean over the global batch.
     """
+    if training and samples_negatives(tasks):
+        logits -= np.log([t.negative_rate for t in tasks]).astype(np.float32)
+    losses = _row_losses(tasks, logits, labels, class_weights)
     rows = global_sum(tf.reduce_sum(masks, axis=0))
-    total = tf.reduce_sum(_row_losses(tasks, logits, labels) * masks, axis=0)
-    return tf.math.divide_no_nan(total, rows)
+    return tf.math.divide_no_nan(tf.reduce_sum(losses * masks, axis=0), rows)
+
+
+def predictions(tasks: Sequence[TaskSpec], logits: tf.Tensor) -> tf.Tensor:
+    """What the logits predict, [B, L]: each column of its own task.
+
+    sigmoid(z) for a binary task, z for a regression; with `log_target` exp(z) - 1, at
+    least 0, and finite: z counts as 80 at most.
+    """
+    kinds = [_prediction_kind(task) for task in tasks]
+    return _choose(kinds, {k: _PREDICTIONS[k](logits) for k in set(kinds)})
+
+
+def initial_bias(task: TaskSpec, mean: float) -> float:
+    """The logit at which the untrained ranker predicts the label mean.
+
+    For `focal`, `class_balanced` and `log_target` the best constant is another one
+    (their docs in `task_losses`): training moves there from the mean.
+    """
+    if task.kind == "regression":
+        return math.log1p(max(mean, 0.0)) if task.loss == "log_target" else mean
+    mean = min(max(mean, _RAREST), 1 - _RAREST)
+    return math.log(mean / (1 - mean))
 
 
 def loss_weights(tasks: Sequence[TaskSpec]) -> np.ndarray:
-    """float32 [K], the factor of each task's loss (SFV sec. 5.2)."""
+    """float32 [L], the factor of each task's loss (SFV sec. 5.2)."""
     return np.array([task.loss_weight for task in tasks], np.float32)
 
 
-def _row_losses(
-    tasks: Sequence[TaskSpec], logits: tf.Tensor, labels: tf.Tensor
+# --- rare labels ----------------------------------------------------------------------
+
+
+def samples_negatives(tasks: Sequence[TaskSpec]) -> bool:
+    """Whether a task trains on a share of its negatives only."""
+    return any(task.negative_rate < 1 for task in tasks)
+
+
+def sampled_masks(
+    tasks: Sequence[TaskSpec], labels: tf.Tensor, masks: tf.Tensor, seed: tf.Tensor
 ) -> tf.Tensor:
-    """[B, K]. All three are computed for all columns, which is cheaper than splitting
-    14 columns; each is finite for every finite logit, so the unused add no NaN."""
-    cross_entropy = tf.nn.sigmoid_cross_entropy_with_logits(labels, logits)
-    error = logits - labels
-    squared = tf.square(error)
-    clipped = tf.clip_by_value(error, -_HUBER_DELTA, _HUBER_DELTA)
-    huber = clipped * (error - 0.5 * clipped)
+    """`masks` without the negatives that `negative_rate` leaves out of this step.
+
+    One draw a row and column, so that a task's leaves see the same rows if the masks
+    are those of the tasks. The draws do not depend on the number of replicas.
+
+    Args:
+        tasks: One a column.
+        labels: float32 [B, L].
+        masks: float32 [B, L].
+        seed: int32 [2], the same on every replica, another one in each step.
+    """
+    if not samples_negatives(tasks):
+        return masks
+    rates = np.array([task.negative_rate for task in tasks], np.float32)
+    drawn = uniform_rows(masks.shape[0], len(tasks), seed) < rates
     binary = np.array([task.kind == "binary" for task in tasks])
-    robust = np.array([task.loss == "huber" for task in tasks])
-    return tf.where(binary, cross_entropy, tf.where(robust, huber, squared))
+    kept = drawn | _positive(labels) | ~binary
+    return masks * tf.cast(kept, masks.dtype)
+
+
+def class_weights(
+    tasks: Sequence[TaskSpec], positives: Sequence[float], negatives: Sequence[float]
+) -> np.ndarray:
+    """Weights of the labels 0 and 1 for `class_balanced`, float32 [L, 2].
+
+    w_y is proportional to (1 - beta) / (1 - beta^n_y), n_y the rows with label y
+    (Cui et al., 2019, eq. 4), and w_0 + w_1 = 2. A label never seen counts as seen
+    once. Other tasks have weights of 1.
+
+    Args:
+        tasks: L tasks.
+        positives: [L], rows with label 1 in the sample space.
+        negatives: [L], those with label 0, before `negative_rate`.
+    """
+    weights = np.ones([len(tasks), 2])
+    for index, task in enumerate(tasks):
+        if task.loss == "class_balanced":
+            counts = [negatives[index] * task.negative_rate, positives[index]]
+            weights[index] = _balanced(task.class_balance_beta, np.array(counts))
+    return weights.astype(np.float32)
+
+
+def _balanced(beta: float, counts: np.ndarray) -> np.ndarray:
+    """[2], the inverse of each effective number of rows, scaled to the sum 2."""
+    effective = (1 - np.power(beta, np.maximum(counts, 1.0))) / (1 - beta)
+    return 2 / effective / np.sum(1 / effective)
+
+
+# --- rows -----------------------------------------------------------------------------
+
+# Every function is computed for all columns if a task needs it, which is cheaper than
+# splitting 14 columns. Each is finite, and so is its slope, for every finite logit and
+# label: the columns that do not use it add no NaN to the gradient.
+
+
+def _row_losses(
+    tasks: Sequence[TaskSpec],
+    logits: tf.Tensor,
+    labels: tf.Tensor,
+    weights: tf.Tensor | None,
+) -> tf.Tensor:
+    """[B, L], of each row and column before masks."""
+    kinds = [_loss_kind(task) for task in tasks]
+    found = {k: _LOSSES[k](logits, labels) for k in set(kinds) & set(_LOSSES)}
+    if "focal" in kinds:
+        gammas = np.array([task.focal_gamma for task in tasks], np.float32)
+        found["focal"] = _focal(logits, labels, gammas)
+    if "class_balanced" in kinds:
+        if weights is None:
+            raise ValueError("class_weights: needed for class_balanced. Got none.")
+        found["class_balanced"] = _class_balanced(logits, labels, weights)
+    return _choose(kinds, found)
+
+
+def _loss_kind(task: TaskSpec) -> str:
+    if task.loss != "default":
+        return task.loss
+    return "cross_entropy" if task.kind == "binary" else "squared_error"
+
+
+def _choose(kinds: Sequence[str], found: dict[str, tf.Tensor]) -> tf.Tensor:
+    """[B, L]: each column from the tensor of its kind."""
+    first, *others = sorted(found)
+    chosen = found[first]
+    for kind in others:
+        chosen = tf.where(np.array([k == kind for k in kinds]), found[kind], chosen)
+    return chosen
+
+
+def _cross_entropy(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+    return tf.nn.sigmoid_cross_entropy_with_logits(labels, logits)
+
+
+def _squared_error(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+    return tf.square(logits - labels)
+
+
+def _huber(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+    error = logits - labels
+    clipped = tf.clip_by_value(error, -_HUBER_DELTA, _HUBER_DELTA)
+    return clipped * (error - 0.5 * clipped)
+
+
+def _log_target(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+    return tf.square(logits - tf.math.log1p(tf.maximum(labels, 0.0)))
+
+
+def _focal(logits: tf.Tensor, labels: tf.Tensor, gammas: np.ndarray) -> tf.Tensor:
+    """(1 - p_y)^gamma is exp(gamma log(1 - p_y)): no power of 0, whose slope is NaN."""
+    agreeing = tf.where(_positive(labels), logits, -logits)  # p_y = sigmoid(agreeing)
+    modulation = tf.exp(gammas * tf.math.log_sigmoid(-agreeing))
+    return -modulation * tf.math.log_sigmoid(agreeing)
+
+
+def _class_balanced(
+    logits: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor
+) -> tf.Tensor:
+    of_label = tf.where(_positive(labels), weights[:, 1], weights[:, 0])
+    return of_label * _cross_entropy(logits, labels)
+
+
+def _positive(labels: tf.Tensor) -> tf.Tensor:
+    return labels > 0.5
+
+
+def _prediction_kind(task: TaskSpec) -> str:
+    if task.kind == "binary":
+        return "probability"
+    return "exponential" if task.loss == "log_target" else "identity"
+
+
+def _exponential(logits: tf.Tensor) -> tf.Tensor:
+    return tf.math.expm1(tf.clip_by_value(logits, 0.0, _LARGEST_LOG))
+
+
+_LOSSES: dict[str, Callable[[tf.Tensor, tf.Tensor], tf.Tensor]] = {
+    "cross_entropy": _cross_entropy,
+    "squared_error": _squared_error,
+    "huber": _huber,
+    "log_target": _log_target,
+}
+
+_PREDICTIONS: dict[str, Callable[[tf.Tensor], tf.Tensor]] = {
+    "probability": tf.sigmoid,
+    "identity": tf.identity,
+    "exponential": _exponential,
+}

@@ -1,0 +1,114 @@
+"""A model of three layers, and a training step with all ways of weighting."""
+
+import numpy as np
+import pytest
+
+import trainer.keras2  # noqa: F401  # isort: skip
+import tensorflow as tf
+
+from feature_specs import TaskSpec
+from trainer import weighting
+from trainer.gradients import norms, task_gradients
+from trainer.layers import BatchedDense, BatchedMLP
+from trainer.losses import class_weights, sampled_masks, task_losses
+from trainer.weighting import surgery
+
+ROWS, INPUTS = 24, 6
+
+TASKS = [
+    TaskSpec(name="click", kind="binary", label="x"),
+    TaskSpec(name="watch", kind="regression", label="x", loss_weight=3.0),
+    TaskSpec(name="like", kind="binary", label="x", negative_rate=0.5),
+    TaskSpec(name="share", kind="binary", label="x", loss="class_balanced"),
+    TaskSpec(name="never", kind="regression", label="x", loss="log_target"),
+]
+
+
+class Small(tf.Module):
+    """x [B, INPUTS] -> logits [B, L]; two shared layers, then one a leaf."""
+
+    def __init__(self):
+        super().__init__()
+        tf.keras.utils.set_random_seed(3)
+        self.bottom = BatchedMLP(1, [8, 4])
+        self.heads = BatchedDense(len(TASKS), 1)
+        self(tf.zeros([1, INPUTS]))
+
+    def __call__(self, x):
+        shared = tf.repeat(self.bottom(x[:, tf.newaxis]), len(TASKS), axis=1)
+        return self.heads(shared)[:, :, 0]
+
+
+def make_batch(rows=ROWS):
+    """x, labels and masks; `watch` has rows in the second half only, `never` none."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(rows, INPUTS))
+    labels = rng.random((rows, len(TASKS))) < 0.4
+    masks = np.ones([rows, len(TASKS)])
+    masks[: rows // 2, 1] = 0
+    masks[:, 4] = 0
+    return tuple(tf.constant(v, tf.float32) for v in (x, labels, masks))
+
+
+class Training:
+    """What a ranker does in a step, with `config` for the weights."""
+
+    def __init__(self, config):
+        self.model, self.surgery = Small(), config.surgery
+        self.weights = weighting.create(config, TASKS)
+        self.optimizer = tf.keras.optimizers.legacy.SGD(0.1)
+        self.balance = class_weights(TASKS, [9] * 5, [900] * 5)
+        self.steps = tf.Variable(
+            0,
+            dtype=tf.int64,
+            trainable=False,
+            aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
+        )
+
+    def step(self, x, labels, masks):
+        seed = tf.stack([7, tf.cast(self.steps, tf.int32)])
+        masks = sampled_masks(TASKS, labels, masks, seed)
+        rows = tf.reduce_sum(masks, axis=0)
+        with tf.GradientTape(persistent=True) as tape:
+            losses = task_losses(
+                TASKS,
+                self.model(x),
+                labels,
+                masks,
+                class_weights=self.balance,
+                training=True,
+            )
+            total = self.weights.total(losses, rows, self.steps)
+        shared = self.model.bottom.trainable_variables
+        others = [
+            *self.model.heads.trainable_variables,
+            *self.weights.trainable_variables,
+        ]
+        gradients = tape.gradient(total, [*shared, *others])
+        own = task_gradients(tape, losses, shared)
+        if self.surgery:
+            current = self.weights.current(self.steps)
+            changes = surgery.correction(own, current, seed)
+            for index, change in enumerate(changes):
+                gradients[index] += change
+        if self.weights.reads_gradients:
+            self.weights.update(norms(own[-2:]), losses, rows)
+        variables = [*shared, *others]
+        self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
+        self.steps.assign_add(1)
+        return total
+
+    def values(self):
+        """Everything that training moves, by name."""
+        variables = [*self.model.variables, *self.weights.variables]
+        return {f"{i} {v.name}": v.numpy() for i, v in enumerate(variables)}
+
+
+@pytest.fixture
+def make_training():
+    return Training
+
+
+@pytest.fixture
+def batch():
+    return make_batch()
