@@ -21,7 +21,7 @@ from collections.abc import Sequence
 import rich.console
 from absl.flags import argparse_flags
 
-from feature_specs.model import preset_text, read_preset, shipped_presets
+from feature_specs.preset import preset_text, read_preset, shipped_presets
 from feature_specs.reader import load_spec, shipped_specs
 from pipeline.examples.command import add_day_arguments
 from tpu_configs import read_slice, shipped_slices, slice_text

@@ -81,14 +81,13 @@ class _Served:
 
         @tf.function(input_signature=[inputs], autograph=False)
         def rank(features: Tensors) -> Tensors:
-            parts = self._ranker.candidate_part(
-                self._transformed(features, self._candidate)
-            )
             request = {f.name: _one_row(features[f.name]) for f in self._request}
-            parts += self._ranker.request_part(
-                self._transformed(request, self._request)
+            predictions = self._ranker.from_sides(
+                self._ranker.request_side(self._transformed(request, self._request)),
+                self._ranker.candidate_side(
+                    self._transformed(features, self._candidate)
+                ),
             )
-            predictions = self._ranker.from_parts(parts)
             weights = _all_or_none(features[WEIGHTS], count)
             return self._with_score(predictions, features, weights)
 

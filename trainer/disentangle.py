@@ -18,27 +18,33 @@ def disentangle_loss(experts: tf.Tensor, weight: tf.Tensor) -> tf.Tensor:
     """sum over i < j of || rho(Z_i, Z_j) ||_F^2 (SFV sec. 5.1).
 
     rho is the H x H matrix of Pearson correlations, over the rows of the global batch,
-    between the outputs of expert i and those of expert j. The sum is the paper's: it
-    is not divided by the number of pairs or of entries, so it lies between 0 and
-    E (E - 1) / 2 * H^2, and a useful factor shrinks as H grows. Constant outputs
-    (a dead ReLU) correlate with nothing.
+    between the outputs of expert i and those of expert j of the same group. The sum is
+    the paper's: it is not divided by the number of pairs or of entries, so a group's
+    lies between 0 and E (E - 1) / 2 * H^2, and a useful factor shrinks as H grows.
+    Constant outputs (a dead ReLU) correlate with nothing.
 
     Args:
-        experts: [B, E, H], any float type; computed in float32.
+        experts: [B, G, E, H], any float type; computed in float32.
         weight: float32 [B], 0 for padded rows, 1 for others.
 
     Returns:
-        float32 scalar, the same on every replica.
+        float32 scalar, the sum over groups, the same on every replica.
     """
-    count, width = experts.shape[1:]
+    groups, count, width = experts.shape[1:]
     unit = _standardised(tf.cast(experts, tf.float32), weight)
-    unit = tf.reshape(unit, [-1, count * width])
+    unit = tf.reshape(unit, [-1, groups, count * width])
     # rho is symmetric: holding one factor fixed leaves half of the gradient, at half
     # of its cost, so twice the loss has the right one and only its value is corrected.
-    fixed = tf.stop_gradient(unit)
-    rho = global_sum(tf.einsum("bi,bj->ij", fixed, unit))  # [E * H, E * H]
+    rho = global_sum(_products(tf.stop_gradient(unit), unit))  # [G, E * H, E * H]
     twice = tf.reduce_sum(tf.square(rho * _between_experts(count, width)))
     return twice - tf.stop_gradient(twice) / 2
+
+
+def _products(fixed: tf.Tensor, unit: tf.Tensor) -> tf.Tensor:
+    if unit.shape[1] == 1:  # a plain product, without moving an axis
+        rho = tf.matmul(fixed[:, 0], unit[:, 0], transpose_a=True)
+        return rho[tf.newaxis]
+    return tf.einsum("bgi,bgj->gij", fixed, unit)
 
 
 def _between_experts(count: int, width: int) -> np.ndarray:
@@ -48,12 +54,12 @@ def _between_experts(count: int, width: int) -> np.ndarray:
 
 def _standardised(experts: tf.Tensor, weight: tf.Tensor) -> tf.Tensor:
     """Columns with mean 0 and squares that sum to 1 over the global batch's rows."""
-    w = weight[:, tf.newaxis, tf.newaxis]
+    w = weight[:, tf.newaxis, tf.newaxis, tf.newaxis]
     rows = global_sum(tf.reduce_sum(weight))
-    total = global_sum(tf.reduce_sum(experts * w, axis=0))  # [E, H]
+    total = global_sum(tf.reduce_sum(experts * w, axis=0))  # [G, E, H]
     mean = tf.math.divide_no_nan(total, rows)
     centred = (experts - mean) * w
-    squares = global_sum(tf.reduce_sum(tf.square(centred), axis=0))  # [E, H]
+    squares = global_sum(tf.reduce_sum(tf.square(centred), axis=0))  # [G, E, H]
     moves = squares > tf.square(_CONSTANT * mean) * rows
     scale = tf.where(moves, tf.math.rsqrt(tf.where(moves, squares, 1.0)), 0.0)
     return centred * scale

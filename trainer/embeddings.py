@@ -13,6 +13,8 @@ import trainer.keras2  # noqa: F401  # isort: skip
 import tensorflow as tf
 
 from feature_specs import FeatureSpec, TableSpec
+from feature_specs.model import UnifiedConfig
+from trainer.unified import UnifiedTables
 
 # Tables up to this many rows get a dense gradient everywhere: writing it costs less
 # than sorting out which rows were touched.
@@ -32,6 +34,7 @@ class FeatureEmbeddings(tf.keras.layers.Layer):
         tables: The spec's tables.
         width: Columns of every table. By default each table's own; with a width, no
             variable is shared and each feature has a table of its own.
+        unified: With buckets, the spec's tables are unified (`trainer.unified`).
         sparse_gradients: Whether large tables get `IndexedSlices`, which updates only
             the rows of the batch: right on CPU and GPU. On TPU a dense update is
             faster, and the sparse one does not compile (TPU.md).
@@ -43,6 +46,7 @@ class FeatureEmbeddings(tf.keras.layers.Layer):
         tables: dict[str, TableSpec],
         *,
         width: int = 0,
+        unified: UnifiedConfig | None = None,
         sparse_gradients: bool = True,
         name: str = "embeddings",
     ):
@@ -50,8 +54,14 @@ class FeatureEmbeddings(tf.keras.layers.Layer):
         self._width = width
         self._sparse = sparse_gradients
         self._tables: dict[str, tf.Variable] = {}
+        shared = {f.table: tables[f.table].width for f in features if f.table}
+        self._unified = (
+            UnifiedTables(unified, shared)
+            if unified and unified.buckets and shared and not width
+            else None
+        )
         for feature in features:
-            if not feature.is_number:
+            if not feature.is_number and not self._is_unified(feature):
                 self._add_table(feature, tables)
 
     def _add_table(self, feature: FeatureSpec, tables: dict[str, TableSpec]) -> None:
@@ -86,16 +96,37 @@ class FeatureEmbeddings(tf.keras.layers.Layer):
         Returns:
             float32 [B, D]; D = 0 without features.
         """
-        large = [f for f in features if self._is_large(f)]
-        small = [f for f in features if not f.is_number and not self._is_large(f)]
+        embedded = [f for f in features if not f.is_number]
+        unified = [f for f in embedded if self._is_unified(f)]
+        own = [f for f in embedded if not self._is_unified(f)]
+        large = [f for f in own if self._is_large(f)]
+        small = [f for f in own if not self._is_large(f)]
         parts = [
+            *(self._pooled(f, inputs) for f in unified),
             *self._look_up(large, inputs, key=self._key, joined=False),
             *self._look_up(small, inputs, key=self._columns, joined=True),
         ]
         return tf.concat(parts, axis=1) if parts else _nothing(inputs)
 
+    def steps(self, ids: tf.Tensor, feature: FeatureSpec) -> tf.Tensor:
+        """Every step of a sequence, not pooled: ids [B, T] -> [B, T, D]."""
+        if self._unified is not None and self._is_unified(feature):
+            gather = tf.gather if self._sparse else _gather_dense
+            return self._unified.look_up(self._key(feature), ids, gather)
+        table = self._tables[self._key(feature)]
+        dense = not self._sparse or not self._is_large(feature)
+        return _gather_dense(table, ids) if dense else tf.gather(table, ids)
+
+    def _pooled(self, feature: FeatureSpec, inputs: dict) -> tf.Tensor:
+        """[B, D] of one feature by itself."""
+        ids = _as_columns(inputs[feature.name])
+        return _pool(feature, ids, self.steps(ids, feature))
+
+    def _is_unified(self, feature: FeatureSpec) -> bool:
+        return self._unified is not None and bool(feature.table)
+
     def _is_large(self, feature: FeatureSpec) -> bool:
-        return not feature.is_number and self._rows(feature) > SMALL_ROWS
+        return self._rows(feature) > SMALL_ROWS
 
     def _rows(self, feature: FeatureSpec) -> int:
         return self._tables[self._key(feature)].shape[0]
@@ -150,7 +181,7 @@ def pool(vectors: tf.Tensor, valid: tf.Tensor, pooling: str) -> tf.Tensor:
     Args:
         vectors: float [B, T, D].
         valid: bool [B, T].
-        pooling: `mean`, `sum` or `max`.
+        pooling: `mean`, `sum` or `max`; `attention` needs a candidate, see there.
 
     Returns:
         float [B, D].

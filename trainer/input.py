@@ -7,6 +7,7 @@ same batches, whatever the machine.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import trainer.keras2  # noqa: F401  # isort: skip
 import tensorflow as tf
@@ -65,21 +66,33 @@ class BatchReader:
         return parsed.prefetch(tf.data.AUTOTUNE)
 
 
-def label_means(spec: Spec, files: Sequence[str]) -> dict[str, float]:
-    """Each task's mean label over the rows of its sample space, from one pass.
+class LabelCounts(NamedTuple):
+    """What labels look like before training.
 
-    A binary task's mean is smoothed by half a row of each label, so that one that is
-    never seen on the first day starts rare and not impossible.
+    Attributes:
+        means: Task -> mean label over the rows of its sample space. A binary task's is
+            smoothed by half a row of each label, so that one that is never seen starts
+            rare and not impossible.
+        rows: Task -> rows in its sample space.
     """
+
+    means: dict[str, float]
+    rows: dict[str, float]
+
+
+def count_labels(spec: Spec, files: Sequence[str]) -> LabelCounts:
+    """The labels of some files, from one pass."""
     sums = tf.zeros([2, len(spec.tasks)], tf.float64)
     for labels, masks in _labels(spec, files):
         counted = tf.stack([labels * masks, masks])
         sums += tf.cast(tf.reduce_sum(counted, axis=1), tf.float64)
     totals, rows = sums.numpy()
-    return {
+    means = {
         task.name: _mean(task, float(total), float(count))
         for task, total, count in zip(spec.tasks, totals, rows, strict=True)
     }
+    names = [task.name for task in spec.tasks]
+    return LabelCounts(means, dict(zip(names, rows.tolist(), strict=True)))
 
 
 def _mean(task: TaskSpec, total: float, rows: float) -> float:

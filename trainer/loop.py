@@ -121,12 +121,13 @@ class _Training:
         tf.keras.utils.set_random_seed(seed)
         self.strategy = strategies.create(slice.accelerator)
         _check_replicas(slice, self.strategy.num_replicas_in_sync)
-        means = _label_means(spec, first_files)
+        labels = _count_labels(spec, first_files)
         with self.strategy.scope():
             self.ranker = Ranker(
                 spec,
                 config,
-                means,
+                labels.means,
+                label_rows=labels.rows,
                 precision=slice.precision,
                 sparse_gradients=slice.accelerator != "tpu",
                 seed=seed,
@@ -275,11 +276,12 @@ class _Store:
             file.write("".join(json.dumps(day) + "\n" for day in self._state.days))
 
 
-def _label_means(spec: Spec, files: list[str] | None) -> dict[str, float]:
-    """Of the first day; a restored ranker has its biases from the checkpoint."""
+def _count_labels(spec: Spec, files: list[str] | None) -> examples.LabelCounts:
+    """Of the first day; a restored ranker has what follows from its checkpoint."""
     if files is None:
-        return {task.name: 0.5 for task in spec.tasks}
-    return examples.label_means(spec, files)
+        ones = {task.name: 1.0 for task in spec.tasks}
+        return examples.LabelCounts(dict.fromkeys(ones, 0.5), ones)
+    return examples.count_labels(spec, files)
 
 
 def _check_replicas(slice: SliceConfig, replicas: int) -> None:

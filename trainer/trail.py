@@ -7,20 +7,20 @@ import tensorflow as tf
 
 from feature_specs import Spec
 from feature_specs.model import TrailConfig
-from trainer.embeddings import FeatureEmbeddings, missing_rows, numbers
-from trainer.layers import BatchedDense, BatchedMLP
+from trainer.embeddings import missing_rows
 from trainer.replicas import uniform_rows
+from trainer.side_towers import SideTowers
 
 
 class TrailTowers(tf.keras.layers.Layer):
     """One shallow tower a task; its output is added to the task's logit.
 
-    B = batch, K = all tasks. The towers read only features of group `trail`, through
-    embeddings that they share with each other and with nobody else, so that the main
-    model never sees a trail. In training one draw a row drops all of its trail
-    features together, to id 0 ("missing") and number 0. The served state, where all
-    are missing, is then one that `dropout` of the rows have trained: dropping them one
-    by one would train it on next to none (0.1 ^ features). SFV sec. 4.2 drops 10 %.
+    B = batch, T = all tasks. The towers read only features of group `trail`, through
+    embeddings that they share with nobody else, so that the main model never sees a
+    trail. In training one draw a row drops all of its trail features together, to id 0
+    ("missing") and number 0. The served state, where all are missing, is then one that
+    `dropout` of the rows have trained: dropping them one by one would train it on next
+    to none (0.1 ^ features). SFV sec. 4.2 drops 10 %.
 
     Args:
         spec: Its trail features and tasks are used.
@@ -34,26 +34,26 @@ class TrailTowers(tf.keras.layers.Layer):
         super().__init__(name="trail_towers")
         self.features = spec.trail_features
         self.dropout = config.dropout
-        chosen = _chosen(spec, config)
+        chosen = [
+            index
+            for index, task in enumerate(spec.tasks)
+            if not config.tasks or task.name in config.tasks
+        ]
         self._placement = tf.one_hot(chosen, len(spec.tasks)).numpy()
-        self.embeddings = FeatureEmbeddings(
+        self.towers = SideTowers(
             self.features,
             spec.tables,
-            width=config.dim,
+            towers=len(chosen),
+            units=config.units,
+            dim=config.dim,
+            shared=config.shared,
             sparse_gradients=sparse_gradients,
-            name="trail_embeddings",
+            name="trail",
         )
-        self.hidden = BatchedMLP(len(chosen), config.units)
-        self.output_layer = BatchedDense(len(chosen), 1, use_bias=False, zero=True)
 
     def call(self, inputs: dict[str, tf.Tensor]) -> tf.Tensor:
-        """Transformed trail features, [B] or [B, length] each -> [B, K] float32."""
-        x = tf.concat(
-            [self.embeddings(inputs, self.features), numbers(inputs, self.features)],
-            axis=1,
-        )
-        logits = tf.squeeze(self.output_layer(self.hidden(x)), axis=2)  # [B, chosen]
-        return tf.matmul(logits, self._placement)
+        """Transformed trail features, [B] or [B, length] each -> [B, T] float32."""
+        return tf.matmul(self.towers(inputs), self._placement)
 
     def drop(self, inputs: dict[str, tf.Tensor], seed: tf.Tensor) -> dict:
         """`inputs`, all features missing in the rows that `seed` (int32 [2]) draws."""
@@ -64,18 +64,6 @@ class TrailTowers(tf.keras.layers.Layer):
     def missing(self) -> dict[str, tf.Tensor]:
         """One row with every trail feature missing, as in serving."""
         return {f.name: missing_rows(f, 1) for f in self.features}
-
-
-def _chosen(spec: Spec, config: TrailConfig) -> list[int]:
-    """Positions, among all tasks, of those with a tower."""
-    names = [task.name for task in spec.tasks]
-    unknown = sorted(set(config.tasks) - set(names))
-    if unknown:
-        raise ValueError(
-            f"trail.tasks: must be tasks of spec {spec.name!r}. Got {unknown[0]!r}. "
-            f"Known: {', '.join(names)}."
-        )
-    return [i for i, name in enumerate(names) if name in (config.tasks or names)]
 
 
 def _keep(value: tf.Tensor, kept: tf.Tensor) -> tf.Tensor:

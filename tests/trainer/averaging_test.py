@@ -33,6 +33,6 @@ def test_no_steps_average_nothing(spec, config, label_means):
     average = averaging.create(ranker, 0)
     assert average.averages == []
     average.update(tf.constant(1))
-    before = ranker.output_bias.numpy()
+    before = ranker.networks[0].towers.bias.numpy()
     average.apply()
-    assert (ranker.output_bias.numpy() == before).all()
+    assert (ranker.networks[0].towers.bias.numpy() == before).all()

@@ -18,7 +18,8 @@ def _reference(experts: np.ndarray) -> float:
 
 def _loss(experts: np.ndarray, weight=None) -> float:
     weight = np.ones(len(experts)) if weight is None else weight
-    return float(disentangle_loss(tf.constant(experts, tf.float32), _float(weight)))
+    experts = _float(experts)[:, tf.newaxis]  # one group
+    return float(disentangle_loss(experts, _float(weight)))
 
 
 def _float(value) -> tf.Tensor:
@@ -78,8 +79,17 @@ class DisentangleLossTest(tf.test.TestCase):
             self.assertAllClose(gradient[position], (up - down) / 2e-5, rtol=1e-3)
 
     def _value_and_gradient(self, experts):
-        x = _float(experts)
+        x = _float(experts)[:, tf.newaxis]  # one group
         with tf.GradientTape() as tape:
             tape.watch(x)
             value = disentangle_loss(x, tf.ones([len(experts)]))
-        return value, tape.gradient(value, x).numpy()
+        return value, tape.gradient(value, x).numpy()[:, 0]
+
+    def test_groups_are_apart_and_add_up(self):
+        one, other = _experts(seed=0), _experts(seed=1)
+        both = tf.stack([_float(one), _float(other)], axis=1)  # [B, 2, E, H]
+        self.assertAllClose(
+            disentangle_loss(both, tf.ones([40])),
+            _reference(one) + _reference(other),
+            rtol=1e-5,
+        )

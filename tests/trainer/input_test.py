@@ -74,7 +74,7 @@ def test_order_follows_from_the_seed(spec, day):
 
 
 def test_label_means_are_over_the_sample_space(spec, day):
-    means = examples.label_means(spec, _files(day))
+    means = examples.count_labels(spec, _files(day)).means
     click = np.concatenate([part.labels["click"] for part in day[1]])
     like = np.concatenate([part.labels["like"] for part in day[1]])
     watch = np.concatenate([part.labels["watch"] for part in day[1]])

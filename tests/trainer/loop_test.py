@@ -162,11 +162,15 @@ def test_a_day_without_files_stops_before_training(spec, config, days, tmp_path)
 def test_served_predictions_are_calibrated_and_rank(spec, config, make_rows, tmp_path):
     files = tmp_path / "Split-day-20220408" / "data.gz"
     make_rows(16_000, seed=11).write(files)
-    ranker = _train(spec, config, [(DAYS[0], [str(files)])], tmp_path / "run")
     fresh = make_rows(10_000, seed=12)
     served = {k: tf.constant(v) for k, v in fresh.features.items() if "trail" not in k}
-    predicted, label = ranker(served)["click"].numpy(), fresh.labels["click"]
-    assert abs(predicted.mean() / label.mean() - 1) < 0.1
-    positive, negative = predicted[label > 0], predicted[label == 0]
-    auc = np.searchsorted(np.sort(negative), positive).mean() / len(negative)
-    assert auc > 0.7
+    label, days = fresh.labels["click"], [(DAYS[0], [str(files)])]
+    means, areas = [], []
+    for seed in range(3):  # one seed's mean is 6 % off, its AUC 0.02, more or less
+        ranker = _train(spec, config, days, tmp_path / str(seed), seed=seed)
+        predicted = ranker(served)["click"].numpy()
+        means.append(predicted.mean())
+        positive, negative = predicted[label > 0], predicted[label == 0]
+        areas.append(np.searchsorted(np.sort(negative), positive).mean())
+    assert np.mean(areas) / len(negative) > 0.7
+    assert abs(np.mean(means) / label.mean() - 1) < 0.1

@@ -8,6 +8,17 @@ import pytest
 import trainer.keras2  # noqa: F401  # isort: skip
 import tensorflow as tf
 
+from feature_specs import SpecError, read_preset
+from feature_specs.model import (
+    BiasConfig,
+    ChainConfig,
+    CrossConfig,
+    StructureConfig,
+    TowerConfig,
+    UnifiedConfig,
+    WeightsConfig,
+)
+from feature_specs.spec import FacetSpec
 from trainer import optimizers
 from trainer.ranker import Batch, Ranker
 
@@ -46,16 +57,15 @@ def test_a_label_never_seen_starts_rare_not_impossible(spec, config, label_means
     np.testing.assert_allclose(found, [1e-6], rtol=1e-3)
 
 
-def test_both_parts_together_are_the_whole_model(ranker, make_rows):
+def test_both_sides_together_are_the_whole_model(ranker, make_rows):
     features = make_rows(6, seed=0).batch().features
     served = {k: v for k, v in features.items() if not k.startswith("trail")}
     request = {k: v[:1] for k, v in served.items()}
     one_user = served | {k: tf.repeat(request[k], 6, axis=0) for k in _REQUEST}
     query = {k: request[k] for k in _REQUEST}
     video = {k: v for k, v in served.items() if k not in _REQUEST}
-    parts = ranker.request_part(query) + ranker.candidate_part(video)
-    assert parts.shape == (6, 16)
-    _assert_same(ranker.from_parts(parts), ranker(one_user))
+    sides = ranker.request_side(query), ranker.candidate_side(video)
+    _assert_same(ranker.from_sides(*sides), ranker(one_user))
 
 
 _REQUEST = ("user_id", "history_video_id", "tab")
@@ -69,9 +79,9 @@ def test_served_rows_equal_rows_with_every_trail_feature_missing(ranker, make_ro
     assert np.abs(ranker(features)["click"] - ranker(served)["click"]).max() > 0.01
 
 
-def test_request_part_needs_no_candidate_feature(ranker):
+def test_the_requests_side_needs_no_candidate_feature(ranker):
     request = {k: v for k, v in ranker.example_features(2).items() if k in _REQUEST}
-    assert ranker.request_part(request).shape == (2, 16)
+    assert ranker.request_side(request).parts[0].hidden.shape == (2, 16)
 
 
 def test_padded_rows_change_no_loss(spec, config, label_means, make_rows):
@@ -104,7 +114,9 @@ def test_empty_sample_space_moves_no_weight_of_the_task(ranker, make_rows):
     masks[:, 2] = 0  # like
     with tf.GradientTape() as tape:
         losses = ranker.task_losses(batch._replace(masks=tf.constant(masks)))
-    gradient = tape.gradient(losses.total, ranker.heads.kernel).numpy()
+    gradient = tape.gradient(
+        losses.total, ranker.networks[0].towers.heads[0].kernel
+    ).numpy()
     assert float(losses.tasks[2]) == 0
     assert not gradient[2].any() and gradient[[0, 1, 3]].any(axis=(1, 2)).all()
 
@@ -122,13 +134,6 @@ def test_training_drops_the_trails_of_some_rows(spec, config, label_means, make_
     served = ranker.task_losses(batch._replace(features=missing)).tasks
     np.testing.assert_allclose(trained, served, rtol=1e-5)
     assert np.abs(trained - ranker.task_losses(batch).tasks).max() > 1e-3
-
-
-def test_bottom_dropout_keeps_the_mean(spec, config, label_means):
-    ranker = Ranker(spec, dataclasses.replace(config, dropout=0.25), label_means)
-    found = ranker._drop(tf.ones([400, 50])).numpy()
-    np.testing.assert_allclose(np.unique(found), [0, 1 / 0.75], rtol=1e-6)
-    assert abs(found.mean() - 1) < 0.02
 
 
 def test_every_variable_is_either_dense_or_a_table(ranker):
@@ -176,11 +181,271 @@ def test_bfloat16_keeps_tables_and_losses_in_float32(
 ):
     ranker = Ranker(spec, config, label_means, precision="bfloat16")
     batch: Batch = make_rows(8, seed=0).batch()
-    assert ranker.request_part(batch.features).dtype == tf.bfloat16
+    side = ranker.request_side(batch.features)
+    assert side.parts[0].hidden.dtype == tf.bfloat16
     assert {v.dtype for v in ranker.trainable_variables} == {tf.float32}
     assert ranker.task_losses(batch).total.dtype == tf.float32
 
 
-def test_a_bottom_without_layers_is_refused(spec, config, label_means):
-    with pytest.raises(ValueError, match="bottom: must have one layer at least"):
-        Ranker(spec, dataclasses.replace(config, bottom=()), label_means)
+# --- facets, side towers, own inputs, crosses, attention ------------------------------
+
+_PLACE = FacetSpec(
+    name="place",
+    feature="tag",
+    partitions={"low": (0, 1, 2), "high": (3, 4, 5)},
+    default="high",
+    train_with={"high": ("low", "high")},
+)
+
+
+def _build(spec, label_means, **changes) -> Ranker:
+    config = read_preset("bottom: [16]\ntower: [8]")
+    return _randomised(
+        Ranker(
+            spec,
+            dataclasses.replace(config, **changes),
+            label_means,
+            sparse_gradients=False,
+        )
+    )
+
+
+@pytest.fixture
+def split_spec(spec):
+    features = tuple(
+        dataclasses.replace(f, kind="code") if f.name == "tag" else f
+        for f in spec.features
+    )
+    return dataclasses.replace(spec, features=features, facets={"place": _PLACE})
+
+
+@pytest.fixture
+def split_ranker(split_spec, label_means):
+    structure = StructureConfig(kind="flat", facets=("place",))
+    return _build(split_spec, label_means, structure=structure)
+
+
+def _half(batch: Batch, low: bool) -> Batch:
+    """Only the rows of one partition: tag ids 1 to 3 are low."""
+    chosen = (batch.features["tag"].numpy() <= 3) == low
+    return tf.nest.map_structure(lambda v: tf.boolean_mask(v, chosen), batch)
+
+
+def _tower_gradient(ranker: Ranker, batch: Batch) -> np.ndarray:
+    with tf.GradientTape() as tape:
+        total = ranker.task_losses(batch).total
+    kernel = ranker.networks[0].towers.heads[0].kernel
+    return tape.gradient(total, kernel).numpy()  # [L, H, 1]
+
+
+def test_a_split_task_has_a_leaf_a_partition(split_ranker):
+    names = [leaf.name for leaf in split_ranker.leaves]
+    assert names[:4] == ["click&low", "click&high", "watch&low", "watch&high"]
+    assert len(names) == 8
+
+
+def test_rows_of_another_partition_give_exactly_no_gradient(split_ranker, make_rows):
+    batch = make_rows(64, seed=0).batch()
+    high_rows = _tower_gradient(split_ranker, _half(batch, low=False))
+    low_rows = _tower_gradient(split_ranker, _half(batch, low=True))
+    low, high = slice(0, 8, 2), slice(1, 8, 2)
+    assert not high_rows[low].any()  # high rows do not train low leaves
+    assert high_rows[high].any(axis=(1, 2)).all()
+    assert low_rows.any(axis=(1, 2)).all()  # low rows train both (MFH sec. V-A-3)
+
+
+def test_a_row_is_served_through_its_own_group_only(split_ranker, make_rows):
+    features = make_rows(32, seed=0).batch().features
+    before = split_ranker(features)["click"].numpy()
+    bias = split_ranker.networks[0].towers.bias
+    bias.assign(bias + tf.one_hot(0, 8) * 5)  # click&low
+    after = split_ranker(features)["click"].numpy()
+    low = features["tag"].numpy() <= 3
+    assert (after[low] > before[low]).all()
+    np.testing.assert_array_equal(after[~low], before[~low])
+
+
+def test_losses_are_told_as_served(split_ranker, make_rows):
+    batch = make_rows(64, seed=0).batch()
+    predicted = split_ranker(batch.features)["click"].numpy()
+    label = batch.labels.numpy()[:, 0]
+    expected = -np.mean(label * np.log(predicted) + (1 - label) * np.log1p(-predicted))
+    found = split_ranker.task_losses(batch).tasks[0]
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
+
+
+_VARIANTS = {
+    "single": {"structure": StructureConfig(kind="single")},
+    "split": {"structure": StructureConfig(kind="flat", facets=("place",))},
+    "bias tower": {"bias": BiasConfig(features=("tag", "tab"), units=(4,))},
+    "own inputs": {
+        "towers": {
+            "like": TowerConfig(units=(4,), inputs=("age", "history_video_id")),
+            "watch": TowerConfig(inputs=("tag",)),
+        }
+    },
+    "cross": {"cross": CrossConfig(layers=2)},
+    "low-rank cross": {"cross": CrossConfig(layers=1, rank=3)},
+    "unified": {"unified": UnifiedConfig(buckets=64)},
+    "attention": {},
+    "esmm": {"chains": (ChainConfig(kind="esmm", tasks=("click", "like")),)},
+    "aitm": {"chains": (ChainConfig(kind="aitm", tasks=("click", "like")),)},
+    "uncertainty": {"weights": WeightsConfig(kind="uncertainty")},
+    "gradnorm": {"weights": WeightsConfig(kind="gradnorm")},
+    "surgery": {"weights": WeightsConfig(surgery=True)},
+    "decay": {"weights": WeightsConfig(decay={"click": 0.5}, decay_steps=10)},
+}
+
+
+@pytest.fixture(params=list(_VARIANTS))
+def variant(request, split_spec, label_means):
+    spec = split_spec
+    if request.param == "attention":
+        features = tuple(
+            dataclasses.replace(f, pooling="attention", target="video_id")
+            if f.name == "history_video_id"
+            else f
+            for f in spec.features
+        )
+        spec = dataclasses.replace(spec, features=features)
+    return _build(spec, label_means, **_VARIANTS[request.param])
+
+
+def test_every_variant_ranks_candidates_as_it_scores_rows(variant, make_rows):
+    features = make_rows(6, seed=0).batch().features
+    served = {k: v for k, v in features.items() if not k.startswith("trail")}
+    query = {k: served[k][1:2] for k in _REQUEST}
+    one_user = served | {k: tf.repeat(query[k], 6, axis=0) for k in _REQUEST}
+    video = {k: v for k, v in served.items() if k not in _REQUEST}
+
+    @tf.function(
+        input_signature=[
+            {k: tf.TensorSpec([1, *v.shape[1:]], v.dtype) for k, v in query.items()},
+            {k: tf.TensorSpec([None, *v.shape[1:]], v.dtype) for k, v in video.items()},
+        ],
+        autograph=False,
+    )
+    def rank(query, video):
+        sides = variant.request_side(query), variant.candidate_side(video)
+        return variant.from_sides(*sides)
+
+    _assert_same(rank(query, video), variant(one_user), rtol=1e-4)
+
+
+def test_every_variants_step_compiles_and_lowers_the_loss(variant, make_rows):
+    variant.compile(optimizer=optimizers.create(variant.config.optimizer, variant))
+    batch = make_rows(32, seed=0).batch()
+    step = tf.function(variant.train_step, jit_compile=True, autograph=False)
+    losses = [float(step(batch)["loss"]) for _ in range(30)]
+    assert losses[-1] < 0.9 * losses[0]
+
+
+def test_single_networks_share_nothing(split_spec, label_means, make_rows):
+    ranker = _build(split_spec, label_means, structure=StructureConfig(kind="single"))
+    batch = make_rows(16, seed=0).batch()
+    masks = batch.masks.numpy()
+    masks[:, 1:] = 0  # click alone has rows
+    variables = [n.trainable_variables for n in ranker.networks]
+    with tf.GradientTape() as tape:
+        total = ranker.task_losses(batch._replace(masks=tf.constant(masks))).total
+    found = tape.gradient(total, variables)
+    moved = [
+        any(np.any(tf.convert_to_tensor(g).numpy()) for g in own if g is not None)
+        for own in found
+    ]
+    assert moved == [True, False, False, False]
+
+
+def test_a_towers_own_inputs_are_not_read_by_the_others(
+    split_spec, label_means, make_rows
+):
+    towers = {"like": TowerConfig(inputs=("age",))}
+    ranker = _build(split_spec, label_means, towers=towers)
+    features = make_rows(6, seed=0).batch().features
+    other = features | {"age": features["age"] + 1.0}
+    before, after = ranker(features), ranker(other)
+    assert np.abs(after["like"] - before["like"]).max() > 1e-4
+    for task in ("click", "watch", "seconds"):
+        np.testing.assert_array_equal(after[task], before[task])
+
+
+def test_unknown_names_of_a_preset_are_told(spec, config, label_means):
+    trail = dataclasses.replace(config.trail, tasks=("clack",))
+    wrong = dataclasses.replace(config, trail=trail)
+    with pytest.raises(SpecError, match=r"trail\.tasks: is not a task of the spec"):
+        Ranker(spec, wrong, label_means)
+
+
+# --- chains and task weights ----------------------------------------------------------
+
+
+def test_esmm_multiplies_along_the_chain(spec, label_means, make_rows):
+    chain = ChainConfig(kind="esmm", tasks=("click", "like"))
+    batch = make_rows(8, seed=0).batch()
+    ranker = _build(spec, label_means, chains=(chain,))
+    plain = _build(spec, label_means)
+    for mine, theirs in zip(ranker.variables, plain.variables, strict=True):
+        mine.assign(theirs)
+    found, apart = ranker(batch.features), plain(batch.features)
+    np.testing.assert_allclose(found["like"], apart["click"] * apart["like"], rtol=1e-5)
+    np.testing.assert_allclose(found["click"], apart["click"], rtol=1e-6)
+
+
+def test_an_untrained_chain_predicts_the_label_means(spec, label_means, make_rows):
+    chain = ChainConfig(kind="esmm", tasks=("click", "like"))
+    config = read_preset("bottom: [16]")
+    ranker = Ranker(spec, dataclasses.replace(config, chains=(chain,)), label_means)
+    found = ranker(make_rows(3, seed=0).batch().features)["like"]
+    np.testing.assert_allclose(found, [0.02] * 3, rtol=1e-5)
+
+
+def test_learned_variances_belong_to_the_network_optimizer(spec, label_means):
+    ranker = _build(spec, label_means, weights=WeightsConfig(kind="uncertainty"))
+    names = [variable.name for variable in ranker.dense_variables]
+    assert sum("log_variances" in name for name in names) == 1
+
+
+def test_gradnorm_moves_its_weights_and_keeps_their_sum(spec, label_means, make_rows):
+    ranker = _build(spec, label_means, weights=WeightsConfig(kind="gradnorm"))
+    ranker.compile(optimizer=optimizers.create(ranker.config.optimizer, ranker))
+    for seed in range(5):
+        ranker.train_step(make_rows(32, seed=seed).batch())
+    weights = ranker.task_weights.weights.numpy()
+    assert abs(weights.sum() - 4) < 1e-4
+    assert np.abs(weights - 1).max() > 1e-3
+
+
+def test_surgery_changes_only_what_tasks_share(spec, label_means, make_rows):
+    batch = make_rows(32, seed=0).batch()
+    rankers = [
+        _build(spec, label_means, weights=WeightsConfig(surgery=surgery))
+        for surgery in (False, True)
+    ]
+    for ranker in rankers:
+        sgd = tf.keras.optimizers.legacy.SGD(0.1)
+        ranker.compile(optimizer=sgd)
+        ranker.train_step(batch)
+    plain, bent = rankers
+    shared = {v.ref() for v in bent.networks[0].shared_variables}
+    differs = [
+        (v.ref() in shared, not np.allclose(v, w, atol=1e-6))
+        for v, w in zip(bent.variables, plain.variables, strict=True)
+    ]
+    assert any(moved for is_shared, moved in differs if is_shared)
+    assert not any(moved for is_shared, moved in differs if not is_shared)
+
+
+def test_the_rows_of_the_first_day_decide_the_class_weights(spec, label_means):
+    tasks = tuple(
+        dataclasses.replace(t, loss="class_balanced", class_balance_beta=0.99)
+        if t.name == "like"
+        else t
+        for t in spec.tasks
+    )
+    spec = dataclasses.replace(spec, tasks=tasks)
+    config = read_preset("bottom: [16]")
+    ranker = Ranker(spec, config, label_means, label_rows={"like": 1000.0})
+    # 20 positives, 980 negatives: effective numbers (1 - 0.99^n) / 0.01.
+    effective = (1 - 0.99 ** np.array([980.0, 20.0])) / 0.01
+    expected = 2 / effective / (1 / effective).sum()
+    np.testing.assert_allclose(ranker.class_weights[2], expected, rtol=1e-5)
