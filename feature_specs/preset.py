@@ -127,6 +127,12 @@ def _check_counts(config: ModelConfig, problems: Problems) -> None:
         if len(chain.tasks) < 2:
             rule = "must be two tasks at least, the frequent one first."
             problems.add(f"chains[{index}].tasks", rule, list(chain.tasks))
+    if config.structure.kind == "single":
+        for key in ("facets", "split", "nodes", "depth"):
+            value = getattr(config.structure, key)
+            if value:
+                rule = "has no use for kind single, where nothing branches; remove it."
+                problems.add(f"structure.{key}", rule, value)
     if config.structure.kind != "flat" and not config.structure.levels:
         problems.add("structure.levels", "must have one switcher at least.", [])
 

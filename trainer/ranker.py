@@ -15,6 +15,7 @@ import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
 from feature_specs import ModelConfig, Spec
+from feature_specs.model import StructureConfig
 from feature_specs.preset import check_preset
 from trainer import chains, gradients, losses, weighting
 from trainer.disentangle import disentangle_loss
@@ -414,8 +415,7 @@ def _networks(
     tasks = [task.name for task in spec.tasks]
     if config.structure.kind != "single":
         return [("network", config, tasks)]
-    flat = dataclasses.replace(config.structure, kind="flat", facets=())
-    own = dataclasses.replace(config, structure=flat)
+    own = dataclasses.replace(config, structure=StructureConfig())
     return [(f"network_{task}", own, [task]) for task in tasks]
 
 

@@ -27,7 +27,8 @@ def uniform_rows(rows: int, columns: int, seed: tf.Tensor) -> tf.Tensor:
     on eight chips, or a resumed one, drops the same rows as a run on one.
     """
     replicas = replica_count()
-    draws = tf.random.stateless_uniform([rows * replicas, columns], seed)
+    # Named, as each device would choose another one.
+    draws = tf.random.stateless_uniform([rows * replicas, columns], seed, alg="philox")
     if replicas == 1:
         return draws
     context = tf.distribute.get_replica_context()

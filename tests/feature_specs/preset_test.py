@@ -61,6 +61,7 @@ def test_a_rate_in_powers_of_ten_is_a_number():
             "structure: {kind: hierarchical, levels: []}",
             r"levels: must have one switch",
         ),
+        ("structure: {kind: single, split: [like]}", r"split: has no use for kind sin"),
         ("structure: {nodes: {new: [0]}}", r"structure\.nodes\.new: must be positive"),
         ("towers: {like: {units: [-1]}}", r"towers\.like\.units: must be positive"),
         (

@@ -77,18 +77,17 @@ def test_untrained_logits_are_the_biases():
 
 
 def test_each_leaf_has_a_tower_of_its_own_widths_and_inputs():
-    own = {"like": _x(width=2, seed=2)[:, 0]}
-    towers = _create(ModelConfig(tower=(5,), towers=_TOWERS), own=own)
-    x = _x()
-    found = towers(tf.constant(x), {"like": tf.constant(own["like"])})
+    click = TowerConfig(inputs=("hour",))
+    own = {"like": _x(width=2, seed=2)[:, 0], "click": _x(width=2, seed=3)[:, 0]}
+    config = ModelConfig(tower=(5,), towers=_TOWERS | {"click": click})
+    towers, x = _create(config, own=own), _x()
+    found = towers(tf.constant(x), {t: tf.constant(i) for t, i in own.items()})
     widths = [[k.shape for k, _ in _weights(towers, i)[0]] for i in range(5)]
-    assert widths == [[(6, 5)], [(6, 3), (3, 4)], [(6, 3), (3, 4)], [(8, 5)], []]
+    assert widths == [[(8, 5)], [(6, 3), (3, 4)], [(6, 3), (3, 4)], [(8, 5)], []]
     for row in range(3):
-        for leaf in range(5):
-            inputs = x[row, leaf]
-            if leaf == 3:
-                inputs = np.concatenate([inputs, own["like"][row]])
-            expected = _logit(towers, leaf, inputs)
+        for leaf, task in enumerate(towers.tasks):
+            extra = own[task][row] if task in own else []
+            expected = _logit(towers, leaf, np.concatenate([x[row, leaf], extra]))
             np.testing.assert_allclose(found[row, leaf], expected, rtol=1e-4, atol=1e-5)
 
 

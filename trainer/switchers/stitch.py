@@ -16,7 +16,9 @@ class CrossStitch(Switcher):
 
     In each level output k has layers of its own, h_k; what goes to its next level, or
     out, is sum over j of alpha_kj * h_j. Each level has its own learned alpha [K, K],
-    which starts at `stitch` on the diagonal; the rest of 1 is shared out evenly.
+    which starts at `stitch` on the diagonal; the rest of 1 is shared out evenly. Mixing
+    all with all is K^2 products of an output's width: small beside the layers until K
+    nears their widths.
     """
 
     parts = 1  # of each output's layer, which alpha mixes one by one

@@ -59,7 +59,9 @@ def _shared(gradient: tf.Tensor) -> tf.Tensor:
 
 def _orders(leaves: int, seed: tf.Tensor) -> tf.Tensor:
     """[L, L] int32: each row a random order of all leaves."""
-    return tf.argsort(tf.random.stateless_uniform([leaves, leaves], seed), axis=1)
+    return tf.argsort(
+        tf.random.stateless_uniform([leaves, leaves], seed, alg="philox"), axis=1
+    )
 
 
 def _mixed(products: tf.Tensor, orders: tf.Tensor) -> tf.Tensor:

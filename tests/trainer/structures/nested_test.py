@@ -1,6 +1,7 @@
 """Nested structures against MFH's equations, evaluated node by node in NumPy."""
 
 import math
+import typing
 
 import numpy as np
 import pytest
@@ -8,9 +9,15 @@ import pytest
 import trainer.keras2  # noqa: F401  # isort: skip
 import tensorflow as tf
 
-from feature_specs.model import ModelConfig, StructureConfig, SwitcherConfig
+from feature_specs.model import (
+    ModelConfig,
+    StructureConfig,
+    SwitcherConfig,
+    SwitcherKind,
+)
 from tests.trainer.structures import nested_numpy as reference
 from trainer import structures
+from trainer.switchers.shared import SharedBottom
 
 _BOTTOM = SwitcherConfig(kind="shared_bottom", units=(5,))
 _MIXTURE = SwitcherConfig(kind="mmoe", units=(4,), experts=3)
@@ -326,6 +333,43 @@ def test_xla_gives_the_same_outputs_and_gradients(kind):
     assert len(plain) == len(compiled) == 1 + len(net.trainable_variables)
     for one, other in zip(plain, compiled, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-4)
+
+
+def test_every_switcher_draws_from_a_seed_of_its_own(monkeypatch):
+    seeds, call = [], SharedBottom.call
+
+    def spy(self, x, training=False, seed=None):
+        assert training
+        seeds.append(tuple(seed.numpy()))
+        return call(self, x, training, seed)
+
+    net = _create("multi_facet", ("group", "heat"), levels=(_BOTTOM,))
+    monkeypatch.setattr(SharedBottom, "call", spy)
+    for _ in range(2):
+        net(tf.constant(_x()), training=True, seed=tf.constant([1, 2]))
+    count = 1 + 3 + 3 + 3
+    assert len(seeds) == 2 * count and seeds[:count] == seeds[count:]
+    assert len(set(seeds)) == count and (1, 2) not in seeds
+
+
+@pytest.mark.parametrize("kind", typing.get_args(SwitcherKind))
+def test_every_kind_of_switcher_may_be_nested(kind):
+    """All weights train, and gates are as their names say."""
+    level = SwitcherConfig(kind=kind, units=(4,), experts=2, penalty=0.1)
+    nodes = {"new": (3,)}
+    net = _create(
+        "multi_facet", ("group",), tasks=("a", "b"), levels=(level,), nodes=nodes
+    )
+    with tf.GradientTape() as tape:
+        found = net(tf.constant(_x()), training=True, seed=tf.constant([1, 2]))
+        total = tf.reduce_sum(tf.square(found.outputs)) + found.penalty
+    gradients = tape.gradient(total, net.trainable_variables)
+    assert found.outputs.shape[:2] == (_ROWS, 6)
+    assert not [g for g in gradients if g is None]
+    assert len(found.gates) == len(net.gatings)
+    for gates, (groups, gating) in zip(found.gates, net.gatings, strict=True):
+        named = (len(groups), len(gating.readers), len(gating.experts[0]))
+        assert gates.shape == (_ROWS, *named)
 
 
 def test_the_number_of_rows_may_be_unknown():

@@ -69,7 +69,8 @@ class Training:
         seed = tf.stack([7, tf.cast(self.steps, tf.int32)])
         masks = sampled_masks(TASKS, labels, masks, seed)
         rows = tf.reduce_sum(masks, axis=0)
-        with tf.GradientTape(persistent=True) as tape:
+        by_leaf = self.surgery or self.weights.reads_gradients
+        with tf.GradientTape(persistent=by_leaf) as tape:
             losses = task_losses(
                 TASKS,
                 self.model(x),
@@ -80,28 +81,33 @@ class Training:
             )
             total = self.weights.total(losses, rows, self.steps)
         shared = self.model.bottom.trainable_variables
-        others = [
-            *self.model.heads.trainable_variables,
-            *self.weights.trainable_variables,
-        ]
-        gradients = tape.gradient(total, [*shared, *others])
-        own = task_gradients(tape, losses, shared)
-        if self.surgery:
-            current = self.weights.current(self.steps)
-            changes = surgery.correction(own, current, seed)
-            for index, change in enumerate(changes):
-                gradients[index] += change
-        if self.weights.reads_gradients:
+        heads = self.model.heads.trainable_variables
+        variables = [*shared, *heads, *self.weights.trainable_variables]
+        gradients = tape.gradient(total, variables)
+        if by_leaf:
+            own = task_gradients(tape, losses, shared)
+            self._bend(gradients, own, seed)
             self.weights.update(norms(own[-2:]), losses, rows)
-        variables = [*shared, *others]
         self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
         self.steps.assign_add(1)
         return total
 
+    def _bend(self, gradients, own, seed):
+        if self.surgery:
+            current = self.weights.current(self.steps)
+            for index, change in enumerate(surgery.correction(own, current, seed)):
+                gradients[index] += change
+
+    def run(self, batch, steps, jit=False):
+        """The totals of some steps on one batch."""
+        step = tf.function(self.step, jit_compile=jit, autograph=False)
+        return [float(step(*batch)) for _ in range(steps)]
+
     def values(self):
-        """Everything that training moves, by name."""
+        """Everything that training moves, under its place and short name."""
         variables = [*self.model.variables, *self.weights.variables]
-        return {f"{i} {v.name}": v.numpy() for i, v in enumerate(variables)}
+        names = [variable.name.split("/")[-1] for variable in variables]
+        return {f"{i} {n}": variables[i].numpy() for i, n in enumerate(names)}
 
 
 @pytest.fixture

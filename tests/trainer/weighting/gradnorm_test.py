@@ -27,6 +27,12 @@ def _update(weights, norms, losses, rows=(9.0, 9.0, 9.0)):
     return weights.weights.numpy()
 
 
+@tf.function
+def _update_often(weights, times, norms, losses):
+    for _ in tf.range(times):
+        weights.update(tf.constant(norms), tf.constant(losses), tf.ones([3]))
+
+
 def test_starts_at_the_fixed_weights():
     weights = _weights()
     np.testing.assert_array_equal(weights.current(STEP), [1, 1, 5])
@@ -88,10 +94,7 @@ def test_a_first_loss_of_zero_counts_as_learning_at_the_mean():
 @pytest.mark.parametrize("sizes", [[1e-3, 1.0, 1e3], [0.02, 0.01, 0.002]])
 def test_gradients_even_out_whatever_their_size(sizes):
     weights = _weights()
-    update = tf.function(weights.update, autograph=False)
-    norms, losses = tf.constant(sizes), tf.constant([0.5, 2.0, 0.1])
-    for _ in range(2500):
-        update(norms, losses, tf.ones([3]))
+    _update_often(weights, 2500, sizes, [0.5, 2.0, 0.1])
     found = weights.weights.numpy()
     assert (found > 0).all()
     np.testing.assert_allclose(found.sum(), 3, rtol=1e-5)
@@ -101,11 +104,8 @@ def test_gradients_even_out_whatever_their_size(sizes):
 
 def test_alpha_gives_the_slow_task_the_larger_gradient():
     weights = _weights(alpha=1.0)
-    update = tf.function(weights.update, autograph=False)
-    rows, norms = tf.ones([3]), tf.ones([3])
-    update(norms, tf.constant([1.0, 1.0, 1.0]), rows)
-    for _ in range(1000):
-        update(norms, tf.constant([0.2, 0.4, 0.6]), rows)
+    _update(weights, [1, 1, 1], [1.0, 1.0, 1.0])
+    _update_often(weights, 1000, [1.0, 1.0, 1.0], [0.2, 0.4, 0.6])
     # r = 0.5, 1 and 1.5
     np.testing.assert_allclose(weights.weights, [0.5, 1.0, 1.5], atol=0.1)
 
