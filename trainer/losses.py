@@ -125,9 +125,7 @@ def sampled_masks(
         return masks
     rates = np.array([task.negative_rate for task in tasks], np.float32)
     drawn = uniform_rows(masks.shape[0], len(tasks), seed) < rates
-    binary = np.array([task.kind == "binary" for task in tasks])
-    kept = drawn | _positive(labels) | ~binary
-    return masks * tf.cast(kept, masks.dtype)
+    return masks * tf.cast(drawn | _positive(labels), masks.dtype)
 
 
 def class_weights(
@@ -160,9 +158,9 @@ def _balanced(beta: float, counts: np.ndarray) -> np.ndarray:
 
 # --- rows -----------------------------------------------------------------------------
 
-# Every function is computed for all columns if a task needs it, which is cheaper than
-# splitting 14 columns. Each is finite, and so is its slope, for every finite logit and
-# label: the columns that do not use it add no NaN to the gradient.
+# Each function is computed for all columns if one task needs it, which is cheaper than
+# splitting a dozen columns. It is finite, and so is its slope, for logits and labels of
+# any kind: the columns that do not use it add no NaN to the gradient.
 
 
 def _row_losses(

@@ -227,7 +227,10 @@ class Ranker(tfrs.Model):
             total += self.config.disentangle * overlap
         if self.config.embedding_l2:
             total += self.config.embedding_l2 * _mean_square(seen.sides, batch.weight)
-        served = self._served_losses(batch, logits, leaves)
+        sampled = training and losses.samples_negatives(self.spec.tasks)
+        served = leaves
+        if sampled or self.leaves != self._plain_leaves:
+            served = self._served_losses(batch, logits)
         return Losses(total, served, leaves, rows, overlap)
 
     def compute_loss(self, inputs: Batch, training: bool = False) -> tf.Tensor:
@@ -366,10 +369,8 @@ class Ranker(tfrs.Model):
         )
         return found, tf.reduce_sum(masks, axis=0)
 
-    def _served_losses(self, batch: Batch, logits, leaf_losses) -> tf.Tensor:
-        """[T], each row's through its own leaf."""
-        if self.leaves == self._plain_leaves:
-            return leaf_losses
+    def _served_losses(self, batch: Batch, logits: tf.Tensor) -> tf.Tensor:
+        """[T], over all rows, each row's through its own leaf."""
         own = self._rows.to_tasks(tf.stop_gradient(logits), batch.features)
         return losses.task_losses(
             self.spec.tasks,

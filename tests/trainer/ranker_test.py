@@ -16,6 +16,7 @@ from feature_specs.model import (
     StructureConfig,
     SwitcherConfig,
     TowerConfig,
+    TrailConfig,
     UnifiedConfig,
     WeightsConfig,
 )
@@ -480,3 +481,16 @@ def test_the_rows_of_the_first_day_decide_the_class_weights(spec, label_means):
     effective = (1 - 0.99 ** np.array([980.0, 20.0])) / 0.01
     expected = 2 / effective / (1 / effective).sum()
     np.testing.assert_allclose(ranker.class_weights[2], expected, rtol=1e-5)
+
+
+def test_losses_are_told_over_all_rows_when_negatives_are_sampled(
+    spec, label_means, make_rows
+):
+    rare = dataclasses.replace(spec.task("click"), negative_rate=0.2)
+    sampling = dataclasses.replace(spec, tasks=(rare, *spec.tasks[1:]))
+    batch = make_rows(256, seed=0).batch()
+    no_trail = TrailConfig(dropout=0.0)
+    ranker = _build(sampling, label_means, trail=no_trail)
+    trained = ranker.task_losses(batch, training=True)
+    np.testing.assert_allclose(trained.tasks, ranker.task_losses(batch).tasks)
+    assert float(trained.leaf_rows[0]) < 0.8 * 256
