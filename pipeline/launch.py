@@ -9,6 +9,7 @@ import importlib.metadata
 import json
 import os
 import pathlib
+import shutil
 import time
 
 import rich.console
@@ -54,13 +55,23 @@ def run_local(
     console.print(
         f"[bold]{spec.name}[/] {days}, the last {args.eval_days} for evaluation"
     )
-    record = _record(args, spec, config, local.run(config, console))
+    outputs = local.run(config, console)
+    record = _record(args, spec, config, outputs)
     write_record(args.root, record)
+    _keep_figures(pathlib.Path(outputs["Trainer"]["model_run"]), args.root)
     console.print(example_tables.rows_table(record.rows))
     console.print(example_tables.trails_line(record.rows), highlight=False)
     record = evaluate(args.root, args.truth, console)
     _print_outcome(args.root, record, console)
     return record
+
+
+def _keep_figures(model_run: pathlib.Path, root: str) -> None:
+    """What is inside the trained model goes where a reader looks: `RUN/report/`."""
+    made = model_run / "logs" / "inspection"
+    if made.exists():
+        target = pathlib.Path(root) / "report" / "inspection"
+        shutil.copytree(made, target, dirs_exist_ok=True)
 
 
 def compile_vertex(

@@ -21,6 +21,8 @@ def run_fn(fn_args: FnArgs) -> None:
 
     `fn_args.custom_config` holds the texts of `spec`, `preset` and `slice`, the names
     of the training `splits` in order, the `checkpoints` directory and the `seed`.
+    TensorBoard summaries, and figures of experts and conflicts (`inspection/`), go to
+    `logs/` of the step's `model_run`.
     """
     settings = fn_args.custom_config
     spec = read_spec(settings["spec"])

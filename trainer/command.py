@@ -50,7 +50,7 @@ def _train(args: argparse.Namespace) -> int:
         preset,
         days,
         checkpoint_dir=args.checkpoints,
-        slice=_choose_slice(args.accelerator, args.tpu_config),
+        slice=choose_slice(args.accelerator, args.tpu_config),
         seed=args.seed,
         log_dir=args.tensorboard,
     )
@@ -100,7 +100,7 @@ def find_days(
     ]
 
 
-def _choose_slice(accelerator: str, name: str | None) -> SliceConfig:
+def choose_slice(accelerator: str, name: str | None) -> SliceConfig:
     """The slice of --tpu_config; without it, the accelerator's default."""
     if name:
         config = load_slice(name)
@@ -145,5 +145,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--tpu_config", metavar="NAME", help="slice: a shipped one or a YAML file")
     add("--seed", type=int, default=0, help="of weights, row order and dropout (0)")
-    add("--tensorboard", metavar="DIR", help="TensorBoard summaries")
+    add(
+        "--tensorboard",
+        metavar="DIR",
+        help="TensorBoard summaries, and inspection/: figures of experts and conflicts",
+    )
     return parser

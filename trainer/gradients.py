@@ -20,8 +20,8 @@ def task_gradients(
     """The gradient of each leaf's loss over the global batch: V of [L, *shape].
 
     It costs one backward pass a leaf. They run one after the other in a loop, each with
-    products of the whole batch: all at once (pfor) took 1.1 to 1.6 times as long with
-    17 leaves on CPU, twice as long to trace, and L times the memory.
+    products of the whole batch: all at once (pfor) took 1.1 to 1.6 times the processor
+    time with 17 leaves, up to twice as long to trace, and L times the memory.
 
     Args:
         tape: Persistent, if another gradient is taken from it; has seen `losses`.

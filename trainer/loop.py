@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import os
 import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,14 +21,25 @@ from tpu_configs import SliceConfig
 from trainer import averaging, optimizers
 from trainer import input as examples
 from trainer import strategy as strategies
+from trainer.inspection import DAILY, FINAL, Inspection, Inspector, SampleSize, report
 from trainer.progress import Report, log_day, progress_bar
-from trainer.ranker import Ranker
-from trainer.state import TrainingState, days_to_train, read_state, run_identity
+from trainer.ranker import Batch, Ranker
+from trainer.state import (
+    TrainingState,
+    days_to_train,
+    load_state,
+    read_state,
+    run_identity,
+)
 
 Day = tuple[str, list[str]]  # split name, file paths or globs
 
 METRICS_FILE = "metrics.jsonl"
+INSPECTION = "inspection"  # the folder of `log_dir`
 _KEPT_CHECKPOINTS = 3
+_SAMPLE_ORDER = 0  # seed of the rows that are looked at
+# A look costs as much as training 8,000 rows: after so many it takes no time to speak of.
+_ROWS_A_LOOK = 200_000
 
 
 class DivergedError(RuntimeError):
@@ -61,7 +74,10 @@ def train(
         checkpoint_dir: Where checkpoints and metrics go; may be a bucket.
         slice: Accelerator, batch size, steps per call and precision.
         seed: Of initial weights, order of rows and dropout.
-        log_dir: Where TensorBoard summaries go, if anywhere.
+        log_dir: Where TensorBoard summaries go, if anywhere: each day's losses, and a
+            look inside (`trainer.inspection`) after every 200,000 rows or more. At the
+            end `inspection/` gets figures and JSON of the returned ranker, on rows of
+            the last day.
 
     Raises:
         ValueError: No days, a day without files, days out of order, or a checkpoint of
@@ -80,7 +96,7 @@ def train(
     if latest:
         store.restore(latest)
         logging.info("Goes on from %s: %d days are done.", latest, len(state.days))
-    summaries = tf.summary.create_file_writer(log_dir) if log_dir else None
+    summaries = _Summaries(training, log_dir) if log_dir else None
     with progress_bar(len(todo)) as report:
         for index, day in enumerate(todo):
             record = training.train_day(index, day, files[day], report)
@@ -89,9 +105,56 @@ def train(
             store.save()
             log_day(index, len(todo), record)
             if summaries:
-                _summarise(summaries, record, int(training.ranker.steps))
+                summaries.add_day(record, files[day])
     training.average.apply()
+    if summaries:
+        summaries.finish(list(files.values())[-1])
     return training.ranker
+
+
+class Trained(NamedTuple):
+    """A ranker from a checkpoint, with the weights that `train` returned.
+
+    Attributes:
+        ranker: In its strategy.
+        inspector: Looks inside.
+        sample: Takes files and a number of batches; gives the batches.
+    """
+
+    ranker: Ranker
+    inspector: Inspector
+    sample: Callable[[Sequence[str], int], Iterator[Batch]]
+
+
+def load(
+    spec: Spec, config: ModelConfig, checkpoint_dir: str, slice: SliceConfig
+) -> Trained:
+    """The ranker of the latest checkpoint.
+
+    Args:
+        spec: What it was trained on.
+        config: Its preset.
+        checkpoint_dir: As in `train`.
+        slice: Where it will run; batch size and precision are those of the training.
+
+    Raises:
+        ValueError: There is no checkpoint, or it is of another spec or preset.
+    """
+    latest = tf.train.latest_checkpoint(checkpoint_dir)
+    if not latest:
+        raise ValueError(
+            f"Checkpoints {checkpoint_dir}: must hold one of a finished day. Got none. "
+            f"Name the directory that was given to `train`."
+        )
+    before = load_state(latest).run
+    seed, size, precision = (before[k] for k in ("seed", "batch_size", "precision"))
+    state = read_state(latest, run_identity(spec, config, size, precision, seed))
+    slice = dataclasses.replace(slice, batch_size=size, precision=precision)
+    training = _Training(spec, config, slice, seed, None)
+    _Store(training, state, checkpoint_dir).restore(latest)
+    training.average.apply()
+    inspector = Inspector(training.ranker, training.strategy)
+    return Trained(training.ranker, inspector, training.sample)
 
 
 def _files(days: Sequence[Day]) -> dict[str, list[str]]:
@@ -153,6 +216,11 @@ class _Training:
                 speed = means.rows / means.seconds
                 report(index, day, means.rows, speed, means.loss)
         return _record(self.spec, day, means)
+
+    def sample(self, files: Sequence[str], batches: int) -> Iterator[Batch]:
+        """Up to so many batches of the files, always the same, as they are trained."""
+        dataset = self._reader.batches(files, seed=_SAMPLE_ORDER).take(batches)
+        return iter(self.strategy.experimental_distribute_dataset(dataset))
 
     def _epoch(self, day: str, files: list[str], epoch: int) -> Iterator[np.ndarray]:
         """What the steps of one pass returned, [steps, columns] for each call."""
@@ -327,12 +395,35 @@ def _record(spec: Spec, day: str, means: _Means) -> dict[str, Any]:
     }
 
 
-def _summarise(
-    writer: tf.summary.SummaryWriter, record: dict[str, Any], step: int
-) -> None:
-    with writer.as_default(step):
-        for name in ("loss", "disentangle", "rows_per_s"):
-            tf.summary.scalar(name, record[name])
-        for task, loss in record["task_losses"].items():
-            tf.summary.scalar(f"task_loss/{task}", loss)
-    writer.flush()
+class _Summaries:
+    """What TensorBoard shows of a training, and the figures at its end."""
+
+    def __init__(self, training: _Training, log_dir: str):
+        self._training, self._log_dir = training, log_dir
+        self._writer = tf.summary.create_file_writer(log_dir)
+        self._inspector = Inspector(training.ranker, training.strategy)
+        self._rows_since_look = 0
+
+    def add_day(self, record: dict[str, Any], files: list[str]) -> None:
+        """Losses and speed of a day; after days with many rows a look inside."""
+        with self._writer.as_default(int(self._training.ranker.steps.numpy())):
+            for name in ("loss", "disentangle", "rows_per_s"):
+                tf.summary.scalar(name, record[name])
+            for task, loss in record["task_losses"].items():
+                tf.summary.scalar(f"task_loss/{task}", loss)
+        self._writer.flush()
+        self._rows_since_look += record["rows"]
+        if self._rows_since_look >= _ROWS_A_LOOK:
+            self._rows_since_look = 0
+            report.summarise(self._writer, self._look(files, DAILY))
+
+    def finish(self, files: list[str]) -> None:
+        """Figures and JSON of the weights as they are now."""
+        found = self._look(files, FINAL)
+        figures = report.write(found, os.path.join(self._log_dir, INSPECTION))
+        report.summarise(self._writer, found)
+        report.summarise_figures(self._writer, figures, found.step)
+
+    def _look(self, files: list[str], size: SampleSize) -> Inspection:
+        batches = self._training.sample(files, size.batches)
+        return self._inspector.inspect(batches, size.gradient_batches)

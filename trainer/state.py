@@ -57,7 +57,7 @@ def read_state(checkpoint: str, run: dict[str, Any]) -> TrainingState:
     Raises:
         ValueError: It belongs to a run with another spec, preset, batch size or seed.
     """
-    state = _load(checkpoint)
+    state = load_state(checkpoint)
     differing = [
         f"{key} was {state.run.get(key)!r} and is {run.get(key)!r}"
         for key in sorted(run.keys() | state.run.keys())
@@ -75,7 +75,7 @@ def read_state(checkpoint: str, run: dict[str, Any]) -> TrainingState:
 def finished_days(checkpoint_dir: str) -> list[str]:
     """Names of the days that the latest checkpoint has trained; none without one."""
     latest = tf.train.latest_checkpoint(checkpoint_dir)
-    return _load(latest).finished if latest else []
+    return load_state(latest).finished if latest else []
 
 
 def days_to_train(days: Sequence[str], state: TrainingState) -> list[str]:
@@ -103,7 +103,8 @@ def days_to_train(days: Sequence[str], state: TrainingState) -> list[str]:
     return todo
 
 
-def _load(checkpoint: str) -> TrainingState:
+def load_state(checkpoint: str) -> TrainingState:
+    """The state in `checkpoint`, of whatever run."""
     text = tf.train.load_variable(checkpoint, _VARIABLE).decode()
     return TrainingState(**json.loads(text))
 

@@ -25,7 +25,7 @@ class GradNorm(TaskWeights):
 
     The paper leaves the rule of descent open. Here it is in log w, with the sum in
     units of mean(G): weights stay positive, and `learning_rate` has no unit. In w
-    itself, with its 0.025, norms that differ by a factor of 1000 never even out.
+    itself, norms that differ by a factor of 1000 had not evened out in 3000 steps.
 
     A leaf without rows or without a gradient keeps its weight and has no part in the
     means. The scheduled weight is a factor on top, in `total` only, or its effect

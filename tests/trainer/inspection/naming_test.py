@@ -1,0 +1,122 @@
+"""Experts get the names their gates have for them; variables the layer they are in."""
+
+import dataclasses
+
+import pytest
+
+import trainer.keras2  # noqa: F401  # isort: skip
+import tensorflow as tf
+
+from feature_specs.model import StructureConfig, SwitcherConfig
+from feature_specs.spec import FacetSpec
+from trainer.inspection.naming import expert_places, shared_layers
+from trainer.ranker import Ranker
+from trainer.structures import PlacedGating
+from trainer.switchers import create
+
+
+def _places(kind, names, **sizes):
+    switcher = create(SwitcherConfig(kind=kind, units=(4,), **sizes), names)
+    switched = switcher(tf.ones([2, 1, 3]))
+    gatings = [PlacedGating(("",), gating) for gating in switcher.gatings]
+    return expert_places(gatings, [e.shape[1:3] for e in switched.experts])
+
+
+def test_experts_of_a_mixture_are_those_of_its_gates():
+    (place,) = _places("mmoe", ("a", "b"), experts=3)
+    assert place.names == ("expert 0", "expert 1", "expert 2")
+    assert (place.nodes, place.level, place.gates) == (("",), 1, (0,))
+
+
+def test_own_experts_come_before_shared_ones_in_each_level():
+    places = _places("ple", ("a", "b"), experts=1, task_experts=2, levels=2)
+    own = ("a expert 0", "a expert 1", "b expert 0", "b expert 1")
+    assert [place.names for place in places] == [(*own, "shared expert 0")] * 2
+    # Level 1 has the tasks' gates and the shared one, level 2 the tasks'.
+    assert [(place.level, place.gates) for place in places] == [(1, (0, 1)), (2, (2,))]
+
+
+def test_one_task_weighs_its_own_experts_and_the_shared_ones():
+    (place,) = _places("cgc", ("a",), experts=1)
+    assert place.names == ("a expert 0", "shared expert 0")
+
+
+def test_levels_of_a_mixture_are_apart():
+    places = _places("ml_mmoe", ("a", "b"), experts=3, levels=3)
+    assert [(place.level, place.gates) for place in places] == [
+        (1, (0,)),
+        (2, (1,)),
+        (3, (2,)),
+    ]
+
+
+def test_experts_without_gates_have_plain_names():
+    places = _places("snr", ("a", "b"), experts=2, levels=2)
+    assert [place.names for place in places] == [("expert 0", "expert 1")] * 2
+    assert [place.level for place in places] == [1, 2]
+    assert [place.gates for place in places] == [(), ()]
+
+
+def test_experts_find_the_gates_of_their_own_nodes():
+    cgc = create(SwitcherConfig(kind="cgc", experts=1), ("a", "b"))
+    mmoe = create(SwitcherConfig(kind="mmoe", experts=3), ("new", "old"), groups=2)
+    gatings = [
+        PlacedGating(("",), cgc.gatings[0]),
+        PlacedGating(("a", "b"), mmoe.gatings[0]),
+    ]
+    first, second = expert_places(gatings, [(1, 3), (2, 3)])
+    assert (first.nodes, first.gates) == (("",), (0,))
+    assert (second.nodes, second.gates) == (("a", "b"), (1,))
+
+
+# --- layers -----------------------------------------------------------------------
+
+
+@pytest.fixture
+def layers(spec, config, label_means):
+    def make(**changes):
+        changed = dataclasses.replace(config, bottom=(6, 5), **changes)
+        (network,) = Ranker(spec, changed, label_means).networks
+        found = shared_layers(network)
+        variables = [v.ref() for layer in found.values() for v in layer]
+        assert len(set(variables)) == len(variables)
+        assert set(variables) == {v.ref() for v in network.shared_variables}
+        return list(found)
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        ("shared_bottom", ["shared"]),
+        ("mmoe", ["experts", "gates"]),
+        ("ple", ["level 1", "level 2"]),
+        ("ml_mmoe", ["level 1", "level 2", "gates"]),
+        ("snr", ["level 1", "level 2", "routes 1", "routes 2"]),
+        ("cross_stitch", ["level 1", "level 2", "alpha"]),
+        ("asymmetric", ["bottoms"]),
+    ],
+)
+def test_layers_below_the_towers_are_all_there_once(layers, kind, expected):
+    found = layers(switcher=SwitcherConfig(kind=kind, units=(4,), experts=2))
+    assert found == ["request", "candidate", "bottom", *expected]
+
+
+def test_nested_structures_have_layers_of_nodes_and_switchers(
+    spec, config, label_means
+):
+    facet = FacetSpec(
+        name="place", feature="tab", partitions={"a": (0,), "b": (1,)}, default="a"
+    )
+    spec = dataclasses.replace(spec, facets={"place": facet})
+    structure = StructureConfig(kind="multi_facet", facets=("place",), node=(4,))
+    changed = dataclasses.replace(config, structure=structure)
+    (network,) = Ranker(spec, changed, label_means).networks
+    found = shared_layers(network)
+    assert list(found) == [
+        *("request", "candidate", "bottom", "switchers 0"),
+        *("nodes 1", "switchers 1", "nodes 2", "switchers 2", "mix 2"),
+    ]
+    variables = {v.ref() for layer in found.values() for v in layer}
+    assert variables == {v.ref() for v in network.shared_variables}
