@@ -66,8 +66,10 @@ def _prepare(root: pathlib.Path, csv: str, spec: str, console) -> None:
         return
     with console.status("Running the pipeline once ..."):
         subprocess.run(
-            [sys.executable, "-m", "trailrank", "pipeline", "run", "--spec", spec]
-            + ["--logs", csv, "--root", str(root), "--eval_days", str(_EVAL_DAYS)],
+            [
+                *(sys.executable, "-m", "trailrank", "pipeline", "run", "--spec", spec),
+                *("--logs", csv, "--root", str(root), "--eval_days", str(_EVAL_DAYS)),
+            ],
             check=True,
             stdout=subprocess.DEVNULL,
         )
@@ -112,7 +114,8 @@ def _train_all(root: pathlib.Path, args, console) -> list[float]:
 
 
 def _newest(root: pathlib.Path, step: str, output: str) -> pathlib.Path:
-    return max((root / "artifacts" / step / output).iterdir(), key=lambda p: int(p.name))
+    folder = root / "artifacts" / step / output
+    return max(folder.iterdir(), key=lambda path: int(path.name))
 
 
 def _means(csv: str) -> tuple[float, float]:
@@ -164,7 +167,7 @@ def _arguments() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add("--csv", required=True, help="directory with ratings.csv, users.csv, movies.csv")
+    add("--csv", required=True, help="directory with ratings.csv and the others")
     add("--root", help="keep the pipeline's run here, and reuse it")
     add("--spec", default="movielens", help="spec (movielens)")
     add("--preset", default="mmoe", help="preset (mmoe)")

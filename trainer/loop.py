@@ -38,7 +38,7 @@ METRICS_FILE = "metrics.jsonl"
 INSPECTION = "inspection"  # the folder of `log_dir`
 _KEPT_CHECKPOINTS = 3
 _SAMPLE_ORDER = 0  # seed of the rows that are looked at
-# A look costs as much as training 8,000 rows: after so many it takes no time to speak of.
+# A look costs as much as training 8,000 rows.
 _ROWS_A_LOOK = 200_000
 
 
