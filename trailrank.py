@@ -26,6 +26,8 @@ _COMMANDS = {
     "pipeline": ("pipeline.command", "run", "raw logs to a pushed model; compile"),
     "evaluate": ("pipeline.command", "run_evaluate", "a run's evaluation table"),
     "train": ("trainer.command", "run", "the day loop on transformed examples"),
+    "compare": ("pipeline.compare.command", "run", "presets, with gains over seeds"),
+    "inspect": ("trainer.inspection.command", "run", "experts, gates and conflicts"),
     "serve": ("serving.serve_command", "run", "answer predict and rank over REST"),
     "rank": ("serving.rank_command", "run", "rank candidates for a user"),
 }

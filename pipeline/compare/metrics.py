@@ -1,0 +1,38 @@
+"""The metrics of a task: which there are, and which way is better."""
+
+from __future__ import annotations
+
+from feature_specs import Spec, TaskSpec
+
+# Metric -> 1 if a higher value is better, -1 if a lower one is (PLE eq. 11).
+DIRECTIONS = {"auc": 1, "gauc": 1, "log_loss": -1, "mse": -1, "rmse": -1}
+NAMES = {
+    "auc": "AUC",
+    "gauc": "GAUC",
+    "log_loss": "log loss",
+    "mse": "MSE",
+    "rmse": "RMSE",
+}
+
+# The metric that tables and figures show (PLE table 1).
+_HEADLINES = {"binary": "auc", "regression": "mse"}
+
+
+def headline(task: TaskSpec) -> str:
+    """The metric of a task that tables and figures show."""
+    return _HEADLINES[task.kind]
+
+
+def metrics_of(task: TaskSpec, spec: Spec) -> tuple[str, ...]:
+    """All metrics of a task, the headline first; GAUC needs the user as a feature."""
+    if task.kind == "regression":
+        return "mse", "rmse"
+    return ("auc", "gauc", "log_loss") if user_feature(spec) else ("auc", "log_loss")
+
+
+def user_feature(spec: Spec) -> str | None:
+    """The id feature that is the user's column, if there is one."""
+    for feature in spec.served_features:
+        if feature.kind == "id" and (feature.column or feature.name) == spec.log.user:
+            return feature.name
+    return None

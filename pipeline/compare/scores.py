@@ -1,0 +1,109 @@
+"""How good a ranker is on the evaluation days, as it would be served."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+import trainer.keras2  # noqa: F401  sets Keras 2 before TensorFlow loads
+
+# isort: split
+import numpy as np
+import polars as pl
+import tensorflow as tf
+
+from feature_specs import Spec, TaskSpec, label_key, mask_key
+from feature_specs.spec import KEY_USER
+from pipeline import evaluation
+from pipeline.compare.metrics import metrics_of, user_feature
+from trainer.input import BatchReader, match_files
+from trainer.loop import Day
+from trainer.ranker import Batch, Ranker
+
+Scores = dict[str, dict[str, float]]  # task -> metric -> value
+
+_ROWS = 4096  # scored at once
+_FIGURES = 12  # significant ones
+_NEAREST = 1e-7  # probabilities are kept this far from 0 and 1
+
+
+def score(
+    ranker: Ranker, spec: Spec, days: Sequence[Day]
+) -> tuple[Scores, dict[str, int]]:
+    """Every metric of every task, and the rows with label 1 of each binary one.
+
+    A metric that the rows do not have is NaN. GAUC goes by the id feature of the user,
+    in the table's hashed form; without such a feature there is none.
+    """
+    frame = predict(ranker, spec, days)
+    qualities = evaluation.measure(spec, frame)
+    scores = {
+        task.name: {
+            metric: _value(metric, task, frame, quality)
+            for metric in metrics_of(task, spec)
+        }
+        for task, quality in zip(spec.tasks, qualities, strict=True)
+    }
+    return scores, {q.task: q.positives for q in qualities if q.kind == "binary"}
+
+
+def predict(ranker: Ranker, spec: Spec, days: Sequence[Day]) -> pl.DataFrame:
+    """One row an impression: `key_user`, and label, mask and prediction of each task.
+
+    The ranker gets the served features alone, so the trail's count as missing.
+    """
+    served = [feature.name for feature in spec.served_features]
+
+    @tf.function(autograph=False)
+    def forward(features: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        return ranker(features)
+
+    frames = []
+    for batch in _batches(spec, days):
+        predictions = forward({name: batch.features[name] for name in served})
+        frames.append(_frame(spec, batch, predictions))
+    return pl.concat(frames)
+
+
+def _batches(spec: Spec, days: Sequence[Day]) -> Iterator[Batch]:
+    reader = BatchReader(spec, _ROWS)
+    for name, patterns in days:
+        yield from reader.batches(match_files(name, patterns), seed=0)
+
+
+def _frame(spec: Spec, batch: Batch, predictions: dict[str, tf.Tensor]) -> pl.DataFrame:
+    """The rows of a batch that are no padding."""
+    real = batch.weight.numpy() > 0
+    user = user_feature(spec)
+    users = batch.features[user].numpy() if user else np.zeros(len(real), np.int32)
+    columns = {KEY_USER: users}
+    for index, task in enumerate(spec.tasks):
+        columns[label_key(task.name)] = batch.labels[:, index].numpy()
+        columns[mask_key(task.name)] = batch.masks[:, index].numpy()
+        columns[f"prediction_{task.name}"] = predictions[task.name].numpy()
+    frame = pl.DataFrame({name: values[real] for name, values in columns.items()})
+    return frame.with_columns(pl.selectors.float().cast(pl.Float64))
+
+
+def _value(
+    metric: str, task: TaskSpec, frame: pl.DataFrame, quality: evaluation.TaskQuality
+) -> float:
+    value = {
+        "auc": quality.auc,
+        "gauc": quality.gauc,
+        "log_loss": _log_loss(task, frame),
+        "mse": quality.rmse**2,
+        "rmse": quality.rmse,
+    }[metric]
+    # GAUC's last digits follow the order of a hash table; figures are to repeat.
+    return float(f"{value:.{_FIGURES}g}")
+
+
+def _log_loss(task: TaskSpec, frame: pl.DataFrame) -> float:
+    """Mean of -log(the probability of the label that came)."""
+    rows = frame.filter(pl.col(mask_key(task.name)) > 0)
+    if task.kind != "binary" or rows.is_empty():
+        return math.nan
+    labels = rows[label_key(task.name)].to_numpy()
+    chance = rows[f"prediction_{task.name}"].to_numpy().clip(_NEAREST, 1 - _NEAREST)
+    return float(-np.mean(labels * np.log(chance) + (1 - labels) * np.log1p(-chance)))
