@@ -59,7 +59,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         group = str(item.path)
         if "shared_run" in getattr(item, "fixturenames", ()):
             group = "shared run"
-        elif item.path.parent.name in ("serving", "trainer", "fetch"):
+        elif item.path.parent.name in ("serving", "trainer", "fetch", "compare"):
             group = str(item.path.parent)
         item.add_marker(pytest.mark.xdist_group(group))
 

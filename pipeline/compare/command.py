@@ -101,7 +101,12 @@ def _parser() -> argparse.ArgumentParser:
         help="the last N of the days judge; by default as many as the run's, or 1",
     )
     add("--baseline", metavar="PRESET", help="gains are over it (the single-task one)")
-    add("--match", action=argparse.BooleanOptionalAction, default=True, help="sizes")
+    add(
+        "--match",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="scale the sharing part's widths to the reference's size",
+    )
     add("--reference", metavar="PRESET", help="whose size is matched (first sharing)")
     add("--seesaw", nargs=2, metavar="TASK", help="tasks of seesaw.png")
     add("--keep", action="store_true", help="keep the checkpoints")
