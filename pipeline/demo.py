@@ -99,6 +99,7 @@ def _say_what_next(root: str, console: rich.console.Console) -> None:
         f"""{root}/run/run.json          what the run read, made and measured
 {root}/run/models/kuairand   the pushed SavedModel, in TF Serving's layout
 {root}/run/artifacts         every step's output (examples, statistics, transform, ...)
+{root}/run/report            what each expert and gate does, which tasks conflict
 {root}/run/rejects           the log lines that could not be read, and why
 
   . .venv/bin/activate

@@ -1,1 +1,1 @@
-"""What `benchmarks/examples.py` measures Trailrank's example generation against."""
+"""What Trailrank is measured against, by `examples.py` and `structures.py`."""

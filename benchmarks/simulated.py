@@ -1,0 +1,459 @@
+"""Simulated logs for the studies: made, encoded, trained on, scored against the truth.
+
+A study trains many rankers on the same examples, so the examples are made once: the
+pipeline's own example generation and Transform, without the statistics between them.
+The simulator tells the true probability of every behaviour, so that a ranker is scored
+by what its score is *expected* to be over all labels that these rows could have had:
+the luck of the labels is no noise.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import gc
+import logging
+import os
+import pathlib
+import platform
+import subprocess
+import tempfile
+import warnings
+from collections.abc import Iterator, Sequence
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import trainer.keras2  # noqa: F401  # isort: skip
+import numpy as np
+import polars as pl
+import tensorflow as tf
+from matplotlib.axes import Axes
+
+from feature_specs import (
+    FeatureSpec,
+    ModelConfig,
+    Spec,
+    label_key,
+    load_spec,
+    mask_key,
+    read_spec,
+)
+from feature_specs.spec import KEY_ITEM, KEY_TIME, KEY_USER, slice_key
+from pipeline.compare.gains import Gain, paired_gain
+from pipeline.examples.days import DayRange, plan_splits
+from pipeline.simulator import simulate
+from tpu_configs import load_slice
+from trainer import loop
+from trainer.command import find_days
+from trainer.ranker import Batch, Ranker
+
+_FIRST_DAY = "2022-04-08"  # the simulator's
+_EXAMPLES, _TRUTH, _DATABASE = "examples", "truth", "metadata.sqlite"
+# The conditions of the shipped user groups -> those that the simulator's user file has
+# for its own groups: new users registered in the last 60 days, four of five low ones
+# are marked.
+_GROUPS = {
+    "user_minutes = 0": "register_days < 61",
+    "user_minutes < 60": "is_lowactive_period = 1",
+}
+# Variant -> (log, seed) -> measure -> value.
+Results = dict[str, dict[tuple[int, int], dict[str, float]]]
+
+# Task -> the simulator's signal.
+SIGNALS = {
+    "valid_play": "is_click",
+    "long_view": "long_view",
+    "finish": "complete",
+    "skip": "skip",
+    "completion": "completion",
+    "like": "is_like",
+    "follow": "is_follow",
+    "comment": "is_comment",
+    "share": "is_forward",
+    "hate": "is_hate",
+    "profile_enter": "is_profile_enter",
+}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Shape:
+    """How large a simulated log is."""
+
+    users: int
+    days: int
+    rows_per_user_day: float
+    random_share: float = 0.3
+    eval_days: int = 1
+
+
+FULL = Shape(users=200, days=5, rows_per_user_day=160)
+QUICK = Shape(users=25, days=3, rows_per_user_day=130)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Log:
+    """The examples of one simulated log.
+
+    N = evaluation rows.
+
+    Attributes:
+        spec: What they hold.
+        days: Training days, encoded, as `trainer.loop` takes them.
+        batch: All evaluation rows, encoded.
+        rows: Their keys, slices and truth: `p_<signal>` as it happened, `u_<signal>`
+            at the start of a trail.
+    """
+
+    spec: Spec
+    days: Sequence[loop.Day]
+    batch: Batch
+    rows: pl.DataFrame
+
+    def select(self, spec: Spec) -> Log:
+        """The same rows for a spec with fewer features or tasks."""
+        kept = [self.spec.tasks.index(task) for task in spec.tasks]
+        batch = Batch(
+            features={f.name: self.batch.features[f.name] for f in spec.features},
+            labels=tf.gather(self.batch.labels, kept, axis=1),
+            masks=tf.gather(self.batch.masks, kept, axis=1),
+            weight=self.batch.weight,
+        )
+        return dataclasses.replace(self, spec=spec, batch=batch)
+
+    def last_days(self, days: int) -> Log:
+        """Trains on the last few days only."""
+        return dataclasses.replace(self, days=self.days[-days:])
+
+    def served(self) -> Batch:
+        """The evaluation rows without trail features, as in serving."""
+        names = [feature.name for feature in self.spec.served_features]
+        features = {name: self.batch.features[name] for name in names}
+        return self.batch._replace(features=features)
+
+
+def kuairand_by_registration() -> Spec:
+    """The shipped spec, its user groups told by registration instead of watch time.
+
+    A user whose log begins with the simulation is `new` by watch time for one day only,
+    and no different from others. Users registered within two months are different: the
+    simulator's new users like what is good and popular, whatever its topic.
+    """
+    text = load_spec("kuairand").text
+    for shipped, ours in _GROUPS.items():
+        if text.count(shipped) != 2:  # in the column, and in the code for the model
+            raise RuntimeError(f"kuairand.yaml must say {shipped!r} twice.")
+        text = text.replace(shipped, ours)
+    return read_spec(text)
+
+
+def log_numbers(logs: int) -> range:
+    """Seeds of the simulator; that of log 0 chose the sizes of the studies."""
+    return range(1, logs + 1)
+
+
+@contextlib.contextmanager
+def work_folder(asked: str | None) -> Iterator[pathlib.Path]:
+    """The folder asked for, where examples stay, or one that goes in the end."""
+    if asked:
+        yield pathlib.Path(asked).resolve()
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        yield pathlib.Path(folder)
+
+
+def make_log(work: pathlib.Path, spec: Spec, shape: Shape, seed: int) -> Log:
+    """Simulates a log and encodes its examples, if `work` does not have them."""
+    sizes = "-".join(f"{value:g}" for value in dataclasses.astuple(shape))
+    folder = work / f"log-{sizes}-seed{seed}-{spec.digest}"
+    if not folder.exists():
+        _make(folder, spec, shape, seed)
+    plan = plan_splits(_days(shape), shape.eval_days, spec.log.days_per_split)
+    days = find_days(str(folder / _EXAMPLES))
+    batch, keys = _read(spec, [day for day in days if day[0] in plan.evaluation])
+    return Log(
+        spec=spec,
+        days=[day for day in days if day[0] in plan.train],
+        batch=batch,
+        rows=_with_truth(keys, folder / _TRUTH),
+    )
+
+
+def train(log: Log, config: ModelConfig, seed: int) -> Ranker:
+    """A ranker trained on the log's days, on one machine without accelerator."""
+    tf.get_logger().setLevel("ERROR")  # a ranker's step is traced for every ranker
+    tf.keras.backend.clear_session()
+    gc.collect()  # an earlier ranker's functions hold it in cycles
+    with tempfile.TemporaryDirectory() as folder:
+        return loop.train(
+            log.spec,
+            config,
+            log.days,
+            checkpoint_dir=folder,
+            slice=load_slice("cpu"),
+            seed=seed,
+        )
+
+
+def predict(log: Log, ranker: Ranker) -> dict[str, np.ndarray]:
+    """Task -> predictions [N] for the evaluation rows, as served."""
+    found = ranker(log.served().features)
+    return {task: values.numpy().astype(np.float64) for task, values in found.items()}
+
+
+def expected_auc(chance: np.ndarray, scores: np.ndarray) -> float:
+    """AUC of `scores` [N] over all labels that `chance` [N] could have given.
+
+    Each row is a positive with its probability and a negative with the rest: the
+    probability that a row's score is above another's, given that the first one is a
+    positive and the second a negative. Ties count half.
+    """
+    values, place = np.unique(scores, return_inverse=True)
+    positive = np.bincount(place, chance, len(values))
+    negative = np.bincount(place, 1 - chance, len(values))
+    below = np.cumsum(negative) - negative
+    pairs = chance.sum() * (1 - chance).sum() - (chance * (1 - chance)).sum()
+    tied = positive @ negative - (chance * (1 - chance)).sum()  # no row meets itself
+    return float((positive @ below + tied / 2) / pairs)
+
+
+# --- statistics -----------------------------------------------------------------------
+
+
+def gain(
+    results: Results, variant: str, baseline: str, measure: str, direction: int = 1
+) -> Gain:
+    """How much better a variant is, paired; `direction` -1 if lower is better.
+
+    Of each log the mean over the seeds that both have is one value; with a single log
+    each seed is.
+    """
+    one, other = results[variant], results[baseline]
+    pairs = sorted(one.keys() & other.keys())
+    by_log: dict[int, list[float]] = {}
+    single = len({log for log, _ in pairs}) == 1
+    for log, seed in pairs:
+        difference = one[log, seed][measure] - other[log, seed][measure]
+        by_log.setdefault(seed if single else log, []).append(difference)
+    differences = {key: float(np.mean(values)) for key, values in by_log.items()}
+    return paired_gain(differences, dict.fromkeys(differences, 0.0), direction)
+
+
+def mean(results: Results, variant: str, measure: str) -> float:
+    """Over all logs and seeds of a variant."""
+    return float(np.mean([found[measure] for found in results[variant].values()]))
+
+
+def text(found: Gain) -> str:
+    """`+0.0016 ±0.0004*`; the star says that the interval leaves 0 out."""
+    star = "*" if found.is_significant else ""
+    return f"{found.mean:+.4f} ±{found.half:.4f}{star}"
+
+
+def as_json(found: Gain) -> dict[str, float | int]:
+    """Plain values, six digits."""
+    ends = {"gain": found.mean, "low": found.low, "high": found.high}
+    return {**{k: float(f"{v:.6g}") for k, v in ends.items()}, "pairs": found.pairs}
+
+
+def draw_gains(
+    panel: Axes,
+    gains: Sequence[Gain],
+    offset: float = 0.0,
+    colour: str = "#0072B2",
+    label: str | None = None,
+) -> None:
+    """A dot with its interval a row from the top; filled where it leaves 0 out."""
+    for row, found in enumerate(gains):
+        panel.errorbar(
+            found.mean,
+            row + offset,
+            xerr=found.half,
+            color=colour,
+            marker="o",
+            markersize=5,
+            markerfacecolor=None if found.is_significant else "white",
+            linestyle="",
+            elinewidth=1.2,
+            capsize=2.5,
+        )
+    if label:
+        panel.plot([], [], "o", color=colour, label=label)
+
+
+def finish_panel(panel: Axes, rows: Sequence[str], title: str) -> None:
+    """Names of the rows, a line at 0, a light grid."""
+    panel.axvline(0, color="0.4", linewidth=0.8, zorder=1)
+    panel.set_yticks(range(len(rows)), rows)
+    panel.set_ylim(len(rows) - 0.5, -0.5)
+    panel.set_title(title, fontsize=9)
+    panel.tick_params(labelsize=8)
+    panel.locator_params(axis="x", nbins=5)
+    panel.grid(axis="x", color="0.93", linewidth=0.6)
+    panel.set_axisbelow(True)
+    panel.spines[["top", "right"]].set_visible(False)
+
+
+def machine() -> str:
+    """What the figures were made on."""
+    return f"{platform.machine()}, {os.cpu_count()} cores, TensorFlow {tf.__version__}"
+
+
+def commit() -> str:
+    """The commit of this tree, short."""
+    command = ["git", "rev-parse", "--short", "HEAD"]
+    here = pathlib.Path(__file__).parent
+    done = subprocess.run(command, cwd=here, capture_output=True, text=True)
+    return done.stdout.strip() or "unknown"
+
+
+# --- the pipeline's steps -------------------------------------------------------------
+
+
+def _days(shape: Shape) -> DayRange:
+    first = np.datetime64(_FIRST_DAY)
+    last = first + np.timedelta64(shape.days - 1, "D")
+    return DayRange.parse(":".join(str(day).replace("-", "") for day in (first, last)))
+
+
+def _make(folder: pathlib.Path, spec: Spec, shape: Shape, seed: int) -> None:
+    """Encoded examples and truth; the folder is there when both are whole."""
+    arguments = dataclasses.asdict(shape)
+    del arguments["eval_days"]
+    with tempfile.TemporaryDirectory(dir=folder.parent) as name:
+        scratch = pathlib.Path(name)
+        simulate(str(scratch / "logs"), seed=seed, **arguments)
+        done = scratch / "done"
+        done.mkdir()
+        pathlib.Path(_transform(scratch, spec, shape)).rename(done / _EXAMPLES)
+        (scratch / "logs" / "truth").rename(done / _TRUTH)
+        done.rename(folder)
+
+
+def _transform(folder: pathlib.Path, spec: Spec, shape: Shape) -> str:
+    """`folder/logs` -> examples -> encoded examples; returns where they lie."""
+    with _silent():  # the imports warn, and TFX logs every step of its own
+        from tfx.orchestration.local.local_dag_runner import LocalDagRunner
+
+        from pipeline.runners.local import last_outputs
+
+        LocalDagRunner().run(_steps(folder, spec, shape))
+    return last_outputs(folder / _DATABASE)["Transform"]["transformed_examples"]
+
+
+def _steps(folder: pathlib.Path, spec: Spec, shape: Shape):  # type: ignore[no-untyped-def]
+    """The first steps of `pipeline.dag`, without statistics and their checks."""
+    from tfx.components import Transform
+    from tfx.orchestration import metadata
+    from tfx.orchestration.pipeline import Pipeline
+    from tfx.proto import transform_pb2
+
+    from pipeline.components import ALL_EARLIER_DAYS, DayExampleGen, SpecSchema
+    from pipeline.dag import IN_PROCESS_BEAM_ARGS
+
+    plan = plan_splits(_days(shape), shape.eval_days, spec.log.days_per_split)
+    examples = DayExampleGen(
+        spec=spec.text,
+        logs=str(folder / "logs" / "data"),
+        days=str(_days(shape)),
+        eval_days=shape.eval_days,
+        context_days=ALL_EARLIER_DAYS,
+        allow_small_days=True,
+        seed=0,
+        rejects_dir=str(folder / "rejects"),
+        fingerprint="",
+    )
+    schema = SpecSchema(spec=spec.text)
+    transform = Transform(
+        examples=examples.outputs["examples"],
+        schema=schema.outputs["schema"],
+        preprocessing_fn="pipeline.transform.preprocessing_fn",
+        custom_config={"spec": spec.text},
+        splits_config=transform_pb2.SplitsConfig(
+            analyze=list(plan.train), transform=list(plan.splits)
+        ),
+        disable_statistics=True,
+        disable_analyzer_cache=True,
+    )
+    return Pipeline(
+        pipeline_name="study",
+        pipeline_root=str(folder / "artifacts"),
+        components=[examples, schema, transform],
+        metadata_connection_config=metadata.sqlite_metadata_connection_config(
+            str(folder / _DATABASE)
+        ),
+        beam_pipeline_args=list(IN_PROCESS_BEAM_ARGS),
+    )
+
+
+@contextlib.contextmanager
+def _silent() -> Iterator[None]:
+    """Warnings and logs up to warnings are left out."""
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(logging.NOTSET)
+
+
+# --- evaluation rows ------------------------------------------------------------------
+
+
+def _read(spec: Spec, days: Sequence[loop.Day]) -> tuple[Batch, pl.DataFrame]:
+    """All rows of the days as one batch, and their keys and slices."""
+    patterns = [pattern for _, patterns in days for pattern in patterns]
+    files = sorted(file for p in patterns for file in tf.io.gfile.glob(p))
+    records = list(tf.data.TFRecordDataset(files, "GZIP").as_numpy_iterator())
+    names = [key(task.name) for task in spec.tasks for key in (label_key, mask_key)]
+    columns = {feature.name: _column(feature) for feature in spec.features}
+    columns |= {name: tf.io.FixedLenFeature([], tf.float32) for name in names}
+    columns |= _key_columns(spec)
+    row = tf.io.parse_example(records, columns)
+    batch = Batch(
+        features={f.name: _as_input(f, row[f.name]) for f in spec.features},
+        labels=tf.stack([row[label_key(task.name)] for task in spec.tasks], axis=1),
+        masks=tf.stack([row[mask_key(task.name)] for task in spec.tasks], axis=1),
+        weight=tf.ones([len(records)]),
+    )
+    return batch, pl.DataFrame({name: _text(row[name]) for name in _key_columns(spec)})
+
+
+def _column(feature: FeatureSpec) -> tf.io.FixedLenFeature:
+    shape = [feature.length] if feature.is_sequence else []
+    return tf.io.FixedLenFeature(shape, tf.float32 if feature.is_number else tf.int64)
+
+
+def _key_columns(spec: Spec) -> dict[str, tf.io.FixedLenFeature]:
+    types = dict.fromkeys((KEY_USER, KEY_ITEM, KEY_TIME), tf.int64)
+    for column in spec.evaluation.slices:
+        is_text = spec.column_types[column] == "string"
+        types[slice_key(column)] = tf.string if is_text else tf.int64
+    return {name: tf.io.FixedLenFeature([], kind) for name, kind in types.items()}
+
+
+def _as_input(feature: FeatureSpec, value: tf.Tensor) -> tf.Tensor:
+    return value if feature.is_number else tf.cast(value, tf.int32)
+
+
+def _text(values: tf.Tensor) -> np.ndarray:
+    found = values.numpy()
+    return found.astype(np.str_) if found.dtype == object else found
+
+
+def _with_truth(keys: pl.DataFrame, folder: pathlib.Path) -> pl.DataFrame:
+    """The same rows in the same order, with the simulator's truth."""
+    files = sorted(folder.glob("*.parquet"))
+    truth = pl.concat([pl.read_parquet(file) for file in files]).select(
+        pl.col("user_id").cast(pl.Int64).alias(KEY_USER),
+        pl.col("video_id").cast(pl.Int64).alias(KEY_ITEM),
+        pl.col("time_ms").cast(pl.Int64).alias(KEY_TIME),
+        pl.col("trail_position", "user_group"),
+        pl.col("^[pu]_.*$").cast(pl.Float64),
+    )
+    joined = keys.join(
+        truth, on=[KEY_USER, KEY_ITEM, KEY_TIME], how="left", maintain_order="left"
+    )
+    if joined.height != keys.height or joined["p_is_click"].null_count():
+        raise RuntimeError(f"{folder}: every example must have one row of truth.")
+    return joined
