@@ -49,30 +49,5 @@ def norms(gradients: Sequence[tf.Tensor]) -> tf.Tensor:
     return tf.sqrt(tf.add_n(squares))
 
 
-def cosines(gradients: Sequence[tf.Tensor]) -> tf.Tensor:
-    """Cosine between the gradients of every two leaves, [L, L]; below 0 they conflict.
-
-    A leaf without a gradient has the cosine 0 with all, itself included.
-    """
-    products = gram(gradients)
-    sizes = tf.sqrt(tf.linalg.diag_part(products))
-    scale = sizes[:, tf.newaxis] * sizes
-    return tf.clip_by_value(tf.math.divide_no_nan(products, scale), -1.0, 1.0)
-
-
-def by_layer(
-    variables: Sequence[tf.Variable], gradients: Sequence[tf.Tensor]
-) -> dict[str, list[tf.Tensor]]:
-    """The gradients of each layer's variables, under the layer's name.
-
-    A variable outside any layer stands under its own name.
-    """
-    layers: dict[str, list[tf.Tensor]] = {}
-    for variable, gradient in zip(variables, gradients, strict=True):
-        path = variable.name.split(":")[0]
-        layers.setdefault(path.rpartition("/")[0] or path, []).append(gradient)
-    return layers
-
-
 def _all_but_first(gradient: tf.Tensor) -> list[int]:
     return list(range(1, gradient.shape.rank))

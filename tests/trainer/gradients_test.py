@@ -6,7 +6,7 @@ import pytest
 import trainer.keras2  # noqa: F401  # isort: skip
 import tensorflow as tf
 
-from trainer.gradients import by_layer, cosines, gram, norms, task_gradients
+from trainer.gradients import gram, norms, task_gradients
 from trainer.layers import BatchedMLP, BranchedMLP, Gates
 
 ROWS, INPUTS, LEAVES = 12, 5, 3
@@ -72,22 +72,10 @@ def test_layers_of_the_ranker_have_gradients_by_leaf(policy):
             np.testing.assert_allclose(gradients[leaf], alone, rtol=1e-5, atol=1e-7)
 
 
-def test_norms_and_cosines_are_over_all_variables():
+def test_norms_and_products_are_over_all_variables():
     first = tf.constant([[[3.0, 0.0]], [[0.0, 1.0]], [[0.0, 0.0]], [[-3.0, 0.0]]])
     second = tf.constant([[4.0], [0.0], [0.0], [0.0]])
     gradients = [first, second]  # (3, 0, 4), (0, 1, 0), 0 and (-3, 0, 0)
     np.testing.assert_allclose(norms(gradients), [5, 1, 0, 3])
     expected = [[25, 0, 0, -9], [0, 1, 0, 0], [0, 0, 0, 0], [-9, 0, 0, 9]]
     np.testing.assert_allclose(gram(gradients), expected)
-    expected = [[1, 0, 0, -0.6], [0, 1, 0, 0], [0, 0, 0, 0], [-0.6, 0, 0, 1]]
-    np.testing.assert_allclose(cosines(gradients), expected, rtol=1e-6)
-
-
-def test_by_layer_puts_a_layers_variables_together():
-    names = ["net/experts/kernel", "net/experts/bias", "net/gates/kernel", "offset"]
-    variables = [tf.Variable(0.0, name=name) for name in names]
-    gradients = [tf.fill([2], float(i)) for i in range(4)]
-    found = by_layer(variables, gradients)
-    assert list(found) == ["net/experts", "net/gates", "offset"]
-    assert [len(g) for g in found.values()] == [2, 1, 1]
-    np.testing.assert_array_equal(found["net/experts"][1], [1, 1])
