@@ -12,6 +12,8 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import gc
+import hashlib
+import json
 import logging
 import os
 import pathlib
@@ -19,7 +21,8 @@ import platform
 import subprocess
 import tempfile
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -48,6 +51,8 @@ from trainer.command import find_days
 from trainer.ranker import Batch, Ranker
 
 _FIRST_DAY = "2022-04-08"  # the simulator's
+COLUMNS = 118  # of the tables
+_TRIED = 7  # logs that were looked at before the studies were run
 _EXAMPLES, _TRUTH, _DATABASE = "examples", "truth", "metadata.sqlite"
 # The conditions of the shipped user groups -> those that the simulator's user file has
 # for its own groups: new users registered in the last 60 days, four of five low ones
@@ -97,6 +102,7 @@ class Log:
     N = evaluation rows.
 
     Attributes:
+        name: Tells the log's size, seed and spec.
         spec: What they hold.
         days: Training days, encoded, as `trainer.loop` takes them.
         batch: All evaluation rows, encoded.
@@ -104,6 +110,7 @@ class Log:
             at the start of a trail.
     """
 
+    name: str
     spec: Spec
     days: Sequence[loop.Day]
     batch: Batch
@@ -147,18 +154,20 @@ def kuairand_by_registration() -> Spec:
 
 
 def log_numbers(logs: int) -> range:
-    """Seeds of the simulator; that of log 0 chose the sizes of the studies."""
-    return range(1, logs + 1)
+    """Seeds of the simulator; logs 0 to 6 chose sizes, rates and lambda."""
+    return range(_TRIED, _TRIED + logs)
 
 
 @contextlib.contextmanager
 def work_folder(asked: str | None) -> Iterator[pathlib.Path]:
-    """The folder asked for, where examples stay, or one that goes in the end."""
+    """The folder asked for, which keeps what is made, or one that goes in the end."""
     if asked:
-        yield pathlib.Path(asked).resolve()
+        folder = pathlib.Path(asked).resolve()
+        folder.mkdir(parents=True, exist_ok=True)
+        yield folder
         return
-    with tempfile.TemporaryDirectory() as folder:
-        yield pathlib.Path(folder)
+    with tempfile.TemporaryDirectory() as name:
+        yield pathlib.Path(name)
 
 
 def make_log(work: pathlib.Path, spec: Spec, shape: Shape, seed: int) -> Log:
@@ -171,6 +180,7 @@ def make_log(work: pathlib.Path, spec: Spec, shape: Shape, seed: int) -> Log:
     days = find_days(str(folder / _EXAMPLES))
     batch, keys = _read(spec, [day for day in days if day[0] in plan.evaluation])
     return Log(
+        name=folder.name,
         spec=spec,
         days=[day for day in days if day[0] in plan.train],
         batch=batch,
@@ -178,20 +188,83 @@ def make_log(work: pathlib.Path, spec: Spec, shape: Shape, seed: int) -> Log:
     )
 
 
-def train(log: Log, config: ModelConfig, seed: int) -> Ranker:
+def remember(
+    work: pathlib.Path,
+    log: Log,
+    config: ModelConfig,
+    seed: int,
+    measure: Callable[[Ranker], dict[str, float]],
+    **differs: Any,
+) -> dict[str, float]:
+    """What `measure` found of a trained ranker; `work` keeps it for a run cut short.
+
+    `differs`: arguments of `train` that are not its defaults.
+    """
+    decides = {**identity(log, config, seed), **differs}
+    return keep(work, decides, lambda: measure(train(log, config, seed, **differs)))
+
+
+def keep(
+    work: pathlib.Path,
+    decides: Mapping[str, Any],
+    find: Callable[[], dict[str, float]],
+) -> dict[str, float]:
+    """What `find` found, once for all that `decides` it; `work` keeps it."""
+    digest = hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
+    path = work / "trainings" / f"{digest[:16]}.json"
+    if not path.exists():
+        found = find()
+        path.parent.mkdir(exist_ok=True)
+        unfinished = path.with_suffix(".tmp")
+        unfinished.write_text(json.dumps(found))
+        unfinished.rename(path)
+    return json.loads(path.read_text())
+
+
+def identity(log: Log, config: ModelConfig, seed: int) -> dict[str, Any]:
+    """What decides a training, for `keep`."""
+    return {
+        "log": log.name,
+        "days": [name for name, _ in log.days],
+        "features": [feature.name for feature in log.spec.features],
+        "tasks": [task.name for task in log.spec.tasks],
+        "config": dataclasses.asdict(config),
+        "seed": seed,
+    }
+
+
+def train(
+    log: Log, config: ModelConfig, seed: int, *, precision: str = "float32"
+) -> Ranker:
     """A ranker trained on the log's days, on one machine without accelerator."""
+    return train_and_validate(log, config, seed, precision=precision)[0]
+
+
+def train_and_validate(
+    log: Log,
+    config: ModelConfig,
+    seed: int,
+    *,
+    precision: str = "float32",
+    validate_rows: int = 0,
+) -> tuple[Ranker, list[dict[str, Any]]]:
+    """The same, and the loop's record of each day, of `metrics.jsonl`."""
     tf.get_logger().setLevel("ERROR")  # a ranker's step is traced for every ranker
     tf.keras.backend.clear_session()
     gc.collect()  # an earlier ranker's functions hold it in cycles
+    slice = dataclasses.replace(load_slice("cpu"), precision=precision)
     with tempfile.TemporaryDirectory() as folder:
-        return loop.train(
+        ranker = loop.train(
             log.spec,
             config,
             log.days,
             checkpoint_dir=folder,
-            slice=load_slice("cpu"),
+            slice=slice,
             seed=seed,
+            options=loop.LoopOptions(validate_rows=validate_rows),
         )
+        lines = pathlib.Path(folder, loop.METRICS_FILE).read_text().splitlines()
+    return ranker, [json.loads(line) for line in lines]
 
 
 def predict(log: Log, ranker: Ranker) -> dict[str, np.ndarray]:

@@ -50,6 +50,7 @@ if typing.TYPE_CHECKING:
 
 _OURS = "trailrank"
 _TITLES = {_OURS: "Trailrank", "deepctr": "DeepCTR", "rechub": "torch-rechub"}
+_COLUMNS = 118  # of the tables
 _BUDGET = 1.5  # times the rows a second of a rival
 _NOISE = 0.05  # of a ratio of step times
 _LOSS_SPREAD = 0.1  # between the first passes; the libraries start differently
@@ -130,7 +131,7 @@ def main() -> None:
     )
     args = parser.parse_args()
     effort = _QUICK if args.quick else _FULL
-    console = rich.console.Console()
+    console = rich.console.Console(width=_COLUMNS)
     load = [os.getloadavg()[0]]
     result: dict[str, typing.Any] = {"benchmark": "structures"}
     if args.only != "structures":

@@ -16,13 +16,14 @@ its probability. Intervals are 95 % of Student's t over logs, paired: users, vid
 rows and the training's seed differ between logs.
 
 Prints tables, and as the last line one JSON object. `--out` gets study_mfh.png,
-`--work` keeps the examples for another run, of benchmarks/study_trail.py too.
+`--work` keeps examples and results for another run, examples for study_trail.py too.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+import functools
 import json
 import pathlib
 import time
@@ -61,7 +62,7 @@ class _Sizes:
     matches: bool  # the number of weights; takes half a minute
 
 
-_FULL = _Sizes(simulated.FULL, logs=6, seeds=1, fewer_days=(1, 2), matches=True)
+_FULL = _Sizes(simulated.FULL, logs=6, seeds=1, fewer_days=(1,), matches=True)
 _QUICK = _Sizes(simulated.QUICK, logs=1, seeds=2, fewer_days=(), matches=False)
 
 
@@ -78,7 +79,7 @@ def main() -> None:
     args = _arguments()
     began = time.process_time()
     sizes = _QUICK if args.quick else _FULL
-    console = rich.console.Console()
+    console = rich.console.Console(width=simulated.COLUMNS)
     spec = simulated.kuairand_by_registration()
     models = _models(_play_tasks(spec), sizes)
     with simulated.work_folder(args.work) as work:
@@ -98,7 +99,7 @@ def main() -> None:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--quick", action="store_true", help="one small log")
-    parser.add_argument("--work", help="folder that keeps the examples")
+    parser.add_argument("--work", help="folder that keeps examples and results")
     parser.add_argument("--out", help="folder for the figure")
     return parser.parse_args()
 
@@ -159,9 +160,13 @@ def _run(
             rows[group] += int((_group_of(log) == group).sum())
         for seed in range(sizes.seeds):
             for name, (own, model) in _variants(log, models, sizes).items():
-                config = models[model].config
-                ranker = simulated.train(own, config, number * sizes.seeds + seed)
-                found = _measure(log, ranker)
+                found = simulated.remember(
+                    work,
+                    own,
+                    models[model].config,
+                    100 * number + seed,
+                    functools.partial(_measure, log),
+                )
                 results.setdefault(name, {})[number, seed] = found
                 _tell(number, seed, name, found, console)
     return results, rows

@@ -12,7 +12,7 @@ is in it. Intervals are 95 % of Student's t over logs, paired: users, videos, ro
 the training's seed differ between logs.
 
 Prints tables, and as the last line one JSON object. `--out` gets study_trail.png,
-`--work` keeps the examples for another run, of benchmarks/study_mfh.py too.
+`--work` keeps examples and results for another run, examples for study_mfh.py too.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ import time
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import polars as pl
 import rich.console
 import simulated
 from matplotlib.axes import Axes
@@ -34,6 +35,7 @@ from rich.table import Table
 from simulated import Log, Results, Shape
 
 from feature_specs import ModelConfig, Spec, load_preset
+from feature_specs.spec import KEY_USER
 from pipeline.compare.gains import Gain
 from pipeline.examples.tables import new_table
 from trainer.ranker import Ranker
@@ -42,6 +44,8 @@ _DENSE = ("valid_play", "long_view", "finish", "skip")
 _RARE = ("like", "follow", "comment", "share", "hate", "profile_enter")
 _PAIR = _WITHOUT, _WITH = "no trail tower", "trail tower"
 _LAMBDAS = (0.0, 0.00001, 0.0001, 0.001, 0.01)  # and the preset's own
+_TRUTH = "truth"
+_RAREST = 1e-6  # probabilities are kept this far from 0 and 1
 _DEAD = 1e-6  # standard deviation of an expert's output that never moves
 
 
@@ -53,7 +57,7 @@ class _Sizes:
     lambda_seeds: int  # trainings with each other lambda
 
 
-_FULL = _Sizes(simulated.FULL, logs=6, seeds=2, lambda_seeds=1)
+_FULL = _Sizes(simulated.FULL, logs=6, seeds=3, lambda_seeds=1)
 _QUICK = _Sizes(simulated.QUICK, logs=1, seeds=2, lambda_seeds=2)
 
 
@@ -62,11 +66,12 @@ def main() -> None:
     args = _arguments()
     began = time.process_time()
     sizes = _QUICK if args.quick else _FULL
-    console = rich.console.Console()
+    console = rich.console.Console(width=simulated.COLUMNS)
     with simulated.work_folder(args.work) as work:
         results, rows = _run(work, sizes, console)
     unit = "logs" if sizes.logs > 1 else "seeds"
-    console.print(_trail_table(results, unit), _lambda_table(results, unit))
+    console.print(_trail_table(results, unit), _bounds_table(results))
+    console.print(_lambda_table(results, unit))
     if args.out:
         file = pathlib.Path(args.out) / "study_trail.png"
         _draw(results, unit).savefig(file, dpi=160)
@@ -77,7 +82,7 @@ def main() -> None:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--quick", action="store_true", help="one small log")
-    parser.add_argument("--work", help="folder that keeps the examples")
+    parser.add_argument("--work", help="folder that keeps examples and results")
     parser.add_argument("--out", help="folder for the figure")
     return parser.parse_args()
 
@@ -96,11 +101,17 @@ def _run(
         log = simulated.make_log(work, spec, sizes.shape, number)
         rows["evaluation"] += log.rows.height
         rows["random"] += int(_is_random(log).sum())
+        results.setdefault(_TRUTH, {})[number, 0] = _bounds(log)
         for name, seeds in _variants(sizes).items():
             own, config = _inputs(log, name)
             for seed in range(seeds):
-                ranker = simulated.train(own, config, number * sizes.seeds + seed)
-                found = _measure(log, own, ranker)
+                found = simulated.remember(
+                    work,
+                    own,
+                    config,
+                    100 * number + seed,
+                    functools.partial(_measure, log, own),
+                )
                 results.setdefault(name, {})[number, seed] = found
                 _tell(number, seed, name, found, console)
     return results, rows
@@ -171,12 +182,36 @@ def _measure(log: Log, own: Log, ranker: Ranker) -> dict[str, float]:
             ("auc as seen", seen, is_random),
         ):
             found[f"{key} {task}"] = simulated.expected_auc(truth[rows], scores[rows])
-        found[f"oracle {task}"] = simulated.expected_auc(
-            fair[is_random], fair[is_random]
-        )
     for name, tasks in (("dense", _DENSE), ("rare", _RARE)):
         found[name] = float(np.mean([found[f"auc {task}"] for task in tasks]))
     return {**found, **_look_inside(own, ranker)}
+
+
+def _bounds(log: Log) -> dict[str, float]:
+    """What the truth itself reaches on random rows, and what the trail can take away.
+
+    `oracle` is the AUC of the fair probability. `position` is that of the probability
+    as it happened, so of a score that holds the whole effect of its row's position;
+    `user` that of a score that holds the mean effect of its user's positions.
+    """
+    is_random, found = _is_random(log), {}
+    users = pl.Series("user", log.rows[KEY_USER].filter(is_random))
+    for task in _DENSE:
+        signal = simulated.SIGNALS[task]
+        fair, seen = (
+            log.rows[f"{kind}_{signal}"].to_numpy()[is_random] for kind in "up"
+        )
+        effect = pl.DataFrame({"user": users, "effect": _logit(seen) - _logit(fair)})
+        mean = effect.select(pl.col("effect").mean().over("user"))["effect"].to_numpy()
+        scores = {"oracle": fair, "position": seen, "user": _logit(fair) + mean}
+        for key, score in scores.items():
+            found[f"{key} {task}"] = simulated.expected_auc(fair, score)
+    return found
+
+
+def _logit(chance: np.ndarray) -> np.ndarray:
+    chance = np.clip(chance, _RAREST, 1 - _RAREST)
+    return np.log(chance / (1 - chance))
 
 
 def _look_inside(log: Log, ranker: Ranker) -> dict[str, float]:
@@ -212,16 +247,29 @@ def _is_random(log: Log) -> np.ndarray:
 
 def _trail_table(results: Results, unit: str) -> Table:
     title = f"Expected AUC on random rows, true preference; intervals over {unit}"
-    heads = ["task", "without", "with", "gain", "oracle", "gain on feed"]
+    heads = ["task", "without", "with", "gain", "gain on feed"]
     table = new_table(title, heads)
     for task in (*_DENSE, *_RARE):
         table.add_row(
             task,
             *(f"{_mean(results, name, f'auc {task}'):.4f}" for name in _PAIR),
-            simulated.text(_trail_gain(results, f"auc {task}")),
-            f"{_mean(results, _WITH, f'oracle {task}'):.4f}",
-            simulated.text(_trail_gain(results, f"auc of feed {task}")),
+            *(
+                simulated.text(_trail_gain(results, f"{key} {task}"))
+                for key in ("auc", "auc of feed")
+            ),
         )
+    return table
+
+
+def _bounds_table(results: Results) -> Table:
+    title = "AUC of the truth on random rows, with and without the effect of the trail"
+    heads = ["task", "fair", "with the user's mean effect", "with the row's own effect"]
+    table = new_table(title, heads)
+    for task in _DENSE:
+        keys = ("oracle", "user", "position")
+        areas = [_mean(results, _TRUTH, f"{key} {task}") for key in keys]
+        lost = [f"{area:.4f} ({area - areas[0]:+.4f})" for area in areas[1:]]
+        table.add_row(task, f"{areas[0]:.4f}", *lost)
     return table
 
 
@@ -259,7 +307,7 @@ def _mean(results: Results, name: str, measure: str) -> float:
 def _summary(
     results: Results, sizes: _Sizes, rows: dict[str, int], seconds: float
 ) -> dict[str, object]:
-    trained = {name: len(found) for name, found in results.items()}
+    trained = {n: len(found) for n, found in results.items() if n != _TRUTH}
     return {
         "study": "trail",
         "gains": {
@@ -276,9 +324,12 @@ def _summary(
         },
         "auc": {
             name: {t: round(_mean(results, name, f"auc {t}"), 5) for t in _DENSE}
-            for name in results
+            for name in trained
         },
-        "oracle": {t: round(_mean(results, _WITH, f"oracle {t}"), 5) for t in _DENSE},
+        "auc_of_truth": {
+            key: {t: round(_mean(results, _TRUTH, f"{key} {t}"), 5) for t in _DENSE}
+            for key in ("oracle", "user", "position")
+        },
         "lambda": {f"{w:g}": _lambda_summary(results, _name(w)) for w in _lambdas()},
         "logs": sizes.logs,
         "trainings": trained,

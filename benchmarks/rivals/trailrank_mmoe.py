@@ -190,7 +190,8 @@ def _by_call(ranker: Ranker, rows: list[Batch]) -> Iterator[Taken]:
         return total / _STEPS_A_CALL
 
     stacked = tf.nest.map_structure(lambda *parts: tf.stack(parts), *rows)
-    batches = iter(tf.data.Dataset.from_tensor_slices(stacked).repeat())
+    dataset = tf.data.Dataset.from_tensor_slices(stacked).cache().repeat()
+    batches = iter(dataset)
     while True:
         yield _STEPS_A_CALL, take_steps(batches)
 
