@@ -7,12 +7,14 @@ simulated week). The mean over about 50 steps was within 5 % on all, with a high
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Mapping
 
 import trainer.keras2  # noqa: F401  # isort: skip
 import tensorflow as tf
 
 from trainer.embeddings import SMALL_ROWS
+from trainer.keys import paths
 from trainer.ranker import Ranker
 
 
@@ -20,27 +22,53 @@ class WeightAverage(tf.Module):
     """A moving average beside some variables; part of the checkpoint.
 
     Args:
-        variables: What is averaged.
+        variables: What is averaged, by the name that its average has.
         steps: Steps that the average reaches back, roughly.
+
+    Attributes:
+        averages: One variable for each, by the same name.
     """
 
-    def __init__(self, variables: Sequence[tf.Variable], steps: int):
+    def __init__(self, variables: Mapping[str, tf.Variable], steps: int):
         super().__init__(name="weight_average")
-        self._variables, self._steps = list(variables), steps
-        self.averages = [_beside(variable) for variable in variables]
+        self.averages = {name: _beside(v) for name, v in variables.items()}
+        self._steps = steps
+        # Behind a function, or a checkpoint would call the ranker's variables by their
+        # place in here.
+        self._variables = lambda: dict(variables)
+
+    def pairs(self) -> list[tuple[tf.Variable, tf.Variable]]:
+        """Each average with its variable."""
+        return [(self.averages[name], v) for name, v in self._variables().items()]
 
     def update(self, step: tf.Tensor) -> None:
         """Counts the weights after step number `step` (1 is the first)."""
         if not self.averages:
             return
         share = tf.maximum(1 / self._steps, 9 / (9 + tf.cast(step, tf.float32)))
-        for average, variable in zip(self.averages, self._variables, strict=True):
+        for average, variable in self.pairs():
             average.assign_add(share * (variable - average))
 
     def apply(self) -> None:
         """Gives the variables their averages."""
-        for average, variable in zip(self.averages, self._variables, strict=True):
+        for average, variable in self.pairs():
             variable.assign(average)
+
+    @contextlib.contextmanager
+    def applied(self) -> Iterator[None]:
+        """Inside, the variables have their averages; afterwards, bit by bit, what they
+        had before."""
+        self._swap()
+        try:
+            yield
+        finally:
+            self._swap()
+
+    def _swap(self) -> None:
+        for average, variable in self.pairs():
+            kept = tf.identity(variable)
+            variable.assign(average)
+            average.assign(kept)
 
 
 def create(ranker: Ranker, steps: int) -> WeightAverage:
@@ -51,7 +79,8 @@ def create(ranker: Ranker, steps: int) -> WeightAverage:
     """
     tables = [v for v in ranker.table_variables if v.shape[0] <= SMALL_ROWS]
     variables = [*ranker.dense_variables, *tables] if steps else []
-    return WeightAverage(variables, steps)
+    names = {id(node): path for node, path in paths(ranker)}
+    return WeightAverage({names[id(v)]: v for v in variables}, steps)
 
 
 def _beside(variable: tf.Variable) -> tf.Variable:

@@ -1,7 +1,7 @@
 """Transformed examples -> batches of static shape.
 
 One batched parse, padded last batch, seeded order: the same files and seed give the
-same batches, whatever the machine.
+same batches, whatever the machine and however many of them share the work.
 """
 
 from __future__ import annotations
@@ -36,34 +36,110 @@ def match_files(day: str, patterns: Sequence[str]) -> list[str]:
     return files
 
 
-class BatchReader:
-    """Reads files of one spec as `Batch`es of `batch_size` rows.
+class Share(NamedTuple):
+    """Which part of each global batch one machine reads, and for how many replicas.
 
-    Keep one for all days: its parse function is traced once.
+    Attributes:
+        machine: Number of this one, from 0.
+        machines: All that read.
+        replicas: Of this machine; its rows come in so many batches, one each.
     """
 
-    def __init__(self, spec: Spec, batch_size: int):
+    machine: int = 0
+    machines: int = 1
+    replicas: int = 1
+
+    @classmethod
+    def from_context(cls, context: tf.distribute.InputContext) -> Share:
+        """The share that a strategy asks for."""
+        machines, replicas = context.num_input_pipelines, context.num_replicas_in_sync
+        return cls(context.input_pipeline_id, machines, replicas // machines)
+
+
+_ALONE = Share()
+
+
+class BatchReader:
+    """Reads files of one spec as `Batch`es; each global one has `batch_size` rows.
+
+    Keep one for all days: its parse function is traced once.
+
+    Args:
+        spec: What the files hold.
+        batch_size: Rows of one step, over all replicas.
+        sample: Share of the rows that is read, always the same ones.
+        seed: Which rows these are.
+
+    Attributes:
+        batch_size: As given.
+    """
+
+    def __init__(
+        self, spec: Spec, batch_size: int, *, sample: float = 1.0, seed: int = 0
+    ):
         columns = _columns(spec)
 
-        @tf.function(
-            input_signature=[tf.TensorSpec([None], tf.string)], autograph=False
-        )
-        def parse(serialized: tf.Tensor) -> Batch:
+        @tf.function(autograph=False)
+        def parse(serialized: tf.Tensor, rows: int) -> Batch:
             row = tf.io.parse_example(serialized, columns)
-            return _pad(_batch(spec, row), batch_size)
+            return _pad(_batch(spec, row), rows)
 
-        self._batch_size, self._parse = batch_size, parse
+        self.batch_size, self._parse = batch_size, parse
+        self._sample, self._seed = sample, seed
 
-    def batches(self, files: Sequence[str], *, seed: int) -> tf.data.Dataset:
+    def batches(
+        self, files: Sequence[str], *, seed: int, skip: int = 0, share: Share = _ALONE
+    ) -> tf.data.Dataset:
         """One pass over `files` (gzipped TFRecords of transformed examples).
 
-        The files are read interleaved and shuffled by `seed`. Every batch has exactly
-        `batch_size` rows; the last one is filled up with rows of weight and masks 0.
+        The files are read interleaved and shuffled by `seed`. Every batch has the same
+        rows; the last one is filled up with rows of weight and masks 0. Machines that
+        share the work cut their parts out of the same global batches: each unpacks all
+        files, which is cheap, and parses its own rows only.
+
+        Args:
+            files: Paths, in order.
+            seed: Of the order of rows.
+            skip: Global batches at the beginning that are left out, not even parsed.
+            share: Of this machine.
         """
-        records = _records(files).shuffle(_SHUFFLE_ROWS, seed, False)
-        serialized = records.batch(self._batch_size)
-        parsed = serialized.map(self._parse, num_parallel_calls=tf.data.AUTOTUNE)
+        rows = self.batch_size // share.machines
+        serialized = self.serialized(files, seed=seed).skip(skip)
+        if share.machines > 1:
+            first = share.machine * rows
+            serialized = serialized.map(lambda batch: batch[first : first + rows])
+        parsed = serialized.map(
+            lambda batch: self._parse(batch, rows), num_parallel_calls=tf.data.AUTOTUNE
+        )
+        if share.replicas > 1:
+            parsed = parsed.map(lambda b: _split(b, share.replicas)).unbatch()
         return parsed.prefetch(tf.data.AUTOTUNE)
+
+    def serialized(self, files: Sequence[str], *, seed: int) -> tf.data.Dataset:
+        """The same batches, not yet parsed: string [rows] each."""
+        records = _records(files)
+        if self._sample < 1:
+            records = _sampled(records, self._sample, self._seed)
+        return records.shuffle(_SHUFFLE_ROWS, seed, False).batch(self.batch_size)
+
+
+def _sampled(records: tf.data.Dataset, share: float, seed: int) -> tf.data.Dataset:
+    """A share of the records; which ones follows from their place and `seed`."""
+
+    def keep(index: tf.Tensor, batch: tf.Tensor) -> tf.Tensor:
+        draws = tf.random.stateless_uniform(
+            tf.shape(batch), [seed, tf.cast(index, tf.int32)], alg="philox"
+        )
+        return tf.boolean_mask(batch, draws < share)
+
+    return records.batch(_SCAN_ROWS).enumerate().map(keep).unbatch()
+
+
+def _split(batch: Batch, replicas: int) -> Batch:
+    """[B, ...] -> [replicas, B / replicas, ...]"""
+    return tf.nest.map_structure(
+        lambda value: tf.reshape(value, [replicas, -1, *value.shape[1:]]), batch
+    )
 
 
 class LabelCounts(NamedTuple):

@@ -1,4 +1,5 @@
-"""What a checkpoint knows beside the weights: the run it belongs to, its days."""
+"""What a checkpoint knows beside the weights: the run it belongs to, its days, and the
+place in a day where it was written."""
 
 from __future__ import annotations
 
@@ -16,16 +17,40 @@ _VARIABLE = "state/.ATTRIBUTES/VARIABLE_VALUE"
 
 
 @dataclasses.dataclass
+class Position:
+    """A place inside a day: between two steps.
+
+    Attributes:
+        day: Name of the unfinished day.
+        epoch: Number of the pass over it, from 0.
+        batch: Global batches of this pass that are trained.
+        sums: See `means.DayMeans`.
+        validation: See `validation.Validator`; empty without one.
+    """
+
+    day: str
+    epoch: int = 0
+    batch: int = 0
+    sums: dict[str, Any] = dataclasses.field(default_factory=dict)
+    validation: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return f"batch {self.batch:,} of pass {self.epoch + 1} over {self.day}"
+
+
+@dataclasses.dataclass
 class TrainingState:
     """Saved in every checkpoint as JSON.
 
     Attributes:
         run: What must stay the same for a restart to continue: see `run_identity`.
         days: One record a finished day, in order: see `loop.train`.
+        position: Inside the day that is being trained; None between days.
     """
 
     run: dict[str, Any]
     days: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    position: Position | None = None
 
     @property
     def finished(self) -> list[str]:
@@ -38,7 +63,12 @@ class TrainingState:
 
 
 def run_identity(
-    spec: Spec, config: ModelConfig, batch_size: int, precision: str, seed: int
+    spec: Spec,
+    config: ModelConfig,
+    batch_size: int,
+    precision: str,
+    seed: int,
+    sample: float = 1.0,
 ) -> dict[str, Any]:
     """What decides the weights, beside the days: flat, to name what differs."""
     model = json.loads(json.dumps(_flat(dataclasses.asdict(config), "preset")))
@@ -47,35 +77,33 @@ def run_identity(
         "batch_size": batch_size,
         "precision": precision,
         "seed": seed,
+        "sample": sample,
         **model,
     }
 
 
-def read_state(checkpoint: str, run: dict[str, Any]) -> TrainingState:
-    """The state in `checkpoint`, which must be one of `run`.
+def check_run(state: TrainingState, run: dict[str, Any], checkpoint: str) -> None:
+    """That a checkpoint may be gone on from.
 
     Raises:
         ValueError: It belongs to a run with another spec, preset, batch size or seed.
     """
-    state = load_state(checkpoint)
-    differing = [
-        f"{key} was {state.run.get(key)!r} and is {run.get(key)!r}"
-        for key in sorted(run.keys() | state.run.keys())
-        if state.run.get(key) != run.get(key)
-    ]
+    differing = differences(state.run, run)
     if differing:
         raise ValueError(
             f"Checkpoint {checkpoint}: must come from the same run. "
             f"{'; '.join(differing)}. Take back the change, or train into an empty "
-            f"checkpoint directory."
+            f"directory (--checkpoints), with --warm_start to begin from this one."
         )
-    return state
 
 
-def finished_days(checkpoint_dir: str) -> list[str]:
-    """Names of the days that the latest checkpoint has trained; none without one."""
-    latest = tf.train.latest_checkpoint(checkpoint_dir)
-    return load_state(latest).finished if latest else []
+def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """What differs between two runs, in words."""
+    return [
+        f"{key} was {before.get(key)!r} and is {now.get(key)!r}"
+        for key in sorted(now.keys() | before.keys())
+        if before.get(key) != now.get(key)
+    ]
 
 
 def days_to_train(days: Sequence[str], state: TrainingState) -> list[str]:
@@ -100,13 +128,21 @@ def days_to_train(days: Sequence[str], state: TrainingState) -> list[str]:
             f"trained, the last of which is {state.finished[-1]!r}. Leave it out, or "
             f"train into an empty checkpoint directory."
         )
+    begun = state.position.day if state.position else None
+    if begun and (not todo or todo[0] != begun):
+        raise ValueError(
+            f"Day {begun!r}: is half trained in the checkpoint, and must be the next "
+            f"one. Got {todo[0] if todo else 'no day'}. Add it to the days."
+        )
     return todo
 
 
 def load_state(checkpoint: str) -> TrainingState:
     """The state in `checkpoint`, of whatever run."""
     text = tf.train.load_variable(checkpoint, _VARIABLE).decode()
-    return TrainingState(**json.loads(text))
+    found = json.loads(text)
+    position = found.pop("position", None)
+    return TrainingState(**found, position=Position(**position) if position else None)
 
 
 def _flat(value: dict[str, Any], path: str) -> dict[str, Any]:

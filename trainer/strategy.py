@@ -1,13 +1,18 @@
-"""Which devices a training runs on."""
+"""Which devices a training runs on, of one machine or of several."""
 
 from __future__ import annotations
 
+import json
 import os
 
 import trainer.keras2  # noqa: F401  # isort: skip
 import tensorflow as tf
 
 ACCELERATORS = ("auto", "tpu", "gpu", "cpu")
+_NO_GPU = (
+    "accelerator gpu: TensorFlow sees no GPU on this machine. Check the driver and "
+    "CUDA_VISIBLE_DEVICES, or take --accelerator cpu."
+)
 
 
 def resolve(accelerator: str) -> str:
@@ -27,10 +32,31 @@ def resolve(accelerator: str) -> str:
 def create(accelerator: str) -> tf.distribute.Strategy:
     """The strategy for `tpu`, `gpu` or `cpu` (see `resolve`).
 
+    TF_CONFIG, which Vertex and others set on every machine of a cluster, makes all of
+    them one training. It must come before anything else that uses a device.
+
     Raises:
         RuntimeError: This machine has no such device.
+        ValueError: TF_CONFIG cannot be read.
     """
+    if len(_workers()) > 1 and accelerator != "tpu":
+        return _several_workers(accelerator)
     return {"tpu": _tpu, "gpu": _gpu, "cpu": _cpu}[accelerator]()
+
+
+def is_chief() -> bool:
+    """Whether this process writes checkpoints and reports: of several workers, one."""
+    if len(_workers()) < 2:
+        return True
+    task = _tf_config()["task"]
+    return task["type"] == "chief" or (
+        task["index"] == 0 and "chief" not in _tf_config()["cluster"]
+    )
+
+
+def is_several_workers(strategy: tf.distribute.Strategy) -> bool:
+    """Whether several processes take each step together."""
+    return isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
 
 
 def _tpu() -> tf.distribute.Strategy:
@@ -39,7 +65,7 @@ def _tpu() -> tf.distribute.Strategy:
         resolver = tf.distribute.cluster_resolver.TPUClusterResolver(tpu=name)
         tf.config.experimental_connect_to_cluster(resolver)
         tf.tpu.experimental.initialize_tpu_system(resolver)
-    except (ValueError, tf.errors.OpError) as error:
+    except (ValueError, RuntimeError, OSError, tf.errors.OpError) as error:
         raise RuntimeError(
             f"accelerator tpu: no TPU named {name!r} answers ({_first_line(error)}). "
             f"Run on a TPU VM, or set TPU_NAME, or take --accelerator cpu."
@@ -47,13 +73,43 @@ def _tpu() -> tf.distribute.Strategy:
     return tf.distribute.TPUStrategy(resolver)
 
 
+def _several_workers(accelerator: str) -> tf.distribute.Strategy:
+    """One replica a GPU, or one a machine without."""
+    if accelerator == "gpu" and not tf.config.list_physical_devices("GPU"):
+        raise RuntimeError(_NO_GPU)
+    if accelerator == "cpu":
+        tf.config.set_visible_devices([], "GPU")
+    kind = tf.distribute.experimental.CommunicationImplementation
+    options = tf.distribute.experimental.CommunicationOptions(
+        implementation=kind.NCCL if accelerator == "gpu" else kind.RING
+    )
+    return tf.distribute.MultiWorkerMirroredStrategy(communication_options=options)
+
+
+def _tf_config() -> dict:
+    try:
+        config = json.loads(os.environ.get("TF_CONFIG") or "{}")
+        if config:
+            _ = config["task"]["type"], config["task"]["index"], {**config["cluster"]}
+    except (ValueError, KeyError, TypeError):
+        raise ValueError(
+            f"TF_CONFIG: must be JSON with `cluster` and `task` (type and index). Got "
+            f"{os.environ['TF_CONFIG']!r}. Mend it, or unset it to train on one "
+            f"machine."
+        ) from None
+    return config
+
+
+def _workers() -> list[str]:
+    """Addresses of all machines that train together; none without a cluster."""
+    cluster = _tf_config().get("cluster", {})
+    return [*cluster.get("chief", []), *cluster.get("worker", [])]
+
+
 def _gpu() -> tf.distribute.Strategy:
     gpus = tf.config.list_logical_devices("GPU")
     if not gpus:
-        raise RuntimeError(
-            "accelerator gpu: TensorFlow sees no GPU on this machine. Check the driver "
-            "and CUDA_VISIBLE_DEVICES, or take --accelerator cpu."
-        )
+        raise RuntimeError(_NO_GPU)
     if len(gpus) == 1:
         return tf.distribute.OneDeviceStrategy("/gpu:0")
     return tf.distribute.MirroredStrategy([gpu.name for gpu in gpus])

@@ -5,6 +5,7 @@ import json
 import math
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 
@@ -165,6 +166,33 @@ def test_one_row_gets_the_same_predictions_everywhere(shared_run, record, served
             np.testing.assert_allclose(outputs[name], expected, atol=1e-5)
         if name != "score":
             np.testing.assert_allclose(trained[name], expected, atol=1e-5)
+
+
+def test_the_train_command_exports_the_same_model(
+    shared_run, record, served_rows, tmp_path, capsys
+):
+    """Every day is done already: it only restores, and writes the model."""
+    from pipeline.runners.local import last_outputs
+    from trainer.command import run
+
+    outputs = last_outputs(shared_run.root / "metadata.sqlite")
+    transformed = outputs["Transform"]["transformed_examples"]
+    days = sorted(p.name for p in pathlib.Path(transformed).glob("Split-*"))[:-1]
+    (checkpoints,) = (shared_run.root / "checkpoints").iterdir()
+    own = tmp_path / "checkpoints"
+    shutil.copytree(checkpoints, own)
+    args = ["--spec", "kuairand", "--transformed", transformed, "--accelerator", "cpu"]
+    args += ["--days", *(day.removeprefix("Split-day-") for day in days)]
+    args += ["--checkpoints", str(own), "--export", str(tmp_path / "models" / "7")]
+    assert run(args) == 0
+    assert f"restored {len(days)};" in capsys.readouterr().out
+    serialized = tf.constant(served_rows[0])
+    found, expected = (
+        tf.saved_model.load(path).signatures["score_examples"](examples=serialized)
+        for path in (str(tmp_path / "models" / "7"), record.model)
+    )
+    for name, values in expected.items():
+        np.testing.assert_array_equal(found[name], values, name)
 
 
 def _trainer_predictions(shared_run, record, serialized) -> dict:

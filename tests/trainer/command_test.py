@@ -47,9 +47,10 @@ def test_off_a_terminal_each_day_has_a_line(spec_file, make_rows, tmp_path):
         subprocess.run([*command, *days], capture_output=True, text=True, check=True)
         for days in (["--days", "20220408"], [])
     )
-    assert first.stdout.startswith("Trained 1 days, restored 0;"), first.stdout
-    assert "Trained day 1 of 1, day-20220408: 64 rows" in first.stderr
-    assert second.stdout.startswith("Trained 1 days, restored 1;"), second.stdout
+    assert "\nTrained 1 days, restored 0;" in first.stdout
+    assert "day-20220408    64 " in first.stdout
+    assert "Trained 1/1 days, day-20220408: 64 rows" in first.stderr
+    assert "\nTrained 1 days, restored 1;" in second.stdout, second.stdout
 
 
 def test_a_day_that_is_not_there_is_named(transformed):
@@ -72,4 +73,33 @@ def test_accelerator_must_agree_with_the_slice(transformed, capsys):
 def test_tpu_needs_a_slice(transformed, capsys):
     args = ["--spec", "movielens", "--checkpoints", "x", "--transformed", transformed]
     assert run([*args, "--accelerator", "tpu"]) == 1
-    assert "one of v5litepod-1, v5litepod-8" in capsys.readouterr().err
+    assert ", v5litepod-4, v5litepod-8, " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--tpu", "t", "--accelerator", "cpu"], "--tpu t: is for --accelerator tpu"),
+        (["--warm_start_partial"], "needs --warm_start DIR"),
+        (["--warm_start", "x/"], "must not be --checkpoints itself"),
+        (["--transform_graph", "g"], "is needed by --export DIR alone"),
+        (["--batch_size", "0"], "--batch_size: must be 1 or more. Got 0"),
+        (["--sample", "1.5"], "sample: must be above 0 and at most 1. Got 1.5"),
+        (["--checkpoint_steps", "-1"], "checkpoint_steps: must be 0 or more. Got -1"),
+        (["--export", "m/1"], "Name it with --transform_graph"),
+        (["--spec", "absent"], "absent"),
+        (["--tpu_config", "v9"], "v9"),
+    ],
+)
+def test_flags_that_make_no_sense_are_refused(transformed, capsys, flags, message):
+    args = ["--spec", "movielens", "--checkpoints", "x", "--transformed", transformed]
+    assert run([*args, "--accelerator", "cpu", *flags]) == 1
+    assert message in capsys.readouterr().err
+
+
+def test_a_served_version_is_not_written_over(transformed, tmp_path, capsys):
+    (tmp_path / "7").mkdir()
+    (tmp_path / "7" / "saved_model.pb").write_bytes(b"")
+    args = ["--spec", "movielens", "--checkpoints", "x", "--transformed", transformed]
+    assert run([*args, "--export", str(tmp_path / "7")]) == 1
+    assert "must be a new directory" in capsys.readouterr().err

@@ -47,7 +47,7 @@ def train(strategy):
     for batch in strategy.experimental_distribute_dataset(data.repeat(4)):
         shares = run(batch)
     sums = [strategy.reduce("SUM", share, axis=None) for share in shares]
-    weights = [*ranker.trainable_variables, *average.averages]
+    weights = [*ranker.trainable_variables, *average.averages.values()]
     return [float(s) for s in sums] + [v.numpy() for v in weights]
 
 two = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])

@@ -3,10 +3,11 @@
 import pytest
 
 from trainer.state import (
+    Position,
     TrainingState,
+    check_run,
     days_to_train,
-    finished_days,
-    read_state,
+    load_state,
     run_identity,
 )
 
@@ -36,19 +37,25 @@ def test_days_earlier_than_the_checkpoint_are_refused():
     assert days_to_train(["d2"], _state("d1", "d2")) == []
 
 
-def test_finished_days_of_the_latest_checkpoint(tmp_path):
-    assert finished_days(str(tmp_path)) == []
-    text = tf.Variable(_state("d1", "d2").to_json())
-    tf.train.Checkpoint(state=text).save(str(tmp_path / "ckpt"))
-    assert finished_days(str(tmp_path)) == ["d1", "d2"]
+def test_a_half_trained_day_must_be_the_next_one():
+    state = TrainingState({}, [{"day": "d1"}], Position("d2", batch=7))
+    assert days_to_train(["d1", "d2", "d3"], state) == ["d2", "d3"]
+    for days in (["d1"], ["d1", "d3"]):
+        with pytest.raises(ValueError, match="'d2': is half trained"):
+            days_to_train(days, state)
 
 
-def test_a_changed_run_is_refused_by_name(spec, config, tmp_path):
+def test_the_state_comes_back_from_a_checkpoint(tmp_path):
+    position = Position("d2", epoch=1, batch=7, sums={"rows": 3}, validation={"a": 1})
+    state = TrainingState({"seed": 1}, [{"day": "d1"}], position)
+    checkpoint = tf.train.Checkpoint(state=tf.Variable(state.to_json()))
+    assert load_state(checkpoint.save(str(tmp_path / "ckpt"))) == state
+
+
+def test_a_changed_run_is_refused_by_name(spec, config):
     run = run_identity(spec, config, batch_size=8, precision="float32", seed=0)
-    text = tf.Variable(TrainingState(run).to_json())
-    path = tf.train.Checkpoint(state=text).save(str(tmp_path / "ckpt"))
-    assert read_state(path, run) == TrainingState(run)
+    check_run(TrainingState(run), run, "c")
     other = run_identity(spec, config, batch_size=8, precision="float32", seed=3)
     with pytest.raises(ValueError, match="seed was 0 and is 3"):
-        read_state(path, other)
+        check_run(TrainingState(run), other, "c")
     assert run["preset.switcher.experts"] == 3
