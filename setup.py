@@ -37,6 +37,8 @@ setuptools.setup(
     package_data={
         "feature_specs": ["specs/*.yaml", "presets/*.yaml"],
         "tpu_configs": ["slices/*.yaml"],
+        "trainer.preflight": ["requirements.txt"],
+        "trainer": ["jobs/*.sh", "jobs/*.Dockerfile"],
         "serving": ["deploy/*"],
     },
     entry_points={"console_scripts": ["trailrank = trailrank:console_main"]},

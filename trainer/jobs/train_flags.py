@@ -1,0 +1,160 @@
+"""The flags of `trailrank train` in a job: checked here, for paths that are seen there.
+
+A typing mistake would otherwise be told by a machine that took minutes to come. A
+container sees no disk of the machine that submits: data and checkpoints lie in a
+bucket, YAML files of one's own travel with the job.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from collections.abc import Callable, Sequence
+
+from feature_specs import SpecError, load_preset, load_spec, shipped_specs
+from feature_specs.build import Problems
+from feature_specs.preset import preset_text, shipped_presets
+from tpu_configs import shipped_slices
+from trainer import command as train_command
+
+_JOBS_OWN = {
+    "accelerator": "--accelerator follows from --tpu_config; leave it out.",
+    "tpu_config": "--tpu_config belongs before --; the job passes it on.",
+    "tpu": "--tpu is filled in by the job; leave it out.",
+}
+_IN_BUCKETS = (
+    *("transformed", "checkpoints", "warm_start"),
+    *("tensorboard", "export", "transform_graph"),
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainFlags:
+    """Checked arguments of `trailrank train`.
+
+    Attributes:
+        words: As they stand in the container.
+        spec_name: Name of the spec, for people.
+        batch_size: Rows of a step, if not the slice's.
+    """
+
+    words: tuple[str, ...]
+    spec_name: str
+    batch_size: int | None
+
+
+class JobFiles:
+    """YAML files of this machine's disk that travel with a job.
+
+    Attributes:
+        texts: Name in the container -> text.
+    """
+
+    def __init__(self, place: str):
+        self.texts: dict[str, str] = {}
+        self._place = place
+
+    def argument(self, kind: str, name: str, read: Callable[[str], str]) -> str:
+        """`name` if it is shipped with the package, else the file's path there.
+
+        Args:
+            kind: `spec`, `preset` or `slice`.
+            name: As the user gave it.
+            read: Gives the text of a shipped name or of a file.
+        """
+        shipped = {
+            "spec": shipped_specs,
+            "preset": shipped_presets,
+            "slice": shipped_slices,
+        }
+        if name in shipped[kind]():
+            return name
+        self.texts[f"{kind}.yaml"] = read(name)
+        return f"{self._place}/{kind}.yaml"
+
+
+def read_train_flags(
+    words: Sequence[str], files: JobFiles, problems: Problems
+) -> TrainFlags | None:
+    """The train flags of a job, or None after noting what is wrong with them."""
+    args = _parse(words, problems)
+    if args is None:
+        return None
+    before = len(problems.found)
+    _check_owners(words, problems)
+    _check_together(args, problems)
+    _check_buckets(args, problems)
+    spec = _load(load_spec, args.spec, "--spec", problems)
+    _load(load_preset, args.preset, "--preset", problems)
+    if spec is None or len(problems.found) > before:
+        return None
+    there = {
+        "--spec": files.argument("spec", args.spec, lambda name: load_spec(name).text),
+        "--preset": files.argument("preset", args.preset, preset_text),
+    }
+    return TrainFlags(tuple(_replaced(words, there)), spec.name, args.batch_size)
+
+
+def _parse(words: Sequence[str], problems: Problems) -> argparse.Namespace | None:
+    if not words:
+        problems.add("--", "must come before the flags of trailrank train; add both.")
+        return None
+    parser = train_command.parser()
+
+    def refuse(message: str) -> None:  # argparse would print a usage and end
+        raise ValueError(message)
+
+    parser.error = refuse  # type: ignore[method-assign, assignment]
+    try:
+        return parser.parse_args(list(words))
+    except ValueError as error:
+        problems.add("after --", f"{error}. See trailrank train --help.")
+        return None
+
+
+def _check_owners(words: Sequence[str], problems: Problems) -> None:
+    for name, rule in _JOBS_OWN.items():
+        if any(w == f"--{name}" or w.startswith(f"--{name}=") for w in words):
+            problems.add("after --", rule)
+
+
+def _check_together(args: argparse.Namespace, problems: Problems) -> None:
+    try:
+        train_command.check_flags(args)
+    except ValueError as error:
+        problems.found.append(str(error))
+
+
+def _check_buckets(args: argparse.Namespace, problems: Problems) -> None:
+    for name in _IN_BUCKETS:
+        value = getattr(args, name, None)
+        if isinstance(value, str) and not value.startswith("gs://"):
+            rule = (
+                "must lie in a bucket, gs://BUCKET/DIR: the job's machines see no disk "
+                "of this one. Copy it with gcloud storage cp --recursive."
+            )
+            problems.add(f"--{name}", rule, value)
+
+
+def _load(read: Callable, name: str, flag: str, problems: Problems):  # type: ignore[no-untyped-def]
+    try:
+        return read(name)
+    except SpecError as error:
+        problems.found.extend(f"{flag} {name}: {text}" for text in error.problems)
+        return None
+
+
+def _replaced(words: Sequence[str], values: dict[str, str]) -> list[str]:
+    """`words` with the values of some flags exchanged; a flag left out is added."""
+    replaced, missing = [], dict(values)
+    rest = iter(words)
+    for word in rest:
+        flag = word.partition("=")[0]
+        if flag in values:
+            replaced += [flag, values[flag]]
+            missing.pop(flag, None)
+            if "=" not in word:
+                next(rest)
+        else:
+            replaced.append(word)
+    return replaced + [part for pair in missing.items() for part in pair]
