@@ -215,7 +215,9 @@ class OptimizerConfig:
     """How the weights move.
 
     Attributes:
-        kind: Optimizer of towers, experts and bottom.
+        kind: Optimizer of towers, experts and bottom. `clippy_adagrad` (TFRS) never
+            changes a weight by more than about a tenth of it in one step, for high
+            rates without divergence.
         learning_rate: Its rate.
         table_learning_rate: Adagrad's rate for the embedding tables.
         clip_norm: Largest global norm of the dense gradients; 0 leaves them.
@@ -223,7 +225,7 @@ class OptimizerConfig:
             returns; 0 returns the last ones.
     """
 
-    kind: Literal["adam", "adagrad"] = "adam"
+    kind: Literal["adam", "adagrad", "clippy_adagrad"] = "adam"
     learning_rate: float = 1e-3
     table_learning_rate: float = 0.05
     clip_norm: float = 0.0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import trainer.keras2  # noqa: F401  # isort: skip
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
@@ -12,6 +14,7 @@ from trainer.ranker import Ranker
 # The loss is a mean over the batch, so a row's gradient is about 1e-3. Keras' default
 # of 0.1 would swallow it: the accumulator has to start where such gradients count.
 _TABLE_ACCUMULATOR = 1e-4
+_CLIPPY_FREE_MOVE = 1e-3  # of any weight in a step
 
 
 def create(
@@ -22,7 +25,6 @@ def create(
     Adagrad moves the tables with a rate of their own. On CPU and GPU it touches only
     the rows of the batch, unlike Adam, whose moments decay in every row.
     """
-    network = _network_optimizer(config)
     tables = tf.keras.optimizers.legacy.Adagrad(
         config.table_learning_rate,
         initial_accumulator_value=_TABLE_ACCUMULATOR,
@@ -30,7 +32,7 @@ def create(
     )
     # As Keras does before it loads weights: with the slots in place the step function
     # is traced once, and a checkpoint finds all of its variables.
-    network._create_all_weights(ranker.dense_variables)
+    network = _network_optimizer(config, ranker.dense_variables)
     tables._create_all_weights(ranker.table_variables)
     return tfrs.experimental.optimizers.CompositeOptimizer(
         [
@@ -41,11 +43,25 @@ def create(
 
 
 def _network_optimizer(
-    config: OptimizerConfig,
-) -> tf.keras.optimizers.legacy.Optimizer:
+    config: OptimizerConfig, variables: Sequence[tf.Variable]
+) -> tf.keras.optimizers.Optimizer:
+    """With its slots in place."""
+    clip = {"global_clipnorm": config.clip_norm} if config.clip_norm else {}
+    if config.kind == "clippy_adagrad":
+        # TFRS' own absolute threshold of 1e-7 would leave biases, which start at 0,
+        # where they are.
+        clippy = tfrs.experimental.optimizers.ClippyAdagrad(
+            config.learning_rate,
+            absolute_threshold=_CLIPPY_FREE_MOVE,
+            jit_compile=False,
+            **clip,
+        )
+        clippy.build(variables)
+        return clippy
     kinds = {
         "adam": tf.keras.optimizers.legacy.Adam,
         "adagrad": tf.keras.optimizers.legacy.Adagrad,
     }
-    clip = {"global_clipnorm": config.clip_norm} if config.clip_norm else {}
-    return kinds[config.kind](config.learning_rate, name="network", **clip)
+    found = kinds[config.kind](config.learning_rate, name="network", **clip)
+    found._create_all_weights(variables)
+    return found

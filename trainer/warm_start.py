@@ -51,20 +51,24 @@ def start(
             f"{'; '.join(changed)}. Take back the change, or take over the weights "
             f"that are equal in name and shape with --warm_start_partial."
         )
-    _take_over(training, path)
+    _take_over(training, path, partial=partial)
 
 
 def _decides_model(difference: str) -> bool:
     return difference.startswith(("spec ", "preset."))
 
 
-def _take_over(training: Training, path: str) -> None:
+def _take_over(training: Training, path: str, *, partial: bool) -> None:
     """Reads every variable that the checkpoint has with the same key and shape."""
     reader = tf.train.load_checkpoint(path)
     shapes = reader.get_variable_to_shape_map()
     root = tf.train.Checkpoint(ranker=training.ranker, average=training.average)
     own = dict(keyed_variables(root))
-    equal = [key for key, v in own.items() if shapes.get(key) == v.shape.as_list()]
+    # New Keras optimizers call their slots by number, which says nothing in a model
+    # that changed.
+    named = {key: v for key, v in own.items() if key.split("/")[-3] != "_variables"}
+    chosen = named if partial else own
+    equal = [key for key, v in chosen.items() if shapes.get(key) == v.shape.as_list()]
     if not any(key.startswith("ranker/") and SLOT not in key for key in equal):
         raise ValueError(
             f"--warm_start_partial {path}: must have a weight that is equal in name "
