@@ -89,6 +89,7 @@ class Shape:
     rows_per_user_day: float
     random_share: float = 0.3
     eval_days: int = 1
+    trail_effect: float = 1.0
 
 
 FULL = Shape(users=200, days=5, rows_per_user_day=160)
@@ -172,8 +173,10 @@ def work_folder(asked: str | None) -> Iterator[pathlib.Path]:
 
 def make_log(work: pathlib.Path, spec: Spec, shape: Shape, seed: int) -> Log:
     """Simulates a log and encodes its examples, if `work` does not have them."""
-    sizes = "-".join(f"{value:g}" for value in dataclasses.astuple(shape))
-    folder = work / f"log-{sizes}-seed{seed}-{spec.digest}"
+    *sizes, trail = (f"{value:g}" for value in dataclasses.astuple(shape))
+    strength = "" if trail == "1" else f"-trail{trail}"
+    name = f"log-{'-'.join(sizes)}-seed{seed}{strength}-{spec.digest}"
+    folder = work / name
     if not folder.exists():
         _make(folder, spec, shape, seed)
     plan = plan_splits(_days(shape), shape.eval_days, spec.log.days_per_split)

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import functools
 import itertools
 import json
 import math
@@ -26,7 +25,7 @@ import pathlib
 import platform
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -61,7 +60,6 @@ _TEST_ROWS, _MEAN_ROWS = 20_000, 4_096
 _DPI = 160
 # Okabe and Ito's palette for colour-blind readers.
 _COLOURS = ("#0072B2", "#D55E00", "#E69F00", "#009E73", "#CC79A7")
-_MARKERS = ("o", "s", "v", "^", "D")
 _COLUMNS = 118  # of the tables
 
 
@@ -536,53 +534,37 @@ def _percent(share: Gain) -> str:
 
 
 def _draw(runs: Sequence[Run], path: pathlib.Path) -> None:
-    """PLE fig. 7: the gain by correlation, a panel a task; and the share, of both."""
-    from matplotlib.figure import Figure
-    from matplotlib.layout_engine import ConstrainedLayoutEngine
+    """As PLE fig. 7, a panel a structure: MSE of every run over the single-task one's.
 
-    figure = Figure(figsize=(12.4, 3.8), layout=ConstrainedLayoutEngine(wspace=0.05))
-    *gains, share = figure.subplots(1, len(_TASKS) + 1)
-    for task, panel in enumerate(gains):
-        panel.sharey(gains[0])
-        panel.set_title(f"{_TASKS[task]}: MTL gain (MSE)", fontsize=10)
-        _draw_panel(panel, runs, functools.partial(_gain, task=task))
-    share.set_title("both: share of the single-task MSE that is gone", fontsize=10)
-    _draw_panel(share, runs, _share)
-    share.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
-    figure.legend(
-        *share.get_legend_handles_labels(),
-        loc="outside right center",
-        frameon=False,
-        fontsize=9,
-        title="bars: 95 %",
-        title_fontsize=9,
-        alignment="left",
+    On a log scale, as a recipe is learned or is not, and the MSE then differs by 20.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(12.4, 3.6), layout="constrained")
+    panels = figure.subplots(1, len(_RIVALS), sharey=True)
+    for panel, name, colour in zip(panels, _RIVALS, _COLOURS, strict=True):
+        _draw_panel(panel, runs, name, colour)
+    panels[0].set_ylabel("MSE / single-task MSE")
+    figure.supxlabel(
+        "correlation p; a dot a run and task, a bar the median", fontsize=9
     )
     figure.savefig(path, dpi=_DPI)
 
 
-def _draw_panel(panel: Axes, runs: Sequence[Run], measure: Callable[..., Gain]) -> None:
+def _draw_panel(panel: Axes, runs: Sequence[Run], name: str, colour: str) -> None:
     by_correlation = _by_correlation(runs)
-    places = np.arange(len(by_correlation))
-    panel.axhline(0, color="0.4", linewidth=0.8, zorder=1)
-    for number, name in enumerate(_RIVALS):
-        gains = [measure(chosen, name) for chosen in by_correlation.values()]
-        down, up = ([getattr(g, e) for g in gains] for e in ("low", "high"))
-        middle = np.array([gain.mean for gain in gains])
-        panel.errorbar(
-            places + 0.14 * (number - (len(_RIVALS) - 1) / 2),
-            middle,
-            yerr=[middle - down, up - middle] if gains[0].has_interval else None,
-            label=_CONTENDERS[name].title,
-            color=_COLOURS[number],
-            marker=_MARKERS[number],
-            markersize=4.5,
-            linestyle="",
-            elinewidth=1.1,
-            capsize=2,
+    panel.axhline(1, color="0.4", linewidth=0.8, zorder=1)
+    for place, chosen in enumerate(by_correlation.values()):
+        ratios = np.array([np.divide(r.mse[name], r.mse[_SINGLE]) for r in chosen])
+        offsets = np.linspace(-0.18, 0.18, ratios.size)
+        panel.plot(place + offsets, ratios.ravel(), "o", color=colour, ms=3, alpha=0.6)
+        panel.hlines(
+            np.median(ratios), place - 0.3, place + 0.3, color=colour, linewidth=2
         )
-    panel.set_xticks(places, [f"{p:g}" for p in by_correlation])
-    panel.set_xlabel("correlation p")
+    panel.set_yscale("log", base=2)
+    panel.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    panel.set_xticks(range(len(by_correlation)), [f"{p:g}" for p in by_correlation])
+    panel.set_title(_CONTENDERS[name].title, fontsize=10)
     panel.grid(axis="y", color="0.9", linewidth=0.6)
     panel.set_axisbelow(True)
     panel.spines[["top", "right"]].set_visible(False)

@@ -11,6 +11,9 @@ positive with this probability and a negative with the rest, so that no luck of 
 is in it. Intervals are 95 % of Student's t over logs, paired: users, videos, rows and
 the training's seed differ between logs.
 
+The pair is trained on logs with three times the trail effect, too: what is corrected
+depends on how much there is to correct.
+
 Prints tables, and as the last line one JSON object. `--out` gets study_trail.png,
 `--work` keeps examples and results for another run, examples for study_mfh.py too.
 """
@@ -43,6 +46,7 @@ from trainer.ranker import Ranker
 _DENSE = ("valid_play", "long_view", "finish", "skip")
 _RARE = ("like", "follow", "comment", "share", "hate", "profile_enter")
 _PAIR = _WITHOUT, _WITH = "no trail tower", "trail tower"
+_STRONG, _STRONGER = ", strong", 3.0  # suffix of names, times the usual trail effect
 _LAMBDAS = (0.0, 0.00001, 0.0001, 0.001, 0.01)  # and the preset's own
 _TRUTH = "truth"
 _RAREST = 1e-6  # probabilities are kept this far from 0 and 1
@@ -70,7 +74,9 @@ def main() -> None:
     with simulated.work_folder(args.work) as work:
         results, rows = _run(work, sizes, console)
     unit = "logs" if sizes.logs > 1 else "seeds"
-    console.print(_trail_table(results, unit), _bounds_table(results))
+    for suffix in ("", _STRONG):
+        console.print(_trail_table(results, unit, suffix))
+        console.print(_bounds_table(results, suffix))
     console.print(_lambda_table(results, unit))
     if args.out:
         file = pathlib.Path(args.out) / "study_trail.png"
@@ -101,16 +107,20 @@ def _run(
         log = simulated.make_log(work, spec, sizes.shape, number)
         rows["evaluation"] += log.rows.height
         rows["random"] += int(_is_random(log).sum())
-        results.setdefault(_TRUTH, {})[number, 0] = _bounds(log)
+        shape = dataclasses.replace(sizes.shape, trail_effect=_STRONGER)
+        strong = simulated.make_log(work, spec, shape, number)
+        for own, suffix in ((log, ""), (strong, _STRONG)):
+            results.setdefault(_TRUTH + suffix, {})[number, 0] = _bounds(own)
         for name, seeds in _variants(sizes).items():
-            own, config = _inputs(log, name)
+            whole = strong if name.endswith(_STRONG) else log
+            own, config = _inputs(whole, name.removesuffix(_STRONG))
             for seed in range(seeds):
                 found = simulated.remember(
                     work,
                     own,
                     config,
                     100 * number + seed,
-                    functools.partial(_measure, log, own),
+                    functools.partial(_measure, whole, own),
                 )
                 results.setdefault(name, {})[number, seed] = found
                 _tell(number, seed, name, found, console)
@@ -120,7 +130,8 @@ def _run(
 def _variants(sizes: _Sizes) -> dict[str, int]:
     """Name -> trainings on each log; the preset as shipped is `trail tower`."""
     others = [_name(weight) for weight in _lambdas() if _name(weight) != _WITH]
-    main = {_WITHOUT: sizes.seeds, _WITH: sizes.seeds}
+    pairs = [name + suffix for suffix in ("", _STRONG) for name in _PAIR]
+    main = dict.fromkeys(pairs, sizes.seeds)
     return {**main, **dict.fromkeys(others, sizes.lambda_seeds)}
 
 
@@ -245,29 +256,30 @@ def _is_random(log: Log) -> np.ndarray:
 # --- what came out --------------------------------------------------------------------
 
 
-def _trail_table(results: Results, unit: str) -> Table:
-    title = f"Expected AUC on random rows, true preference; intervals over {unit}"
+def _trail_table(results: Results, unit: str, suffix: str) -> Table:
+    times = f"{_STRONGER:g} times the trail effect; " if suffix else ""
+    title = f"Expected AUC on random rows, {times}intervals over {unit}"
     heads = ["task", "without", "with", "gain", "gain on feed"]
     table = new_table(title, heads)
     for task in (*_DENSE, *_RARE):
         table.add_row(
             task,
-            *(f"{_mean(results, name, f'auc {task}'):.4f}" for name in _PAIR),
+            *(f"{_mean(results, n + suffix, f'auc {task}'):.4f}" for n in _PAIR),
             *(
-                simulated.text(_trail_gain(results, f"{key} {task}"))
+                simulated.text(_trail_gain(results, f"{key} {task}", suffix))
                 for key in ("auc", "auc of feed")
             ),
         )
     return table
 
 
-def _bounds_table(results: Results) -> Table:
+def _bounds_table(results: Results, suffix: str) -> Table:
     title = "AUC of the truth on random rows, with and without the effect of the trail"
     heads = ["task", "fair", "with the user's mean effect", "with the row's own effect"]
     table = new_table(title, heads)
     for task in _DENSE:
         keys = ("oracle", "user", "position")
-        areas = [_mean(results, _TRUTH, f"{key} {task}") for key in keys]
+        areas = [_mean(results, _TRUTH + suffix, f"{key} {task}") for key in keys]
         lost = [f"{area:.4f} ({area - areas[0]:+.4f})" for area in areas[1:]]
         table.add_row(task, f"{areas[0]:.4f}", *lost)
     return table
@@ -292,8 +304,8 @@ def _lambda_table(results: Results, unit: str) -> Table:
     return table
 
 
-def _trail_gain(results: Results, measure: str) -> Gain:
-    return simulated.gain(results, _WITH, _WITHOUT, measure)
+def _trail_gain(results: Results, measure: str, suffix: str = "") -> Gain:
+    return simulated.gain(results, _WITH + suffix, _WITHOUT + suffix, measure)
 
 
 def _over_0(results: Results, name: str, measure: str) -> Gain:
@@ -307,12 +319,25 @@ def _mean(results: Results, name: str, measure: str) -> float:
 def _summary(
     results: Results, sizes: _Sizes, rows: dict[str, int], seconds: float
 ) -> dict[str, object]:
-    trained = {n: len(found) for n, found in results.items() if n != _TRUTH}
+    trained = {
+        n: len(found) for n, found in results.items() if not n.startswith(_TRUTH)
+    }
     return {
         "study": "trail",
         "gains": {
             task: simulated.as_json(_trail_gain(results, f"auc {task}"))
             for task in (*_DENSE, *_RARE)
+        },
+        "gains_strong": {
+            task: simulated.as_json(_trail_gain(results, f"auc {task}", _STRONG))
+            for task in (*_DENSE, *_RARE)
+        },
+        "auc_of_truth_strong": {
+            key: {
+                t: round(_mean(results, _TRUTH + _STRONG, f"{key} {t}"), 5)
+                for t in _DENSE
+            }
+            for key in ("oracle", "user", "position")
         },
         "gains_of_feed": {
             task: simulated.as_json(_trail_gain(results, f"auc of feed {task}"))
@@ -372,12 +397,13 @@ def _draw(results: Results, unit: str) -> Figure:
 
 def _draw_trail(panel: Axes, results: Results, tasks: Sequence[str]) -> None:
     kinds = {
-        "auc": ("#0072B2", "random exposure"),
-        "auc of feed": ("#E69F00", "feed"),
+        ("auc", ""): ("#0072B2", "random exposure"),
+        ("auc", _STRONG): ("#D55E00", f"random, {_STRONGER:g} times the effect"),
+        ("auc of feed", ""): ("#E69F00", "feed"),
     }
-    for number, (key, (colour, label)) in enumerate(kinds.items()):
-        gains = [_trail_gain(results, f"{key} {task}") for task in tasks]
-        simulated.draw_gains(panel, gains, 0.24 * number - 0.12, colour, label)
+    for number, ((key, suffix), (colour, label)) in enumerate(kinds.items()):
+        gains = [_trail_gain(results, f"{key} {task}", suffix) for task in tasks]
+        simulated.draw_gains(panel, gains, 0.24 * (number - 1), colour, label)
     simulated.finish_panel(
         panel, tasks, "dense tasks" if tasks == _DENSE else "rare tasks"
     )

@@ -106,7 +106,7 @@ class Utilities:
         swipe: [N] log-seconds of the swipe-away time.
         interactions: [N, interactions] log-odds.
         duration_ms: [N]
-        trail: [N] g(position) in [0, 1].
+        trail: [N] g(position) in [0, 1], times the simulation's `trail_effect`.
     """
 
     watch: np.ndarray

@@ -62,6 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--videos", type=int, help="videos; by default one for 14 expected rows")
     add("--random_share", type=float, default=0.05, help="share of random exposures")
     add("--dirty_share", type=float, default=0.001, help="share of dirty values")
+    add("--trail_effect", type=float, default=1.0, help="times the usual trail effect")
     return parser
 
 

@@ -116,7 +116,10 @@ def _model_json(made: world.World, kinds: world.Constants, paths: _Paths) -> str
         "trail": {
             "curve": f"g = log1p(min(position, {last})) / log1p({last})",
             "curve_values": behaviour.trail_curve(np.arange(last + 1)).tolist(),
-            "effect_at_g_1": behaviour.TRAIL_EFFECT,
+            "effect_at_g_1": {
+                name: made.settings.trail_effect * effect
+                for name, effect in behaviour.TRAIL_EFFECT.items()
+            },
             "p_and_u": "p_<signal> has the effect, u_<signal> has g = 0",
         },
         "group_match": dict(zip(population.GROUPS, exposure.GROUP_MATCH, strict=True)),
@@ -181,6 +184,7 @@ def simulate(
     videos: int | None = None,
     random_share: float = 0.05,
     dirty_share: float = 0.001,
+    trail_effect: float = 1.0,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> SimulationSummary:
     """Writes a simulated KuaiRand to `out_dir`.
@@ -201,6 +205,8 @@ def simulate(
             leaves enough of them to measure on; 27K has 0.004, Pure 0.45.
         dirty_share: Share of rows with a dirty value, in three equal parts: videos of
             33 ms or 9 h, play times of hours, duplicated lines. All are valid lines.
+        trail_effect: How many times the usual effect the watch trail has on every
+            behaviour; 0 is none. The rates of the labels stay KuaiRand's.
         on_progress: Called with (blocks done, blocks in all).
 
     Raises:
@@ -215,6 +221,7 @@ def simulate(
         videos=videos,
         random_share=random_share,
         dirty_share=dirty_share,
+        trail_effect=trail_effect,
     )
     paths = _Paths(
         root=pathlib.Path(out_dir),

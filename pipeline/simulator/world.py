@@ -24,6 +24,7 @@ BLOCK_ROWS = 250_000  # rows in memory at a time
 CALIBRATION_ROWS = 250_000
 DAY_EFFECT_STD = 0.03  # the day's valid play rate moves between 0.367 and 0.402
 WEEKEND_EFFECT = 0.05
+MOST_TRAIL_EFFECT = 5.0
 WORLD, PLAN, SHOW, PLAY, THIN, TABLES = range(6)  # streams of random numbers
 
 
@@ -39,6 +40,7 @@ class Settings:
     videos: int | None
     random_share: float
     dirty_share: float
+    trail_effect: float
 
     def __post_init__(self) -> None:
         for name, least in (("users", 1), ("days", 1), ("seed", 0)):
@@ -52,6 +54,9 @@ class Settings:
         for name, most in (("random_share", 1.0), ("dirty_share", 0.1)):
             value = getattr(self, name)
             self._demand(name, f"between 0 and {most}", 0 <= value <= most)
+        rule = f"between 0 and {MOST_TRAIL_EFFECT:g}"
+        holds = 0 <= self.trail_effect <= MOST_TRAIL_EFFECT
+        self._demand("trail_effect", rule, holds)
 
     def _demand(self, name: str, rule: str, holds: bool) -> None:
         if not holds:
@@ -130,9 +135,12 @@ class World:
     def causes(
         self, trails: exposure.Trails, shown: exposure.Impressions
     ) -> behaviour.Utilities:
-        return behaviour.utilities(
+        causes = behaviour.utilities(
             self.users, self.videos, trails, shown, self.day_effect
         )
+        # All effects are linear in it.
+        trail = self.settings.trail_effect * causes.trail
+        return dataclasses.replace(causes, trail=trail)
 
 
 def create_world(settings: Settings) -> World:

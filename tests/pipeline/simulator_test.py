@@ -503,6 +503,7 @@ def test_foreign_files_are_refused_and_kept(tmp_path):
         ({"seed": -1}, "seed must be at least 0, got -1"),
         ({"videos": 15}, "videos must be at least 160, got 15"),
         ({"random_share": 1.5}, "random_share must be between 0 and 1.0, got 1.5"),
+        ({"trail_effect": 6.0}, "trail_effect must be between 0 and 5, got 6.0"),
         ({"dirty_share": float("nan")}, "dirty_share must be between 0 and 0.1"),
         ({"rows_per_user_day": float("inf")}, "rows_per_user_day must be above 0"),
     ],
@@ -511,6 +512,16 @@ def test_bad_arguments_are_named(tmp_path, change, message):
     with pytest.raises(SimulationError, match=message):
         _small(tmp_path / "out", **change)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("trail_effect", [0.0, 1.0, 3.0])
+def test_the_trail_effect_is_so_many_times_the_usual_one(tmp_path, trail_effect):
+    # The log-odds of a hate are 0.8 g higher, g = log1p(position) / log1p(256).
+    truth = _small(tmp_path, trail_effect=trail_effect).truth
+    g = np.log1p(np.minimum(truth["trail_position"], 256)) / np.log1p(256)
+    p, u = (truth[f"{kind}_is_hate"].to_numpy().astype(float) for kind in "pu")
+    shift = np.log(p / (1 - p)) - np.log(u / (1 - u))
+    np.testing.assert_allclose(shift, 0.8 * trail_effect * g, atol=1e-3)
 
 
 @pytest.mark.parametrize("random_share", [0.0, 1.0])

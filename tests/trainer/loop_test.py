@@ -105,6 +105,16 @@ def test_a_loss_that_is_no_number_names_day_and_step(
     ):
         _train(spec, config, [days[0], broken], tmp_path / "run")
     assert [record["day"] for record in _metrics(tmp_path / "run")] == [DAYS[0]]
+    (saved,) = (tmp_path / "run").glob("diverged-day-20220409-6.gz")
+    examples = tf.data.TFRecordDataset(str(saved), "GZIP").as_numpy_iterator()
+    labels = [
+        tf.train.Example.FromString(example)
+        .features.feature["label_watch"]
+        .float_list.value[0]
+        for example in examples
+    ]
+    assert len(labels) == 64
+    assert [index for index, v in enumerate(labels) if math.isnan(v)] == [7]
 
 
 def test_weights_broken_by_the_last_step_are_not_saved(
