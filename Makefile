@@ -7,7 +7,9 @@ LOCK := requirements/py$(subst .,,$(PY)).txt
 STAMP := $(VENV)/.installed-py$(PY)
 DEMO ?= demo
 
-.PHONY: demo test lint bench lock clean install
+SPEED := $(filter-out benchmarks/study_% benchmarks/simulated.py, $(wildcard benchmarks/*.py))
+
+.PHONY: demo test lint bench studies lock clean install
 
 demo: $(STAMP)
 	$(BIN)/trailrank demo --root $(DEMO)
@@ -21,7 +23,10 @@ lint: $(STAMP)
 	$(BIN)/mypy
 
 bench: $(STAMP)
-	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+	@for script in $(SPEED); do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+studies: $(STAMP)
+	@for script in benchmarks/study_*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
 install: $(STAMP)
 
@@ -34,12 +39,14 @@ $(STAMP): $(LOCK) setup.py
 	$(VENV)-uv/bin/uv pip install --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@rm -f $(VENV)/.installed-* && touch $(STAMP)
 
-# Run it after a change of setup.py; the locks hold no index address.
+# Run it after a change of setup.py or requirements/preflight.in; the locks hold no index
+# address. requirements/preflight.txt is a link to the lock inside the package.
 lock:
 	@python3 -m venv $(VENV)-uv
 	@$(VENV)-uv/bin/python -m pip install --quiet --disable-pip-version-check uv
 	$(VENV)-uv/bin/uv pip compile --quiet setup.py --all-extras --python-version 3.10 --python-platform x86_64-manylinux_2_35 --generate-hashes --no-emit-index-url --no-header --output-file requirements/py310.txt
 	$(VENV)-uv/bin/uv pip compile --quiet setup.py --all-extras --python-version 3.11 --python-platform x86_64-manylinux_2_39 --generate-hashes --no-emit-index-url --no-header --output-file requirements/py311.txt
+	$(VENV)-uv/bin/uv pip compile --quiet requirements/preflight.in --python-version 3.12 --python-platform x86_64-manylinux_2_31 --generate-hashes --no-emit-index-url --no-header --output-file trainer/preflight/requirements.txt
 
 clean:
 	rm -rf $(VENV) $(VENV)-uv $(DEMO) build *.egg-info .mypy_cache .ruff_cache

@@ -26,6 +26,8 @@ _COMMANDS = {
     "pipeline": ("pipeline.command", "run", "raw logs to a pushed model; compile"),
     "evaluate": ("pipeline.command", "run_evaluate", "a run's evaluation table"),
     "train": ("trainer.command", "run", "the day loop on transformed examples"),
+    "preflight": ("trainer.preflight.command", "run", "does it compile for a TPU?"),
+    "job": ("trainer.jobs.command", "run", "train on Vertex AI or a TPU VM"),
     "compare": ("pipeline.compare.command", "run", "presets, with gains over seeds"),
     "inspect": ("trainer.inspection.command", "run", "experts, gates and conflicts"),
     "serve": ("serving.serve_command", "run", "answer predict and rank over REST"),

@@ -7,7 +7,7 @@ TPU.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import trainer.keras2  # noqa: F401  # isort: skip
 import tensorflow as tf
@@ -19,7 +19,7 @@ from trainer.unified import UnifiedTables
 # Tables up to this many rows get a dense gradient everywhere: writing it costs less
 # than sorting out which rows were touched.
 SMALL_ROWS = 4096
-_INITIAL_SCALE = 0.01  # a new id starts close to "no opinion"
+INITIAL_SCALE = 0.01  # a new id starts close to "no opinion"
 
 
 class FeatureEmbeddings(tf.keras.layers.Layer):
@@ -35,6 +35,8 @@ class FeatureEmbeddings(tf.keras.layers.Layer):
         width: Columns of every table. By default each table's own; with a width, no
             variable is shared and each feature has a table of its own.
         unified: With buckets, the spec's tables are unified (`trainer.unified`).
+        vectors: Feature -> key of its vectors among the inputs, for those that are
+            looked up elsewhere (`trainer.embedding_engine`).
         sparse_gradients: Whether large tables get `IndexedSlices`, which updates only
             the rows of the batch: right on CPU and GPU. On TPU a dense update is
             faster, and the sparse one does not compile (TPU.md).
@@ -47,12 +49,16 @@ class FeatureEmbeddings(tf.keras.layers.Layer):
         *,
         width: int = 0,
         unified: UnifiedConfig | None = None,
+        vectors: Mapping[str, str] | None = None,
         sparse_gradients: bool = True,
         name: str = "embeddings",
     ):
         super().__init__(name=name)
         self._width = width
         self._sparse = sparse_gradients
+        self._vectors = dict(vectors or {})
+        self._row_counts: dict[str, int] = {}
+        self._widths: dict[str, int] = {}
         self._tables: dict[str, tf.Variable] = {}
         shared = {f.table: tables[f.table].width for f in features if f.table}
         self._unified = (
@@ -66,16 +72,19 @@ class FeatureEmbeddings(tf.keras.layers.Layer):
 
     def _add_table(self, feature: FeatureSpec, tables: dict[str, TableSpec]) -> None:
         key = self._key(feature)
-        if key in self._tables:
+        if key in self._widths:
             return
         rows = feature.rows(tables)
         own = TableSpec(name=key, buckets=rows, dim=self._width)
         shared = feature.table and not self._width
         width = (tables[key] if shared else own).width
+        self._row_counts[key], self._widths[key] = rows, width
+        if feature.name in self._vectors:
+            return
         self._tables[key] = self.add_weight(
             name=key,
             shape=(rows, width),
-            initializer=tf.keras.initializers.RandomNormal(stddev=_INITIAL_SCALE),
+            initializer=tf.keras.initializers.RandomNormal(stddev=INITIAL_SCALE),
         )
 
     def _key(self, feature: FeatureSpec) -> str:
@@ -90,7 +99,8 @@ class FeatureEmbeddings(tf.keras.layers.Layer):
         """The embeddings of `features`, pooled and joined.
 
         Args:
-            inputs: Feature name -> int32 [B] or [B, length].
+            inputs: Feature name -> int32 [B] or [B, length]; vectors that were looked
+                up elsewhere under their key.
             features: Those to look up, numbers left out; any subset, in any order.
 
         Returns:
@@ -99,17 +109,20 @@ class FeatureEmbeddings(tf.keras.layers.Layer):
         embedded = [f for f in features if not f.is_number]
         unified = [f for f in embedded if self._is_unified(f)]
         own = [f for f in embedded if not self._is_unified(f)]
-        large = [f for f in own if self._is_large(f)]
-        small = [f for f in own if not self._is_large(f)]
-        parts = [
-            *(self._pooled(f, inputs) for f in unified),
-            *self._look_up(large, inputs, key=self._key, joined=False),
-            *self._look_up(small, inputs, key=self._columns, joined=True),
-        ]
+        large = sorted((f for f in own if self._is_large(f)), key=self._key)
+        small = sorted((f for f in own if not self._is_large(f)), key=self._columns)
+        found = {f.name: self._pooled(f, inputs) for f in embedded if self._alone(f)}
+        found |= self._look_up(large, inputs, key=self._key, joined=False)
+        found |= self._look_up(small, inputs, key=self._columns, joined=True)
+        parts = [found[f.name] for f in (*unified, *large, *small)]
         return tf.concat(parts, axis=1) if parts else _nothing(inputs)
 
-    def steps(self, ids: tf.Tensor, feature: FeatureSpec) -> tf.Tensor:
-        """Every step of a sequence, not pooled: ids [B, T] -> [B, T, D]."""
+    def steps(self, inputs: dict[str, tf.Tensor], feature: FeatureSpec) -> tf.Tensor:
+        """Every step of a sequence, not pooled: [B, T, D]."""
+        ids = _as_columns(inputs[feature.name])
+        if feature.name in self._vectors:
+            vectors = inputs[self._vectors[feature.name]]
+            return tf.reshape(vectors, [-1, ids.shape[1], vectors.shape[-1]])
         if self._unified is not None and self._is_unified(feature):
             gather = tf.gather if self._sparse else _gather_dense
             return self._unified.look_up(self._key(feature), ids, gather)
@@ -120,7 +133,11 @@ class FeatureEmbeddings(tf.keras.layers.Layer):
     def _pooled(self, feature: FeatureSpec, inputs: dict) -> tf.Tensor:
         """[B, D] of one feature by itself."""
         ids = _as_columns(inputs[feature.name])
-        return _pool(feature, ids, self.steps(ids, feature))
+        return _pool(feature, ids, self.steps(inputs, feature))
+
+    def _alone(self, feature: FeatureSpec) -> bool:
+        """Whether no gather of several features serves it."""
+        return feature.name in self._vectors or self._is_unified(feature)
 
     def _is_unified(self, feature: FeatureSpec) -> bool:
         return self._unified is not None and bool(feature.table)
@@ -129,19 +146,20 @@ class FeatureEmbeddings(tf.keras.layers.Layer):
         return self._rows(feature) > SMALL_ROWS
 
     def _rows(self, feature: FeatureSpec) -> int:
-        return self._tables[self._key(feature)].shape[0]
+        return self._row_counts[self._key(feature)]
 
     def _columns(self, feature: FeatureSpec) -> int:
-        return self._tables[self._key(feature)].shape[1]
+        return self._widths[self._key(feature)]
 
-    def _look_up(self, features, inputs, *, key, joined) -> list[tf.Tensor]:
-        """One gather for all features with the same `key`: [B, D] for each of them."""
-        found = []
-        for _, same in itertools.groupby(sorted(features, key=key), key):
-            found += self._gather_together(list(same), inputs, joined)
+    def _look_up(self, features, inputs, *, key, joined) -> dict[str, tf.Tensor]:
+        """One gather for all features with the same `key`: name -> [B, D]."""
+        found: dict[str, tf.Tensor] = {}
+        here = [f for f in features if not self._alone(f)]
+        for _, same in itertools.groupby(here, key):
+            found |= self._gather_together(list(same), inputs, joined)
         return found
 
-    def _gather_together(self, features, inputs, joined) -> list[tf.Tensor]:
+    def _gather_together(self, features, inputs, joined) -> dict[str, tf.Tensor]:
         keys = list(dict.fromkeys(self._key(f) for f in features))
         tables = [self._tables[key] for key in keys]
         sizes = [table.shape[0] for table in tables]
@@ -155,10 +173,10 @@ class FeatureEmbeddings(tf.keras.layers.Layer):
         dense = joined or not self._sparse
         vectors = _gather_dense(table, rows) if dense else tf.gather(table, rows)
         pieces = tf.split(vectors, [i.shape[1] for i in ids], axis=1)
-        return [
-            _pool(f, i, piece)
+        return {
+            f.name: _pool(f, i, piece)
             for f, i, piece in zip(features, ids, pieces, strict=True)
-        ]
+        }
 
 
 def missing_rows(feature: FeatureSpec, rows: int) -> tf.Tensor:

@@ -16,6 +16,7 @@ import tensorflow_recommenders as tfrs
 from feature_specs import FeatureSpec, ModelConfig, Spec
 from trainer import structures
 from trainer.attention import Attention
+from trainer.embedding_engine import EmbeddingEngine
 from trainer.embeddings import FeatureEmbeddings, numbers
 from trainer.layers import BatchedMLP
 from trainer.replicas import uniform_rows
@@ -67,10 +68,12 @@ class Network(tf.keras.layers.Layer):
         biases: Leaf's task -> logit of the untrained network.
         policy: Precision of the dense products.
         sparse_gradients: See `FeatureEmbeddings`.
+        engine: Takes on the tables that it is for.
 
     Attributes:
         leaves: What the logits are.
-        kept: Features that are read once more when both sides are together.
+        kept: Features that are read once more when both sides are together, and the
+            keys of their vectors.
     """
 
     def __init__(
@@ -82,6 +85,7 @@ class Network(tf.keras.layers.Layer):
         *,
         policy: tf.keras.mixed_precision.Policy,
         sparse_gradients: bool = True,
+        engine: EmbeddingEngine | None = None,
         name: str = "network",
     ):
         # The parts come in the precision of the layers that made them.
@@ -98,10 +102,13 @@ class Network(tf.keras.layers.Layer):
         plain = [f for f in shared if f not in self._attended]
         self._request = tuple(f for f in plain if f.group in REQUEST_GROUPS)
         self._candidate = tuple(f for f in plain if f.group == "candidate")
+        embedded = [f for f in spec.served_features if f in shared or f in mine]
+        self._vectors = engine.add(name, embedded, spec.tables) if engine else {}
         self.embeddings = FeatureEmbeddings(
-            [f for f in spec.served_features if f in shared or f in mine],
+            embedded,
             spec.tables,
             unified=config.unified,
+            vectors=self._vectors,
             sparse_gradients=sparse_gradients,
         )
         self._add_bottom(policy)
@@ -163,6 +170,7 @@ class Network(tf.keras.layers.Layer):
     def _kept(self) -> tuple[str, ...]:
         names = [f.name for features in self._own.values() for f in features]
         names += [n for f in self._attended for n in (f.name, f.target)]
+        names += [self._vectors[name] for name in names if name in self._vectors]
         return tuple(dict.fromkeys([*names, *self._config.bias.features]))
 
     @property
@@ -191,9 +199,8 @@ class Network(tf.keras.layers.Layer):
         return self._part(features, self._candidate, self.candidate_layer)
 
     def _part(self, features, group, layer) -> Part:
-        own = {f.name: features[f.name] for f in group}
-        embedded = self.embeddings(own, group)
-        inputs = tf.concat([embedded, numbers(own, group)], axis=1)
+        embedded = self.embeddings(features, group)
+        inputs = tf.concat([embedded, numbers(features, group)], axis=1)
         return Part(layer(inputs), inputs, embedded.shape[1])
 
     # --- and together -----------------------------------------------------------------
@@ -233,9 +240,9 @@ class Network(tf.keras.layers.Layer):
         """What needs both sides at once: crosses and attention, [B, J]."""
         parts = [
             self.attention[f.name](
-                self.embeddings.steps(kept[f.name], f),
+                self.embeddings.steps(kept, f),
                 kept[f.name] > 0,
-                self.embeddings({f.target: kept[f.target]}, [self._target(f)]),
+                self.embeddings(kept, [self._target(f)]),
             )
             for f in self._attended
         ]

@@ -17,27 +17,41 @@ _TABLE_ACCUMULATOR = 1e-4
 _CLIPPY_FREE_MOVE = 1e-3  # of any weight in a step
 
 
-def create(
-    config: OptimizerConfig, ranker: Ranker
-) -> tfrs.experimental.optimizers.CompositeOptimizer:
-    """The optimizer of all of `ranker`'s variables.
+def of_tables(config: OptimizerConfig) -> tf.keras.optimizers.legacy.Adagrad:
+    """Adagrad with the tables' own rate.
 
-    Adagrad moves the tables with a rate of their own. On CPU and GPU it touches only
-    the rows of the batch, unlike Adam, whose moments decay in every row.
+    On CPU and GPU it touches only the rows of the batch, unlike Adam, whose moments
+    decay in every row. It is a legacy one, as TPU embedding takes no other.
     """
-    tables = tf.keras.optimizers.legacy.Adagrad(
+    return tf.keras.optimizers.legacy.Adagrad(
         config.table_learning_rate,
         initial_accumulator_value=_TABLE_ACCUMULATOR,
         name="tables",
     )
+
+
+def create(
+    config: OptimizerConfig,
+    ranker: Ranker,
+    tables: tf.keras.optimizers.legacy.Adagrad | None = None,
+) -> tfrs.experimental.optimizers.CompositeOptimizer:
+    """The optimizer of all of `ranker`'s variables.
+
+    Args:
+        config: Kind and rates.
+        ranker: Whose variables.
+        tables: Moves its tables; that of its embedding engine, if it has one.
+    """
+    tables = tables or of_tables(config)
+    in_tables = [*ranker.table_variables, *ranker.engine_variables]
     # As Keras does before it loads weights: with the slots in place the step function
     # is traced once, and a checkpoint finds all of its variables.
     network = _network_optimizer(config, ranker.dense_variables)
-    tables._create_all_weights(ranker.table_variables)
+    tables._create_all_weights(in_tables)
     return tfrs.experimental.optimizers.CompositeOptimizer(
         [
             (network, lambda: ranker.dense_variables),
-            (tables, lambda: ranker.table_variables),
+            (tables, lambda: in_tables),
         ]
     )
 

@@ -19,6 +19,7 @@ from feature_specs.model import StructureConfig
 from feature_specs.preset import check_preset
 from trainer import chains, gradients, losses, weighting
 from trainer.disentangle import disentangle_loss
+from trainer.embedding_engine import EmbeddingEngine, feature_name
 from trainer.embeddings import FeatureEmbeddings, missing_rows
 from trainer.facets import LeafRows
 from trainer.network import (
@@ -110,6 +111,7 @@ class Ranker(tfrs.Model):
         label_rows: Task -> training rows of the first day, for losses that count them.
         precision: Type of the dense products, `float32` or `bfloat16`.
         sparse_gradients: See `FeatureEmbeddings`; False for TPU.
+        engine: Looks up the tables that it is for; by default all are dense.
         seed: Of the draws in training (which rows lose their trail features).
 
     Raises:
@@ -126,11 +128,13 @@ class Ranker(tfrs.Model):
         label_rows: dict[str, float] | None = None,
         precision: str = "float32",
         sparse_gradients: bool = True,
+        engine: EmbeddingEngine | None = None,
         seed: int = 0,
     ):
         super().__init__(name="ranker")
         check_preset(config, spec)
         self.spec, self.config, self._seed = spec, config, seed
+        self.engine = engine
         means = chains.conditional_means(config.chains, label_means)
         biases = {t.name: losses.initial_bias(t, means[t.name]) for t in spec.tasks}
         self.networks = [
@@ -141,6 +145,7 @@ class Ranker(tfrs.Model):
                 biases,
                 policy=_policy(precision),
                 sparse_gradients=sparse_gradients,
+                engine=engine,
                 name=name,
             )
             for name, own, tasks in _networks(spec, config)
@@ -165,7 +170,11 @@ class Ranker(tfrs.Model):
             name="steps",
             aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
         )
-        self(self.example_features(1))  # creates the variables
+        first = self.example_features(1)
+        if engine:
+            engine.create_tables()
+            first |= engine.no_vectors(1)
+        self(first)  # creates the variables
 
     def _create_class_weights(self, means, rows) -> tf.Variable:
         """[L, 2]; a variable, as a restored ranker goes on with the first day's."""
@@ -187,13 +196,33 @@ class Ranker(tfrs.Model):
         logits, _ = self._logits(features, training)
         return self._predictions(self._rows.to_tasks(logits, features))
 
+    def with_vectors(self, features: Features) -> Features:
+        """With what the embedding engine has for them: one look-up, before all else.
+
+        Features that went through it are not looked up again: on a TPU a step may look
+        up once.
+        """
+        return self.engine(features) if self.engine else features
+
     def request_side(self, features: Features) -> Side:
-        """What follows from the query and context features of R requests."""
-        parts = tuple(n.request_part(features) for n in self.networks)
-        return Side(parts, self._keep(features, REQUEST_GROUPS))
+        """What follows from the query and context features of R requests.
+
+        Like `candidate_side` off TPU only, if an engine has tables.
+        """
+        return self._request_side(self._served_vectors(features))
 
     def candidate_side(self, features: Features) -> Side:
         """What follows from the candidate features of N videos."""
+        return self._candidate_side(self._served_vectors(features))
+
+    def _served_vectors(self, features: Features) -> Features:
+        return self.engine.look_up(features) if self.engine else features
+
+    def _request_side(self, features: Features) -> Side:
+        parts = tuple(n.request_part(features) for n in self.networks)
+        return Side(parts, self._keep(features, REQUEST_GROUPS))
+
+    def _candidate_side(self, features: Features) -> Side:
         parts = tuple(n.candidate_part(features) for n in self.networks)
         return Side(parts, self._keep(features, ("candidate",)))
 
@@ -295,7 +324,7 @@ class Ranker(tfrs.Model):
 
     @property
     def table_variables(self) -> list[tf.Variable]:
-        """Every embedding table, the side towers' included."""
+        """Every dense embedding table, the side towers' included."""
         return [
             variable
             for module in self.submodules
@@ -304,16 +333,23 @@ class Ranker(tfrs.Model):
         ]
 
     @property
+    def engine_variables(self) -> list[tf.Variable]:
+        """The tables on the embedding engine; on a TPU what stands for them."""
+        return self.engine.trainable_variables if self.engine else []
+
+    @property
     def dense_variables(self) -> list[tf.Variable]:
         """Every other trainable variable."""
-        tables = {v.ref() for v in self.table_variables}
+        tables = {v.ref() for v in (*self.table_variables, *self.engine_variables)}
         return [v for v in self.trainable_variables if v.ref() not in tables]
 
     # --- parts --------------------------------------------------------------------
 
     def _logits(self, features: Features, training: bool) -> tuple[tf.Tensor, _Seen]:
         """-> [B, L] with trail, and what was seen on the way."""
-        request, candidate = self.request_side(features), self.candidate_side(features)
+        features = self.with_vectors(features)
+        request = self._request_side(features)
+        candidate = self._candidate_side(features)
         kept = {**request.kept, **candidate.kept}
         logits, judged = self._main_logits(request, candidate, kept, training)
         logits += self._rows.to_leaves(self._trail_logits(features, training))
@@ -390,7 +426,7 @@ class Ranker(tfrs.Model):
 
     def _keep(self, features: Features, groups: tuple[str, ...]) -> Features:
         names = [f.name for f in self.spec.features if f.group in groups]
-        return {name: features[name] for name in self._kept if name in names}
+        return {key: features[key] for key in self._kept if feature_name(key) in names}
 
     def _draw_seed(self, stream: int) -> tf.Tensor:
         first = self._seed * (_NETWORK_DRAW + len(self.networks)) + stream

@@ -69,8 +69,12 @@ def run_identity(
     precision: str,
     seed: int,
     sample: float = 1.0,
+    embedding: str = "dense",
 ) -> dict[str, Any]:
-    """What decides the weights, beside the days: flat, to name what differs."""
+    """What decides the weights, beside the days: flat, to name what differs.
+
+    Tables elsewhere than in dense variables have other names in a checkpoint.
+    """
     model = json.loads(json.dumps(_flat(dataclasses.asdict(config), "preset")))
     return {
         "spec": f"{spec.name} {spec.digest}",
@@ -78,6 +82,7 @@ def run_identity(
         "precision": precision,
         "seed": seed,
         "sample": sample,
+        **({} if embedding == "dense" else {"embedding": embedding}),
         **model,
     }
 

@@ -55,7 +55,8 @@ def _traced(training: Training):
     def judged(batch: Batch) -> list[tf.Tensor]:
         """Losses [1, T], then predictions, labels and masks, each [B, T]."""
         batch = training.of_static_shape(batch)
-        features = {name: batch.features[name] for name in names}
+        served = {name: batch.features[name] for name in names}
+        features = ranker.with_vectors(served)  # once, for losses and predictions
         losses = ranker.task_losses(batch._replace(features=features)).tasks
         columns = ranker(features)
         predictions = tf.stack([columns[task.name] for task in ranker.spec.tasks], 1)

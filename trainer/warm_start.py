@@ -37,6 +37,12 @@ def start(
         ValueError: There is no checkpoint; or, unless `partial`, spec or preset
             differ, which are listed; or nothing is equal.
     """
+    if training.tables_on_chips:
+        raise ValueError(
+            f"--warm_start {directory}: must be left out with tables on the TPU's "
+            f"engine, which only a whole checkpoint fills. Set embedding: dense in a "
+            f"slice of your own."
+        )
     found = newest_state(directory)
     if not found:
         raise ValueError(
@@ -55,7 +61,7 @@ def start(
 
 
 def _decides_model(difference: str) -> bool:
-    return difference.startswith(("spec ", "preset."))
+    return difference.startswith(("spec ", "preset.", "embedding "))
 
 
 def _take_over(training: Training, path: str, *, partial: bool) -> None:

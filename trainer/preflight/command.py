@@ -1,0 +1,137 @@
+"""Asks the TPU compiler, without a TPU, whether a ranker trains and serves on a slice.
+
+    trailrank preflight --tpu_config v5litepod-8
+    trailrank preflight --tpu_config v4-8 --spec my.yaml --preset ple --json found.json
+
+The real training step and `rank` are compiled for the slice: does it compile, does it
+fit in memory, how long does the compiler think a step takes. All numbers are the
+compiler's estimates, for one core; nothing is run. The exit status is 0 if everything
+compiles and fits, else 1. docs/preflight.md tells what is not covered.
+
+The first run sets up the compiler in the user's cache directory (about 600 MB).
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import os
+import pathlib
+import sys
+from collections.abc import Sequence
+
+from absl.flags import argparse_flags
+
+from feature_specs import load_preset, load_spec
+from tpu_configs import SliceConfig, load_slice, shipped_slices
+
+_PRECISIONS = ("float32", "bfloat16")
+
+
+def run(argv: Sequence[str]) -> int:
+    """Runs `preflight`; 0 if all compiles and fits, else 1."""
+    args = _parser().parse_args(argv)
+    try:
+        return _preflight(args)
+    except (ValueError, RuntimeError) as error:
+        print(f"preflight: {str(error).removeprefix('preflight: ')}", file=sys.stderr)
+        return 1
+
+
+def _preflight(args: argparse.Namespace) -> int:
+    slice = _slice(args)
+    spec, config = load_spec(args.spec), load_preset(args.preset)
+    if args.rank_candidates < 1:
+        raise ValueError(
+            f"--rank_candidates: must be at least 1. Got {args.rank_candidates}."
+        )
+    out = _checked_path(args.json)
+    from trainer.preflight import environment
+
+    python = environment.find_or_make(args.environment)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    from trainer.preflight import report
+    from trainer.preflight.check import check
+
+    found = check(
+        spec,
+        config,
+        slice,
+        python=python,
+        preset=args.preset,
+        candidates=args.rank_candidates,
+        both_precisions=not args.one_precision,
+        told=_tell,
+    )
+    if out:
+        out.write_text(report.to_json(found), encoding="utf-8")
+    report.show(found)
+    return 0 if found.ok else 1
+
+
+def _slice(args: argparse.Namespace) -> SliceConfig:
+    slice = load_slice(args.tpu_config)
+    if slice.accelerator != "tpu":
+        raise ValueError(
+            f"--tpu_config {args.tpu_config}: must be a TPU's. Got one for "
+            f"{slice.accelerator}. Take one of {', '.join(_tpus())}."
+        )
+    changes = {"precision": args.precision} if args.precision else {}
+    return dataclasses.replace(slice, **changes)
+
+
+def _tpus() -> list[str]:
+    return [name for name in shipped_slices() if name not in ("cpu", "gpu")]
+
+
+def _checked_path(path: str | None) -> pathlib.Path | None:
+    """Refused before minutes of work, not after."""
+    if not path:
+        return None
+    out = pathlib.Path(path)
+    if out.is_dir() or not out.absolute().parent.is_dir():
+        raise ValueError(
+            f"--json {path}: must be a file in an existing directory. Make it first."
+        )
+    return out
+
+
+def _tell(text: str) -> None:
+    print(f"preflight: {text} ...", file=sys.stderr, flush=True)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse_flags.ArgumentParser(
+        prog="trailrank preflight",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add(
+        "--tpu_config",
+        required=True,
+        metavar="NAME",
+        help=f"a slice's file, or one of {', '.join(_tpus())}",
+    )
+    add("--spec", default="kuairand", help="shipped spec or a YAML file (kuairand)")
+    add("--preset", default="mmoe", help="shipped preset or a YAML file (mmoe)")
+    add("--precision", choices=_PRECISIONS, help="instead of the slice's")
+    add(
+        "--one_precision",
+        action="store_true",
+        help="leave out the comparison with the other precision: half the time",
+    )
+    add(
+        "--rank_candidates",
+        type=int,
+        default=500,
+        metavar="N",
+        help="candidates of one `rank` request (500)",
+    )
+    add("--json", metavar="FILE", help="also write everything as JSON")
+    add(
+        "--environment",
+        metavar="DIR",
+        help="an environment with requirements/preflight.txt, instead of our own",
+    )
+    return parser
