@@ -22,7 +22,7 @@ import subprocess
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -61,6 +61,7 @@ _GROUPS = {
     "user_minutes = 0": "register_days < 61",
     "user_minutes < 60": "is_lowactive_period = 1",
 }
+Precision = Literal["float32", "bfloat16"]
 # Variant -> (log, seed) -> measure -> value.
 Results = dict[str, dict[tuple[int, int], dict[str, float]]]
 
@@ -237,7 +238,7 @@ def identity(log: Log, config: ModelConfig, seed: int) -> dict[str, Any]:
 
 
 def train(
-    log: Log, config: ModelConfig, seed: int, *, precision: str = "float32"
+    log: Log, config: ModelConfig, seed: int, *, precision: Precision = "float32"
 ) -> Ranker:
     """A ranker trained on the log's days, on one machine without accelerator."""
     return train_and_validate(log, config, seed, precision=precision)[0]
@@ -248,7 +249,7 @@ def train_and_validate(
     config: ModelConfig,
     seed: int,
     *,
-    precision: str = "float32",
+    precision: Precision = "float32",
     validate_rows: int = 0,
 ) -> tuple[Ranker, list[dict[str, Any]]]:
     """The same, and the loop's record of each day, of `metrics.jsonl`."""

@@ -382,6 +382,8 @@ def _draw(results: Results, unit: str) -> Figure:
     upper, lower = figure.subfigures(2, 1)
     for panel, tasks in zip(upper.subplots(1, 2), (_DENSE, _RARE), strict=True):
         _draw_trail(panel, results, tasks)
+    shown = panel.get_legend_handles_labels()
+    upper.legend(*shown, loc="outside lower center", ncols=3, fontsize=8, frameon=False)
     correlation, cost, areas = lower.subplots(1, 3)
     _draw_correlation(correlation, results)
     _draw_over_0(cost, results, {"loss": ("#000000", None)}, "loss more than at 0")
@@ -407,7 +409,6 @@ def _draw_trail(panel: Axes, results: Results, tasks: Sequence[str]) -> None:
     simulated.finish_panel(
         panel, tasks, "dense tasks" if tasks == _DENSE else "rare tasks"
     )
-    panel.legend(fontsize=8, frameon=False)
 
 
 def _draw_correlation(panel: Axes, results: Results) -> None:

@@ -90,6 +90,7 @@ def _train(args: argparse.Namespace) -> int:
             checkpoint_steps=args.checkpoint_steps,
             validate_rows=args.validate_rows,
             sample=args.sample,
+            cache=args.cache,
             warm_start=args.warm_start,
             warm_start_partial=args.warm_start_partial,
         ),
@@ -336,6 +337,11 @@ def _add_how(add) -> None:
         default=1.0,
         metavar="SHARE",
         help="of the rows that is read, always the same ones (1)",
+    )
+    add(
+        "--cache",
+        metavar="DIR",
+        help="keeps parsed days on a local disk: later passes and trainings are faster",
     )
 
 

@@ -6,18 +6,23 @@ same batches, whatever the machine and however many of them share the work.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
+
+import numpy as np
 
 import trainer.keras2  # noqa: F401  # isort: skip
 import tensorflow as tf
 
 from feature_specs import FeatureSpec, Spec, TaskSpec, label_key, mask_key
+from trainer.packed import DayCache, Layout, rows_of
 from trainer.ranker import Batch
 
 _SHUFFLE_ROWS = 4096  # examples come shuffled within their day already
 _SCAN_ROWS = 4096  # rows parsed at once where no batch is asked for
 _FILES_AT_ONCE = 4
+_BLOCK_ROWS = 64  # read at once: handing single rows from thread to thread costs more
 
 
 def match_files(day: str, patterns: Sequence[str]) -> list[str]:
@@ -69,23 +74,30 @@ class BatchReader:
         batch_size: Rows of one step, over all replicas.
         sample: Share of the rows that is read, always the same ones.
         seed: Which rows these are.
+        cache: Where days are kept, if anywhere; the batches are the same.
 
     Attributes:
         batch_size: As given.
     """
 
     def __init__(
-        self, spec: Spec, batch_size: int, *, sample: float = 1.0, seed: int = 0
+        self,
+        spec: Spec,
+        batch_size: int,
+        *,
+        sample: float = 1.0,
+        seed: int = 0,
+        cache: DayCache | None = None,
     ):
-        columns = _columns(spec)
+        layout = Layout(spec)
 
         @tf.function(autograph=False)
-        def parse(serialized: tf.Tensor, rows: int) -> Batch:
-            row = tf.io.parse_example(serialized, columns)
-            return _pad(_batch(spec, row), rows)
+        def unpack(matrix: tf.Tensor, rows: int) -> Batch:
+            return layout.unpack(matrix, rows)
 
-        self.batch_size, self._parse = batch_size, parse
-        self._sample, self._seed = sample, seed
+        self.batch_size, self._unpack = batch_size, unpack
+        self._parse = _parser(spec, layout)
+        self._sample, self._seed, self._cache = sample, seed, cache
 
     def batches(
         self, files: Sequence[str], *, seed: int, skip: int = 0, share: Share = _ALONE
@@ -104,12 +116,14 @@ class BatchReader:
             share: Of this machine.
         """
         rows = self.batch_size // share.machines
-        serialized = self.serialized(files, seed=seed).skip(skip)
+        records, read = self._source(files)
+        chosen = self._batched(records, seed).skip(skip)
         if share.machines > 1:
             first = share.machine * rows
-            serialized = serialized.map(lambda batch: batch[first : first + rows])
-        parsed = serialized.map(
-            lambda batch: self._parse(batch, rows), num_parallel_calls=tf.data.AUTOTUNE
+            chosen = chosen.map(lambda batch: batch[first : first + rows])
+        parsed = chosen.map(
+            lambda batch: self._unpack(read(batch), rows),
+            num_parallel_calls=tf.data.AUTOTUNE,
         )
         if share.replicas > 1:
             parsed = parsed.map(lambda b: _split(b, share.replicas)).unbatch()
@@ -117,7 +131,19 @@ class BatchReader:
 
     def serialized(self, files: Sequence[str], *, seed: int) -> tf.data.Dataset:
         """The same batches, not yet parsed: string [rows] each."""
-        records = _records(files)
+        return self._batched(_records(files), seed)
+
+    def _source(
+        self, files: Sequence[str]
+    ) -> tuple[tf.data.Dataset, Callable[[tf.Tensor], tf.Tensor]]:
+        """Records of a day, or their numbers, and what makes a matrix of some."""
+        matrix = _cached(self._cache, files, self._parse)
+        if matrix is None:
+            return _records(files), self._parse
+        return tf.data.Dataset.range(len(matrix)), functools.partial(rows_of, matrix)
+
+    def _batched(self, records: tf.data.Dataset, seed: int) -> tf.data.Dataset:
+        """Those of the sample, in the order of `seed`; numbers are ordered alike."""
         if self._sample < 1:
             records = _sampled(records, self._sample, self._seed)
         return records.shuffle(_SHUFFLE_ROWS, seed, False).batch(self.batch_size)
@@ -156,10 +182,12 @@ class LabelCounts(NamedTuple):
     rows: dict[str, float]
 
 
-def count_labels(spec: Spec, files: Sequence[str]) -> LabelCounts:
+def count_labels(
+    spec: Spec, files: Sequence[str], cache: DayCache | None = None
+) -> LabelCounts:
     """The labels of some files, from one pass."""
     sums = tf.zeros([2, len(spec.tasks)], tf.float64)
-    for labels, masks in _labels(spec, files):
+    for labels, masks in _labels(spec, files, cache):
         counted = tf.stack([labels * masks, masks])
         sums += tf.cast(tf.reduce_sum(counted, axis=1), tf.float64)
     totals, rows = sums.numpy()
@@ -177,8 +205,15 @@ def _mean(task: TaskSpec, total: float, rows: float) -> float:
     return total / rows if rows else 0.0
 
 
-def _labels(spec: Spec, files: Sequence[str]) -> tf.data.Dataset:
-    """Pairs of labels and masks, each [rows, K]."""
+def _labels(
+    spec: Spec, files: Sequence[str], cache: DayCache | None
+) -> Iterable[tuple[tf.Tensor, tf.Tensor]]:
+    """Pairs of labels and masks, each [rows, T]."""
+    layout = Layout(spec)
+    matrix = _cached(cache, files, _parser(spec, layout))
+    if matrix is not None:
+        starts = range(0, len(matrix), _SCAN_ROWS)
+        return (layout.labels(matrix[i : i + _SCAN_ROWS]) for i in starts)
     columns = _label_columns(spec)
 
     def parse(serialized: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -188,13 +223,51 @@ def _labels(spec: Spec, files: Sequence[str]) -> tf.data.Dataset:
     return _records(files).batch(_SCAN_ROWS).map(parse)
 
 
+def _cached(
+    cache: DayCache | None,
+    files: Sequence[str],
+    parse: Callable[[tf.Tensor], tf.Tensor],
+) -> np.ndarray | None:
+    """The matrix of all rows of the files, in the order of `_records`."""
+    if cache is None:
+        return None
+    return cache.open(
+        files,
+        lambda: (
+            _records(files)
+            .batch(_SCAN_ROWS)
+            .map(parse, num_parallel_calls=tf.data.AUTOTUNE)
+            .prefetch(tf.data.AUTOTUNE)
+        ),
+    )
+
+
+def _parser(spec: Spec, layout: Layout) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Serialized examples [rows] -> their matrix."""
+    columns = _columns(spec)
+
+    @tf.function(autograph=False)
+    def parse(serialized: tf.Tensor) -> tf.Tensor:
+        return layout.pack(tf.io.parse_example(serialized, columns))
+
+    return parse
+
+
 def _records(files: Sequence[str]) -> tf.data.Dataset:
-    """Serialized examples, the files' records taken in turn."""
-    return tf.data.Dataset.from_tensor_slices(list(files)).interleave(
-        lambda file: tf.data.TFRecordDataset(file, compression_type="GZIP"),
-        cycle_length=_FILES_AT_ONCE,
-        num_parallel_calls=min(_FILES_AT_ONCE, len(files)),
-        deterministic=True,
+    """Serialized examples, blocks of the files' records taken in turn."""
+
+    def blocks(file: tf.Tensor) -> tf.data.Dataset:
+        return tf.data.TFRecordDataset(file, "GZIP").batch(_BLOCK_ROWS)
+
+    return (
+        tf.data.Dataset.from_tensor_slices(list(files))
+        .interleave(
+            blocks,
+            cycle_length=_FILES_AT_ONCE,
+            num_parallel_calls=min(_FILES_AT_ONCE, len(files)),
+            deterministic=True,
+        )
+        .unbatch()
     )
 
 
@@ -212,31 +285,5 @@ def _label_columns(spec: Spec) -> dict[str, tf.io.FixedLenFeature]:
     return {key: tf.io.FixedLenFeature([], tf.float32) for key in keys}
 
 
-def _batch(spec: Spec, row: dict[str, tf.Tensor]) -> Batch:
-    return Batch(
-        features={f.name: _as_input(f, row[f.name]) for f in spec.features},
-        labels=_stack(spec, row, label_key),
-        masks=_stack(spec, row, mask_key),
-        weight=tf.ones_like(row[label_key(spec.tasks[0].name)]),
-    )
-
-
-def _as_input(feature: FeatureSpec, value: tf.Tensor) -> tf.Tensor:
-    return value if feature.is_number else tf.cast(value, tf.int32)
-
-
 def _stack(spec: Spec, row: dict[str, tf.Tensor], key) -> tf.Tensor:
     return tf.stack([row[key(task.name)] for task in spec.tasks], axis=1)
-
-
-def _pad(batch: Batch, rows: int) -> Batch:
-    """The batch filled up to `rows` rows with zeros."""
-
-    def fill(value: tf.Tensor) -> tf.Tensor:
-        lacking = rows - tf.shape(value)[0]
-        rest = [[0, 0]] * (value.shape.rank - 1)
-        return tf.ensure_shape(
-            tf.pad(value, [[0, lacking], *rest]), [rows, *value.shape[1:]]
-        )
-
-    return tf.nest.map_structure(fill, batch)

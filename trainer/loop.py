@@ -65,6 +65,8 @@ class LoopOptions:
         validate_rows: Rows of each day that are predicted before it is trained on; 0
             leaves that out.
         sample: Share of the rows that is read, always the same ones.
+        cache: Directory of a local disk that keeps parsed days for the next pass or
+            training (`trainer.packed`); nothing else changes.
         warm_start: Directory of another training's checkpoints, whose newest weights
             are the first ones here.
         warm_start_partial: Takes the weights that are equal in name and shape, if spec
@@ -74,6 +76,7 @@ class LoopOptions:
     checkpoint_steps: int = 5_000
     validate_rows: int = 0
     sample: float = 1.0
+    cache: str | None = None
     warm_start: str | None = None
     warm_start_partial: bool = False
 
@@ -135,7 +138,13 @@ def train(
     strategy = strategies.create(slice.accelerator)
     files = _files(days)
     run = run_identity(
-        spec, config, slice.batch_size, slice.precision, seed, options.sample
+        spec,
+        config,
+        slice.batch_size,
+        slice.precision,
+        seed,
+        options.sample,
+        slice.embedding,
     )
     found = newest_state(checkpoint_dir)
     state = _checked(found, run) if found else TrainingState(run)
@@ -147,6 +156,7 @@ def train(
         strategy,
         seed=seed,
         sample=options.sample,
+        cache=options.cache,
         first_files=None if found else next(iter(files.values())),
     )
     checkpoints = Checkpoints(training, state, checkpoint_dir)
@@ -166,6 +176,9 @@ def train(
     training.average.apply()
     if summaries:
         summaries.finish(list(files.values())[-1])
+    if training.tables_on_chips:  # which only a checkpoint brings to the host
+        host = dataclasses.replace(slice, accelerator="cpu")
+        return load(spec, config, checkpoint_dir, host).ranker
     return training.ranker
 
 
@@ -192,7 +205,8 @@ def load(
         spec: What it was trained on.
         config: Its preset.
         checkpoint_dir: As in `train`.
-        slice: Where it will run; batch size and precision are those of the training.
+        slice: Where it will run; batch size, precision and place of the tables are
+            those of the training.
 
     Raises:
         ValueError: There is no checkpoint, or it is of another spec or preset.
@@ -207,9 +221,12 @@ def load(
     seed, size, precision, sample = (
         state.run[k] for k in ("seed", "batch_size", "precision", "sample")
     )
-    run = run_identity(spec, config, size, precision, seed, sample)
+    embedding = state.run.get("embedding", "dense")
+    run = run_identity(spec, config, size, precision, seed, sample, embedding)
     check_run(state, run, path)
-    slice = dataclasses.replace(slice, batch_size=size, precision=precision)
+    slice = dataclasses.replace(
+        slice, batch_size=size, precision=precision, embedding=embedding
+    )
     strategy = strategies.create(slice.accelerator)
     training = Training(spec, config, slice, strategy, seed=seed)
     Checkpoints(training, state, checkpoint_dir).restore(path)

@@ -12,9 +12,10 @@ import tensorflow as tf
 
 from feature_specs import ModelConfig, Spec
 from tpu_configs import SliceConfig
-from trainer import averaging, optimizers
+from trainer import averaging, embedding_engine, optimizers
 from trainer import input as examples
 from trainer.means import ROWS, TASKS
+from trainer.packed import DayCache, Layout
 from trainer.ranker import Batch, Ranker
 
 _SAMPLE_ORDER = 0  # seed of the rows that are looked at
@@ -26,10 +27,11 @@ class Training:
     Args:
         spec: What the examples hold.
         config: The ranker.
-        slice: Batch size, steps per call and precision.
+        slice: Batch size, steps per call, precision and place of the tables.
         strategy: Where it runs.
         seed: Of initial weights, order of rows and dropout.
         sample: Share of the rows that is read.
+        cache: Directory where packed days are kept, if any.
         first_files: Of the first day, for label means; None if a checkpoint will be
             restored.
 
@@ -47,14 +49,19 @@ class Training:
         *,
         seed: int,
         sample: float = 1.0,
+        cache: str | None = None,
         first_files: list[str] | None = None,
     ):
         self.spec, self.config, self.seed = spec, config, seed
         self.strategy = strategy
         _check_replicas(slice, strategy.num_replicas_in_sync)
         tf.keras.utils.set_random_seed(seed)
-        labels = _count_labels(spec, first_files)
+        days = _create_cache(cache, spec, slice)
+        labels = _count_labels(spec, first_files, days)
+        self._rows = slice.batch_size // strategy.num_replicas_in_sync
         with strategy.scope():
+            tables = optimizers.of_tables(config.optimizer)
+            engine = embedding_engine.create(slice, config, tables, self._rows)
             self.ranker = Ranker(
                 spec,
                 config,
@@ -62,16 +69,16 @@ class Training:
                 label_rows=labels.rows,
                 precision=slice.precision,
                 sparse_gradients=slice.accelerator != "tpu",
+                engine=engine,
                 seed=seed,
             )
             self.ranker.compile(
-                optimizer=optimizers.create(config.optimizer, self.ranker)
+                optimizer=optimizers.create(config.optimizer, self.ranker, tables)
             )
             self.average = averaging.create(self.ranker, config.optimizer.average_steps)
         self.reader = examples.BatchReader(
-            spec, slice.batch_size, sample=sample, seed=seed
+            spec, slice.batch_size, sample=sample, seed=seed, cache=days
         )
-        self._rows = slice.batch_size // strategy.num_replicas_in_sync
         self._take_steps = _step_function(self, slice.steps_per_call)
 
     def epoch(
@@ -99,11 +106,22 @@ class Training:
         """Up to so many batches of the files, always the same, as they are trained."""
         return iter(self.distributed(files, _SAMPLE_ORDER, batches=batches))
 
+    @property
+    def tables_on_chips(self) -> bool:
+        """Whether the ranker's tables can be read from a checkpoint only."""
+        engine = self.ranker.engine
+        return engine is not None and embedding_engine.on_tpu(self.strategy)
+
     def of_static_shape(self, batch: Batch) -> Batch:
         """A replica's batch; several workers forget its number of rows on the way."""
-        return tf.nest.map_structure(
-            lambda value: tf.ensure_shape(value, [self._rows, *value.shape[1:]]), batch
-        )
+
+        def known(value: tf.Tensor) -> tf.Tensor:
+            # An embedding engine takes ids as they come, not the output of an op.
+            if value.shape.is_fully_defined():
+                return value
+            return tf.ensure_shape(value, [self._rows, *value.shape[1:]])
+
+        return tf.nest.map_structure(known, batch)
 
     def order(self, day: str, epoch: int) -> int:
         """The seed of the order of a pass over a day."""
@@ -113,13 +131,22 @@ class Training:
         self, files: Sequence[str], order: int, skip: int = 0, batches: int = -1
     ):
         """Batches as the strategy takes them: a part of each for every replica."""
+        engine = self.ranker.engine
 
         def of_machine(context: tf.distribute.InputContext) -> tf.data.Dataset:
             share = examples.Share.from_context(context)
             dataset = self.reader.batches(files, seed=order, skip=skip, share=share)
+            if engine:
+                dataset = dataset.map(
+                    lambda b: b._replace(features=engine.as_input(b.features))
+                )
             return dataset.take(batches * share.replicas if batches >= 0 else -1)
 
-        return self.strategy.distribute_datasets_from_function(of_machine)
+        # An embedding engine takes its ids from the host.
+        options = tf.distribute.InputOptions(experimental_fetch_to_device=False)
+        return self.strategy.distribute_datasets_from_function(
+            of_machine, options if engine else None
+        )
 
 
 def _step_function(training: Training, steps: int) -> Callable[[Iterator], tf.Tensor]:
@@ -157,12 +184,27 @@ def _step_function(training: Training, steps: int) -> Callable[[Iterator], tf.Te
     return take_steps
 
 
-def _count_labels(spec: Spec, files: list[str] | None) -> examples.LabelCounts:
+def _create_cache(
+    directory: str | None, spec: Spec, slice: SliceConfig
+) -> DayCache | None:
+    if not directory:
+        return None
+    if slice.hosts > 1:
+        raise ValueError(
+            f"cache: is for the machine that trains. Got slice {slice.name!r} with "
+            f"{slice.hosts} hosts, which read their parts themselves. Leave it out."
+        )
+    return DayCache(directory, Layout(spec))
+
+
+def _count_labels(
+    spec: Spec, files: list[str] | None, cache: DayCache | None
+) -> examples.LabelCounts:
     """Of the first day; a restored ranker has what follows from its checkpoint."""
     if files is None:
         ones = {task.name: 1.0 for task in spec.tasks}
         return examples.LabelCounts(dict.fromkeys(ones, 0.5), ones)
-    return examples.count_labels(spec, files)
+    return examples.count_labels(spec, files, cache)
 
 
 def _check_replicas(slice: SliceConfig, replicas: int) -> None:

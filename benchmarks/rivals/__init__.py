@@ -1,1 +1,1 @@
-"""What Trailrank is measured against, by `examples.py` and `structures.py`."""
+"""What Trailrank is measured against, by `examples.py` and `training.py`."""

@@ -1,4 +1,4 @@
-"""DeepCTR's MMoE: by the loop of Keras, and by a compiled step as its users write it.
+"""DeepCTR's MMoE: by `fit`, by the function that `fit` calls, by a step of one's own.
 
 It has no shared bottom of its own; for the same network as the others' one dense layer
 is put between its inputs and its experts.
@@ -24,32 +24,48 @@ _STEPS_A_CALL = 16
 _JOIN = mmoe.combined_dnn_input
 
 
-def ways(data: Data) -> list[Way]:
+def ways(data: Data, few: bool) -> list[Way]:
     """Both of Keras' Adams; once more without the bottom, as it comes."""
     tf.config.threading.set_intra_op_parallelism_threads(data.sizes.threads)
     tf.config.threading.set_inter_op_parallelism_threads(data.sizes.threads)
     adam, old_adam = tf.keras.optimizers.Adam, tf.keras.optimizers.legacy.Adam
     fit = f"fit's function, {_STEPS_A_CALL} steps a call"
+    found = [
+        _way("fit", data, adam, _by_fit, steps=1, documented=True),
+        _way(f"{fit}, legacy Adam", data, old_adam, _fitted),
+    ]
+    if few:  # each takes ten seconds to build
+        return found
     return [
+        *found,
         _way("compiled step", data, adam, _compiled),
         _way("compiled step, legacy Adam", data, old_adam, _compiled),
         _way(fit, data, adam, _fitted),
-        _way(f"{fit}, legacy Adam", data, old_adam, _fitted),
         _way("as it comes, compiled step", data, adam, _compiled, bottom=False),
         _way(f"as it comes, {fit}", data, old_adam, _fitted, bottom=False),
     ]
 
 
 def _way(
-    name: str, data: Data, adam: Callable, train: Callable, bottom: bool = True
+    name: str,
+    data: Data,
+    adam: Callable,
+    train: Callable,
+    bottom: bool = True,
+    steps: int = _STEPS_A_CALL,
+    documented: bool = False,
 ) -> Way:
     model = _model(data.sizes, bottom)
     model.compile(
-        adam(data.sizes.rate),
-        loss="binary_crossentropy",
-        steps_per_execution=_STEPS_A_CALL,
+        adam(data.sizes.rate), loss="binary_crossentropy", steps_per_execution=steps
     )
-    return Way(name, model.count_params(), train(model, data), same=bottom)
+    return Way(
+        name,
+        model.count_params(),
+        train(model, data),
+        same=bottom,
+        documented=documented,
+    )
 
 
 def _model(sizes: Sizes, bottom: bool) -> tf.keras.Model:
@@ -98,6 +114,15 @@ def _compiled(model: tf.keras.Model, data: Data) -> Iterator[Taken]:
     ]
     for features, labels in itertools.cycle(batches):
         yield 1, step(features, labels)
+
+
+def _by_fit(model: tf.keras.Model, data: Data) -> Iterator[Taken]:
+    """A pass over all rows at a time, one step a call, as Keras has it by default."""
+    features, labels = _inputs(data.ids, data.numbers, data.labels)
+    size = data.sizes.batch
+    while True:
+        history = model.fit(features, list(labels), size, verbose=0, shuffle=False)
+        yield data.sizes.batches, history.history["loss"][0]
 
 
 def _fitted(model: tf.keras.Model, data: Data) -> Iterator[Taken]:

@@ -1,6 +1,6 @@
-"""One MMoE for all contenders of `benchmarks/structures.py`: sizes, data and timing.
+"""One MMoE for all contenders of `benchmarks/training.py`: sizes, data and timing.
 
-    python -m rivals.deepctr_mmoe DATA.npz '{"tasks": 4}' 1
+    python -m rivals.deepctr_mmoe DATA.npz '{"tasks": 4}' 1 [few]
 
 A contender is a process of its own, mostly with a Python environment of its own, so
 that this module needs NumPy only. It says what it has to offer (`Way`) and then times
@@ -89,6 +89,7 @@ class Way:
         extra: Parameters that the network of `Sizes` does not have, by what they are.
         same: Whether it computes what the others compute, `extra` apart.
         tables: What moves the tables: `adam`, as everything else, or another one.
+        documented: Whether the library's documentation shows it, for its users to copy.
     """
 
     name: str
@@ -97,6 +98,7 @@ class Way:
     extra: dict[str, int] = dataclasses.field(default_factory=dict)
     same: bool = True
     tables: str = "adam"
+    documented: bool = False
 
 
 class Data:
@@ -140,17 +142,24 @@ def write_data(path: str, sizes: Sizes, seed: int = 0) -> None:
     np.savez(path, ids=ids, numbers=numbers, labels=labels.astype(np.float32))
 
 
-def serve(create: Callable[[Data], list[Way]], versions: Callable[[], dict]) -> None:
-    """Says what there is, then times ways until the input ends."""
+def serve(
+    create: Callable[[Data, bool], list[Way]], versions: Callable[[], dict]
+) -> None:
+    """Says what there is, then times ways until the input ends.
+
+    Args:
+        create: Makes the ways; told `few`, only those that matter most.
+        versions: Of the packages.
+    """
     path, sizes = sys.argv[1], Sizes(**json.loads(sys.argv[2]))
     answers = os.fdopen(int(sys.argv[3]), "w")
-    ways = create(Data(path, sizes))
+    ways = create(Data(path, sizes), "few" in sys.argv[4:])
     facts = [_facts(way, sizes.batches) for way in ways]
     said = {"versions": versions(), "ways": facts}
     print(json.dumps(said), file=answers, flush=True)
     for line in sys.stdin:
         asked = json.loads(line)
-        found = _time(ways[asked["way"]].train, asked["seconds"], sizes.batch)
+        found = timed(ways[asked["way"]].train, asked["seconds"], sizes.batch)
         print(json.dumps(found), file=answers, flush=True)
 
 
@@ -170,7 +179,7 @@ def _pass(train: Iterator[Taken], batches: int) -> float:
     return total / taken
 
 
-def _time(train: Iterator[Taken], seconds: float, batch: int) -> dict[str, float]:
+def timed(train: Iterator[Taken], seconds: float, batch: int) -> dict[str, float]:
     """Steps for some seconds: rows a second, and processor time of a step."""
     float(next(train)[1])
     taken, began, busy = 0, time.perf_counter(), time.process_time()

@@ -23,27 +23,36 @@ from torch_rechub.trainers import MTLTrainer
 from rivals.mmoe import Data, Sizes, Taken, Way, serve
 
 _KIND = "classification"
+_EPOCH = 16  # batches of an epoch of the trainer
 
 
-def ways(data: Data) -> list[Way]:
-    """Loops with PyTorch's faster Adams, and the trainer; once more as it comes."""
+def ways(data: Data, few: bool) -> list[Way]:
+    """The trainer, and loops with PyTorch's faster Adams; once more as it comes."""
+    # Threads wait for each other, on a busy machine for long.
+    one = Data(data.path, dataclasses.replace(data.sizes, threads=1))
     found = [
+        _way("trainer", data, trainer=True, documented=True),
         _way("loop, fused Adam", data, fused=True),
-        _way("loop, foreach Adam", data, foreach=True),
-        _way("trainer, fused Adam", data, trainer=True, fused=True),
-        _way("as it comes, loop, fused Adam", data, plain=True, fused=True),
+        _way("loop, fused Adam, 1 thread", one, fused=True),
     ]
-    if data.sizes.threads > 1:  # which wait for each other, on a busy machine for long
-        one = Data(data.path, dataclasses.replace(data.sizes, threads=1))
-        found += [
-            _way("loop, fused Adam, 1 thread", one, fused=True),
-            _way("as it comes, loop, 1 thread", one, plain=True, fused=True),
-        ]
-    return found
+    if few:
+        return found
+    return [
+        *found,
+        _way("trainer, fused Adam", data, trainer=True, fused=True),
+        _way("loop, foreach Adam", data, foreach=True),
+        _way("as it comes, loop, fused Adam", data, plain=True, fused=True),
+        _way("as it comes, loop, 1 thread", one, plain=True, fused=True),
+    ]
 
 
 def _way(
-    name: str, data: Data, trainer: bool = False, plain: bool = False, **adam
+    name: str,
+    data: Data,
+    trainer: bool = False,
+    plain: bool = False,
+    documented: bool = False,
+    **adam,
 ) -> Way:
     torch.manual_seed(0)
     sizes = data.sizes
@@ -51,7 +60,7 @@ def _way(
     count = sum(p.numel() for p in model.parameters())
     train = (_trained if trainer else _looped)(model, data, adam)
     biases = {"biases of the gates": sizes.tasks * sizes.experts}
-    return Way(name, count, train, extra=biases, same=not plain)
+    return Way(name, count, train, extra=biases, same=not plain, documented=documented)
 
 
 def _as_it_comes(sizes: Sizes) -> MMOE:
@@ -122,7 +131,7 @@ def _looped(model: MMOE, data: Data, adam: dict) -> Iterator[Taken]:
 
 
 def _trained(model: MMOE, data: Data, adam: dict) -> Iterator[Taken]:
-    """The trainer's epoch over all batches, at a time."""
+    """The trainer's epochs, short ones."""
     trainer = MTLTrainer(
         model,
         [_KIND] * data.sizes.tasks,
@@ -130,11 +139,12 @@ def _trained(model: MMOE, data: Data, adam: dict) -> Iterator[Taken]:
         n_epoch=1,
     )
     batches = _batches(data)
-    while True:
+    for first in itertools.cycle(range(0, len(batches), _EPOCH)):
+        own = batches[first : first + _EPOCH]
         torch.set_num_threads(data.sizes.threads)
         with contextlib.redirect_stderr(io.StringIO()):
-            losses = trainer.train_one_epoch(batches)
-        yield len(batches), sum(losses)
+            losses = trainer.train_one_epoch(own)
+        yield len(own), sum(losses)
 
 
 def _versions() -> dict[str, str]:

@@ -1,7 +1,7 @@
 """Trailrank's own MMoE, with the step that the day loop takes.
 
-`spec_of` and `batches` also make the rankers of the structures in
-`benchmarks/structures.py`.
+`spec_of` and `batches` also make the rankers of `benchmarks/structures.py`, `shipped`
+those of the sizes in `benchmarks/training.py`.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from trainer import optimizers
 from trainer.ranker import Batch, Ranker
 
 _STEPS_A_CALL = 16
+_MANY = f"{_STEPS_A_CALL} steps a call"
 GROUP, GROUPS = "group", ("low", "middle", "high")  # a facet, for nested structures
 GROUP_FEATURE = f"{GROUP}_code"
 
@@ -137,16 +138,20 @@ def parameters(variables: Sequence[tf.Variable]) -> int:
     return sum(int(np.prod(variable.shape)) for variable in variables)
 
 
-def ways(data: Data) -> list[Way]:
+def ways(data: Data, few: bool) -> list[Way]:
     """With the rivals' optimizer, and as `trailrank train` does it."""
     tf.config.threading.set_intra_op_parallelism_threads(data.sizes.threads)
     tf.config.threading.set_inter_op_parallelism_threads(data.sizes.threads)
-    many = f"{_STEPS_A_CALL} steps a call"
     return [
         _way("compiled step", data, _by_step),
-        _way(many, data, _by_call),
-        _way(f"{many}, tables by Adagrad", data, _by_call, tables="adagrad"),
+        _way(_MANY, data, _by_call),
+        shipped(data),
     ]
+
+
+def shipped(data: Data) -> Way:
+    """As `trailrank train` does it: Adam, and Adagrad for the rows of tables read."""
+    return _way(f"{_MANY}, tables by Adagrad", data, _by_call, tables="adagrad")
 
 
 def _way(name: str, data: Data, train: Callable, tables: str = "adam") -> Way:
