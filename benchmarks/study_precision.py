@@ -57,7 +57,7 @@ class _Sizes:
     seeds: int  # trainings of a preset in a precision on each log
 
 
-_FULL = _Sizes(simulated.FULL, logs=8, seeds=1)
+_FULL = _Sizes(simulated.FULL, logs=6, seeds=1)
 _QUICK = _Sizes(simulated.QUICK, logs=1, seeds=2)
 
 

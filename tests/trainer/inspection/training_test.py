@@ -14,7 +14,7 @@ import tensorflow as tf
 import trailrank
 from feature_specs import read_preset
 from tpu_configs import SliceConfig
-from trainer import loop
+from trainer import loop, summaries
 from trainer.inspection import report
 from trainer.inspection.inspection import Inspection
 
@@ -45,7 +45,7 @@ def run(spec, config, make_rows, tmp_path_factory):
         make_rows(200, seed=seed).write(file)
     days = [(d, [str(folder / "transformed" / f"Split-{d}" / "*.gz")]) for d in _DAYS]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop, "_ROWS_A_LOOK", 200)  # a day
+        patch.setattr(summaries, "_ROWS_A_LOOK", 200)  # a day
         loop.train(
             spec,
             config,
@@ -138,7 +138,7 @@ def test_another_preset_is_refused(inspect, capsys):
 
 
 def test_a_directory_without_checkpoints_is_named(spec, config, tmp_path):
-    with pytest.raises(ValueError, match="must hold one of a finished day. Got none"):
+    with pytest.raises(ValueError, match="must hold one at least. Got none"):
         loop.load(spec, config, str(tmp_path), _SLICE)
 
 

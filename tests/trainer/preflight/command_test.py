@@ -43,7 +43,7 @@ def test_command_reports_and_writes(spec_file, tmp_path, python, capsys):
     flags += ["--precision", "float32", "--one_precision", "--json", out]
     assert run([*map(str, flags), "--rank_candidates", "7"]) == 0
     printed = capsys.readouterr()
-    assert "compiles and fits" in printed.out
+    assert "compiles and fits" in " ".join(printed.out.split())
     assert "preflight: compiled train float32" in printed.err
     found = json.loads(out.read_text())
     programs = [(p["program"], p["precision"], p["rows"]) for p in found["programs"]]
