@@ -5,7 +5,8 @@
 The steps of all structures at equal widths, with more and more tasks, on rows in
 memory. A structure must not grow faster than its number of tasks: twice as many may
 take twice as long. Timings mean something on an idle machine only; the load is printed
-beside them.
+beside them. How fast the MMoE is beside DeepCTR and torch-rechub says
+`benchmarks/training.py --only rivals`.
 
 Prints a table, and as the last line one JSON object.
 """

@@ -318,13 +318,18 @@ def _measure_rivals(effort: _Effort, args, console) -> dict[str, typing.Any]:
             print_ways(title, sizes, started, rounds, console)
         found[title] = compared(started, rounds)
     first = next(iter(found.values()))
-    met = all(first[f"times_{name}"]["median"] >= _FASTER for name in PACKAGES)
+
+    def met(kind: str) -> bool:
+        ratios = [first[f"times_{name}{kind}"]["median"] for name in PACKAGES]
+        return min(ratios) >= _FASTER
+
     return {
         "versions": versions,
         "threads": args.threads,
         "mmoe": found,
         "budget": _FASTER,
-        "budget_met": met,
+        "budget_met": met(""),
+        "budget_met_as_documented": met("_as_documented"),
     }
 
 
