@@ -254,6 +254,7 @@ class Network(tf.keras.layers.Layer):
 
     def _crossed(self, x: tf.Tensor) -> tf.Tensor:
         """DCN v2: x_(l+1) = x_0 * (W_l x_l + b_l) + x_l."""
+        x = tf.cast(x, self.cross[0].compute_dtype)  # Keras casts first arguments only
         crossed = x
         for layer in self.cross:
             crossed = layer(x, crossed)

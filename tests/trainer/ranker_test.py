@@ -189,6 +189,26 @@ def test_bfloat16_keeps_tables_and_losses_in_float32(
     assert ranker.task_losses(batch).total.dtype == tf.float32
 
 
+def test_crosses_of_bfloat16_are_close_to_those_of_float32(
+    spec, config, label_means, make_rows
+):
+    crossed = dataclasses.replace(config, cross=CrossConfig(layers=2))
+    batch = make_rows(8, seed=0).batch()
+    full, half = (
+        _logits_after_a_seed(spec, crossed, label_means, batch, precision)
+        for precision in ("float32", "bfloat16")
+    )
+    np.testing.assert_allclose(half, full, atol=0.02)
+
+
+def _logits_after_a_seed(spec, config, label_means, batch, precision):
+    tf.keras.utils.set_random_seed(1)
+    ranker = Ranker(spec, config, label_means, precision=precision)
+    for variable in ranker.trainable_variables:  # heads start at 0
+        variable.assign(tf.random.stateless_normal(variable.shape, [1, 2], stddev=0.1))
+    return ranker(batch.features)["watch"]
+
+
 # --- facets, side towers, own inputs, crosses, attention ------------------------------
 
 _PLACE = FacetSpec(

@@ -14,7 +14,7 @@ from tpu_configs import SliceConfig
 from trainer.preflight import compiler, programs
 from trainer.preflight.findings import Checked, Report, Tensor
 from trainer.preflight.judge import judge, tensors, unlowered
-from trainer.preflight.lowering import Lowered, Refused, lower
+from trainer.preflight.lowering import Lowered, Refused, lower, untraceable
 from trainer.preflight.stand_ins import StandIns, stand_in
 
 _LARGEST = 10  # variables that are named
@@ -90,18 +90,17 @@ class _Asked:
         return found
 
     def _lower(self, precision: str, names: list[str]) -> dict[str, Lowered | Refused]:
-        small = self.small
-        model = programs.build(small.spec, small.config, self._slice, precision)
+        small, found = self.small, {}
+        try:
+            model = programs.build(small.spec, small.config, self._slice, precision)
+        except Exception as error:
+            return {name: untraceable(name, error) for name in names}
         makers = {
             "train": lambda: programs.training_step(model, self._slice.batch_size),
             "rank": lambda: programs.rank(model, self._candidates),
         }
-        found: dict[str, Lowered | Refused] = {}
         for name in names:
-            try:
-                found[name] = lower(makers[name]())
-            except Refused as refused:
-                found[name] = refused
+            found[name] = _lower_or_refused(makers[name]())
         return found
 
     def compile_all(self, lowered: dict[str, Lowered | Refused], python, told):
@@ -147,3 +146,10 @@ class _Asked:
         if isinstance(lowered, Refused):
             return unlowered(base, lowered)
         return judge(base, lowered, result, chip, self._variables(lowered))
+
+
+def _lower_or_refused(program: programs.Program) -> Lowered | Refused:
+    try:
+        return lower(program)
+    except Refused as refused:
+        return refused

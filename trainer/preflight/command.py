@@ -8,7 +8,7 @@ fit in memory, how long does the compiler think a step takes. All numbers are th
 compiler's estimates, for one core; nothing is run. The exit status is 0 if everything
 compiles and fits, else 1. docs/preflight.md tells what is not covered.
 
-The first run sets up the compiler in the user's cache directory (about 600 MB).
+The first run sets up the compiler in the user's cache directory (about 1 GB).
 """
 
 from __future__ import annotations

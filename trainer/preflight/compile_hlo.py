@@ -15,6 +15,7 @@ of the compiler, or its `error`. TF's own bridge made the HLO; the recipe from t
 HLO -> StableHLO -> an exported function -> `jax.jit` -> the TPU compiler.
 """
 
+import collections
 import dataclasses
 import json
 import os
@@ -228,7 +229,12 @@ _INSTRUCTION = re.compile(
     re.MULTILINE,
 )
 _OP_NAME = re.compile(r'op_name="([^"]*)"')
-_COLLECTIVES = ("all-reduce", "all-gather", "reduce-scatter", "all-to-all")
+# Their results may be tuples, which `_INSTRUCTION` passes over.
+_COLLECTIVE = re.compile(
+    r" (all-reduce|all-gather|reduce-scatter|all-to-all|collective-permute)"
+    r"(?:-start)?\("
+)
+_NAMES_ONLY = ("parameter", "bitcast", "constant", "copy-start", "copy-done")
 
 
 def instructions(text):
@@ -251,9 +257,8 @@ def largest(entry):
     kept = [
         (size_of(match), match["type"], match["shape"], match["kind"], origin)
         for match, origin in instructions(entry)
-        # S(1) lies on the chip, not in HBM; the others are only names.
-        if match["kind"] not in ("parameter", "bitcast", "constant")
-        and "S(" not in (match["layout"] or "")
+        # S(1) lies on the chip, not in HBM.
+        if match["kind"] not in _NAMES_ONLY and "S(" not in (match["layout"] or "")
     ]
     kept.sort(key=lambda found: -found[0])
     keys = ("bytes", "type", "shape", "kind", "op")
@@ -262,12 +267,7 @@ def largest(entry):
 
 def collectives(text):
     """Kind -> number of instructions in which cores talk to each other."""
-    found: dict[str, int] = {}
-    for match, _ in instructions(text):
-        for kind in _COLLECTIVES:
-            if match["kind"].startswith(kind) and not match["kind"].endswith("-done"):
-                found[kind] = found.get(kind, 0) + 1
-    return found
+    return dict(collections.Counter(_COLLECTIVE.findall(text)))
 
 
 if __name__ == "__main__":

@@ -75,7 +75,7 @@ def _locked(path: pathlib.Path) -> Iterator[None]:
 
 def _make(place: pathlib.Path) -> None:
     print(
-        f"preflight: setting up the TPU compiler in {place} (about 700 MB, once; a "
+        f"preflight: setting up the TPU compiler in {place} (about 1 GB, once; a "
         f"minute or so) ...",
         file=sys.stderr,
         flush=True,

@@ -97,16 +97,25 @@ def _trace(program: Program, function, specs):
     try:
         return function.get_concrete_function(*specs)
     except Exception as error:
-        at = user_line(traceback.extract_tb(error.__traceback__))
-        if at is None:
-            raise
-        where = [_traced_place(at)]
-        reason = f"TensorFlow cannot trace it: {_first_line(error)}"
-        raise Refused(program.name, reason, where, remedy_of(str(error))) from error
+        raise untraceable(program.name, error) from error
 
 
-def _traced_place(at: tuple[str, int]) -> Place:
-    return Place("", "line", "", at[0], at[1], linecache.getline(*at).strip())
+def untraceable(program: str, error: Exception) -> Refused:
+    """What a failure of building or tracing the model says, with its line.
+
+    Raises:
+        Exception: `error` itself, if our code raised it, with its own message, or if
+            none of our code had a part in it.
+    """
+    frames = traceback.extract_tb(error.__traceback__)
+    at = user_line(frames)
+    last = frames[-1]
+    ours = (last.filename, last.lineno) == at and (last.line or "").startswith("raise")
+    if at is None or ours:
+        raise error
+    where = [Place("", "line", "", at[0], at[1], linecache.getline(*at).strip())]
+    reason = f"TensorFlow cannot build or trace it: {_first_line(error)}"
+    return Refused(program, reason, where, remedy_of(str(error)))
 
 
 def _arguments(program: Program, concrete) -> list[Argument]:
@@ -143,9 +152,10 @@ def _told(message: str, where: list[Place]) -> str:
 
 
 def _first_line(error) -> str:
-    text = str(error).strip() or type(error).__name__
-    line = text.splitlines()[0]
-    return line if len(line) <= 200 else line[:197] + "..."
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    line = " ".join(lines[: 2 if "calling layer" in str(error) else 1])
+    line = line or type(error).__name__
+    return line if len(line) <= 300 else line[:297] + "..."
 
 
 _BOUNDED = re.compile(r'= \w+\[[^\]]*<=.*?op_name="([^"]*)"')

@@ -47,7 +47,8 @@ class Place(NamedTuple):
         where = f"{_short(self.file)}:{self.line}: {self.code}" if self.file else ""
         layer = f"layer {self.layer}" if self.layer else ""
         told = "; ".join(part for part in (layer, where) if part)
-        return f"{self.kind or 'op'} {self.op}" + (f" ({told})" if told else "")
+        name = f"{self.kind or 'op'} {self.op}".strip()
+        return name + (f" ({told})" if told else "")
 
 
 class Places:

@@ -139,6 +139,20 @@ def test_step_of_a_broken_ranker_is_refused(
     lower(programs.rank(model, 4))  # which does not have the culprit
 
 
+def test_ranker_that_cannot_be_built_is_reported(spec, config, python, monkeypatch):
+    class Mixing(Ranker):
+        def call(self, features, training=False):
+            found = super().call(features, training)
+            return found["click"] + tf.zeros([1], tf.bfloat16)  # the culprit
+
+    monkeypatch.setattr(training, "Ranker", Mixing)
+    found = check(spec, config, SLICE, python=python, both_precisions=False)
+    assert [p.ok for p in found.programs] == [False, False]
+    text = _printed(found)
+    assert "cannot build or trace it: " in text and "bfloat16" in text
+    assert f"check_test.py:{_line_of(Mixing)}: " in text and "NOT OK" in text
+
+
 @pytest.mark.slow
 def test_broken_ranker_is_reported(spec, config, python, monkeypatch):
     monkeypatch.setattr(training, "Ranker", _Hashing)

@@ -92,7 +92,7 @@ def _wrong_shapes(x):
 def test_error_of_tracing_names_the_line(program_of):
     refused = _refused(program_of(_wrong_shapes, [2, 3]))
     assert refused.where[0].line == _line_of(_wrong_shapes, "# the culprit")
-    assert "cannot trace it" in refused.reason
+    assert "cannot build or trace it" in refused.reason
 
 
 def _cut(x):
