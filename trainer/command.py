@@ -53,6 +53,8 @@ _SHOWN_TASKS = 3  # in the table at the end
 def run(argv: Sequence[str]) -> int:
     """Runs `train` with the arguments `argv`; returns the exit status."""
     args = parser().parse_args(argv)
+    # TensorFlow warns of the end of every pass over data.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     from trainer.interruption import InterruptedTraining  # loads TensorFlow
 
     try:
