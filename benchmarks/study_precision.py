@@ -4,10 +4,9 @@
 
 Simulated logs become examples of the shipped spec once. On them the default preset and
 PLE are trained in float32 and in bfloat16, with the same seeds, and scored on the
-evaluation day as served. In bfloat16 the dense products of the network are rounded to
-8 bits, in training and when it predicts; variables, logits, losses and statistics stay
-float32. The speed on a processor says nothing about a TPU's, so that it is not
-measured.
+evaluation day as served. In bfloat16 the dense products of the network have 8 bits of
+precision, in training and when it predicts; variables, logits, losses and statistics
+stay float32. The speed on a processor says nothing about a TPU's and is not measured.
 
 *Expected AUC* takes the true probability of each row as it was shown: the row is a
 positive with this probability and a negative with the rest, so that no luck of labels
