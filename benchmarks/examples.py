@@ -19,9 +19,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import os
 import pathlib
-import platform
 import shutil
 import statistics
 import subprocess
@@ -29,6 +27,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 
+import figures
 import rich.console
 import rich.table
 
@@ -160,7 +159,7 @@ class _Bench:
 
 
 def _print_table(results: list[_Result], console: rich.console.Console) -> None:
-    table = rich.table.Table(title="Example generation", caption=_machine())
+    table = rich.table.Table(title="Example generation", caption=figures.machine())
     table.add_column("")
     for title in ("rows", "seconds", "rows/s", "peak MB"):
         table.add_column(title, justify="right")
@@ -211,8 +210,8 @@ def _summary(
         "peak_most_to_many": round(most[0].peak_mb / max(r.peak_mb for r in many), 2),
         "same_examples": not differing,
         "rounds": {"few": sizes.few_rounds, "many": sizes.many_rounds},
-        "machine": _machine(),
-        "commit": _commit(),
+        "machine": figures.machine(),
+        "commit": figures.commit(),
     }
 
 
@@ -230,17 +229,6 @@ def _ratios(ours: list[_Result], rival: list[_Result]) -> dict[str, float]:
         "min": round(min(ratios), 2),
         "max": round(max(ratios), 2),
     }
-
-
-def _machine() -> str:
-    return f"{platform.machine()}, {os.cpu_count()} cores"
-
-
-def _commit() -> str:
-    command = ["git", "rev-parse", "--short", "HEAD"]
-    here = pathlib.Path(__file__).parent
-    done = subprocess.run(command, cwd=here, capture_output=True, text=True)
-    return done.stdout.strip() or "unknown"
 
 
 if __name__ == "__main__":

@@ -17,8 +17,6 @@ import json
 import logging
 import os
 import pathlib
-import platform
-import subprocess
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -27,6 +25,7 @@ from typing import Any, Literal
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import trainer.keras2  # noqa: F401  # isort: skip
+import figures
 import numpy as np
 import polars as pl
 import tensorflow as tf
@@ -51,7 +50,6 @@ from trainer.command import find_days
 from trainer.ranker import Batch, Ranker
 
 _FIRST_DAY = "2022-04-08"  # the simulator's
-COLUMNS = 118  # of the tables
 _TRIED = 7  # logs that were looked at before the studies were run
 _EXAMPLES, _TRUTH, _DATABASE = "examples", "truth", "metadata.sqlite"
 # The conditions of the shipped user groups -> those that the simulator's user file has
@@ -372,15 +370,7 @@ def finish_panel(panel: Axes, rows: Sequence[str], title: str) -> None:
 
 def machine() -> str:
     """What the figures were made on."""
-    return f"{platform.machine()}, {os.cpu_count()} cores, TensorFlow {tf.__version__}"
-
-
-def commit() -> str:
-    """The commit of this tree, short."""
-    command = ["git", "rev-parse", "--short", "HEAD"]
-    here = pathlib.Path(__file__).parent
-    done = subprocess.run(command, cwd=here, capture_output=True, text=True)
-    return done.stdout.strip() or "unknown"
+    return f"{figures.machine()}, TensorFlow {tf.__version__}"
 
 
 # --- the pipeline's steps -------------------------------------------------------------
@@ -403,7 +393,12 @@ def _make(folder: pathlib.Path, spec: Spec, shape: Shape, seed: int) -> None:
         done.mkdir()
         pathlib.Path(_transform(scratch, spec, shape)).rename(done / _EXAMPLES)
         (scratch / "logs" / "truth").rename(done / _TRUTH)
-        done.rename(folder)
+        with contextlib.suppress(OSError):  # another study was faster
+            done.rename(folder)
+        if not folder.exists():
+            raise RuntimeError(
+                f"{folder}: cannot be made. Make room, or another --work."
+            )
 
 
 def _transform(folder: pathlib.Path, spec: Spec, shape: Shape) -> str:

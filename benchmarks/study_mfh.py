@@ -28,6 +28,7 @@ import json
 import pathlib
 import time
 
+import figures
 import numpy as np
 import rich.console
 import simulated
@@ -79,7 +80,7 @@ def main() -> None:
     args = _arguments()
     began = time.process_time()
     sizes = _QUICK if args.quick else _FULL
-    console = rich.console.Console(width=simulated.COLUMNS)
+    console = rich.console.Console(width=figures.COLUMNS)
     spec = simulated.kuairand_by_registration()
     models = _models(_play_tasks(spec), sizes)
     with simulated.work_folder(args.work) as work:
@@ -354,7 +355,7 @@ def _summary(
         "evaluation_rows": rows,
         "cpu_s": round(seconds),
         "machine": simulated.machine(),
-        "commit": simulated.commit(),
+        "commit": figures.commit(),
     }
 
 

@@ -23,7 +23,6 @@ import math
 import os
 import pathlib
 import platform
-import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -31,6 +30,7 @@ from typing import TYPE_CHECKING, Any
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import trainer.keras2  # noqa: F401  # isort: skip
+import figures
 import numpy as np
 import rich.console
 import rich.table
@@ -60,7 +60,6 @@ _TEST_ROWS, _MEAN_ROWS = 20_000, 4_096
 _DPI = 160
 # Okabe and Ito's palette for colour-blind readers.
 _COLOURS = ("#0072B2", "#D55E00", "#E69F00", "#009E73", "#CC79A7")
-_COLUMNS = 118  # of the tables
 
 
 @dataclasses.dataclass(frozen=True)
@@ -148,7 +147,7 @@ def main() -> None:
     sizes = _sizes(parser, args)
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
-    console = rich.console.Console(width=_COLUMNS)
+    console = rich.console.Console(width=figures.COLUMNS)
     trainees = {name: Trainee(name) for name in _CONTENDERS}
     if args.tune:
         return _tune(trainees, sizes, console)
@@ -159,7 +158,7 @@ def main() -> None:
         "minutes": round((time.perf_counter() - began) / 60, 1),
         "cpu_minutes": round((time.process_time() - cpu) / 60, 1),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, 1 used",
-        "commit": _commit(),
+        "commit": figures.commit(),
     }
     _print_tables(runs, result, console)
     if args.figure:
@@ -568,13 +567,6 @@ def _draw_panel(panel: Axes, runs: Sequence[Run], name: str, colour: str) -> Non
     panel.grid(axis="y", color="0.9", linewidth=0.6)
     panel.set_axisbelow(True)
     panel.spines[["top", "right"]].set_visible(False)
-
-
-def _commit() -> str:
-    command = ["git", "rev-parse", "--short", "HEAD"]
-    here = pathlib.Path(__file__).parent
-    done = subprocess.run(command, cwd=here, capture_output=True, text=True)
-    return done.stdout.strip() or "unknown"
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ import json
 import pathlib
 import time
 
+import figures
 import numpy as np
 import rich.console
 import simulated
@@ -65,7 +66,7 @@ def main() -> None:
     args = _arguments()
     began = time.process_time()
     sizes = _QUICK if args.quick else _FULL
-    console = rich.console.Console(width=simulated.COLUMNS)
+    console = rich.console.Console(width=figures.COLUMNS)
     with simulated.work_folder(args.work) as work:
         results, rows = _run(work, sizes, console)
     unit = "logs" if sizes.logs > 1 else "seeds"
@@ -196,7 +197,7 @@ def _summary(
         "evaluation_rows": rows,
         "cpu_s": round(seconds),
         "machine": simulated.machine(),
-        "commit": simulated.commit(),
+        "commit": figures.commit(),
     }
 
 

@@ -35,6 +35,7 @@ import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import figures
 import numpy as np
 import rich.console
 import simulated
@@ -90,7 +91,7 @@ def main() -> None:
     args = _arguments()
     began = time.process_time()
     sizes = _QUICK if args.quick else _FULL
-    console = rich.console.Console(width=simulated.COLUMNS)
+    console = rich.console.Console(width=figures.COLUMNS)
     with simulated.work_folder(args.work) as work:
         found = {kind: _run(work, kind, sizes, console) for kind in sizes.kinds}
     unit = "logs" if sizes.logs > 1 else "seeds"
@@ -368,7 +369,7 @@ def _summary(
         "interest_memory": {kind: _MEMORY[kind] for kind in found},
         "cpu_s": round(seconds),
         "machine": simulated.machine(),
-        "commit": simulated.commit(),
+        "commit": figures.commit(),
     }
 
 

@@ -28,6 +28,7 @@ import pathlib
 import time
 from collections.abc import Mapping, Sequence
 
+import figures
 import numpy as np
 import polars as pl
 import rich.console
@@ -70,7 +71,7 @@ def main() -> None:
     args = _arguments()
     began = time.process_time()
     sizes = _QUICK if args.quick else _FULL
-    console = rich.console.Console(width=simulated.COLUMNS)
+    console = rich.console.Console(width=figures.COLUMNS)
     with simulated.work_folder(args.work) as work:
         results, rows = _run(work, sizes, console)
     unit = "logs" if sizes.logs > 1 else "seeds"
@@ -362,7 +363,7 @@ def _summary(
         "rows": rows,
         "cpu_s": round(seconds),
         "machine": simulated.machine(),
-        "commit": simulated.commit(),
+        "commit": figures.commit(),
     }
 
 

@@ -40,9 +40,9 @@ from collections.abc import Iterator
 
 import rich.console
 import rich.table
+from figures import COLUMNS, commit, machine, ratio_text, ratios, spread
 from rivals.contenders import OURS, check_same, compared, contenders, print_ways
 from rivals.environments import PACKAGES, python_of
-from rivals.figures import COLUMNS, commit, machine, ratio_text, ratios, spread
 from rivals.mmoe import Data, Sizes, timed, write_data
 
 if typing.TYPE_CHECKING:

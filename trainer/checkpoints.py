@@ -42,7 +42,6 @@ class Checkpoints:
 
     def __init__(self, training: Training, state: TrainingState, directory: str):
         self._state, self.directory = state, directory
-        self._steps = training.ranker.steps
         self._writes = strategies.is_chief()
         self._text = tf.Variable(state.to_json(), trainable=False, dtype=tf.string)
         self._checkpoint = tf.train.Checkpoint(
@@ -70,7 +69,7 @@ class Checkpoints:
             return
         self._text.assign(self._state.to_json())
         try:
-            self._manager.save(checkpoint_number=int(self._steps.numpy()))
+            self._manager.save()  # under a new number: no file is written over
             self._write_metrics()
         except (tf.errors.OpError, OSError) as error:
             raise CheckpointError(_not_written(self.directory, error)) from error

@@ -55,16 +55,11 @@ def run(argv: Sequence[str]) -> int:
     args = parser().parse_args(argv)
     # TensorFlow warns of the end of every pass over data.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    from trainer.interruption import InterruptedTraining  # loads TensorFlow
-
     try:
         return _train(args)
-    except InterruptedTraining as stop:
-        print(f"train: {stop}", file=sys.stderr)
-        return stop.status
     except (SpecError, ValueError, RuntimeError, OSError) as error:
         print(f"train: {error}", file=sys.stderr)
-        return 1
+        return getattr(error, "status", 1)  # an InterruptedTraining has its own
 
 
 def _train(args: argparse.Namespace) -> int:

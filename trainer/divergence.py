@@ -9,6 +9,7 @@ import numpy as np
 import trainer.keras2  # noqa: F401  # isort: skip
 import tensorflow as tf
 
+from trainer import strategy as strategies
 from trainer.means import LOSS
 from trainer.ranker import Ranker
 from trainer.state import Position
@@ -33,7 +34,7 @@ def check_losses(
         table: What the steps returned, [steps, columns].
         position: Before the call.
         files: Of the day.
-        directory: Where the first broken batch goes, as `diverged-<step>.gz`.
+        directory: Where the first broken batch goes, as `diverged-<day>-<step>.gz`.
 
     Raises:
         DivergedError: Names day and step, and the file with the batch's examples.
@@ -75,10 +76,12 @@ def _save_batch(
     batch: int,
     directory: str,
 ) -> str:
-    """Writes a global batch as it was read, in the files' own format."""
+    """The chief writes a global batch as it was read, in the files' own format."""
     order = training.order(position.day, position.epoch)
     rows = training.reader.serialized(files, seed=order).skip(batch).take(1).unbatch()
     path = f"{directory}/diverged-{position.day}-{batch + 1}.gz"
+    if not strategies.is_chief():
+        return path
     tf.io.gfile.makedirs(directory)
     with tf.io.TFRecordWriter(path, "GZIP") as writer:
         for row in rows.as_numpy_iterator():

@@ -39,7 +39,7 @@ class FeatureEmbeddings(tf.keras.layers.Layer):
             looked up elsewhere (`trainer.embedding_engine`).
         sparse_gradients: Whether large tables get `IndexedSlices`, which updates only
             the rows of the batch: right on CPU and GPU. On TPU a dense update is
-            faster, and the sparse one does not compile (TPU.md).
+            faster, and the sparse one does not compile.
     """
 
     def __init__(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,6 +15,8 @@ from rich.console import Console
 
 from trainer import strategy as strategies
 from trainer.means import DayMeans
+
+_ASKED_AT_ONCE = 32
 
 
 class Progress:
@@ -28,7 +31,7 @@ class Progress:
     """
 
     def __init__(self, files: Mapping[str, Sequence[str]], todo: Sequence[str]):
-        self._sizes = {day: _size(files[day]) for day in todo}
+        self._sizes = _sizes({day: files[day] for day in todo})
         self._days, self._done, self._bytes = list(todo), 0, 0
         self._rows = 0
         self._started = time.perf_counter()
@@ -106,6 +109,15 @@ def _duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 120 else f"{minutes / 60:.1f} h"
 
 
-def _size(files: Sequence[str]) -> int:
-    """Bytes; at least 1, as an empty day is one of the days, too."""
-    return max(1, sum(tf.io.gfile.stat(file).length for file in files))
+def _sizes(files: Mapping[str, Sequence[str]]) -> dict[str, int]:
+    """Bytes of each day; at least 1, as an empty day is one of the days, too.
+
+    Many files at once: a bucket takes its time to answer for each.
+    """
+    with concurrent.futures.ThreadPoolExecutor(_ASKED_AT_ONCE) as pool:
+        lengths = {day: pool.map(_length, own) for day, own in files.items()}
+        return {day: max(1, sum(own)) for day, own in lengths.items()}
+
+
+def _length(file: str) -> int:
+    return tf.io.gfile.stat(file).length

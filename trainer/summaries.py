@@ -28,7 +28,8 @@ class Summaries:
 
     def __init__(self, training: Training, log_dir: str):
         if not strategies.is_chief():  # it takes part in every look
-            log_dir = tempfile.mkdtemp()
+            self._unread = tempfile.TemporaryDirectory()
+            log_dir = self._unread.name
         self._training, self._log_dir = training, log_dir
         self._writer = tf.summary.create_file_writer(log_dir)
         self._inspector = Inspector(training.ranker, training.strategy)

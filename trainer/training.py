@@ -112,6 +112,20 @@ class Training:
         engine = self.ranker.engine
         return engine is not None and embedding_engine.on_tpu(self.strategy)
 
+    # Only the loop around it needs converting; converting the whole model as well would
+    # take longer than training a small day.
+    @tf.autograph.experimental.do_not_convert
+    def one_step(self, batch: Batch) -> tf.Tensor:
+        """A replica's step; its shares of rows and losses, float32 [columns].
+
+        The columns are those of `trainer.means`.
+        """
+        result = self.ranker.train_step(self.of_static_shape(batch))
+        self.average.update(self.ranker.steps)
+        head = [result["rows"], result["loss"], result["disentangle"]]
+        tasks = [result["task_losses"], result["task_rows"]]
+        return tf.concat([tf.stack(head), *tasks], axis=0)
+
     def of_static_shape(self, batch: Batch) -> Batch:
         """A replica's batch; several workers forget its number of rows on the way."""
 
@@ -154,18 +168,7 @@ def _step_function(training: Training, steps: int) -> Callable[[Iterator], tf.Te
 
     It returns float32 [steps, columns]; the rows after the data's end are zeros.
     """
-    ranker, average, strategy = training.ranker, training.average, training.strategy
-    columns = TASKS + 2 * len(ranker.spec.tasks)
-
-    # Only the loop below needs converting; converting the whole model as well would
-    # take longer than training a small day.
-    @tf.autograph.experimental.do_not_convert
-    def one_step(batch) -> tf.Tensor:
-        result = ranker.train_step(training.of_static_shape(batch))
-        average.update(ranker.steps)
-        head = [result["rows"], result["loss"], result["disentangle"]]
-        tasks = [result["task_losses"], result["task_rows"]]
-        return tf.concat([tf.stack(head), *tasks], axis=0)
+    strategy, columns = training.strategy, TASKS + 2 * len(training.spec.tasks)
 
     @tf.function
     def take_steps(iterator):
@@ -174,7 +177,7 @@ def _step_function(training: Training, steps: int) -> Callable[[Iterator], tf.Te
             batch = iterator.get_next_as_optional()
             if batch.has_value():
                 # Every replica returns its share, of rows and of losses alike.
-                shares = strategy.run(one_step, (batch.get_value(),))
+                shares = strategy.run(training.one_step, (batch.get_value(),))
                 row = strategy.reduce(tf.distribute.ReduceOp.SUM, shares, axis=None)
             else:
                 row = tf.zeros([columns])
@@ -211,5 +214,6 @@ def _check_replicas(slice: SliceConfig, replicas: int) -> None:
     if slice.batch_size % replicas:
         raise ValueError(
             f"Slice {slice.name!r}: batch_size must be a multiple of the {replicas} "
-            f"replicas of this machine. Got {slice.batch_size}. Change it in the slice."
+            f"replicas that train. Got {slice.batch_size}. Give another --batch_size, "
+            f"or change it in the slice."
         )

@@ -16,9 +16,9 @@ from collections.abc import Iterator
 
 import rich.console
 import rich.table
+from figures import machine, ratios, spread
 
 from rivals.environments import PACKAGES
-from rivals.figures import machine, ratios, spread
 from rivals.mmoe import Sizes, write_data
 
 OURS = "trailrank"

@@ -40,7 +40,7 @@ def on_engine(ranker, spec):
     return model
 
 
-def test_every_signature_gives_the_scores_of_dense_tables(
+def test_predict_and_rank_give_the_scores_of_dense_tables(
     on_engine, models_dir, tft_output, spec, tmp_path
 ):
     export(on_engine, tft_output, spec, str(tmp_path / "1"))

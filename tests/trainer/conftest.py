@@ -53,6 +53,12 @@ optimizer: {learning_rate: 0.01, table_learning_rate: 0.2}
 """
 
 
+@pytest.fixture(autouse=True)
+def seeded():
+    """Every test starts with the same random numbers, alone or among others."""
+    tf.keras.utils.set_random_seed(1)
+
+
 @pytest.fixture(scope="session")
 def spec() -> Spec:
     return read_spec(SPEC)

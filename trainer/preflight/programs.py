@@ -62,18 +62,9 @@ def training_step(model: Training, rows: int) -> Program:
     def train(*values):
         features = dict(zip(names, values, strict=False))
         labels, masks, weight = values[len(names) :]
-        return one_step(model, Batch(features, labels, masks, weight))
+        return model.one_step(Batch(features, labels, masks, weight))
 
     return Program("train", train, inputs, _variables(model), rows)
-
-
-def one_step(model: Training, batch: Batch) -> tf.Tensor:
-    """What a replica does with its batch in `trainer.training`."""
-    result = model.ranker.train_step(model.of_static_shape(batch))
-    model.average.update(model.ranker.steps)
-    head = [result["rows"], result["loss"], result["disentangle"]]
-    tasks = [result["task_losses"], result["task_rows"]]
-    return tf.concat([tf.stack(head), *tasks], axis=0)
 
 
 def rank(model: Training, candidates: int) -> Program:

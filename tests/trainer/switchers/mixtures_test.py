@@ -117,6 +117,7 @@ def test_gatings_name_the_readers_and_the_experts():
 
 @pytest.mark.parametrize("kind", ["moe", "mmoe", "ml_mmoe"])
 def test_experts_start_different(kind):
-    config = SwitcherConfig(kind=kind, units=(4,), experts=2)
+    # So many units that not all of both experts start below zero, where ReLU hides them.
+    config = SwitcherConfig(kind=kind, units=(32,), experts=2)
     for level in switchers.create(config, ("a",))(tf.ones([1, 1, 5])).experts:
         assert not np.allclose(level[0, 0, 0], level[0, 0, 1])
