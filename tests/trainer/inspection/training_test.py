@@ -171,7 +171,7 @@ def test_without_matplotlib_there_is_a_line_in_the_log(tmp_path, monkeypatch, ca
 
     monkeypatch.setattr(builtins, "__import__", refuse)
     seen = Inspection(tasks=("a",), step=5, rows=1, gradient_rows=0)
-    with caplog.at_level(logging.INFO):
+    with caplog.at_level(logging.INFO, logger="absl"):
         assert report.write(seen, str(tmp_path / "new" / "folder")) == {}
     assert caplog.text.count("matplotlib is not installed") == 1
     assert _read(tmp_path / "new" / "folder")["rows"] == 1
