@@ -212,7 +212,8 @@ def _draw(results: Results, unit: str) -> Figure:
             simulated.draw_gains(panel, gains, offset, _COLOURS[number], preset)
         panel.axvline(-_ALLOWED, color="#D55E00", linewidth=1, linestyle="--")
         simulated.finish_panel(panel, _ROWS, titles[kind])
-    panel.legend(fontsize=8, frameon=False)
+    handles, names = panel.get_legend_handles_labels()
+    figure.legend(handles, names, fontsize=8, frameon=False, loc="outside right upper")
     figure.supxlabel(
         f"bfloat16 minus float32; dashed: {-_ALLOWED:g}; bars: 95 % over {unit}, "
         "filled where they leave 0 out",
