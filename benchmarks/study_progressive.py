@@ -7,9 +7,10 @@ days the default preset is trained four times with the same seed: day after day
 (`in order`); with the same rows dealt at random to 13 days of the same sizes
 (`shuffled`), so that steps, batches and rows are as many; with the days from last to
 first (`reversed`); and on the last three days alone (`last 3 days`). All are scored on
-the 14th day, as served. The first two are trained on other logs, too, where users'
-interests stay what they are on the first day: the simulator's INTEREST_MEMORY is 1
-instead of 0.9, so that interests are as far apart, and only their drift is gone.
+the 14th day, as served. The first two are trained on other logs, too: where users'
+interests stay what they are on the first day (the simulator's INTEREST_MEMORY is 1
+instead of 0.9, so that interests are as far apart, and only their drift is gone), and
+where they drift twice as far (INTEREST_DRIFT is 1.2 instead of 0.6).
 
 Training in order predicts each day before it trains on it: progressive validation. Its
 metrics by day are the second result.
@@ -61,11 +62,23 @@ _LAST = f"last {_LAST_DAYS} days"
 _RIVALS = (_SHUFFLED, _REVERSED, _LAST)
 _LOSS = "log loss"
 _KEPT = ("rows", "steps", "evaluation rows", *(f"calibration {t}" for t in _DENSE))
-_DRIFT, _STILL = "drift", "no drift"
-_VARIANTS = {_DRIFT: (_ORDER, *_RIVALS), _STILL: (_ORDER, _SHUFFLED)}
-# Interests of each kind of log: correlation from one day to the next.
-_MEMORY = {_DRIFT: exposure.INTEREST_MEMORY, _STILL: 1.0}
-_CALLED = {_DRIFT: "interests drift", _STILL: "interests stay"}
+_DRIFT, _STILL, _TWICE = "drift", "no drift", "twice the drift"
+_VARIANTS = {
+    _DRIFT: (_ORDER, *_RIVALS),
+    _STILL: (_ORDER, _SHUFFLED),
+    _TWICE: (_ORDER, _SHUFFLED),
+}
+# What each kind of log changes in the simulator's `exposure`.
+_CHANGED: dict[str, dict[str, float]] = {
+    _DRIFT: {},
+    _STILL: {"INTEREST_MEMORY": 1.0},  # correlation from one day to the next
+    _TWICE: {"INTEREST_DRIFT": 2 * exposure.INTEREST_DRIFT},  # standard deviation
+}
+_CALLED = {
+    _DRIFT: "interests drift",
+    _STILL: "interests stay",
+    _TWICE: "interests drift twice as far",
+}
 _ALL_ROWS = 10**7  # of a day are validated
 _LEAST = 1e-7  # probability that the log loss counts
 _COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00")
@@ -82,7 +95,7 @@ class _Sizes:
 # As many rows of a user and day as the simulator and KuaiRand-27K have.
 _TWO_WEEKS = Shape(users=32, days=14, rows_per_user_day=381)
 _FIVE_DAYS = Shape(users=16, days=5, rows_per_user_day=150)
-_FULL = _Sizes(_TWO_WEEKS, logs=6, seeds=1, kinds=(_DRIFT, _STILL))
+_FULL = _Sizes(_TWO_WEEKS, logs=6, seeds=1, kinds=(_DRIFT, _STILL, _TWICE))
 _QUICK = _Sizes(_FIVE_DAYS, logs=1, seeds=2, kinds=(_DRIFT,))
 
 
@@ -97,6 +110,8 @@ def main() -> None:
     unit = "logs" if sizes.logs > 1 else "seeds"
     for kind, results in found.items():
         console.print(_scores_table(results, kind, unit))
+    if _STILL in found:
+        console.print(_drift_table(found, unit))
     console.print(_days_table(found[_DRIFT], unit))
     if args.out:
         file = pathlib.Path(args.out) / "study_progressive.png"
@@ -117,20 +132,21 @@ def _arguments() -> argparse.Namespace:
 
 
 def _make_log(work: pathlib.Path, kind: str, shape: Shape, number: int) -> Log:
-    """A log of the shipped simulator, or of one whose interests stay."""
+    """A log of the shipped simulator, or of one whose interests are changed."""
     spec = simulated.kuairand_by_registration()
-    with _interest_memory(_MEMORY[kind]):
+    with _changed(_CHANGED[kind]):
         return simulated.make_log(work, spec, shape, number)
 
 
 @contextlib.contextmanager
-def _interest_memory(value: float) -> Iterator[None]:
-    shipped = exposure.INTEREST_MEMORY
-    exposure.INTEREST_MEMORY = value
+def _changed(values: Mapping[str, float]) -> Iterator[None]:
+    """The simulator with other constants."""
+    shipped = {name: getattr(exposure, name) for name in values}
+    vars(exposure).update(values)
     try:
         yield
     finally:
-        exposure.INTEREST_MEMORY = shipped
+        vars(exposure).update(shipped)
 
 
 def _training_days(work: pathlib.Path, log: Log) -> dict[str, Sequence[loop.Day]]:
@@ -180,7 +196,7 @@ def _run(
     work: pathlib.Path, kind: str, sizes: _Sizes, console: rich.console.Console
 ) -> Results:
     """Results of every variant, log and seed on one kind of logs."""
-    work /= f"memory-{_MEMORY[kind]:g}"
+    work /= "-".join(f"{k}-{v:g}" for k, v in _CHANGED[kind].items()) or "shipped"
     work.mkdir(exist_ok=True)
     results: Results = {}
     for number in simulated.log_numbers(sizes.logs):
@@ -292,6 +308,34 @@ def _gain(results: Results, rival: str, measure: str) -> Gain:
     return simulated.gain(results, _ORDER, rival, measure, _MEASURES[measure][1])
 
 
+def _over_still(found: Mapping[str, Results], kind: str, measure: str) -> Gain:
+    """How much more the order gains over shuffled days than where interests stay."""
+    direction = _MEASURES[measure][1]
+    gains = {
+        name: {
+            key: {
+                measure: direction * (one[measure] - results[_SHUFFLED][key][measure])
+            }
+            for key, one in results[_ORDER].items()
+        }
+        for name, results in found.items()
+    }
+    return simulated.gain(gains, kind, _STILL, measure)
+
+
+def _drift_table(found: Mapping[str, Results], unit: str) -> Table:
+    """What of the gain goes with the drift."""
+    drifting = [kind for kind in found if kind != _STILL]
+    title = f"Days in order, gain over shuffled; intervals over {unit}"
+    more = [f"more where {_CALLED[kind]}" for kind in drifting]
+    table = new_table(title, ["", *(_CALLED[kind] for kind in found), *more])
+    for measure, (called, _) in _MEASURES.items():
+        gains = [_gain(results, _SHUFFLED, measure) for results in found.values()]
+        gains += [_over_still(found, kind, measure) for kind in drifting]
+        table.add_row(called, *map(simulated.text, gains))
+    return table
+
+
 def _days_table(results: Results, unit: str) -> Table:
     """Each day before it is trained on."""
     title = f"Progressive validation by labels: mean and deviation over {unit}"
@@ -346,6 +390,11 @@ def _summary(
             }
             for kind, results in found.items()
         },
+        "gains_over_no_drift": {
+            kind: {m: simulated.as_json(_over_still(found, kind, m)) for m in _MEASURES}
+            for kind in (found if _STILL in found else ())
+            if kind != _STILL
+        },
         "scores": {
             kind: {
                 name: {m: _mean(results, name, m) for m in (*_MEASURES, *_KEPT)}
@@ -366,7 +415,7 @@ def _summary(
         "logs": sizes.logs,
         "seeds": sizes.seeds,
         "shape": dataclasses.asdict(sizes.shape),
-        "interest_memory": {kind: _MEMORY[kind] for kind in found},
+        "changed": {kind: _CHANGED[kind] for kind in found},
         "cpu_s": round(seconds),
         "machine": simulated.machine(),
         "commit": figures.commit(),

@@ -177,8 +177,10 @@ class _Memory:
     def batches(self, files, *, seed, skip, share) -> tf.data.Dataset:
         import tensorflow as tf
 
+        from trainer.input import not_tuned
+
         dataset = tf.data.Dataset.from_tensor_slices(self._stacked)
-        return dataset.skip(skip).prefetch(tf.data.AUTOTUNE)
+        return not_tuned(dataset.skip(skip).prefetch(4))
 
 
 class _Source(typing.NamedTuple):

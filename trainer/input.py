@@ -7,6 +7,7 @@ same batches, whatever the machine and however many of them share the work.
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
@@ -22,6 +23,8 @@ from trainer.ranker import Batch
 _SHUFFLE_ROWS = 4096  # examples come shuffled within their day already
 _SCAN_ROWS = 4096  # rows parsed at once where no batch is asked for
 _FILES_AT_ONCE = 4
+_PARSED_AT_ONCE = min(os.cpu_count() or 1, 64)  # batches
+_PREFETCHED = 4  # batches
 _BLOCK_ROWS = 64  # read at once: handing single rows from thread to thread costs more
 
 
@@ -123,15 +126,15 @@ class BatchReader:
             chosen = chosen.map(lambda batch: batch[first : first + rows])
         parsed = chosen.map(
             lambda batch: self._unpack(read(batch), rows),
-            num_parallel_calls=tf.data.AUTOTUNE,
+            num_parallel_calls=_PARSED_AT_ONCE,
         )
         if share.replicas > 1:
             parsed = parsed.map(lambda b: _split(b, share.replicas)).unbatch()
-        return parsed.prefetch(tf.data.AUTOTUNE)
+        return not_tuned(parsed.prefetch(_PREFETCHED * share.replicas))
 
     def serialized(self, files: Sequence[str], *, seed: int) -> tf.data.Dataset:
         """The same batches, not yet parsed: string [rows] each."""
-        return self._batched(_records(files), seed)
+        return not_tuned(self._batched(_records(files), seed))
 
     def _source(
         self, files: Sequence[str]
@@ -147,6 +150,18 @@ class BatchReader:
         if self._sample < 1:
             records = _sampled(records, self._sample, self._seed)
         return records.shuffle(_SHUFFLE_ROWS, seed, False).batch(self.batch_size)
+
+
+def not_tuned(dataset: tf.data.Dataset) -> tf.data.Dataset:
+    """The dataset without autotuning, so that its end is its end.
+
+    With it, an iterator that goes often waits for the next round of tuning, up to as
+    long as it has lived and a minute at most: TensorFlow's tuner misses the word that
+    it is over. After every pass and every look at a few batches nothing would happen.
+    """
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return dataset.with_options(options)
 
 
 def _sampled(records: tf.data.Dataset, share: float, seed: int) -> tf.data.Dataset:
@@ -220,7 +235,7 @@ def _labels(
         row = tf.io.parse_example(serialized, columns)
         return _stack(spec, row, label_key), _stack(spec, row, mask_key)
 
-    return _records(files).batch(_SCAN_ROWS).map(parse)
+    return not_tuned(_records(files).batch(_SCAN_ROWS).map(parse))
 
 
 def _cached(
@@ -234,10 +249,10 @@ def _cached(
     return cache.open(
         files,
         lambda: (
-            _records(files)
+            not_tuned(_records(files))
             .batch(_SCAN_ROWS)
-            .map(parse, num_parallel_calls=tf.data.AUTOTUNE)
-            .prefetch(tf.data.AUTOTUNE)
+            .map(parse, num_parallel_calls=_PARSED_AT_ONCE)
+            .prefetch(_PREFETCHED)
         ),
     )
 

@@ -47,6 +47,14 @@ def test_shapes_are_static_and_ids_are_int32(spec, day):
     assert batch.features["age"].dtype == tf.float32
 
 
+def test_no_tuner_delays_the_end_of_a_pass(spec, day):
+    reader = examples.BatchReader(spec, 4)
+    files = _files(day)
+    for pass_ in (reader.batches(files, seed=0), reader.serialized(files, seed=0)):
+        for dataset in (pass_, pass_.take(1)):
+            assert dataset.options().autotune.enabled is False
+
+
 def test_columns_stay_together_in_a_row(spec, day):
     part = day[1][0]
     found = {

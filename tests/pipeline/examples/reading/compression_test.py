@@ -29,6 +29,7 @@ def _read(data):
         _SKIPPABLE + zstd(_TEXT) + _SKIPPABLE,
         b"",
     ],
+    ids=["plain", "gzip", "gzip parts", "zstd", "zstd parts", "skipped", "empty"],
 )
 def test_a_whole_stream_is_read_to_its_end(data):
     assert _read(data) == (_TEXT if data else b"", "")

@@ -141,6 +141,7 @@ def test_a_file_of_a_header_has_no_rows(read):
         ("uid,ts\n".encode("utf-16"), "csv", "is UTF-16 text. Convert it to UTF-8"),
         (b"1,x,ann,0.5,1649347200000\n", "csv", "column 'uid' is missing"),
     ],
+    ids=lambda value: f"{len(value)} bytes" if isinstance(value, bytes) else None,
 )
 def test_another_format_is_named_before_anything_runs(read, data, form, message):
     with pytest.raises(ValueError, match=rf"log_a\.csv.*{message}"):
