@@ -95,7 +95,7 @@ class _Sizes:
 # As many rows of a user and day as the simulator and KuaiRand-27K have.
 _TWO_WEEKS = Shape(users=32, days=14, rows_per_user_day=381)
 _FIVE_DAYS = Shape(users=16, days=5, rows_per_user_day=150)
-_FULL = _Sizes(_TWO_WEEKS, logs=6, seeds=1, kinds=(_DRIFT, _STILL, _TWICE))
+_FULL = _Sizes(_TWO_WEEKS, logs=6, seeds=1, kinds=(_STILL, _DRIFT, _TWICE))
 _QUICK = _Sizes(_FIVE_DAYS, logs=1, seeds=2, kinds=(_DRIFT,))
 
 
@@ -327,8 +327,8 @@ def _drift_table(found: Mapping[str, Results], unit: str) -> Table:
     """What of the gain goes with the drift."""
     drifting = [kind for kind in found if kind != _STILL]
     title = f"Days in order, gain over shuffled; intervals over {unit}"
-    more = [f"more where {_CALLED[kind]}" for kind in drifting]
-    table = new_table(title, ["", *(_CALLED[kind] for kind in found), *more])
+    more = [f"{kind}: more" for kind in drifting]
+    table = new_table(f"{title}; `more` than with no drift", ["", *found, *more])
     for measure, (called, _) in _MEASURES.items():
         gains = [_gain(results, _SHUFFLED, measure) for results in found.values()]
         gains += [_over_still(found, kind, measure) for kind in drifting]
@@ -431,6 +431,9 @@ def _draw(found: Mapping[str, Results], unit: str) -> Figure:
     figure = Figure(figsize=(11, 3.8), layout="constrained")
     gains, areas, losses = figure.subplots(1, 3, width_ratios=(1.15, 1, 1))
     _draw_gains(gains, found, unit)
+    handles, names = gains.get_legend_handles_labels()
+    where = "outside lower left"  # beside the dots there is no room
+    figure.legend(handles, names, loc=where, fontsize=8, frameon=False, ncols=3)
     days = _progressive(found[_DRIFT])
     for task, colour in zip(_DENSE, _COLOURS, strict=True):
         _draw_days(areas, days, task, colour)
@@ -443,20 +446,18 @@ def _draw(found: Mapping[str, Results], unit: str) -> Figure:
 
 def _draw_gains(panel: Axes, found: Mapping[str, Results], unit: str) -> None:
     """Over the shuffled days, by kind of log."""
-    measures = [m for m in _MEASURES if m not in ("loss", "label dense")]
+    measures = [*(f"auc {task}" for task in _DENSE), "dense"]
     for number, (kind, results) in enumerate(found.items()):
         gains = [_gain(results, _SHUFFLED, measure) for measure in measures]
         offset = 0.2 * (number - (len(found) - 1) / 2)
         colour, label = _COLOURS[number], _CALLED[kind]
         simulated.draw_gains(panel, gains, offset, colour, label)
-    names = [m.removeprefix("auc ") for m in measures]
-    names = [f"{n}, mean" if n in ("dense", "rare") else n for n in names]
+    names = [_MEASURES[measure][0] for measure in measures]
     title = "in order: expected AUC more than shuffled"
     simulated.finish_panel(panel, names, title)
     panel.set_xlabel(
         f"bars: 95 % over {unit}, filled where they leave 0 out", fontsize=8
     )
-    panel.legend(fontsize=8, frameon=False)
 
 
 def _draw_days(
