@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from tpu_configs import SliceConfig
 from trainer import loop
-from trainer.checkpoints import finished_days
+from trainer.checkpoints import find, finished_days
 
 SLICE = SliceConfig(name="tiny", accelerator="cpu", batch_size=64, steps_per_call=4)
 DAYS = ("day-20220408", "day-20220409", "day-20220410")
@@ -69,6 +69,13 @@ def test_restart_after_a_day_ends_with_the_same_weights(
     assert [record["day"] for record in _metrics(tmp_path)] == list(DAYS)
     for found, expected in zip(resumed.variables, trained[0].variables, strict=True):
         np.testing.assert_array_equal(found, expected, found.name)
+
+
+def test_a_checkpoint_is_never_written_over(spec, config, days, tmp_path):
+    # One inside the day after its tenth and last step, one at its end.
+    options = loop.LoopOptions(checkpoint_steps=10)
+    _train(spec, config, days[:1], tmp_path, options=options)
+    assert len(find(str(tmp_path))) == 2
 
 
 def test_finished_run_is_loaded_not_trained_again(spec, config, days, trained):
