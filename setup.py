@@ -29,19 +29,19 @@ setuptools.setup(
                 "pipeline",
                 "trainer",
                 "serving",
+                "trailrank",
             )
             for inner in ("", ".*")
         ]
     ),
-    py_modules=["trailrank"],
     package_data={
         "feature_specs": ["specs/*.yaml", "presets/*.yaml"],
         "tpu_configs": ["slices/*.yaml"],
         "trainer.preflight": ["requirements.txt"],
-        "trainer": ["jobs/*.sh", "jobs/*.Dockerfile"],
+        "pipeline.cloud": ["*.sh", "*Dockerfile"],
         "serving": ["deploy/*"],
     },
-    entry_points={"console_scripts": ["trailrank = trailrank:console_main"]},
+    entry_points={"console_scripts": ["trailrank = trailrank.cli:console_main"]},
     install_requires=[
         f"tfx==1.16.*; {_PY310}",
         f"tfx==1.21.*; {_PY311}",

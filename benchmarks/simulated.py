@@ -45,9 +45,9 @@ from pipeline.compare.gains import Gain, paired_gain
 from pipeline.examples.days import DayRange, plan_splits
 from pipeline.simulator import simulate
 from tpu_configs import load_slice
-from trainer import loop
 from trainer.command import find_days
-from trainer.ranker import Batch, Ranker
+from trainer.days import loop
+from trainer.model.ranker import Batch, Ranker
 
 _FIRST_DAY = "2022-04-08"  # the simulator's
 _TRIED = 7  # logs that were looked at before the studies were run
@@ -104,7 +104,7 @@ class Log:
     Attributes:
         name: Tells the log's size, seed and spec.
         spec: What they hold.
-        days: Training days, encoded, as `trainer.loop` takes them.
+        days: Training days, encoded, as `trainer.days.loop` takes them.
         batch: All evaluation rows, encoded.
         rows: Their keys, slices and truth: `p_<signal>` as it happened, `u_<signal>`
             at the start of a trail.

@@ -40,7 +40,7 @@ from feature_specs import ModelConfig, Spec, load_preset
 from pipeline.compare.gains import Gain
 from pipeline.compare.sizes import count_weights, match_size, sharing_widths
 from pipeline.examples.tables import new_table
-from trainer.ranker import Ranker
+from trainer.model.ranker import Ranker
 
 _TASKS = ("completion", "finish", "skip")
 _GROUPS = ("new", "low", "high")

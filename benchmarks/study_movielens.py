@@ -108,11 +108,11 @@ def _train_all(root: pathlib.Path, args, console) -> list[float]:
     import tensorflow_transform as tft
 
     from feature_specs import load_preset, load_spec
-    from pipeline import evaluation
+    from pipeline.evaluation import quality as evaluation
     from serving.export import export
     from tpu_configs import load_slice
     from trainer.command import find_days
-    from trainer.loop import train
+    from trainer.days.loop import train
 
     spec, preset = load_spec(args.spec), load_preset(args.preset)
     transform = _newest(root, "Transform", "transform_graph")
@@ -149,7 +149,7 @@ def _means(csv: str) -> tuple[float, float]:
     """AUC of the item's mean alone, and with the user's mean so far."""
     import polars as pl
 
-    from pipeline import evaluation
+    from pipeline.evaluation import quality as evaluation
 
     frame = pl.read_csv(pathlib.Path(csv) / "ratings.csv")
     frame = frame.sort("timestamp", "user_id", "movie_id")

@@ -38,8 +38,8 @@ import tensorflow as tf
 
 from feature_specs.model import ModelConfig, SwitcherConfig
 from pipeline.compare.gains import Gain, paired_gain, summarise
-from trainer import structures
-from trainer.towers import Towers
+from trainer.model import structures
+from trainer.model.towers import Towers
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

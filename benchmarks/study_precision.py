@@ -38,7 +38,7 @@ from simulated import Log, Results, Shape
 from feature_specs import load_preset
 from pipeline.compare.gains import Gain
 from pipeline.examples.tables import new_table
-from trainer.ranker import Ranker
+from trainer.model.ranker import Ranker
 
 _PRESETS = ("mmoe", "ple")
 _PRECISIONS = _WHOLE, _HALF = "float32", "bfloat16"

@@ -50,8 +50,8 @@ from feature_specs import load_preset
 from pipeline.compare.gains import Gain, summarise
 from pipeline.examples.tables import new_table
 from pipeline.simulator import exposure
-from trainer import loop
-from trainer.ranker import Ranker
+from trainer.days import loop
+from trainer.model.ranker import Ranker
 
 _PRESET = "mmoe"
 _DENSE = ("valid_play", "long_view", "finish", "skip")

@@ -42,7 +42,7 @@ from feature_specs import ModelConfig, Spec, load_preset
 from feature_specs.spec import KEY_USER
 from pipeline.compare.gains import Gain
 from pipeline.examples.tables import new_table
-from trainer.ranker import Ranker
+from trainer.model.ranker import Ranker
 
 _DENSE = ("valid_play", "long_view", "finish", "skip")
 _RARE = ("like", "follow", "comment", "share", "hate", "profile_enter")

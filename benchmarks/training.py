@@ -49,8 +49,8 @@ if typing.TYPE_CHECKING:
     import simulated
     import tensorflow as tf
 
-    from trainer.ranker import Batch
-    from trainer.training import Training
+    from trainer.days.training import Training
+    from trainer.model.ranker import Batch
 
 _FASTER = 1.5  # budget: times the rows a second of a rival
 _FROM_DISK = 0.9  # budget: of the rows a second on data in memory
@@ -177,7 +177,7 @@ class _Memory:
     def batches(self, files, *, seed, skip, share) -> tf.data.Dataset:
         import tensorflow as tf
 
-        from trainer.input import not_tuned
+        from trainer.days.input import not_tuned
 
         dataset = tf.data.Dataset.from_tensor_slices(self._stacked)
         return not_tuned(dataset.skip(skip).prefetch(4))
@@ -191,7 +191,7 @@ class _Source(typing.NamedTuple):
 
     def turn(self, training: Training, files: list[str], epoch: int) -> dict:
         """One pass: rows a second, and processor time of a row."""
-        from trainer.means import ROWS
+        from trainer.days.means import ROWS
 
         training.reader = self.reader
         began, busy = time.perf_counter(), time.process_time()
@@ -219,7 +219,7 @@ def _measure_input(effort: _Effort, args, console) -> dict[str, typing.Any]:
 
 def _files(log: simulated.Log, rows: int) -> list[str]:
     """Those of the training days, again and again."""
-    from trainer.input import count_labels, match_files
+    from trainer.days.input import count_labels, match_files
 
     own = [file for name, globs in log.days for file in match_files(name, globs)]
     seen = max(count_labels(log.spec, own).rows.values())
@@ -234,9 +234,9 @@ def _sources(
 
     from feature_specs import load_preset
     from tpu_configs import load_slice
-    from trainer.input import BatchReader
-    from trainer.packed import DayCache, Layout
-    from trainer.training import Training
+    from trainer.days.input import BatchReader
+    from trainer.days.packed import DayCache, Layout
+    from trainer.days.training import Training
 
     slice_, strategy = load_slice("cpu"), tf.distribute.get_strategy()
     training = Training(

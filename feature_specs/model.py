@@ -28,7 +28,7 @@ class SwitcherConfig:
     """One input, K outputs (MFH fig. 1).
 
     Attributes:
-        kind: See `trainer.switchers`, where each names its paper and equation.
+        kind: See `trainer.model.switchers`, where each names its paper and equation.
         units: Widths of the layers of an expert, or of one level's shared or own part.
         levels: Stacked levels of `cross_stitch`, `sluice`, `ml_mmoe`, `ple`, `snr`.
         experts: Experts of `moe`, `mmoe` and of each level of `ml_mmoe` and `snr`;

@@ -254,7 +254,7 @@ class TaskSpec:
         loss: `default` is cross-entropy or squared error. A regression may have
             `squared_error`, `huber` or `log_target` (of log(1 + label)), a binary task
             `focal` or `class_balanced`; the last three bend the predicted mean: see
-            `trainer.losses`.
+            `trainer.objective.losses`.
         focal_gamma: Of `focal`: how little rows count that are predicted well.
         class_balance_beta: Of `class_balanced`: how much the rare label counts; 0 is
             cross-entropy.

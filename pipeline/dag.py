@@ -4,7 +4,7 @@
              -> Transform -> Trainer -> Evaluator (blessing) -> Pusher
 
 The same DAG runs locally (`runners/local.py`) and compiles for Vertex
-(`runners/vertex.py`).
+(`cloud/vertex_pipeline.py`).
 """
 
 from __future__ import annotations

@@ -15,9 +15,10 @@ import time
 import rich.console
 
 from feature_specs import Spec, read_spec
-from pipeline import evaluation, tables, truth_join
 from pipeline.components import ALL_EARLIER_DAYS, REPORT_FILE
 from pipeline.dag import IN_PROCESS_BEAM_ARGS, RunConfig
+from pipeline.evaluation import quality as evaluation
+from pipeline.evaluation import tables, truth_join
 from pipeline.examples import tables as example_tables
 from pipeline.examples.days import DayRange, plan_splits
 from pipeline.examples.reading.log_files import find_logs, match_files
@@ -83,7 +84,7 @@ def compile_vertex(
     since the last one, and cached examples would be old ones.
     """
     try:
-        from pipeline.runners import vertex
+        from pipeline.cloud import vertex_pipeline as vertex
     except ImportError as error:
         raise LaunchError(
             f"compiling for Vertex needs more libraries ({error.name} is missing): "

@@ -13,7 +13,7 @@ from tfx.components.trainer.fn_args_utils import FnArgs
 from feature_specs import read_preset, read_spec
 from serving.export import export
 from tpu_configs import read_slice
-from trainer.loop import train
+from trainer.days.loop import train
 
 
 def run_fn(fn_args: FnArgs) -> None:

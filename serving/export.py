@@ -20,7 +20,7 @@ import tensorflow as tf
 from feature_specs import Spec
 from serving.signatures import build_signatures
 from serving.warmup import write_warmup
-from trainer.ranker import Ranker
+from trainer.model.ranker import Ranker
 
 if TYPE_CHECKING:
     import tensorflow_transform as tft

@@ -20,7 +20,7 @@ from feature_specs import FeatureSpec, Spec
 from feature_specs.spec import MISSING
 from serving.fusion import fused_score
 from serving.requests import candidate_features, request_features
-from trainer.ranker import Ranker
+from trainer.model.ranker import Ranker
 
 Tensors = dict[str, tf.Tensor]
 Transform = Callable[[dict[str, tf.Tensor | tf.SparseTensor]], Tensors]

@@ -59,8 +59,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         group = str(item.path)
         if "shared_run" in getattr(item, "fixturenames", ()):
             group = "shared run"
-        elif item.path.parent.name in ("serving", "trainer", "fetch", "compare"):
+        elif item.path.parent.name in ("serving", "fetch", "compare"):
             group = str(item.path.parent)
+        elif item.path.parent.name in ("trainer", "model", "objective", "days"):
+            group = "trainer"
         item.add_marker(pytest.mark.xdist_group(group))
 
 

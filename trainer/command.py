@@ -43,7 +43,7 @@ from tpu_configs import SliceConfig, load_slice, shipped_slices
 
 if TYPE_CHECKING:
     from feature_specs import Spec
-    from trainer.ranker import Ranker
+    from trainer.model.ranker import Ranker
 
 _SPLIT_PREFIX = "Split-"
 _EXAMPLES, _GRAPH = "transformed_examples", "transform_graph"
@@ -70,7 +70,8 @@ def _train(args: argparse.Namespace) -> int:
     slice_ = _slice(args)
     days = find_days(args.transformed, args.days)
     graph = _find_graph(args) if args.export else None
-    from trainer import checkpoints, loop, strategy
+    from trainer import strategy
+    from trainer.days import checkpoints, loop
 
     logging.use_absl_handler()
     logging.set_verbosity(logging.INFO)  # a line a day, off a terminal too

@@ -21,8 +21,8 @@ import tensorflow as tf
 from feature_specs import ModelConfig, Spec, read_spec
 from feature_specs.model import OptimizerConfig, SwitcherConfig
 from rivals.mmoe import Data, Sizes, Taken, Way, serve
-from trainer import optimizers
-from trainer.ranker import Batch, Ranker
+from trainer.days import optimizers
+from trainer.model.ranker import Batch, Ranker
 
 _STEPS_A_CALL = 16
 _MANY = f"{_STEPS_A_CALL} steps a call"

@@ -14,7 +14,7 @@ from pipeline.run_record import read_record
 from trainer.command import find_days
 
 if TYPE_CHECKING:
-    from trainer.loop import Day
+    from trainer.days.loop import Day
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

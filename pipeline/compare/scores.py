@@ -14,11 +14,11 @@ import tensorflow as tf
 
 from feature_specs import Spec, TaskSpec, label_key, mask_key
 from feature_specs.spec import KEY_USER
-from pipeline import evaluation
 from pipeline.compare.metrics import metrics_of, user_feature
-from trainer.input import BatchReader, match_files
-from trainer.loop import Day
-from trainer.ranker import Batch, Ranker
+from pipeline.evaluation import quality as evaluation
+from trainer.days.input import BatchReader, match_files
+from trainer.days.loop import Day
+from trainer.model.ranker import Batch, Ranker
 
 Scores = dict[str, dict[str, float]]  # task -> metric -> value
 

@@ -20,7 +20,7 @@ Count = Callable[[ModelConfig], int]
 
 def count_weights(spec: Spec, config: ModelConfig) -> int:
     """Trainable weights of a ranker outside its embedding tables, by building it."""
-    from trainer.ranker import Ranker
+    from trainer.model.ranker import Ranker
 
     means = {task.name: 0.5 for task in spec.tasks}
     ranker = Ranker(_with_small_tables(spec), config, means)

@@ -28,7 +28,7 @@ from tensorflow.python.framework import ops
 from feature_specs import ModelConfig
 from pipeline.compare.comparison import Comparison, Entrant
 from pipeline.compare.scores import Scores, score
-from trainer import loop
+from trainer.days import loop
 
 RESULTS_FILE = "results.jsonl"
 _CHECKPOINTS = "checkpoints"

@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-import trailrank
+from trailrank import cli
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def logs(simulated_logs, tmp_path) -> pathlib.Path:
 
 def _told(capsys, *argv: str) -> str:
     """The message of a failing command: on stderr, without a trace."""
-    assert trailrank.main(["trailrank", *argv]) != 0
+    assert cli.main(["trailrank", *argv]) != 0
     told = capsys.readouterr().err
     assert "Traceback" not in told
     return " ".join(told.split())

@@ -8,7 +8,8 @@ import zipfile
 import polars as pl
 import pytest
 
-from pipeline import evaluation, fetch
+from pipeline import fetch
+from pipeline.evaluation import quality as evaluation
 from pipeline.run_record import read_record
 
 _WHEEL = "recbole==1.2.1"

@@ -15,7 +15,8 @@ import pytest
 import tensorflow as tf
 
 from feature_specs import load_spec
-from pipeline import evaluation, truth_join
+from pipeline.evaluation import quality as evaluation
+from pipeline.evaluation import truth_join
 from pipeline.run_record import read_record
 
 _CACHED = [
@@ -202,7 +203,7 @@ def _trainer_predictions(shared_run, record, serialized) -> dict:
     from feature_specs import load_preset
     from pipeline.runners.local import last_outputs
     from tpu_configs import load_slice
-    from trainer.loop import train
+    from trainer.days.loop import train
 
     outputs = last_outputs(shared_run.root / "metadata.sqlite")
     transformed = outputs["Transform"]["transformed_examples"]

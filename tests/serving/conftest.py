@@ -114,7 +114,7 @@ def ranker(spec):
     import numpy as np
 
     from feature_specs import read_preset
-    from trainer.ranker import Ranker
+    from trainer.model.ranker import Ranker
 
     model = Ranker(spec, read_preset(PRESET), {"long_view": 0.3, "watched": 1.2})
     draws = np.random.default_rng(7)

@@ -10,8 +10,9 @@ import tensorflow as tf
 
 from serving.export import export
 from serving.requests import columns
-from trainer import embedding_engine, optimizers
-from trainer.ranker import Ranker
+from trainer.days import optimizers
+from trainer.model import embedding_engine
+from trainer.model.ranker import Ranker
 
 ROW = {
     "user_id": 2,

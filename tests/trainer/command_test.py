@@ -39,7 +39,7 @@ def test_days_may_lie_in_a_bucket():
 def test_off_a_terminal_each_day_has_a_line(spec_file, make_rows, tmp_path):
     for seed, day in enumerate(("20220408", "20220409")):
         make_rows(64, seed=seed).write(tmp_path / "days" / f"Split-day-{day}" / "0.gz")
-    command = [sys.executable, "-m", "trainer", "train"]
+    command = [sys.executable, "-m", "trailrank", "train"]
     command += ["--spec", spec_file, "--accelerator", "cpu"]
     command += ["--transformed", str(tmp_path / "days")]
     command += ["--checkpoints", str(tmp_path / "checkpoints")]

@@ -10,7 +10,7 @@ import trainer.keras2  # noqa: F401  # isort: skip
 import tensorflow as tf
 
 from feature_specs import ModelConfig, Spec, label_key, mask_key, read_preset, read_spec
-from trainer.ranker import Batch
+from trainer.model.ranker import Batch
 
 SPEC = """
 name: small

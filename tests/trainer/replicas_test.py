@@ -16,8 +16,8 @@ _TWO_REPLICAS = """
 import dataclasses
 import conftest
 import tensorflow as tf
-from trainer import averaging, optimizers
-from trainer.ranker import Ranker
+from trainer.days import averaging, optimizers
+from trainer.model.ranker import Ranker
 
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(

@@ -8,13 +8,13 @@ from typing import NamedTuple
 import trainer.keras2  # noqa: F401  # isort: skip
 import tensorflow as tf
 
-from trainer.gradients import task_gradients
 from trainer.inspection.conflicts import GradientMeans
 from trainer.inspection.inspection import Inspection
 from trainer.inspection.moments import Moments
 from trainer.inspection.naming import shared_layers
 from trainer.inspection.sums import NetworkSums
-from trainer.ranker import Batch, Ranker
+from trainer.model.ranker import Batch, Ranker
+from trainer.objective.gradients import task_gradients
 from trainer.replicas import global_sum
 
 

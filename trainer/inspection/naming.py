@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 import trainer.keras2  # noqa: F401  # isort: skip
 import tensorflow as tf
 
-from trainer.network import Network
-from trainer.structures import PlacedGating
-from trainer.structures.nested import Nested
-from trainer.switchers import Gating
+from trainer.model.network import Network
+from trainer.model.structures import PlacedGating
+from trainer.model.structures.nested import Nested
+from trainer.model.switchers import Gating
 
 
 class ExpertPlace(NamedTuple):

@@ -11,8 +11,8 @@ import tensorflow as tf
 
 from feature_specs import Spec
 from feature_specs.spec import FacetSpec
-from trainer.facets import partition_of
-from trainer.network import Features
+from trainer.model.facets import partition_of
+from trainer.model.network import Features
 
 
 class PartitionRows:

@@ -18,9 +18,9 @@ from trainer.inspection.inspection import ExpertUse, GateUse
 from trainer.inspection.moments import Moments
 from trainer.inspection.naming import ExpertPlace, expert_places
 from trainer.inspection.rows import PartitionRows
-from trainer.network import Features, Network
+from trainer.model.network import Features, Network
+from trainer.model.structures import PlacedGating, Structured
 from trainer.replicas import global_sum
-from trainer.structures import PlacedGating, Structured
 
 _ROOT = "input"  # the node without a code, where there are others
 OUTPUTS = 64  # of each expert, at most: their products with all others are kept

@@ -11,9 +11,9 @@ import tensorflow as tf
 
 from feature_specs import ModelConfig, Spec
 from tpu_configs import SliceConfig
-from trainer.network import REQUEST_GROUPS
-from trainer.ranker import Batch, Ranker
-from trainer.training import Training
+from trainer.days.training import Training
+from trainer.model.network import REQUEST_GROUPS
+from trainer.model.ranker import Batch, Ranker
 
 
 class Program(NamedTuple):

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from feature_specs import ModelConfig, Spec
 
-# Tables up to 4096 rows are treated otherwise (`trainer.embeddings.SMALL_ROWS`).
+# Tables up to 4096 rows are treated otherwise (`trainer.model.embeddings.SMALL_ROWS`).
 _FIRST_ROWS = 5003
 # Weights and slots above this are not made: lowering would only fill memory.
 _LARGEST_GIB = 1.0

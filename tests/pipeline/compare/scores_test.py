@@ -8,7 +8,7 @@ import pytest
 from feature_specs import read_spec
 from pipeline.compare.metrics import headline, metrics_of
 from pipeline.compare.scores import predict, score
-from trainer.ranker import Ranker
+from trainer.model.ranker import Ranker
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import pytest
 
 from feature_specs import read_preset
 from pipeline.compare.sizes import count_weights, match_size, scaled, sharing_widths
-from trainer.ranker import Ranker
+from trainer.model.ranker import Ranker
 
 
 def _flat(units, kind="mmoe", subspaces=2):

@@ -12,7 +12,7 @@ import pytest
 
 from pipeline.compare.trials import ResultsFile, plan_trials, run_trials
 from tests.pipeline.compare.conftest import PRESETS
-from trainer import loop
+from trainer.days import loop
 
 _MIXED = {"mixed": PRESETS["mixed"]}  # the reference, whose size is as it was
 _TWO = _MIXED | {"other": "switcher: {kind: shared_bottom, units: [8]}"}
@@ -148,7 +148,7 @@ def test_a_killed_process_goes_on_to_the_figures_of_an_unbroken_one(
         *("--seeds", "2", "--out", out),
     ]
     root = pathlib.Path(__file__).parents[3]
-    command = [sys.executable, "trailrank.py", "compare", *map(str, arguments)]
+    command = [sys.executable, "-m", "trailrank", "compare", *map(str, arguments)]
     with subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         for line in process.stdout:

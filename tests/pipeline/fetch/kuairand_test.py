@@ -8,10 +8,10 @@ import time
 
 import pytest
 
-import trailrank
 from feature_specs.reader import load_spec
 from pipeline.fetch import kuairand, run
 from pipeline.fetch.errors import FetchError
+from trailrank import cli
 
 _FETCH = """
 import pathlib, sys
@@ -127,7 +127,7 @@ def _wait_until(true, timeout_s: float = 60.0) -> None:
 def test_no_network_ends_in_one_message(release, tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(kuairand.RELEASES, "kuairand-pure", release)
     argv = ["trailrank", "fetch", "kuairand-pure", "--out", str(tmp_path)]
-    assert trailrank.main(argv) == 1
+    assert cli.main(argv) == 1
     told = capsys.readouterr().err
     assert told.startswith("trailrank: fetch: http://127.0.0.1:1/KuaiRand-Pure.tar.gz")
     assert str(tmp_path / "KuaiRand-Pure.tar.gz") in told

@@ -13,7 +13,7 @@ import tensorflow as tf
 from feature_specs.model import StructureConfig, SwitcherConfig
 from feature_specs.spec import FacetSpec
 from trainer.inspection import Inspector
-from trainer.ranker import Ranker
+from trainer.model.ranker import Ranker
 
 _CGC = SwitcherConfig(kind="cgc", experts=2, units=(4,))
 _FACET = FacetSpec(
@@ -188,7 +188,7 @@ import conftest
 import numpy as np
 import tensorflow as tf
 from trainer.inspection import Inspector
-from trainer.ranker import Ranker
+from trainer.model.ranker import Ranker
 
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(

@@ -10,9 +10,9 @@ import tensorflow as tf
 from feature_specs.model import StructureConfig, SwitcherConfig
 from feature_specs.spec import FacetSpec
 from trainer.inspection.naming import expert_places, shared_layers
-from trainer.ranker import Ranker
-from trainer.structures import PlacedGating
-from trainer.switchers import create
+from trainer.model.ranker import Ranker
+from trainer.model.structures import PlacedGating
+from trainer.model.switchers import create
 
 
 def _places(kind, names, **sizes):

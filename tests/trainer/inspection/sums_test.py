@@ -11,8 +11,8 @@ import tensorflow as tf
 
 from trainer.inspection.moments import Moments
 from trainer.inspection.sums import NetworkSums
-from trainer.structures import Leaf, PlacedGating, Structured
-from trainer.switchers import Gating
+from trainer.model.structures import Leaf, PlacedGating, Structured
+from trainer.model.switchers import Gating
 
 _EXPERTS = ("expert 0", "expert 1")
 

@@ -11,10 +11,10 @@ import pytest
 import trainer.keras2  # noqa: F401  # isort: skip
 import tensorflow as tf
 
-import trailrank
 from feature_specs import read_preset
 from tpu_configs import SliceConfig
-from trainer import loop, summaries
+from trailrank import cli
+from trainer.days import loop, summaries
 from trainer.inspection import report
 from trainer.inspection.inspection import Inspection
 
@@ -113,7 +113,7 @@ def inspect(run, spec_file, tmp_path):
         required = ["--spec", spec_file, "--preset", str(preset), "--out", str(folder)]
         required += ["--checkpoints", str(run / "checkpoints"), "--accelerator", "cpu"]
         required += ["--transformed", str(run / "transformed")]
-        return trailrank.main(["trailrank", "inspect", *required, *flags]), folder
+        return cli.main(["trailrank", "inspect", *required, *flags]), folder
 
     return call
 

@@ -13,11 +13,11 @@ from rich.console import Console
 
 from feature_specs import TableSpec
 from tpu_configs import load_slice, read_slice
-from trainer import training
+from trainer.days import training
+from trainer.model.ranker import Ranker
 from trainer.preflight import programs, report
 from trainer.preflight.check import check
 from trainer.preflight.lowering import Refused, lower
-from trainer.ranker import Ranker
 
 # One v5e host's half: four cores, 16 rows each.
 SLICE = read_slice("{like: v5litepod-4, name: small, batch_per_core: 16}")

@@ -34,7 +34,7 @@ def test_large_tables_are_replaced(with_rows, config):
     assert found.spec.tables["user"].buckets == 5000
     small = found.spec.tables["video"].buckets
     assert found.resize == {small: 20_000_000}
-    assert 4096 < small < 10_000  # still a large table for `trainer.embeddings`
+    assert 4096 < small < 10_000  # still a large table for `trainer.model.embeddings`
     assert found.spec.tables["video"].width == 8
 
 

@@ -1,0 +1,1 @@
+"""How good is a model as served? Every task, against a constant and an oracle."""

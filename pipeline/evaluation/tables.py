@@ -1,0 +1,78 @@
+"""The tables that a run prints: how good each task is, and on each slice."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from rich.table import Table
+
+from pipeline.evaluation.quality import TaskQuality
+from pipeline.examples.tables import new_table
+
+
+def quality_tables(qualities: Sequence[TaskQuality]) -> list[Table]:
+    """Every task against the label mean as a constant prediction, and the oracle."""
+    binary = [quality for quality in qualities if quality.kind == "binary"]
+    regressions = [quality for quality in qualities if quality.kind == "regression"]
+    tables = [_binary_table(binary)] if binary else []
+    return tables + ([_regression_table(regressions)] if regressions else [])
+
+
+def slice_table(slices: dict[str, list[TaskQuality]], tasks: Sequence[str]) -> Table:
+    """AUC of some tasks on each slice of the evaluation rows."""
+    table = new_table("AUC by slice", ["slice", "rows", *tasks])
+    for name, qualities in slices.items():
+        areas = {quality.task: _number(quality.auc) for quality in qualities}
+        rows = max(quality.rows for quality in qualities)
+        table.add_row(name, f"{rows:,}", *(areas[task] for task in tasks))
+    return table
+
+
+def _binary_table(qualities: Sequence[TaskQuality]) -> Table:
+    with_oracle = any(not math.isnan(quality.oracle_auc) for quality in qualities)
+    heads = ["task", "pos.", "mean", "AUC", "s.e.", "const", "GAUC"]
+    heads += ["oracle", "closed"] if with_oracle else []
+    title = f"Evaluation, {qualities[0].rows:,} rows, trail features missing as served"
+    table = new_table(title, [*heads, "calib"])
+    for quality in qualities:
+        cells = [
+            quality.task,
+            f"{quality.positives:,}",
+            f"{quality.label_mean:.3g}",
+            _number(quality.auc),
+            _number(quality.auc_error, 3),
+            "0.5",
+            _number(quality.gauc),
+        ]
+        cells += _oracle_cells(quality) if with_oracle else []
+        table.add_row(*cells, _number(quality.calibration, 3))
+    return table
+
+
+def _oracle_cells(quality: TaskQuality) -> list[str]:
+    """The oracle's AUC, and the share of its distance from 0.5 that is closed."""
+    gap = quality.oracle_auc - 0.5
+    closed = 100 * (quality.auc - 0.5) / gap if gap else math.nan
+    return [
+        _number(quality.oracle_auc),
+        "" if math.isnan(closed) else f"{closed:.0f} %",
+    ]
+
+
+def _regression_table(qualities: Sequence[TaskQuality]) -> Table:
+    heads = ["task", "label mean", "RMSE", "constant's RMSE", "calib"]
+    table = new_table("Regressions", heads)
+    for quality in qualities:
+        table.add_row(
+            quality.task,
+            f"{quality.label_mean:.4f}",
+            _number(quality.rmse),
+            _number(quality.constant_rmse),
+            _number(quality.calibration, 3),
+        )
+    return table
+
+
+def _number(value: float, digits: int = 4) -> str:
+    return "" if math.isnan(value) else f"{value:.{digits}f}"

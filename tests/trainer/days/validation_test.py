@@ -1,0 +1,105 @@
+"""Progressive validation: what it measures, and that it leaves no trace."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+import trainer.keras2  # noqa: F401  # isort: skip
+import tensorflow as tf
+
+from tpu_configs import SliceConfig
+from trainer.days import loop
+from trainer.days.training import Training
+from trainer.days.validation import Validator, auc
+
+SLICE = SliceConfig(name="tiny", accelerator="cpu", batch_size=64, steps_per_call=4)
+
+
+@pytest.fixture(scope="module")
+def files(make_rows, tmp_path_factory):
+    """300 rows: 5 batches, the last one of 44 rows."""
+    path = tmp_path_factory.mktemp("rows") / "data.gz"
+    make_rows(300, seed=1).write(path)
+    return [str(path)]
+
+
+@pytest.fixture(scope="module")
+def training(spec, config, files):
+    """Trained a little, so that scores differ."""
+    found = Training(
+        spec, config, SLICE, tf.distribute.get_strategy(), seed=3, first_files=files
+    )
+    for _ in found.epoch("d1", files, 0):
+        pass
+    return found
+
+
+def test_metrics_are_those_of_served_predictions(spec, training, files, make_rows):
+    found = Validator(training, 1000).validate(files)
+    batch = make_rows(300, seed=1).batch()
+    served = [f.name for f in spec.served_features]
+    with training.average.applied():
+        predictions = training.ranker({name: batch.features[name] for name in served})
+    assert found["rows"] == 300
+    for column, task in enumerate(spec.tasks):
+        rows = batch.masks[:, column].numpy() == 1
+        labels = batch.labels[:, column].numpy()[rows].astype(float)
+        scores = predictions[task.name].numpy()[rows].astype(float)
+        if task.kind == "binary":
+            entropy = -np.mean(np.log(np.where(labels == 1, scores, 1 - scores)))
+            assert found["loss"][task.name] == pytest.approx(entropy, rel=1e-4)
+            assert found["auc"][task.name] == pytest.approx(
+                _pairs_won(scores, labels), abs=1e-6
+            )
+            ratio = scores.sum() / labels.sum()
+            assert found["calibration"][task.name] == pytest.approx(ratio, rel=1e-4)
+        else:
+            assert task.name not in found["auc"]
+    squared = np.mean((predictions["watch"] - batch.labels[:, 1]) ** 2)
+    assert found["loss"]["watch"] == pytest.approx(float(squared), rel=1e-4)
+
+
+def _pairs_won(scores, labels):
+    """AUC by its definition: over all pairs, a tie counts half."""
+    gaps = scores[labels == 1][:, None] - scores[labels == 0]
+    return np.mean((gaps > 0) + (gaps == 0) / 2)
+
+
+def test_auc_by_hand():
+    # Positives 3, 2, 2 and negatives 2, 1: of six pairs four are in order, two tie.
+    scores = np.array([3.0, 2.0, 1.0, 2.0, 2.0])
+    is_positive = np.array([True, True, False, False, True])
+    assert auc(scores, is_positive) == pytest.approx((4 + 2 / 2) / 6)
+    assert auc(scores, np.ones(5, bool)) is None
+
+
+def test_at_most_the_rows_asked_for(training, files):
+    assert Validator(training, 100).validate(files)["rows"] == 128  # two whole batches
+
+
+def test_the_weights_are_as_before(training, files):
+    kept = [*training.ranker.variables, *training.average.averages.values()]
+    before = [v.numpy() for v in kept]
+    Validator(training, 64).validate(files)
+    for found, expected in zip(kept, before, strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_a_day_is_judged_before_it_is_trained(spec, config, files, make_rows, tmp_path):
+    """So the first day's judge knows nothing but label means."""
+    make_rows(4000, seed=2).write(tmp_path / "d1.gz")
+    loop.train(
+        spec,
+        dataclasses.replace(config, epochs_per_day=4),
+        [("d1", [str(tmp_path / "d1.gz")]), ("d2", files)],
+        checkpoint_dir=str(tmp_path / "run"),
+        slice=SLICE,
+        options=loop.LoopOptions(validate_rows=300),
+    )
+    lines = (tmp_path / "run" / loop.METRICS_FILE).read_text().splitlines()
+    first, second = (json.loads(line)["validation"] for line in lines)
+    assert first["auc"]["click"] == pytest.approx(0.5, abs=0.1)
+    assert second["auc"]["click"] > 0.6
+    assert first["calibration"]["click"] == pytest.approx(1, abs=0.1)

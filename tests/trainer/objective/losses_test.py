@@ -1,0 +1,286 @@
+"""Losses by hand; a row outside a task's sample space does not count."""
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+
+import trainer.keras2  # noqa: F401  # isort: skip
+import tensorflow as tf
+
+from feature_specs import TaskSpec
+from trainer.objective.losses import (
+    class_weights,
+    initial_bias,
+    loss_weights,
+    predictions,
+    sampled_masks,
+    samples_negatives,
+    task_losses,
+)
+
+CLICK = TaskSpec(name="click", kind="binary", label="x")
+WATCH = TaskSpec(name="watch", kind="regression", label="x", loss_weight=3.0)
+SECONDS = TaskSpec(name="seconds", kind="regression", label="x", loss="huber")
+LOGGED = TaskSpec(name="logged", kind="regression", label="x", loss="log_target")
+LIKE = TaskSpec(name="like", kind="binary", label="x", loss="focal")
+SHARE = TaskSpec(
+    name="share",
+    kind="binary",
+    label="x",
+    loss="class_balanced",
+    class_balance_beta=0.9,
+)
+RARE = TaskSpec(name="rare", kind="binary", label="x", negative_rate=0.25)
+ALL = [CLICK, WATCH, SECONDS, LOGGED, LIKE, SHARE, RARE]
+
+
+def _losses(task, logits, labels, masks, **kwargs):
+    columns = [tf.constant(v, tf.float32)[:, None] for v in (logits, labels, masks)]
+    return task_losses([task], *columns, **kwargs)
+
+
+class TaskLossesTest(tf.test.TestCase):
+    def test_binary_is_cross_entropy(self):
+        found = _losses(CLICK, [0.0, math.log(3)], [1, 0], [1, 1])
+        # -log(1/2) and -log(1 - 3/4), their mean
+        self.assertAllClose(found, [(math.log(2) + math.log(4)) / 2])
+
+    def test_regression_is_squared_error(self):
+        self.assertAllClose(_losses(WATCH, [3.0, 1.0], [1.0, 2.0], [1, 1]), [2.5])
+
+    def test_squared_error_is_the_default_by_name(self):
+        named = dataclasses.replace(WATCH, loss="squared_error")
+        self.assertAllClose(_losses(named, [3.0], [1.0], [1]), [4.0])
+
+    def test_huber_is_linear_far_away(self):
+        # 0.5 * 0.5^2 near, 1 * (3 - 0.5) far
+        found = _losses(SECONDS, [0.5, -3.0], [0.0, 0.0], [1, 1])
+        self.assertAllClose(found, [(0.125 + 2.5) / 2])
+
+    def test_log_target_compares_logarithms(self):
+        # (2 - log(1 + 0))^2 and (0.5 - log 4)^2; a label below 0 counts as 0
+        found = _losses(LOGGED, [2.0, 0.5, 1.0], [0, 3, -5], [1, 1, 1])
+        self.assertAllClose(found, [(4 + (0.5 - math.log(4)) ** 2 + 1) / 3])
+
+    def test_focal_counts_rows_predicted_well_for_less(self):
+        # p = 1/4 and 3/4: (1 - p_y)^2 -log p_y is the same for both rows
+        logit = math.log(3)
+        hard = 0.75**2 * math.log(4)
+        self.assertAllClose(_losses(LIKE, [-logit, logit], [1, 0], [1, 1]), [hard])
+        easy = 0.25**2 * math.log(4 / 3)
+        self.assertAllClose(_losses(LIKE, [logit, -logit], [1, 0], [1, 1]), [easy])
+
+    def test_focal_without_gamma_is_cross_entropy(self):
+        plain = dataclasses.replace(LIKE, focal_gamma=0.0)
+        rows = ([-2.0, 0.3, 4.0], [1, 0, 0], [1, 1, 1])
+        self.assertAllClose(_losses(plain, *rows), _losses(CLICK, *rows))
+
+    def test_class_balanced_weighs_the_rows_label(self):
+        # -log(1/2) * (0.5 for the negative, 1.5 for the positive)
+        weights = tf.constant([[0.5, 1.5]])
+        found = _losses(SHARE, [0.0, 0.0], [0, 1], [1, 1], class_weights=weights)
+        self.assertAllClose(found, [math.log(2) * (0.5 + 1.5) / 2])
+        found = _losses(SHARE, [0.0, 0.0], [1, 1], [1, 1], class_weights=weights)
+        self.assertAllClose(found, [math.log(2) * 1.5])
+
+    def test_class_balanced_needs_its_weights(self):
+        with pytest.raises(ValueError, match="needed for class_balanced"):
+            _losses(SHARE, [0.0], [1], [1])
+
+    def test_mean_is_over_the_sample_space(self):
+        found = _losses(WATCH, [3.0, 9.0, 1.0], [1.0, 0.0, 1.0], [1, 0, 1])
+        self.assertAllClose(found, [2.0])  # (4 + 0) / 2, the 81 left out
+
+    def test_empty_sample_space_has_no_loss_and_no_gradient(self):
+        logits = tf.constant([[2.0, 2.0]])
+        with tf.GradientTape() as tape:
+            tape.watch(logits)
+            found = task_losses([CLICK, WATCH], logits, [[0.0, 0.0]], [[1.0, 0.0]])
+        gradient = tape.gradient(found, logits)
+        self.assertAllClose(found, [math.log(1 + math.exp(2)), 0.0])
+        self.assertAllClose(gradient, [[1 / (1 + math.exp(-2)), 0.0]])
+
+    def test_each_column_has_its_own_loss(self):
+        tasks = [LIKE, WATCH, CLICK, LOGGED, SECONDS, LIKE]
+        logits = tf.constant([[0.0, 3.0, 0.0, 1.0, -3.0, 1.0]])
+        labels = tf.constant([[1.0, 1.0, 0.0, 0.0, 0.0, 1.0]])
+        own = math.log1p(math.exp(-1)) * (1 / (1 + math.e)) ** 2
+        expected = [0.25 * math.log(2), 4.0, math.log(2), 1.0, 2.5, own]
+        found = task_losses(tasks, logits, labels, tf.ones([1, 6]))
+        self.assertAllClose(found, expected)
+
+    def test_weights_follow_the_tasks(self):
+        self.assertAllEqual(loss_weights([CLICK, WATCH]), [1.0, 3.0])
+
+
+@pytest.mark.parametrize("jit", [False, True])
+def test_no_loss_breaks_the_gradient_of_another(jit):
+    """Each function sees the labels of all; only its own columns count."""
+    logits = np.repeat([-100.0, -1.0, 0.0, 1.0, 100.0], 6).astype(np.float32)
+    labels = np.tile([-5e8, -1.0, 0.0, 1.0, 300.0, 1e9], 5).astype(np.float32)
+    weights = class_weights(ALL, [3] * len(ALL), [9] * len(ALL))
+
+    @tf.function(jit_compile=jit, autograph=False)
+    def gradient_of(z, y, mask):
+        with tf.GradientTape() as tape:
+            tape.watch(z)
+            found = task_losses(ALL, z, y, mask, class_weights=weights, training=True)
+        return found, tape.gradient(found, z)
+
+    count = len(ALL)
+    z, y = (tf.constant(np.stack([v] * count, axis=1)) for v in (logits, labels))
+    found, gradient = gradient_of(z, y, tf.ones_like(z))
+    assert np.isfinite(found).all() and np.isfinite(gradient).all()
+    # what the others are has no influence on a column
+    alone = np.stack([_alone(task, logits, labels) for task in ALL], axis=1)
+    np.testing.assert_allclose(gradient, alone, rtol=1e-5, atol=1e-7)
+
+
+def _alone(task, logits, labels):
+    """The gradient of the loss's formula in one column, in float64."""
+    z, y, rows = logits.astype(np.float64), labels.astype(np.float64), len(logits)
+    shifted = z - math.log(task.negative_rate)
+    p = 1 / (1 + np.exp(-shifted))
+    if task.loss == "log_target":
+        return 2 * (z - np.log1p(np.maximum(y, 0))) / rows
+    if task.kind == "regression":
+        error = z - y
+        return (np.clip(error, -1, 1) if task.loss == "huber" else 2 * error) / rows
+    if task.loss == "focal":
+        sign = np.where(y > 0.5, 1.0, -1.0)
+        own, other = 1 / (1 + np.exp(-sign * z)), 1 / (1 + np.exp(sign * z))
+        log_own = np.minimum(sign * z, 0) - np.log1p(np.exp(-np.abs(z)))
+        # d/ds of -(1 - p)^2 log p with p = sigmoid(s): (1 - p)^2 (2 p log p - (1 - p))
+        return sign * other**2 * (2 * own * log_own - other) / rows
+    weight = np.ones_like(z)
+    if task.loss == "class_balanced":
+        weight = np.where(y > 0.5, *_by_hand(0.9, 3, 9))
+    return weight * (p - y) / rows
+
+
+def _by_hand(beta, positives, negatives):
+    """Cui et al.: w_y = (1 - beta) / (1 - beta^n_y), then scaled to the sum 2."""
+    w1, w0 = ((1 - beta) / (1 - beta**n) for n in (positives, negatives))
+    return 2 * w1 / (w0 + w1), 2 * w0 / (w0 + w1)
+
+
+class ClassWeightsTest(tf.test.TestCase):
+    def test_follow_the_effective_number_of_rows(self):
+        w1, w0 = _by_hand(0.9, 3, 9)
+        found = class_weights([CLICK, SHARE], [3, 3], [9, 9])
+        self.assertAllClose(found, [[1, 1], [w0, w1]])
+        self.assertAllClose(found.sum(axis=1), [2, 2])
+
+    def test_beta_0_weighs_both_alike(self):
+        plain = dataclasses.replace(SHARE, class_balance_beta=0.0)
+        self.assertAllClose(class_weights([plain], [1], [1e6]), [[1, 1]])
+
+    def test_many_rows_of_both_labels_weigh_alike(self):
+        self.assertAllClose(class_weights([SHARE], [1e6], [1e8]), [[1, 1]])
+
+    def test_a_label_never_seen_counts_as_seen_once(self):
+        never, once = (class_weights([SHARE], [n], [50]) for n in (0, 1))
+        self.assertAllEqual(never, once)
+        self.assertTrue(np.isfinite(never).all())
+
+    def test_only_the_negatives_that_train_count(self):
+        sampled = dataclasses.replace(SHARE, negative_rate=0.5)
+        w1, w0 = _by_hand(0.9, 3, 9)
+        self.assertAllClose(class_weights([sampled], [3], [18]), [[w0, w1]])
+
+
+class NegativeRateTest(tf.test.TestCase):
+    def _sampled(self, tasks, labels, masks, seed=(3, 0)):
+        masks = tf.constant(masks, tf.float32)
+        labels = tf.constant(labels, tf.float32)
+        return sampled_masks(tasks, labels, masks, tf.constant(seed)).numpy()
+
+    def test_a_share_of_the_negatives_stays(self):
+        found = self._sampled([RARE], np.zeros([8000, 1]), np.ones([8000, 1]))
+        self.assertEqual(set(np.unique(found)), {0.0, 1.0})
+        # four standard deviations of a mean of 8000 draws
+        self.assertAllClose(found.mean(), 0.25, atol=4 * math.sqrt(0.1875 / 8000))
+
+    def test_positives_and_other_tasks_stay_whole(self):
+        tasks = [RARE, CLICK, WATCH]
+        labels = np.tile([[1.0, 0.0, 0.0]], [500, 1])
+        self.assertAllEqual(
+            self._sampled(tasks, labels, np.ones([500, 3])), np.ones([500, 3])
+        )
+
+    def test_rows_outside_stay_outside(self):
+        found = self._sampled([RARE], np.ones([500, 1]), np.zeros([500, 1]))
+        self.assertAllEqual(found, np.zeros([500, 1]))
+
+    def test_each_step_draws_anew_and_each_column_its_own(self):
+        rows, ones = np.zeros([500, 2]), np.ones([500, 2])
+        first = self._sampled([RARE, RARE], rows, ones, seed=(3, 0))
+        self.assertAllEqual(first, self._sampled([RARE, RARE], rows, ones, (3, 0)))
+        self.assertNotAllEqual(first, self._sampled([RARE, RARE], rows, ones, (3, 1)))
+        self.assertNotAllEqual(first[:, 0], first[:, 1])
+
+    def test_without_a_rate_nothing_is_drawn(self):
+        masks = tf.ones([4, 2])
+        self.assertFalse(samples_negatives([CLICK, WATCH]))
+        self.assertIs(sampled_masks([CLICK, WATCH], None, masks, None), masks)
+
+    def test_the_logit_that_fits_what_is_left_is_that_of_all_rows(self):
+        # 2 positives and 8 negatives, of which 2 are left: the best logit for all ten
+        # is log(2 / 8), and there the corrected loss is flat.
+        logit = tf.fill([10, 1], math.log(2 / 8))
+        labels = tf.constant([[1.0]] * 2 + [[0.0]] * 8)
+        left = tf.constant([[1.0]] * 4 + [[0.0]] * 6)
+        with tf.GradientTape() as tape:
+            tape.watch(logit)
+            found = task_losses([RARE], logit, labels, left, training=True)
+        self.assertAllClose(tf.reduce_sum(tape.gradient(found, logit)), 0.0)
+        self.assertAllClose(found, [math.log(2)])  # 2 and 2: p = 1/2
+
+    def test_judging_needs_no_correction(self):
+        found = _losses(RARE, [math.log(3)], [0], [1])
+        self.assertAllClose(found, [math.log(4)])
+
+
+class PredictionsTest(tf.test.TestCase):
+    def test_each_task_predicts_in_its_own_way(self):
+        logits = tf.constant([[math.log(3), -2.0, math.log(3), -2.0]])
+        found = predictions([CLICK, WATCH, LOGGED, LOGGED], logits)
+        self.assertAllClose(found, [[0.75, -2.0, 2.0, 0.0]])
+
+    def test_binary_losses_all_predict_a_probability(self):
+        found = predictions([CLICK, LIKE, SHARE, RARE], tf.zeros([1, 4]))
+        self.assertAllClose(found, [[0.5] * 4])
+
+    def test_every_prediction_is_finite(self):
+        logits = tf.constant([[-1e30] * len(ALL), [1e30] * len(ALL)])
+        self.assertTrue(np.isfinite(predictions(ALL, logits)).all())
+
+
+class InitialBiasTest(tf.test.TestCase):
+    def test_predicts_the_mean(self):
+        means = [0.2, 1.5, -0.5, 3.0, 0.01, 0.3, 1e-3]
+        biases = [initial_bias(t, m) for t, m in zip(ALL, means, strict=True)]
+        self.assertAllClose(predictions(ALL, tf.constant([biases])), [means])
+
+    def test_stays_finite(self):
+        self.assertAllClose(initial_bias(CLICK, 0.0), math.log(1e-6), rtol=1e-4)
+        self.assertAllClose(initial_bias(CLICK, 1.0), -math.log(1e-6), rtol=1e-4)
+        self.assertEqual(initial_bias(LOGGED, -3.0), 0.0)
+
+
+@pytest.mark.parametrize(
+    ("task", "predicted"),
+    # The best constant where 1 in 100 is positive; focal's from a grid over Lin's eq. 4
+    [(LIKE, 0.153624), (CLICK, 0.01)],
+)
+def test_what_a_constant_learns(task, predicted):
+    """Focal loss calls rare labels too likely, as its docs say."""
+    logits = tf.fill([100, 1], math.log(predicted / (1 - predicted)))
+    labels = tf.constant([[1.0]] + [[0.0]] * 99)
+    with tf.GradientTape() as tape:
+        tape.watch(logits)
+        found = task_losses([task], logits, labels, tf.ones([100, 1]))
+    slopes = tape.gradient(found, logits).numpy()
+    assert slopes.sum() == pytest.approx(0, abs=1e-4 * np.abs(slopes).sum())

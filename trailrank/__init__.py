@@ -1,0 +1,1 @@
+"""From raw short-video impression logs to a served multi-task ranker."""

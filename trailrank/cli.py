@@ -1,0 +1,99 @@
+"""`trailrank`: one command for the whole way from raw logs to a served ranked answer.
+
+This module only lists the subcommands, so that `trailrank --help` answers at once;
+TensorFlow, Beam and TFX are imported inside the one that needs them.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+from absl import app, flags
+
+# Subcommand -> (module, function, what it does). The function takes the arguments after
+# the subcommand and returns the exit status.
+_COMMANDS = {
+    "demo": ("pipeline.demo", "run", "simulate, train, serve and rank, once through"),
+    "spec": ("feature_specs.command", "run", "check a spec, or show it as tables"),
+    "simulate": ("pipeline.simulator.command", "run", "write KuaiRand-like logs"),
+    "fetch": ("pipeline.fetch", "run", "download a public data set"),
+    "examples": ("pipeline.examples.command", "run", "raw logs to tf.Examples"),
+    "trail-bias": ("pipeline.trail_bias.command", "run", "rates along the watch trail"),
+    "pipeline": ("pipeline.command", "run", "raw logs to a pushed model; compile"),
+    "evaluate": ("pipeline.command", "run_evaluate", "a run's evaluation table"),
+    "train": ("trainer.command", "run", "the day loop on transformed examples"),
+    "preflight": ("trainer.preflight.command", "run", "does it compile for a TPU?"),
+    "job": ("pipeline.cloud.command", "run", "train on Vertex AI or a TPU VM"),
+    "compare": ("pipeline.compare.command", "run", "presets, with gains over seeds"),
+    "inspect": ("trainer.inspect_command", "run", "experts, gates and conflicts"),
+    "serve": ("serving.serve_command", "run", "answer predict and rank over REST"),
+    "rank": ("serving.rank_command", "run", "rank candidates for a user"),
+}
+
+_ROOMS = ("feature_specs", "tpu_configs", "pipeline", "trainer", "serving")
+
+
+def main(argv: Sequence[str]) -> int:
+    """Runs one subcommand; returns its exit status."""
+    if len(argv) < 2 or argv[1] in ("-h", "--help", "help"):
+        print(_usage())
+        return 0 if len(argv) >= 2 else 2
+    name = argv[1]
+    if name not in _COMMANDS:
+        close = difflib.get_close_matches(name, _COMMANDS, n=1)
+        hint = f" Did you mean {close[0]!r}?" if close else ""
+        print(f"trailrank: no command {name!r}.{hint}\n\n{_usage()}", file=sys.stderr)
+        return 2
+    module, function, _ = _COMMANDS[name]
+    return _call(module, function, argv[2:])
+
+
+def console_main() -> None:
+    """The entry point of the installed command."""
+    app.run(main, flags_parser=_mark_flags_parsed)
+
+
+def _mark_flags_parsed(argv: list[str]) -> list[str]:
+    """Leaves the arguments to the subcommands, whose parsers know absl's flags too."""
+    flags.FLAGS(argv[:1])
+    return argv
+
+
+def _call(module: str, function: str, argv: Sequence[str]) -> int:
+    """Calls a subcommand; a mistake of the user ends in its message, not a trace."""
+    try:
+        return getattr(importlib.import_module(module), function)(list(argv))
+    except KeyboardInterrupt:
+        print("\nStopped.", file=sys.stderr)
+        return 130
+    except (ValueError, RuntimeError, OSError) as error:
+        if os.environ.get("TRAILRANK_TRACE") or not _is_told_by_us(error):
+            raise
+        print(f"trailrank: {error}", file=sys.stderr)
+        return 1
+
+
+def _is_told_by_us(error: Exception) -> bool:
+    """Whether our own code raised it, with a message meant for the user.
+
+    Any other error is a fault and keeps its trace.
+    """
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    module = trace.tb_frame.f_globals.get("__name__", "") if trace else ""
+    return module.split(".")[0] in _ROOMS
+
+
+def _usage() -> str:
+    lines = [f"  {name:<10} {text}" for name, (_, _, text) in _COMMANDS.items()]
+    return (
+        "usage: trailrank COMMAND ...\n\n"
+        "From raw short-video impression logs to a served multi-task ranker.\n\n"
+        + "\n".join(lines)
+        + "\n\n`trailrank COMMAND --help` tells more of each."
+    )

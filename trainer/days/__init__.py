@@ -1,0 +1,1 @@
+"""Training day after day: input, the loop, checkpoints, validation, optimizers."""

@@ -1,0 +1,304 @@
+"""Transformed examples -> batches of static shape.
+
+One batched parse, padded last batch, seeded order: the same files and seed give the
+same batches, whatever the machine and however many of them share the work.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+import trainer.keras2  # noqa: F401  # isort: skip
+import tensorflow as tf
+
+from feature_specs import FeatureSpec, Spec, TaskSpec, label_key, mask_key
+from trainer.days.packed import DayCache, Layout, rows_of
+from trainer.model.ranker import Batch
+
+_SHUFFLE_ROWS = 4096  # examples come shuffled within their day already
+_SCAN_ROWS = 4096  # rows parsed at once where no batch is asked for
+_FILES_AT_ONCE = 4
+_PARSED_AT_ONCE = min(os.cpu_count() or 1, 64)  # batches
+_PREFETCHED = 4  # batches
+_BLOCK_ROWS = 64  # read at once: handing single rows from thread to thread costs more
+
+
+def match_files(day: str, patterns: Sequence[str]) -> list[str]:
+    """The files that a day's globs name, sorted.
+
+    Raises:
+        ValueError: There is none.
+    """
+    files = sorted({path for p in patterns for path in tf.io.gfile.glob(p)})
+    if not files:
+        raise ValueError(
+            f"Day {day!r}: must have one file of examples at least. Nothing matches "
+            f"{', '.join(patterns) or 'an empty list of files'}. Check the directory "
+            f"of transformed examples, or leave the day out."
+        )
+    return files
+
+
+class Share(NamedTuple):
+    """Which part of each global batch one machine reads, and for how many replicas.
+
+    Attributes:
+        machine: Number of this one, from 0.
+        machines: All that read.
+        replicas: Of this machine; its rows come in so many batches, one each.
+    """
+
+    machine: int = 0
+    machines: int = 1
+    replicas: int = 1
+
+    @classmethod
+    def from_context(cls, context: tf.distribute.InputContext) -> Share:
+        """The share that a strategy asks for."""
+        machines, replicas = context.num_input_pipelines, context.num_replicas_in_sync
+        return cls(context.input_pipeline_id, machines, replicas // machines)
+
+
+_ALONE = Share()
+
+
+class BatchReader:
+    """Reads files of one spec as `Batch`es; each global one has `batch_size` rows.
+
+    Keep one for all days: its parse function is traced once.
+
+    Args:
+        spec: What the files hold.
+        batch_size: Rows of one step, over all replicas.
+        sample: Share of the rows that is read, always the same ones.
+        seed: Which rows these are.
+        cache: Where days are kept, if anywhere; the batches are the same.
+
+    Attributes:
+        batch_size: As given.
+    """
+
+    def __init__(
+        self,
+        spec: Spec,
+        batch_size: int,
+        *,
+        sample: float = 1.0,
+        seed: int = 0,
+        cache: DayCache | None = None,
+    ):
+        layout = Layout(spec)
+
+        @tf.function(autograph=False)
+        def unpack(matrix: tf.Tensor, rows: int) -> Batch:
+            return layout.unpack(matrix, rows)
+
+        self.batch_size, self._unpack = batch_size, unpack
+        self._parse = _parser(spec, layout)
+        self._sample, self._seed, self._cache = sample, seed, cache
+
+    def batches(
+        self, files: Sequence[str], *, seed: int, skip: int = 0, share: Share = _ALONE
+    ) -> tf.data.Dataset:
+        """One pass over `files` (gzipped TFRecords of transformed examples).
+
+        The files are read interleaved and shuffled by `seed`. Every batch has the same
+        rows; the last one is filled up with rows of weight and masks 0. Machines that
+        share the work cut their parts out of the same global batches: each unpacks all
+        files, which is cheap, and parses its own rows only.
+
+        Args:
+            files: Paths, in order.
+            seed: Of the order of rows.
+            skip: Global batches at the beginning that are left out, not even parsed.
+            share: Of this machine.
+        """
+        rows = self.batch_size // share.machines
+        records, read = self._source(files)
+        chosen = self._batched(records, seed).skip(skip)
+        if share.machines > 1:
+            first = share.machine * rows
+            chosen = chosen.map(lambda batch: batch[first : first + rows])
+        parsed = chosen.map(
+            lambda batch: self._unpack(read(batch), rows),
+            num_parallel_calls=_PARSED_AT_ONCE,
+        )
+        if share.replicas > 1:
+            parsed = parsed.map(lambda b: _split(b, share.replicas)).unbatch()
+        return not_tuned(parsed.prefetch(_PREFETCHED * share.replicas))
+
+    def serialized(self, files: Sequence[str], *, seed: int) -> tf.data.Dataset:
+        """The same batches, not yet parsed: string [rows] each."""
+        return not_tuned(self._batched(_records(files), seed))
+
+    def _source(
+        self, files: Sequence[str]
+    ) -> tuple[tf.data.Dataset, Callable[[tf.Tensor], tf.Tensor]]:
+        """Records of a day, or their numbers, and what makes a matrix of some."""
+        matrix = _cached(self._cache, files, self._parse)
+        if matrix is None:
+            return _records(files), self._parse
+        return tf.data.Dataset.range(len(matrix)), functools.partial(rows_of, matrix)
+
+    def _batched(self, records: tf.data.Dataset, seed: int) -> tf.data.Dataset:
+        """Those of the sample, in the order of `seed`; numbers are ordered alike."""
+        if self._sample < 1:
+            records = _sampled(records, self._sample, self._seed)
+        return records.shuffle(_SHUFFLE_ROWS, seed, False).batch(self.batch_size)
+
+
+def not_tuned(dataset: tf.data.Dataset) -> tf.data.Dataset:
+    """The dataset without autotuning, so that its end is its end.
+
+    With it, an iterator that goes often waits for the next round of tuning, up to as
+    long as it has lived and a minute at most: TensorFlow's tuner misses the word that
+    it is over. After every pass and every look at a few batches nothing would happen.
+    """
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return dataset.with_options(options)
+
+
+def _sampled(records: tf.data.Dataset, share: float, seed: int) -> tf.data.Dataset:
+    """A share of the records; which ones follows from their place and `seed`."""
+
+    def keep(index: tf.Tensor, batch: tf.Tensor) -> tf.Tensor:
+        draws = tf.random.stateless_uniform(
+            tf.shape(batch), [seed, tf.cast(index, tf.int32)], alg="philox"
+        )
+        return tf.boolean_mask(batch, draws < share)
+
+    return records.batch(_SCAN_ROWS).enumerate().map(keep).unbatch()
+
+
+def _split(batch: Batch, replicas: int) -> Batch:
+    """[B, ...] -> [replicas, B / replicas, ...]"""
+    return tf.nest.map_structure(
+        lambda value: tf.reshape(value, [replicas, -1, *value.shape[1:]]), batch
+    )
+
+
+class LabelCounts(NamedTuple):
+    """What labels look like before training.
+
+    Attributes:
+        means: Task -> mean label over the rows of its sample space. A binary task's is
+            smoothed by half a row of each label, so that one that is never seen starts
+            rare and not impossible.
+        rows: Task -> rows in its sample space.
+    """
+
+    means: dict[str, float]
+    rows: dict[str, float]
+
+
+def count_labels(
+    spec: Spec, files: Sequence[str], cache: DayCache | None = None
+) -> LabelCounts:
+    """The labels of some files, from one pass."""
+    sums = tf.zeros([2, len(spec.tasks)], tf.float64)
+    for labels, masks in _labels(spec, files, cache):
+        counted = tf.stack([labels * masks, masks])
+        sums += tf.cast(tf.reduce_sum(counted, axis=1), tf.float64)
+    totals, rows = sums.numpy()
+    means = {
+        task.name: _mean(task, float(total), float(count))
+        for task, total, count in zip(spec.tasks, totals, rows, strict=True)
+    }
+    names = [task.name for task in spec.tasks]
+    return LabelCounts(means, dict(zip(names, rows.tolist(), strict=True)))
+
+
+def _mean(task: TaskSpec, total: float, rows: float) -> float:
+    if task.kind == "binary":
+        return (total + 0.5) / (rows + 1)
+    return total / rows if rows else 0.0
+
+
+def _labels(
+    spec: Spec, files: Sequence[str], cache: DayCache | None
+) -> Iterable[tuple[tf.Tensor, tf.Tensor]]:
+    """Pairs of labels and masks, each [rows, T]."""
+    layout = Layout(spec)
+    matrix = _cached(cache, files, _parser(spec, layout))
+    if matrix is not None:
+        starts = range(0, len(matrix), _SCAN_ROWS)
+        return (layout.labels(matrix[i : i + _SCAN_ROWS]) for i in starts)
+    columns = _label_columns(spec)
+
+    def parse(serialized: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        row = tf.io.parse_example(serialized, columns)
+        return _stack(spec, row, label_key), _stack(spec, row, mask_key)
+
+    return not_tuned(_records(files).batch(_SCAN_ROWS).map(parse))
+
+
+def _cached(
+    cache: DayCache | None,
+    files: Sequence[str],
+    parse: Callable[[tf.Tensor], tf.Tensor],
+) -> np.ndarray | None:
+    """The matrix of all rows of the files, in the order of `_records`."""
+    if cache is None:
+        return None
+    return cache.open(
+        files,
+        lambda: (
+            not_tuned(_records(files))
+            .batch(_SCAN_ROWS)
+            .map(parse, num_parallel_calls=_PARSED_AT_ONCE)
+            .prefetch(_PREFETCHED)
+        ),
+    )
+
+
+def _parser(spec: Spec, layout: Layout) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Serialized examples [rows] -> their matrix."""
+    columns = _columns(spec)
+
+    @tf.function(autograph=False)
+    def parse(serialized: tf.Tensor) -> tf.Tensor:
+        return layout.pack(tf.io.parse_example(serialized, columns))
+
+    return parse
+
+
+def _records(files: Sequence[str]) -> tf.data.Dataset:
+    """Serialized examples, blocks of the files' records taken in turn."""
+
+    def blocks(file: tf.Tensor) -> tf.data.Dataset:
+        return tf.data.TFRecordDataset(file, "GZIP").batch(_BLOCK_ROWS)
+
+    return (
+        tf.data.Dataset.from_tensor_slices(list(files))
+        .interleave(
+            blocks,
+            cycle_length=_FILES_AT_ONCE,
+            num_parallel_calls=min(_FILES_AT_ONCE, len(files)),
+            deterministic=True,
+        )
+        .unbatch()
+    )
+
+
+def _columns(spec: Spec) -> dict[str, tf.io.FixedLenFeature]:
+    return {f.name: _column(f) for f in spec.features} | _label_columns(spec)
+
+
+def _column(feature: FeatureSpec) -> tf.io.FixedLenFeature:
+    shape = [feature.length] if feature.is_sequence else []
+    return tf.io.FixedLenFeature(shape, tf.float32 if feature.is_number else tf.int64)
+
+
+def _label_columns(spec: Spec) -> dict[str, tf.io.FixedLenFeature]:
+    keys = [key(task.name) for task in spec.tasks for key in (label_key, mask_key)]
+    return {key: tf.io.FixedLenFeature([], tf.float32) for key in keys}
+
+
+def _stack(spec: Spec, row: dict[str, tf.Tensor], key) -> tf.Tensor:
+    return tf.stack([row[key(task.name)] for task in spec.tasks], axis=1)

@@ -1,0 +1,342 @@
+"""The day loop: each day in order, judged before it is trained, with checkpoints."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import trainer.keras2  # noqa: F401  # isort: skip
+from absl import logging
+
+from feature_specs import ModelConfig, Spec
+from tpu_configs import SliceConfig
+from trainer import strategy as strategies
+from trainer.days import divergence, warm_start
+from trainer.days import input as examples
+from trainer.days.checkpoints import (
+    METRICS_FILE,
+    CheckpointError,
+    Checkpoints,
+    first_readable,
+    newest_state,
+)
+from trainer.days.divergence import DivergedError
+from trainer.days.interruption import InterruptedTraining, Interruption
+from trainer.days.means import DayMeans
+from trainer.days.progress import Progress
+from trainer.days.state import (
+    Position,
+    TrainingState,
+    check_run,
+    days_to_train,
+    load_state,
+    run_identity,
+)
+from trainer.days.summaries import INSPECTION, Summaries
+from trainer.days.training import Training
+from trainer.days.validation import Validator
+from trainer.inspection import Inspector
+from trainer.model.ranker import Batch, Ranker
+
+__all__ = [
+    "INSPECTION",
+    "METRICS_FILE",
+    "CheckpointError",
+    "Day",
+    "DivergedError",
+    "InterruptedTraining",
+    "LoopOptions",
+    "Trained",
+    "load",
+    "train",
+]
+
+Day = tuple[str, list[str]]  # split name, file paths or globs
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LoopOptions:
+    """How days are gone through.
+
+    Attributes:
+        checkpoint_steps: Steps between two checkpoints inside a day; what a killed
+            machine loses at most. 0 writes them between days only.
+        validate_rows: Rows of each day that are predicted before it is trained on; 0
+            leaves that out.
+        sample: Share of the rows that is read, always the same ones.
+        cache: Directory of a local disk that keeps parsed days for the next pass or
+            training (`trainer.days.packed`); nothing else changes.
+        warm_start: Directory of another training's checkpoints, whose newest weights
+            are the first ones here.
+        warm_start_partial: Takes the weights that are equal in name and shape, if spec
+            or preset changed.
+    """
+
+    checkpoint_steps: int = 5_000
+    validate_rows: int = 0
+    sample: float = 1.0
+    cache: str | None = None
+    warm_start: str | None = None
+    warm_start_partial: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0 < self.sample <= 1:
+            raise ValueError(
+                f"sample: must be above 0 and at most 1. Got {self.sample}."
+            )
+        for key in ("checkpoint_steps", "validate_rows"):
+            if getattr(self, key) < 0:
+                raise ValueError(f"{key}: must be 0 or more. Got {getattr(self, key)}.")
+
+
+def train(
+    spec: Spec,
+    config: ModelConfig,
+    days: Sequence[Day],
+    *,
+    checkpoint_dir: str,
+    slice: SliceConfig,
+    seed: int = 0,
+    log_dir: str | None = None,
+    options: LoopOptions | None = None,
+) -> Ranker:
+    """Trains a ranker on `days`, in order, and returns it.
+
+    Its weights are the average over the last steps (`averaging`); training itself goes
+    on from the last ones.
+
+    Checkpoints are written after each day and inside long ones. Started again with the
+    same arguments, training goes on from the newest and ends with the same weights;
+    with later days added, it trains those. `checkpoint_dir/metrics.jsonl` has one line
+    a finished day: `day`, `rows`, `steps`, `loss`, `disentangle`, `task_losses` (each a
+    mean over the rows of its sample space), `seconds`, `rows_per_s`, and `validation`
+    if asked for (see `validation.Validator`).
+
+    Args:
+        spec: What the examples hold.
+        config: The ranker.
+        days: Name and files (or globs) of each day, oldest first.
+        checkpoint_dir: Where checkpoints and metrics go; may be a bucket.
+        slice: Accelerator, batch size, steps per call and precision.
+        seed: Of initial weights, order of rows and dropout.
+        log_dir: Where TensorBoard summaries go, if anywhere: each day's losses, and a
+            look inside (`trainer.inspection`) after every 200,000 rows or more. At the
+            end `inspection/` gets figures and JSON of the returned ranker, on rows of
+            the last day.
+        options: How days are gone through.
+
+    Raises:
+        ValueError: No days, a day without files, days out of order, or a checkpoint of
+            another run or of later days.
+        DivergedError: The loss became NaN or infinite; names day and step, and where
+            the batch was saved. Or a weight did in a step before a checkpoint.
+        InterruptedTraining: SIGTERM or Ctrl-C; a checkpoint holds everything.
+        CheckpointError: None can be written, or those that are there are all broken.
+    """
+    options = options or LoopOptions()
+    strategy = strategies.create(slice.accelerator)
+    files = _files(days)
+    run = run_identity(
+        spec,
+        config,
+        slice.batch_size,
+        slice.precision,
+        seed,
+        options.sample,
+        slice.embedding,
+    )
+    found = newest_state(checkpoint_dir)
+    state = _checked(found, run) if found else TrainingState(run)
+    todo = days_to_train(list(files), state)
+    training = Training(
+        spec,
+        config,
+        slice,
+        strategy,
+        seed=seed,
+        sample=options.sample,
+        cache=options.cache,
+        first_files=None if found else next(iter(files.values())),
+    )
+    checkpoints = Checkpoints(training, state, checkpoint_dir)
+    if found:
+        todo = _restore(checkpoints, state, checkpoint_dir, files)
+    elif options.warm_start:
+        warm_start.start(
+            training, run, options.warm_start, partial=options.warm_start_partial
+        )
+    summaries = Summaries(training, log_dir) if log_dir else None
+    with Progress(files, todo) as progress, Interruption(strategy) as interruption:
+        loop = _Loop(training, state, checkpoints, options, progress, interruption)
+        for day in todo:
+            record = loop.train_day(day, files[day])
+            if summaries:
+                summaries.add_day(record, files[day])
+    training.average.apply()
+    if summaries:
+        summaries.finish(list(files.values())[-1])
+    if training.tables_on_chips:  # which only a checkpoint brings to the host
+        host = dataclasses.replace(slice, accelerator="cpu")
+        return load(spec, config, checkpoint_dir, host).ranker
+    return training.ranker
+
+
+class Trained(NamedTuple):
+    """A ranker from a checkpoint, with the weights that `train` returned.
+
+    Attributes:
+        ranker: In its strategy.
+        inspector: Looks inside.
+        sample: Takes files and a number of batches; gives the batches.
+    """
+
+    ranker: Ranker
+    inspector: Inspector
+    sample: Callable[[Sequence[str], int], Iterator[Batch]]
+
+
+def load(
+    spec: Spec, config: ModelConfig, checkpoint_dir: str, slice: SliceConfig
+) -> Trained:
+    """The ranker of the newest checkpoint.
+
+    Args:
+        spec: What it was trained on.
+        config: Its preset.
+        checkpoint_dir: As in `train`.
+        slice: Where it will run; batch size, precision and place of the tables are
+            those of the training.
+
+    Raises:
+        ValueError: There is no checkpoint, or it is of another spec or preset.
+    """
+    found = newest_state(checkpoint_dir)
+    if not found:
+        raise ValueError(
+            f"Checkpoints {checkpoint_dir}: must hold one at least. Got none. Name the "
+            f"directory that was given to `train`."
+        )
+    path, state = found
+    seed, size, precision, sample = (
+        state.run[k] for k in ("seed", "batch_size", "precision", "sample")
+    )
+    embedding = state.run.get("embedding", "dense")
+    run = run_identity(spec, config, size, precision, seed, sample, embedding)
+    check_run(state, run, path)
+    slice = dataclasses.replace(
+        slice, batch_size=size, precision=precision, embedding=embedding
+    )
+    strategy = strategies.create(slice.accelerator)
+    training = Training(spec, config, slice, strategy, seed=seed)
+    Checkpoints(training, state, checkpoint_dir).restore(path)
+    training.average.apply()
+    inspector = Inspector(training.ranker, training.strategy)
+    return Trained(training.ranker, inspector, training.sample)
+
+
+def _files(days: Sequence[Day]) -> dict[str, list[str]]:
+    names = [name for name, _ in days]
+    if not names:
+        raise ValueError("days: must be one day at least. Got none. Name its files.")
+    if names != sorted(set(names)):
+        raise ValueError(
+            f"days: must be in order and named once each. Got {', '.join(names)}. "
+            f"Sort them, oldest first."
+        )
+    return {name: examples.match_files(name, patterns) for name, patterns in days}
+
+
+def _checked(found: tuple[str, TrainingState], run: dict[str, Any]) -> TrainingState:
+    path, state = found
+    check_run(state, run, path)
+    return state
+
+
+def _restore(
+    checkpoints: Checkpoints,
+    state: TrainingState,
+    directory: str,
+    files: dict[str, list[str]],
+) -> list[str]:
+    """The newest checkpoint that can be read whole, and its state; the days to train.
+
+    The state lies in the index and may be readable where a weight is not.
+    """
+
+    def read(path: str) -> str:
+        own = load_state(path)
+        checkpoints.restore(path)
+        state.days, state.position = own.days, own.position
+        return path
+
+    path = first_readable(directory, read)
+    where = f", at {state.position}" if state.position else ""
+    logging.info("Goes on from %s: %d days are done%s.", path, len(state.days), where)
+    return days_to_train(list(files), state)
+
+
+@dataclasses.dataclass
+class _Loop:
+    """Goes through days; the state follows, so that each checkpoint can be resumed."""
+
+    training: Training
+    state: TrainingState
+    checkpoints: Checkpoints
+    options: LoopOptions
+    progress: Progress
+    interruption: Interruption
+
+    def __post_init__(self) -> None:
+        rows = self.options.validate_rows
+        self._validator = Validator(self.training, rows) if rows else None
+        self._unsaved = 0
+
+    def train_day(self, day: str, files: list[str]) -> dict[str, Any]:
+        """All passes over one day; the record that `train` describes."""
+        position = self.state.position or self._begin(day, files)
+        self.state.position = position
+        means = DayMeans(len(self.training.spec.tasks), position.sums)
+        for epoch in range(position.epoch, self.training.config.epochs_per_day):
+            if epoch > position.epoch:
+                position.epoch, position.batch = epoch, 0
+            for table in self.training.epoch(day, files, epoch, position.batch):
+                divergence.check_losses(
+                    self.training, table, position, files, self.checkpoints.directory
+                )
+                means.add(table)
+                position.batch += len(table)
+                self.progress.report(day, means)
+                self._pause(position, means, len(table))
+        return self._finish(day, means, position)
+
+    def _begin(self, day: str, files: list[str]) -> Position:
+        self.progress.begin(day)
+        found = self._validator.validate(files) if self._validator else {}
+        return Position(day, validation=found)
+
+    def _pause(self, position: Position, means: DayMeans, steps: int) -> None:
+        """A checkpoint if it is time for one, and the end if a signal came."""
+        self._unsaved += steps
+        every = self.options.checkpoint_steps
+        signal = self.interruption.signal()
+        if signal or (every and self._unsaved >= every):
+            position.sums = means.to_json()
+            self._save(str(position))
+        if signal:
+            raise InterruptedTraining(signal, str(position))
+
+    def _finish(self, day: str, means: DayMeans, position: Position) -> dict[str, Any]:
+        record = means.record(self.training.spec, day)
+        if position.validation:
+            record["validation"] = position.validation
+        self.state.days.append(record)
+        self.state.position = None
+        self._save(f"the end of day {day!r}")
+        self.progress.finish(day, record)
+        return record
+
+    def _save(self, where: str) -> None:
+        divergence.check_weights(self.training.ranker, where)
+        self.checkpoints.save()
+        self._unsaved = 0

@@ -1,0 +1,250 @@
+"""Rows as a matrix of 4-byte columns, and days of them kept on a local disk.
+
+Unpacking and parsing a row costs about as much as training on it. A `DayCache` does
+both once a day of examples: later passes, trainings, presets and seeds map its matrix
+into memory and pick the rows of each batch. The memory that this takes is the system's
+file cache, whatever the size of a day.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import pathlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import numpy as np
+
+import trainer.keras2  # noqa: F401  # isort: skip
+import tensorflow as tf
+from absl import logging
+
+from feature_specs import Spec, label_key, mask_key
+from trainer.model.ranker import Batch
+
+_FORMAT = 1  # counts up when a file's bytes or the order of its rows change
+_SUFFIX, _UNFINISHED = ".rows", ".unfinished"
+_DIGITS = 16  # of the digests in file names
+
+
+class Layout:
+    """Where the values of a row lie in an int32 matrix [rows, width].
+
+    Ids, codes and buckets first, a column each, then the sequences; then, bit by bit,
+    the float32 values: numbers, labels, masks.
+
+    Args:
+        spec: Its features and tasks.
+
+    Attributes:
+        width: Columns of the matrix.
+        digest: Changes with what the columns hold.
+    """
+
+    def __init__(self, spec: Spec):
+        self._names = [f.name for f in spec.features]
+        self._sequences = {f.name: f.length for f in spec.features if f.is_sequence}
+        self._numbers = [f.name for f in spec.features if f.is_number]
+        others = {*self._sequences, *self._numbers}
+        self._codes = [name for name in self._names if name not in others]
+        self._labels = [label_key(task.name) for task in spec.tasks]
+        self._masks = [mask_key(task.name) for task in spec.tasks]
+        tasks = len(spec.tasks)
+        self._sizes = [len(self._codes), *self._sequences.values()]
+        self._sizes += [len(self._numbers), tasks, tasks]
+        self.width = sum(self._sizes)
+        parts = [self._codes, self._sequences, self._numbers, self._labels]
+        self.digest = _digest([_FORMAT, *parts])
+
+    def pack(self, row: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        """Parsed columns, int64 or float32, by their names in the example -> matrix."""
+        codes = _columns(row, self._codes)
+        ints = [*codes, *(row[name] for name in self._sequences)]
+        floats = [_columns(row, names) for names in (self._numbers, self._labels)]
+        floats.append(_columns(row, self._masks))
+        joined = tf.concat([part for own in floats for part in own], axis=1)
+        bits = tf.bitcast(joined, tf.int32)
+        if not ints:
+            return bits
+        return tf.concat([tf.cast(tf.concat(ints, axis=1), tf.int32), bits], axis=1)
+
+    def unpack(self, matrix: tf.Tensor, rows: int) -> Batch:
+        """The batch of a matrix, filled up to `rows` rows with zeros of weight 0."""
+        count = tf.shape(matrix)[0]
+        filled = tf.pad(matrix, [[0, rows - count], [0, 0]])
+        filled = tf.ensure_shape(filled, [rows, self.width])
+        codes, *sequences, numbers, labels, masks = tf.split(
+            filled, self._sizes, axis=1
+        )
+        found = _by_name(self._codes, codes)
+        found |= dict(zip(self._sequences, sequences, strict=True))
+        found |= _by_name(self._numbers, tf.bitcast(numbers, tf.float32))
+        return Batch(
+            features={name: found[name] for name in self._names},
+            labels=tf.bitcast(labels, tf.float32),
+            masks=tf.bitcast(masks, tf.float32),
+            weight=tf.cast(tf.range(rows) < count, tf.float32),
+        )
+
+    def labels(self, matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Labels and masks of a matrix, float32 [rows, T] each."""
+        tasks = len(self._labels)
+        both = np.ascontiguousarray(matrix[:, -2 * tasks :]).view(np.float32)
+        return both[:, :tasks], both[:, tasks:]
+
+
+class DayCache:
+    """Days of packed rows in a directory of a local disk.
+
+    A day's file is named by what its columns hold and by the paths, sizes and times of
+    the files that it was made of: if one of them changes, the day is packed anew, and
+    the outdated file goes. It appears when it is whole. Several processes may share a
+    directory; one packs, the others wait for it.
+
+    A cache only saves time. Where a day does not fit on the disk, a warning says so and
+    its files are read instead.
+
+    Args:
+        directory: Made if it is not there.
+        layout: Of all days.
+
+    Raises:
+        ValueError: Nothing can be written there.
+    """
+
+    def __init__(self, directory: str, layout: Layout):
+        self.layout = layout
+        self._directory = pathlib.Path(directory)
+        self._unkept: set[pathlib.Path] = set()
+        _check_directory(directory)
+
+    def open(
+        self, files: Sequence[str], matrices: Callable[[], tf.data.Dataset]
+    ) -> np.ndarray | None:
+        """A day's rows, int32 [rows, width], mapped; None if they cannot be kept.
+
+        Args:
+            files: Of the day.
+            matrices: Gives its rows, packed, in parts and in order.
+        """
+        path = self._path(files)
+        if path in self._unkept:
+            return None
+        try:
+            if not path.exists():
+                self._pack(path, matrices)
+            return self._map(path)
+        except OSError as error:
+            logging.warning(
+                "Cache %s: cannot keep %s and the files beside it (%s). They are read "
+                "and parsed in every pass instead. Free the disk, or name another one.",
+                *(self._directory, files[0], error.strerror or error),
+            )
+            self._unkept.add(path)
+            return None
+
+    def _path(self, files: Sequence[str]) -> pathlib.Path:
+        """`<columns>-<paths>-<states>.rows`."""
+        paths = [f if "://" in f else os.path.abspath(f) for f in files]
+        found = [tf.io.gfile.stat(file) for file in files]
+        states = [[state.length, state.mtime_nsec] for state in found]
+        parts = (self.layout.digest, _digest(paths), _digest(states))
+        return self._directory / ("-".join(parts) + _SUFFIX)
+
+    def _pack(
+        self, path: pathlib.Path, matrices: Callable[[], tf.data.Dataset]
+    ) -> None:
+        with self._locked():
+            if path.exists():  # another process was faster
+                return
+            self._remove_outdated(path)
+            unfinished = path.with_suffix(_UNFINISHED)
+            try:
+                _write(unfinished, matrices())
+                unfinished.rename(path)
+            except BaseException:
+                unfinished.unlink(missing_ok=True)
+                raise
+        size = path.stat().st_size
+        logging.info(
+            "Packed %s rows, %s MB: %s",
+            *(f"{size // self._row_bytes:,}", f"{size / 1e6:,.0f}", path),
+        )
+
+    def _remove_outdated(self, path: pathlib.Path) -> None:
+        """What a killed process left, and the same files' rows as they were."""
+        same = path.name.rsplit("-", 1)[0]
+        for pattern in (f"*{_UNFINISHED}", f"{same}-*{_SUFFIX}"):
+            for old in self._directory.glob(pattern):
+                old.unlink(missing_ok=True)
+
+    def _map(self, path: pathlib.Path) -> np.ndarray:
+        rows = path.stat().st_size // self._row_bytes
+        if not rows:  # nothing cannot be mapped
+            return np.zeros([0, self.layout.width], np.int32)
+        shape = (rows, self.layout.width)
+        return np.asarray(np.memmap(path, np.int32, "r", shape=shape))
+
+    @property
+    def _row_bytes(self) -> int:
+        return 4 * self.layout.width
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        """No other process packs meanwhile; a killed one is unlocked by the system."""
+        with open(self._directory / "lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+
+def rows_of(matrix: np.ndarray, numbers: tf.Tensor) -> tf.Tensor:
+    """The rows of a mapped matrix with some numbers, int64 [n] -> int32 [n, width].
+
+    NumPy picks them: given the matrix as a tensor, `tf.data` would take as much memory
+    again, as its optimiser tries pipelines with zeros of the same shape.
+    """
+    found = tf.numpy_function(
+        lambda chosen: matrix[chosen], [numbers], tf.int32, stateful=False
+    )
+    return tf.ensure_shape(found, [None, matrix.shape[1]])
+
+
+def _columns(row: Mapping[str, tf.Tensor], names: Sequence[str]) -> list[tf.Tensor]:
+    """[tensor [rows, names]], or nothing without names."""
+    return [tf.stack([row[name] for name in names], axis=1)] if names else []
+
+
+def _by_name(names: Sequence[str], columns: tf.Tensor) -> dict[str, tf.Tensor]:
+    if not names:
+        return {}
+    return dict(zip(names, tf.unstack(columns, axis=1), strict=True))
+
+
+def _write(path: pathlib.Path, matrices: tf.data.Dataset) -> None:
+    with path.open("wb") as file:
+        for matrix in matrices.as_numpy_iterator():
+            file.write(matrix)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _check_directory(directory: str) -> None:
+    rule = f"cache {directory}: must be a directory of a local disk"
+    if "://" in directory:
+        raise ValueError(f"{rule}, whose files can be mapped. Got a bucket. Name one.")
+    try:
+        os.makedirs(directory, exist_ok=True)
+        writable = os.access(directory, os.W_OK | os.X_OK)
+    except OSError as error:
+        raise ValueError(
+            f"{rule}. It cannot be made ({error.strerror}). Name another one."
+        ) from error
+    if not writable:
+        raise ValueError(f"{rule} that can be written. Got one that cannot. Name one.")
+
+
+def _digest(value: object) -> str:
+    return hashlib.sha256(json.dumps(value).encode()).hexdigest()[:_DIGITS]

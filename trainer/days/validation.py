@@ -1,0 +1,119 @@
+"""Progressive validation: every day is predicted before it is trained on, so that its
+metrics are those that the model would have had online."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+import trainer.keras2  # noqa: F401  # isort: skip
+import tensorflow as tf
+
+from feature_specs import Spec
+from trainer.days.training import Training
+from trainer.model.ranker import Batch
+
+
+class Validator:
+    """Predicts rows as served: averaged weights, trail features missing.
+
+    Args:
+        training: Whose ranker is judged.
+        rows: Of each day; those of whole batches, the first in a fixed order.
+    """
+
+    def __init__(self, training: Training, rows: int):
+        self._training = training
+        self._batches = -(-rows // training.reader.batch_size)
+        self._judge = _traced(training)
+
+    def validate(self, files: Sequence[str]) -> dict[str, Any]:
+        """Metrics of a day's rows.
+
+        Returns:
+            `rows`; by task `loss` (a mean over its sample space), `auc` and
+            `calibration` (sum of predictions over sum of labels). The last two for
+            binary tasks only, null where a class has no row.
+        """
+        with self._training.average.applied():
+            batches = self._training.sample(files, self._batches)
+            found = [self._judge(batch) for batch in batches]
+        if not found:
+            return {}
+        return _metrics(
+            self._training.spec, *map(np.concatenate, zip(*found, strict=True))
+        )
+
+
+def _traced(training: Training):
+    """A batch -> arrays of all replicas: see `judged`."""
+    strategy, ranker = training.strategy, training.ranker
+    names = [feature.name for feature in ranker.spec.served_features]
+
+    def judged(batch: Batch) -> list[tf.Tensor]:
+        """Losses [1, T], then predictions, labels and masks, each [B, T]."""
+        batch = training.of_static_shape(batch)
+        served = {name: batch.features[name] for name in names}
+        features = ranker.with_vectors(served)  # once, for losses and predictions
+        losses = ranker.task_losses(batch._replace(features=features)).tasks
+        columns = ranker(features)
+        predictions = tf.stack([columns[task.name] for task in ranker.spec.tasks], 1)
+        return [losses[tf.newaxis], predictions, batch.labels, batch.masks]
+
+    @tf.function(autograph=False)
+    def run(batch: Batch):
+        return strategy.run(judged, (batch,))
+
+    def call(batch: Batch) -> list[np.ndarray]:
+        losses, *rows = (strategy.gather(v, axis=0).numpy() for v in run(batch))
+        masks = rows[-1]
+        # Replicas have shares of the mean over the batch; a day's mean is over rows.
+        sums = losses.sum(axis=0) * masks.sum(axis=0)
+        return [sums[np.newaxis], *rows]
+
+    return call
+
+
+def _metrics(
+    spec: Spec,
+    losses: np.ndarray,
+    predictions: np.ndarray,
+    labels: np.ndarray,
+    masks: np.ndarray,
+) -> dict[str, Any]:
+    """Of sums of losses [batches, T] and of rows [N, T], padded ones included."""
+    means = losses.sum(axis=0, dtype=np.float64) / np.maximum(masks.sum(axis=0), 1)
+    found: dict[str, Any] = {
+        "rows": int((masks.max(axis=1) > 0).sum()),
+        "loss": {t.name: float(m) for t, m in zip(spec.tasks, means, strict=True)},
+        "auc": {},
+        "calibration": {},
+    }
+    for column, task in enumerate(spec.tasks):
+        if task.kind == "binary":
+            own = masks[:, column] > 0
+            scores, truth = predictions[own, column], labels[own, column]
+            found["auc"][task.name] = auc(scores, truth > 0.5)
+            found["calibration"][task.name] = _ratio(scores.sum(), truth.sum())
+    return found
+
+
+def auc(scores: np.ndarray, is_positive: np.ndarray) -> float | None:
+    """Share of the pairs of a positive and a negative row [N] that are in order.
+
+    A tie counts half. None if there is no pair.
+    """
+    values, place = np.unique(scores, return_inverse=True)
+    positives = np.bincount(place, is_positive, len(values))
+    negatives = np.bincount(place, ~is_positive, len(values))
+    pairs = positives.sum() * negatives.sum()
+    if not pairs:
+        return None
+    below = np.cumsum(negatives) - negatives
+    return float(positives @ (below + negatives / 2) / pairs)
+
+
+def _ratio(predicted: float, labels: float) -> float | None:
+    return float(predicted / labels) if labels else None

@@ -1,0 +1,1 @@
+"""The ranker: embeddings, shared bottom, sharing structure and towers."""

@@ -1,0 +1,241 @@
+"""Features -> vectors: shared tables, small tables and scaled numbers.
+
+Ids are dense int32 tensors: static shapes, no host op, so that the step compiles for
+TPU.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+
+import trainer.keras2  # noqa: F401  # isort: skip
+import tensorflow as tf
+
+from feature_specs import FeatureSpec, TableSpec
+from feature_specs.model import UnifiedConfig
+from trainer.model.unified import UnifiedTables
+
+# Tables up to this many rows get a dense gradient everywhere: writing it costs less
+# than sorting out which rows were touched.
+SMALL_ROWS = 4096
+INITIAL_SCALE = 0.01  # a new id starts close to "no opinion"
+
+
+class FeatureEmbeddings(tf.keras.layers.Layer):
+    """The embedding tables of some features, and the look-up.
+
+    Features with a `table` share the variable of that table. Categories and buckets
+    have a small one of their own. Row 0 of each is the trained embedding of "missing";
+    inside a sequence id 0 is padding and counts for nothing.
+
+    Args:
+        features: Every feature that will be looked up.
+        tables: The spec's tables.
+        width: Columns of every table. By default each table's own; with a width, no
+            variable is shared and each feature has a table of its own.
+        unified: With buckets, the spec's tables are unified (`trainer.model.unified`).
+        vectors: Feature -> key of its vectors among the inputs, for those that are
+            looked up elsewhere (`trainer.model.embedding_engine`).
+        sparse_gradients: Whether large tables get `IndexedSlices`, which updates only
+            the rows of the batch: right on CPU and GPU. On TPU a dense update is
+            faster, and the sparse one does not compile.
+    """
+
+    def __init__(
+        self,
+        features: Sequence[FeatureSpec],
+        tables: dict[str, TableSpec],
+        *,
+        width: int = 0,
+        unified: UnifiedConfig | None = None,
+        vectors: Mapping[str, str] | None = None,
+        sparse_gradients: bool = True,
+        name: str = "embeddings",
+    ):
+        super().__init__(name=name)
+        self._width = width
+        self._sparse = sparse_gradients
+        self._vectors = dict(vectors or {})
+        self._row_counts: dict[str, int] = {}
+        self._widths: dict[str, int] = {}
+        self._tables: dict[str, tf.Variable] = {}
+        shared = {f.table: tables[f.table].width for f in features if f.table}
+        self._unified = (
+            UnifiedTables(unified, shared)
+            if unified and unified.buckets and shared and not width
+            else None
+        )
+        for feature in features:
+            if not feature.is_number and not self._is_unified(feature):
+                self._add_table(feature, tables)
+
+    def _add_table(self, feature: FeatureSpec, tables: dict[str, TableSpec]) -> None:
+        key = self._key(feature)
+        if key in self._widths:
+            return
+        rows = feature.rows(tables)
+        own = TableSpec(name=key, buckets=rows, dim=self._width)
+        shared = feature.table and not self._width
+        width = (tables[key] if shared else own).width
+        self._row_counts[key], self._widths[key] = rows, width
+        if feature.name in self._vectors:
+            return
+        self._tables[key] = self.add_weight(
+            name=key,
+            shape=(rows, width),
+            initializer=tf.keras.initializers.RandomNormal(stddev=INITIAL_SCALE),
+        )
+
+    def _key(self, feature: FeatureSpec) -> str:
+        """The variable's name, by which a checkpoint knows it."""
+        if feature.table and not self._width:
+            return feature.table
+        return f"feature_{feature.name}"
+
+    def call(
+        self, inputs: dict[str, tf.Tensor], features: Sequence[FeatureSpec]
+    ) -> tf.Tensor:
+        """The embeddings of `features`, pooled and joined.
+
+        Args:
+            inputs: Feature name -> int32 [B] or [B, length]; vectors that were looked
+                up elsewhere under their key.
+            features: Those to look up, numbers left out; any subset, in any order.
+
+        Returns:
+            float32 [B, D]; D = 0 without features.
+        """
+        embedded = [f for f in features if not f.is_number]
+        unified = [f for f in embedded if self._is_unified(f)]
+        own = [f for f in embedded if not self._is_unified(f)]
+        large = sorted((f for f in own if self._is_large(f)), key=self._key)
+        small = sorted((f for f in own if not self._is_large(f)), key=self._columns)
+        found = {f.name: self._pooled(f, inputs) for f in embedded if self._alone(f)}
+        found |= self._look_up(large, inputs, key=self._key, joined=False)
+        found |= self._look_up(small, inputs, key=self._columns, joined=True)
+        parts = [found[f.name] for f in (*unified, *large, *small)]
+        return tf.concat(parts, axis=1) if parts else _nothing(inputs)
+
+    def steps(self, inputs: dict[str, tf.Tensor], feature: FeatureSpec) -> tf.Tensor:
+        """Every step of a sequence, not pooled: [B, T, D]."""
+        ids = _as_columns(inputs[feature.name])
+        if feature.name in self._vectors:
+            vectors = inputs[self._vectors[feature.name]]
+            return tf.reshape(vectors, [-1, ids.shape[1], vectors.shape[-1]])
+        if self._unified is not None and self._is_unified(feature):
+            gather = tf.gather if self._sparse else _gather_dense
+            return self._unified.look_up(self._key(feature), ids, gather)
+        table = self._tables[self._key(feature)]
+        dense = not self._sparse or not self._is_large(feature)
+        return _gather_dense(table, ids) if dense else tf.gather(table, ids)
+
+    def _pooled(self, feature: FeatureSpec, inputs: dict) -> tf.Tensor:
+        """[B, D] of one feature by itself."""
+        ids = _as_columns(inputs[feature.name])
+        return _pool(feature, ids, self.steps(inputs, feature))
+
+    def _alone(self, feature: FeatureSpec) -> bool:
+        """Whether no gather of several features serves it."""
+        return feature.name in self._vectors or self._is_unified(feature)
+
+    def _is_unified(self, feature: FeatureSpec) -> bool:
+        return self._unified is not None and bool(feature.table)
+
+    def _is_large(self, feature: FeatureSpec) -> bool:
+        return self._rows(feature) > SMALL_ROWS
+
+    def _rows(self, feature: FeatureSpec) -> int:
+        return self._row_counts[self._key(feature)]
+
+    def _columns(self, feature: FeatureSpec) -> int:
+        return self._widths[self._key(feature)]
+
+    def _look_up(self, features, inputs, *, key, joined) -> dict[str, tf.Tensor]:
+        """One gather for all features with the same `key`: name -> [B, D]."""
+        found: dict[str, tf.Tensor] = {}
+        here = [f for f in features if not self._alone(f)]
+        for _, same in itertools.groupby(here, key):
+            found |= self._gather_together(list(same), inputs, joined)
+        return found
+
+    def _gather_together(self, features, inputs, joined) -> dict[str, tf.Tensor]:
+        keys = list(dict.fromkeys(self._key(f) for f in features))
+        tables = [self._tables[key] for key in keys]
+        sizes = [table.shape[0] for table in tables]
+        first_row = dict(zip(keys, itertools.accumulate([0, *sizes[:-1]]), strict=True))
+        ids = [_as_columns(inputs[f.name]) for f in features]  # [B, steps]
+        moved = [
+            i + first_row[self._key(f)] for i, f in zip(ids, features, strict=True)
+        ]
+        rows = tf.concat(moved, axis=1)
+        table = tf.concat(tables, axis=0) if joined else tables[0]
+        dense = joined or not self._sparse
+        vectors = _gather_dense(table, rows) if dense else tf.gather(table, rows)
+        pieces = tf.split(vectors, [i.shape[1] for i in ids], axis=1)
+        return {
+            f.name: _pool(f, i, piece)
+            for f, i, piece in zip(features, ids, pieces, strict=True)
+        }
+
+
+def missing_rows(feature: FeatureSpec, rows: int) -> tf.Tensor:
+    """`rows` rows in which `feature` is missing, [B] or [B, length]."""
+    if feature.is_number:
+        return tf.zeros([rows])
+    shape = [rows, feature.length] if feature.is_sequence else [rows]
+    return tf.zeros(shape, tf.int32)
+
+
+def numbers(inputs: dict[str, tf.Tensor], features: Sequence[FeatureSpec]) -> tf.Tensor:
+    """The scaled numbers among `features`: float32 [B, N], N may be 0."""
+    columns = [inputs[f.name] for f in features if f.is_number]
+    return tf.stack(columns, axis=1) if columns else _nothing(inputs)
+
+
+def pool(vectors: tf.Tensor, valid: tf.Tensor, pooling: str) -> tf.Tensor:
+    """One vector a sequence; zeros if it has no valid step.
+
+    Args:
+        vectors: float [B, T, D].
+        valid: bool [B, T].
+        pooling: `mean`, `sum` or `max`; `attention` needs a candidate, see there.
+
+    Returns:
+        float [B, D].
+    """
+    if pooling == "max":
+        lowest = tf.where(valid[..., tf.newaxis], vectors, vectors.dtype.min)
+        most = tf.reduce_max(lowest, axis=1)
+        return tf.where(tf.reduce_any(valid, axis=1, keepdims=True), most, 0.0)
+    weights = tf.cast(valid, vectors.dtype)
+    if pooling == "mean":
+        count = tf.reduce_sum(weights, axis=1, keepdims=True)
+        weights = tf.math.divide_no_nan(weights, count)
+    return tf.einsum("bt,btd->bd", weights, vectors)
+
+
+def _pool(feature: FeatureSpec, ids: tf.Tensor, vectors: tf.Tensor) -> tf.Tensor:
+    if not feature.is_sequence:
+        return tf.squeeze(vectors, axis=1)  # [B, 1, D]: one step
+    return pool(vectors, ids > 0, feature.pooling)
+
+
+def _as_columns(ids: tf.Tensor) -> tf.Tensor:
+    return ids[:, tf.newaxis] if ids.shape.rank == 1 else ids
+
+
+def _nothing(inputs: dict[str, tf.Tensor]) -> tf.Tensor:
+    some = next(iter(inputs.values()))
+    return tf.zeros([tf.shape(some)[0], 0])
+
+
+@tf.custom_gradient
+def _gather_dense(table: tf.Tensor, ids: tf.Tensor):
+    """`tf.gather`, with a dense gradient of static shape."""
+    rows = table.shape[0]
+
+    def gradient(upstream):
+        return tf.math.unsorted_segment_sum(upstream, ids, rows), None
+
+    return tf.gather(table, ids), gradient

@@ -1,0 +1,471 @@
+"""The multi-task ranker (SFV fig. 1).
+
+features -> embeddings + numbers -> shared bottom -> structure -> one tower a leaf, plus
+one trail tower a task, added to its logits. A leaf is a task, or a task for one
+partition of a facet (MFH).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import NamedTuple
+
+import trainer.keras2  # noqa: F401  # isort: skip
+import tensorflow as tf
+import tensorflow_recommenders as tfrs
+
+from feature_specs import ModelConfig, Spec
+from feature_specs.model import StructureConfig
+from feature_specs.preset import check_preset
+from trainer.model import chains
+from trainer.model.embedding_engine import EmbeddingEngine, feature_name
+from trainer.model.embeddings import FeatureEmbeddings, missing_rows
+from trainer.model.facets import LeafRows
+from trainer.model.network import (
+    REQUEST_GROUPS,
+    Features,
+    Judged,
+    Network,
+    Part,
+    row_count,
+    to_rows,
+)
+from trainer.model.structures import Leaf, Structured
+from trainer.model.trail import TrailTowers
+from trainer.objective import gradients, losses, weighting
+from trainer.objective.disentangle import disentangle_loss
+from trainer.objective.weighting import surgery
+from trainer.replicas import global_sum, replica_count
+
+# Streams of random draws within one step; each network has one more.
+_TRAIL_DRAW, _NEGATIVES_DRAW, _SURGERY_DRAW, _NETWORK_DRAW = range(4)
+
+
+class Batch(NamedTuple):
+    """One batch of training rows; B is static, T = tasks in the spec's order.
+
+    Attributes:
+        features: Name -> int32 [B] or [B, length], float32 [B] for a number.
+        labels: float32 [B, T].
+        masks: float32 [B, T]; 0 outside a task's sample space and in padded rows.
+        weight: float32 [B]; 0 in padded rows, else 1.
+    """
+
+    features: Features
+    labels: tf.Tensor
+    masks: tf.Tensor
+    weight: tf.Tensor
+
+
+class Losses(NamedTuple):
+    """The parts of the loss; on several replicas this replica's shares of them.
+
+    Attributes:
+        total: Scalar to minimise.
+        tasks: [T], each task's loss, as served, before its weight.
+        leaves: [L], each leaf's, before its weight.
+        leaf_rows: [L], the rows that the leaf's loss is the mean of.
+        disentangle: Scalar, before lambda; 0 if it is off.
+    """
+
+    total: tf.Tensor
+    tasks: tf.Tensor
+    leaves: tf.Tensor
+    leaf_rows: tf.Tensor
+    disentangle: tf.Tensor
+
+
+class Inside(NamedTuple):
+    """What `Ranker.look_inside` shows.
+
+    Attributes:
+        structured: Experts and gates of each network.
+        losses: [T], the sum of the task's leaves' losses, each times its weight of this
+            step; on several replicas this replica's shares.
+    """
+
+    structured: tuple[Structured, ...]
+    losses: tf.Tensor
+
+
+class Side(NamedTuple):
+    """What one side of R impressions, the request's or the candidate's, brings.
+
+    Attributes:
+        parts: One a network.
+        kept: Features that are read again once both sides are together.
+    """
+
+    parts: tuple[Part, ...]
+    kept: Features
+
+
+class Ranker(tfrs.Model):
+    """Predicts every task of the spec for one impression a row.
+
+    R = requests, N = candidates, B = rows, T = tasks, L = leaves.
+
+    Args:
+        spec: Features, tasks and facets.
+        config: Shape and loss terms.
+        label_means: Task -> mean label; the untrained ranker predicts just these.
+        label_rows: Task -> training rows of the first day, for losses that count them.
+        precision: Type of the dense products, `float32` or `bfloat16`.
+        sparse_gradients: See `FeatureEmbeddings`; False for TPU.
+        engine: Looks up the tables that it is for; by default all are dense.
+        seed: Of the draws in training (which rows lose their trail features).
+
+    Raises:
+        SpecError: The preset names a task, feature or facet that the spec lacks.
+        ValueError: The structure cannot be built as the preset says.
+    """
+
+    def __init__(
+        self,
+        spec: Spec,
+        config: ModelConfig,
+        label_means: dict[str, float],
+        *,
+        label_rows: dict[str, float] | None = None,
+        precision: str = "float32",
+        sparse_gradients: bool = True,
+        engine: EmbeddingEngine | None = None,
+        seed: int = 0,
+    ):
+        super().__init__(name="ranker")
+        check_preset(config, spec)
+        self.spec, self.config, self._seed = spec, config, seed
+        self.engine = engine
+        means = chains.conditional_means(config.chains, label_means)
+        biases = {t.name: losses.initial_bias(t, means[t.name]) for t in spec.tasks}
+        self.networks = [
+            Network(
+                spec,
+                own,
+                tasks,
+                biases,
+                policy=_policy(precision),
+                sparse_gradients=sparse_gradients,
+                engine=engine,
+                name=name,
+            )
+            for name, own, tasks in _networks(spec, config)
+        ]
+        self.leaves = tuple(leaf for n in self.networks for leaf in n.leaves)
+        self._rows = LeafRows(spec, self.leaves)
+        self._leaf_tasks = [spec.tasks[index] for index in self._rows.tasks]
+        self._chains = chains.place(config.chains, self.leaves)
+        self.task_weights = weighting.create(config.weights, self._leaf_tasks)
+        self.class_weights = self._create_class_weights(label_means, label_rows)
+        kept = [name for network in self.networks for name in network.kept]
+        self._kept = tuple(dict.fromkeys([*kept, *self._rows.features]))
+        self.trail_towers = (
+            TrailTowers(spec, config.trail, sparse_gradients=sparse_gradients)
+            if spec.trail_features
+            else None
+        )
+        self.steps = tf.Variable(
+            0,
+            trainable=False,
+            dtype=tf.int64,
+            name="steps",
+            aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
+        )
+        first = self.example_features(1)
+        if engine:
+            engine.create_tables()
+            first |= engine.no_vectors(1)
+        self(first)  # creates the variables
+
+    def _create_class_weights(self, means, rows) -> tf.Variable:
+        """[L, 2]; a variable, as a restored ranker goes on with the first day's."""
+        counts = [(rows or {}).get(t.name, 1.0) for t in self._leaf_tasks]
+        positives = [
+            n * means[t.name] for n, t in zip(counts, self._leaf_tasks, strict=True)
+        ]
+        negatives = [n - p for n, p in zip(counts, positives, strict=True)]
+        weights = losses.class_weights(self._leaf_tasks, positives, negatives)
+        return tf.Variable(weights, trainable=False, name="class_weights")
+
+    # --- predictions --------------------------------------------------------------
+
+    def call(self, features: Features, training: bool = False) -> Features:
+        """Transformed features -> task -> prediction, float32 [B].
+
+        Trail features may be left out: they count as missing then, as in serving.
+        """
+        logits, _ = self._logits(features, training)
+        return self._predictions(self._rows.to_tasks(logits, features))
+
+    def with_vectors(self, features: Features) -> Features:
+        """With what the embedding engine has for them: one look-up, before all else.
+
+        Features that went through it are not looked up again: on a TPU a step may look
+        up once.
+        """
+        return self.engine(features) if self.engine else features
+
+    def request_side(self, features: Features) -> Side:
+        """What follows from the query and context features of R requests.
+
+        Like `candidate_side` off TPU only, if an engine has tables.
+        """
+        return self._request_side(self._served_vectors(features))
+
+    def candidate_side(self, features: Features) -> Side:
+        """What follows from the candidate features of N videos."""
+        return self._candidate_side(self._served_vectors(features))
+
+    def _served_vectors(self, features: Features) -> Features:
+        return self.engine.look_up(features) if self.engine else features
+
+    def _request_side(self, features: Features) -> Side:
+        parts = tuple(n.request_part(features) for n in self.networks)
+        return Side(parts, self._keep(features, REQUEST_GROUPS))
+
+    def _candidate_side(self, features: Features) -> Side:
+        parts = tuple(n.candidate_part(features) for n in self.networks)
+        return Side(parts, self._keep(features, ("candidate",)))
+
+    def from_sides(self, request: Side, candidate: Side) -> Features:
+        """One request and N candidates -> task -> prediction, float32 [N]; no trail."""
+        rows = row_count(candidate.parts[0].hidden)
+        once = {name: to_rows(value, rows) for name, value in request.kept.items()}
+        kept = {**once, **candidate.kept}
+        logits, _ = self._main_logits(request, candidate, kept, training=False)
+        logits += self._rows.to_leaves(self._missing_trail())
+        logits = chains.product_logits(logits, self._chains)
+        return self._predictions(self._rows.to_tasks(logits, kept))
+
+    def example_features(self, rows: int) -> Features:
+        """Features of `rows` rows with everything missing; shows names and shapes."""
+        return {f.name: missing_rows(f, rows) for f in self.spec.features}
+
+    # --- training -----------------------------------------------------------------
+
+    def task_losses(self, batch: Batch, training: bool = False) -> Losses:
+        """All parts of the loss of one batch (SFV sec. 5.1 and 5.2, PLE eq. 9)."""
+        logits, seen = self._logits(batch.features, training)
+        leaves, rows = self._leaf_losses(batch, logits, training)
+        total = self.task_weights.total(leaves, rows, self.steps)
+        total += chains.calibrator_loss(logits, self._chains, batch.weight)
+        total += sum(j.structured.penalty for j in seen.judged) / replica_count()
+        overlap = tf.zeros([])
+        if self.config.disentangle:
+            # The same on every replica, whose shares are summed: each gives a part.
+            overlap = self._overlap(seen.judged, batch.weight) / replica_count()
+            total += self.config.disentangle * overlap
+        if self.config.embedding_l2:
+            total += self.config.embedding_l2 * _mean_square(seen.sides, batch.weight)
+        sampled = training and losses.samples_negatives(self.spec.tasks)
+        served = leaves
+        if sampled or self.leaves != self._plain_leaves:
+            served = self._served_losses(batch, logits)
+        return Losses(total, served, leaves, rows, overlap)
+
+    def compute_loss(self, inputs: Batch, training: bool = False) -> tf.Tensor:
+        """The scalar that training minimises, as TFRS asks for it."""
+        return self.task_losses(inputs, training).total
+
+    def train_step(self, inputs: Batch) -> dict[str, tf.Tensor]:
+        """One update of the weights; returns the losses before it.
+
+        Returns:
+            `loss` [], `task_losses` [T], `disentangle` [] (see `Losses`), `rows` [] and
+            `task_rows` [T], those in each task's sample space.
+        """
+        apart = self.config.weights.surgery or self.task_weights.reads_gradients
+        with tf.GradientTape(persistent=apart) as tape:
+            found = self.task_losses(inputs, training=True)
+        variables = self.trainable_variables
+        slopes = tape.gradient(found.total, variables)
+        if apart:
+            slopes = self._weigh_apart(tape, found, variables, slopes)
+        self.optimizer.apply_gradients(zip(slopes, variables, strict=True))
+        self.steps.assign_add(1)
+        return {
+            "loss": found.total,
+            "task_losses": found.tasks,
+            "disentangle": found.disentangle,
+            "rows": tf.reduce_sum(inputs.weight),
+            "task_rows": tf.reduce_sum(inputs.masks, axis=0),
+        }
+
+    def _weigh_apart(self, tape, found: Losses, variables, slopes) -> list:
+        """Each leaf's own gradient: bends the sum (PCGrad), moves weights (GradNorm).
+
+        Both read the weights that several leaves share; GradNorm the last layer's.
+        """
+        shared = [v for network in self.networks for v in network.shared_variables]
+        last = [v for network in self.networks for v in network.last_shared]
+        bends = self.config.weights.surgery
+        wanted = shared if bends else last
+        own = gradients.task_gradients(tape, found.leaves, wanted)
+        places = {v.ref(): index for index, v in enumerate(wanted)}
+        if bends:
+            weights = self.task_weights.current(self.steps)
+            change = surgery.correction(own, weights, self._draw_seed(_SURGERY_DRAW))
+            slopes = [
+                slope + change[places[v.ref()]] if v.ref() in places else slope
+                for v, slope in zip(variables, slopes, strict=True)
+            ]
+        norms = gradients.norms([own[places[v.ref()]] for v in last])
+        self.task_weights.update(norms, found.leaves, found.leaf_rows)
+        return slopes
+
+    def look_inside(self, batch: Batch) -> Inside:
+        """What `trainer.inspection` reads of one batch; nothing is drawn at random."""
+        logits, seen = self._logits(batch.features, training=False)
+        leaves, _ = self._leaf_losses(batch, logits, training=False)
+        weighted = leaves * self.task_weights.current(self.steps)
+        by_task = tf.math.unsorted_segment_sum(
+            weighted, self._rows.tasks, len(self.spec.tasks)
+        )
+        return Inside(tuple(j.structured for j in seen.judged), by_task)
+
+    @property
+    def table_variables(self) -> list[tf.Variable]:
+        """Every dense embedding table, the side towers' included."""
+        return [
+            variable
+            for module in self.submodules
+            if isinstance(module, FeatureEmbeddings)
+            for variable in module.trainable_variables
+        ]
+
+    @property
+    def engine_variables(self) -> list[tf.Variable]:
+        """The tables on the embedding engine; on a TPU what stands for them."""
+        return self.engine.trainable_variables if self.engine else []
+
+    @property
+    def dense_variables(self) -> list[tf.Variable]:
+        """Every other trainable variable."""
+        tables = {v.ref() for v in (*self.table_variables, *self.engine_variables)}
+        return [v for v in self.trainable_variables if v.ref() not in tables]
+
+    # --- parts --------------------------------------------------------------------
+
+    def _logits(self, features: Features, training: bool) -> tuple[tf.Tensor, _Seen]:
+        """-> [B, L] with trail, and what was seen on the way."""
+        features = self.with_vectors(features)
+        request = self._request_side(features)
+        candidate = self._candidate_side(features)
+        kept = {**request.kept, **candidate.kept}
+        logits, judged = self._main_logits(request, candidate, kept, training)
+        logits += self._rows.to_leaves(self._trail_logits(features, training))
+        logits = chains.product_logits(logits, self._chains)
+        return logits, _Seen(judged, (request, candidate))
+
+    def _main_logits(self, request: Side, candidate: Side, kept, training: bool):
+        """-> logits [B, L] float32 without trail, and a Judged of each network."""
+        judged = tuple(
+            network(own, other, kept, training=training, seed=self._draw_seed(stream))
+            for stream, (network, own, other) in enumerate(
+                zip(self.networks, request.parts, candidate.parts, strict=True),
+                start=_NETWORK_DRAW,
+            )
+        )
+        return tf.concat([j.logits for j in judged], axis=1), judged
+
+    def _trail_logits(self, features: Features, training: bool) -> tf.Tensor:
+        """[B, T], or [1, T] where no trail is known; 0 without trail towers."""
+        towers = self.trail_towers
+        if towers is None or any(f.name not in features for f in towers.features):
+            return self._missing_trail()
+        own = {f.name: features[f.name] for f in towers.features}
+        if training and towers.dropout:
+            own = towers.drop(own, self._draw_seed(_TRAIL_DRAW))
+        return towers(own)
+
+    def _missing_trail(self) -> tf.Tensor:
+        """[1, T]: what the trail towers say where nothing is known, as in serving."""
+        if self.trail_towers is None:
+            return tf.zeros([1, len(self.spec.tasks)])
+        return self.trail_towers(self.trail_towers.missing())
+
+    def _leaf_losses(
+        self, batch: Batch, logits: tf.Tensor, training: bool
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Losses [L] and rows [L], of the rows that train each leaf."""
+        masks = batch.masks
+        if training:
+            seed = self._draw_seed(_NEGATIVES_DRAW)
+            masks = losses.sampled_masks(self.spec.tasks, batch.labels, masks, seed)
+        masks = self._rows.to_leaves(masks)
+        trains = self._rows.trains(batch.features)
+        if trains is not None:
+            masks *= trains
+        found = losses.task_losses(
+            self._leaf_tasks,
+            logits,
+            self._rows.to_leaves(batch.labels),
+            masks,
+            class_weights=self.class_weights,
+            training=training,
+        )
+        return found, tf.reduce_sum(masks, axis=0)
+
+    def _served_losses(self, batch: Batch, logits: tf.Tensor) -> tf.Tensor:
+        """[T], over all rows, each row's through its own leaf."""
+        own = self._rows.to_tasks(tf.stop_gradient(logits), batch.features)
+        return losses.task_losses(
+            self.spec.tasks,
+            own,
+            batch.labels,
+            batch.masks,
+            class_weights=tf.gather(self.class_weights, self._rows.first_leaves),
+        )
+
+    @property
+    def _plain_leaves(self) -> tuple[Leaf, ...]:
+        return tuple(Leaf(task.name) for task in self.spec.tasks)
+
+    def _overlap(self, judged: tuple[Judged, ...], weight: tf.Tensor) -> tf.Tensor:
+        levels = [e for j in judged for e in j.structured.experts]
+        return tf.add_n([tf.zeros([]), *(disentangle_loss(e, weight) for e in levels)])
+
+    def _keep(self, features: Features, groups: tuple[str, ...]) -> Features:
+        names = [f.name for f in self.spec.features if f.group in groups]
+        return {key: features[key] for key in self._kept if feature_name(key) in names}
+
+    def _draw_seed(self, stream: int) -> tf.Tensor:
+        first = self._seed * (_NETWORK_DRAW + len(self.networks)) + stream
+        return tf.stack([first, tf.cast(self.steps, tf.int32)])
+
+    def _predictions(self, logits: tf.Tensor) -> Features:
+        columns = tf.unstack(losses.predictions(self.spec.tasks, logits), axis=1)
+        names = [task.name for task in self.spec.tasks]
+        return dict(zip(names, columns, strict=True))
+
+
+class _Seen(NamedTuple):
+    """What the losses need beside the logits."""
+
+    judged: tuple[Judged, ...]
+    sides: tuple[Side, Side]
+
+
+def _networks(
+    spec: Spec, config: ModelConfig
+) -> list[tuple[str, ModelConfig, list[str]]]:
+    """Name, shape and tasks of each network: one, or one a task for `single`."""
+    tasks = [task.name for task in spec.tasks]
+    if config.structure.kind != "single":
+        return [("network", config, tasks)]
+    own = dataclasses.replace(config, structure=StructureConfig())
+    return [(f"network_{task}", own, [task]) for task in tasks]
+
+
+def _policy(precision: str) -> tf.keras.mixed_precision.Policy:
+    names = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
+    return tf.keras.mixed_precision.Policy(names[precision])
+
+
+def _mean_square(sides: tuple[Side, Side], weight: tf.Tensor) -> tf.Tensor:
+    """This replica's share of the mean squared norm of a row's embeddings."""
+    parts = [part for side in sides for part in side.parts]
+    norms = tf.add_n(
+        [tf.reduce_sum(tf.square(p.inputs[:, : p.embedded]), axis=1) for p in parts]
+    )
+    return tf.reduce_sum(norms * weight) / global_sum(tf.reduce_sum(weight))

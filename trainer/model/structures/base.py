@@ -1,0 +1,107 @@
+"""What every structure takes and gives."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import trainer.keras2  # noqa: F401  # isort: skip
+import tensorflow as tf
+
+from trainer.model.switchers import Gating, Switched
+
+_ALGORITHM = "philox"  # named: by default XLA takes another one and draws differently
+
+
+class Leaf(NamedTuple):
+    """A task, or a task for the rows of one partition of a facet (MFH sec. III-D-2).
+
+    Attributes:
+        task: Its name.
+        partitions: (facet, partition) of each facet that splits it, in the spec's
+            order of facets; none if it is not split.
+    """
+
+    task: str
+    partitions: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def name(self) -> str:
+        """`skip`, or `skip&new` for new users' skips."""
+        return "&".join([self.task, *(partition for _, partition in self.partitions)])
+
+
+class PlacedGating(NamedTuple):
+    """What one tensor of `Structured.gates` holds.
+
+    Attributes:
+        groups: G codes of the nodes below the switchers; an empty one is the input.
+        gating: The axes after G.
+    """
+
+    groups: tuple[str, ...]
+    gating: Gating
+
+
+class Structured(NamedTuple):
+    """What a structure gives. B = batch, L = leaves.
+
+    Attributes:
+        outputs: [B, L, H], the towers' inputs.
+        experts: [B, G, E, H] for each level of each layer of switchers.
+        gates: [B, G, Q, E'] float32 for each of `Structure.gatings`.
+        penalty: Scalar to add to the loss, already weighted.
+    """
+
+    outputs: tf.Tensor
+    experts: tuple[tf.Tensor, ...] = ()
+    gates: tuple[tf.Tensor, ...] = ()
+    penalty: tf.Tensor | float = 0.0
+
+
+class Structure(tf.keras.layers.Layer):
+    """Nested switchers between the shared bottom and the towers.
+
+    Args:
+        leaves: L leaves, in the order of the outputs.
+
+    Attributes:
+        gatings: What the tensors of `Structured.gates` hold.
+    """
+
+    def __init__(self, leaves: Sequence[Leaf], **kwargs):
+        super().__init__(**kwargs)
+        self.leaves: tuple[Leaf, ...] = tuple(leaves)
+        self.gatings: tuple[PlacedGating, ...] = ()
+
+    def call(
+        self, x: tf.Tensor, training: bool = False, seed: tf.Tensor | None = None
+    ) -> Structured:
+        """x [B, D] -> `Structured`.
+
+        Args:
+            training: Whether to draw at random what switchers draw in training.
+            seed: int32 [2], of those draws; the same on every replica.
+        """
+        raise NotImplementedError
+
+
+def split_leaves(task: str, facets: Mapping[str, Sequence[str]]) -> list[Leaf]:
+    """The leaves of a task that all of `facets` (name -> partitions) split."""
+    pairs = [[(name, part) for part in parts] for name, parts in facets.items()]
+    return [Leaf(task, partitions) for partitions in itertools.product(*pairs)]
+
+
+def collect(parts: Sequence[Switched | Structured]) -> tuple:
+    """Experts, gates and penalty of several parts, as `Structured` has them."""
+    experts = tuple(level for part in parts for level in part.experts)
+    gates = tuple(level for part in parts for level in part.gates)
+    return experts, gates, sum(part.penalty for part in parts)
+
+
+def draw_seed(seed: tf.Tensor | None, index: int) -> tf.Tensor | None:
+    """The seed of part `index`: no two switchers draw the same numbers."""
+    if seed is None:
+        return None
+    return tf.random.experimental.stateless_fold_in(seed, index, _ALGORITHM)

@@ -1,0 +1,1 @@
+"""What training minimises: losses, their weights, the disentangle loss."""

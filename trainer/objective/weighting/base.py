@@ -1,0 +1,72 @@
+"""What every way of weighting takes and gives."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+import trainer.keras2  # noqa: F401  # isort: skip
+import tensorflow as tf
+
+from feature_specs import TaskSpec
+from feature_specs.model import WeightsConfig
+from trainer.objective.losses import loss_weights
+
+
+class TaskWeights(tf.Module):
+    """How much the loss of each of L leaves counts.
+
+    Every kind multiplies what it finds by the scheduled weight: `loss_weight` (SFV sec.
+    5.2), times its decay.
+
+    Args:
+        config: Kind and rates.
+        tasks: L tasks, one a leaf.
+
+    Attributes:
+        reads_gradients: Whether `update` wants the norms of the leaves' gradients after
+            each step.
+    """
+
+    reads_gradients = False
+
+    def __init__(self, config: WeightsConfig, tasks: Sequence[TaskSpec]):
+        super().__init__(name=f"{config.kind}_weights")
+        self._first = loss_weights(tasks)
+        gammas = np.array([config.decay.get(task.name, 1.0) for task in tasks])
+        self._decay_rates = (np.log(gammas) / config.decay_steps).astype(np.float32)
+
+    def scheduled(self, step: tf.Tensor) -> tf.Tensor:
+        """w_k gamma_k^t, float32 [L]: PLE eq. 10.
+
+        The paper's t counts epochs. Here an epoch is `decay_steps` steps, and t has a
+        fraction: the weight falls a little in each step.
+        """
+        if not self._decay_rates.any():
+            return tf.constant(self._first)
+        return self._first * tf.exp(self._decay_rates * tf.cast(step, tf.float32))
+
+    def current(self, step: tf.Tensor) -> tf.Tensor:
+        """The factor of each leaf's loss in `total`, float32 [L]."""
+        raise NotImplementedError
+
+    def total(self, losses: tf.Tensor, rows: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
+        """The scalar to minimise; on several replicas this replica's share.
+
+        Args:
+            losses: [L], this replica's shares.
+            rows: [L], this replica's rows in each leaf's sample space.
+            step: Scalar, the steps taken before this one.
+        """
+        return tf.reduce_sum(self.current(step) * losses)
+
+    def update(self, norms: tf.Tensor, losses: tf.Tensor, rows: tf.Tensor) -> None:
+        """Moves the weights after a step, where `reads_gradients`.
+
+        Args:
+            norms: [L], of the gradients of the unweighted losses, over the global
+                batch, in the last layer that all leaves share.
+            losses: As in `total`.
+            rows: As in `total`.
+        """

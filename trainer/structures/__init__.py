@@ -1,6 +1,0 @@
-"""How switchers are nested, from the shared bottom to the towers (MFH sec. IV)."""
-
-from trainer.structures.base import Leaf, PlacedGating, Structure, Structured
-from trainer.structures.create import create
-
-__all__ = ["Leaf", "PlacedGating", "Structure", "Structured", "create"]
