@@ -58,10 +58,13 @@ setuptools.setup(
         "orjson",
         "polars>=2,<3",
         "pyarrow",
+        "pydantic>=2,<3",
         "pyyaml",
         "rich",
+        "scipy",
         "setuptools<81",  # TensorFlow Hub and others still import pkg_resources
         "starlette",
+        "tenacity",
         f"tensorflow-serving-api==2.16.*; {_PY310}",
         f"tensorflow-serving-api==2.19.*; {_PY311}",  # newest that TFX 1.21 allows
         "uvicorn",
@@ -72,7 +75,9 @@ setuptools.setup(
         "report": ["matplotlib"],
         "datasets": ["tensorflow-datasets"],
         "dev": [
+            "import-linter",
             "mypy",
+            "pdoc",
             "pip",
             "pre-commit",
             "pytest<9.2",  # under a later one pytest-xdist 3.8 keeps no group together

@@ -104,7 +104,6 @@ def _prepare(root: pathlib.Path, csv: str, spec: str, console) -> None:
 
 def _train_all(root: pathlib.Path, args, console) -> list[float]:
     """AUC of each seed's ranker on the last tenth."""
-    import trainer.keras2  # noqa: F401  # isort: skip
     import tensorflow_transform as tft
 
     from feature_specs import load_preset, load_spec

@@ -29,7 +29,6 @@ from typing import TYPE_CHECKING, Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-import trainer.keras2  # noqa: F401  # isort: skip
 import figures
 import numpy as np
 import rich.console

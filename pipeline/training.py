@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import os
 
-import trainer.keras2  # noqa: F401  sets Keras 2 before TensorFlow loads
-
-# isort: split
 import tensorflow_transform as tft
 from tfx.components.trainer.fn_args_utils import FnArgs
 

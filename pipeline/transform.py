@@ -11,9 +11,6 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-import trainer.keras2  # noqa: F401  sets Keras 2 before TensorFlow loads
-
-# isort: split
 import tensorflow as tf
 import tensorflow_transform as tft
 

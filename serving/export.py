@@ -12,9 +12,6 @@ import os
 import uuid
 from typing import TYPE_CHECKING
 
-import trainer.keras2  # noqa: F401  sets Keras 2 before TensorFlow loads
-
-# isort: split
 import tensorflow as tf
 
 from feature_specs import Spec

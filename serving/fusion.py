@@ -6,9 +6,6 @@ underflow.
 
 from __future__ import annotations
 
-import trainer.keras2  # noqa: F401  sets Keras 2 before TensorFlow loads
-
-# isort: split
 import tensorflow as tf
 
 from feature_specs import Spec

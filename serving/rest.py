@@ -15,9 +15,6 @@ import zlib
 from collections.abc import Mapping
 from typing import Any
 
-import trainer.keras2  # noqa: F401  sets Keras 2 before TensorFlow loads
-
-# isort: split
 import tensorflow as tf
 
 from serving import json_tensors

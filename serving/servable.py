@@ -10,9 +10,6 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-import trainer.keras2  # noqa: F401  sets Keras 2 before TensorFlow loads
-
-# isort: split
 import numpy as np
 import tensorflow as tf
 from google.protobuf import message

@@ -11,9 +11,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 
-import trainer.keras2  # noqa: F401  sets Keras 2 before TensorFlow loads
-
-# isort: split
 import tensorflow as tf
 
 from feature_specs import FeatureSpec, Spec

@@ -13,9 +13,6 @@ import os
 import threading
 import time
 
-import trainer.keras2  # noqa: F401  sets Keras 2 before TensorFlow loads
-
-# isort: split
 import tensorflow as tf
 
 from serving import servable

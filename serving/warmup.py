@@ -10,9 +10,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
-import trainer.keras2  # noqa: F401  sets Keras 2 before TensorFlow loads
-
-# isort: split
 import numpy as np
 import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2

@@ -16,6 +16,8 @@ import shutil
 
 import pytest
 
+import trainer  # noqa: F401  Keras 2, before a test imports TensorFlow
+
 _USERS, _DAYS = 60, 7
 
 

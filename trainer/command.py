@@ -147,7 +147,6 @@ def _slice(args: argparse.Namespace) -> SliceConfig:
 
 def _find_graph(args: argparse.Namespace) -> str:
     """The transform graph that the exported model carries; checked before training."""
-    import trainer.keras2  # noqa: F401  # isort: skip
     import tensorflow as tf
 
     if tf.io.gfile.exists(args.export) and tf.io.gfile.listdir(args.export):
@@ -218,7 +217,6 @@ def find_days(
     Raises:
         ValueError: There is no day, or not every wanted one.
     """
-    import trainer.keras2  # noqa: F401  # isort: skip
     import tensorflow as tf
 
     folders = tf.io.gfile.glob(os.path.join(directory, f"{_SPLIT_PREFIX}day-*"))

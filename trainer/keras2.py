@@ -1,9 +1,7 @@
 """TensorFlow Recommenders needs Keras 2; TensorFlow 2.16 and later bring Keras 3.
 
-Every module of ours that imports TensorFlow imports this one first:
-
-    import trainer.keras2  # noqa: F401  # isort: skip
-    import tensorflow as tf
+Each room whose modules import TensorFlow calls `require_keras_2` once, in its
+`__init__`, which Python runs before any of them.
 """
 
 from __future__ import annotations
@@ -35,6 +33,3 @@ def require_keras_2() -> None:
             f"Got {home}: TensorFlow was used before trailrank. Import a trailrank "
             f"module first, or set {_SWITCH}=1 before Python starts."
         )
-
-
-require_keras_2()

@@ -3,7 +3,6 @@ many there are."""
 
 from __future__ import annotations
 
-import trainer.keras2  # noqa: F401  # isort: skip
 import tensorflow as tf
 
 

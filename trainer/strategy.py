@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 
-import trainer.keras2  # noqa: F401  # isort: skip
 import tensorflow as tf
 
 ACCELERATORS = ("auto", "tpu", "gpu", "cpu")

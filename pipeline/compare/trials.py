@@ -19,9 +19,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-import trainer.keras2  # noqa: F401  sets Keras 2 before TensorFlow loads
-
-# isort: split
 import tensorflow as tf
 from tensorflow.python.framework import ops
 

@@ -11,9 +11,6 @@ import math
 import os
 from collections.abc import Iterator, Sequence
 
-import trainer.keras2  # noqa: F401  sets Keras 2 before TensorFlow loads
-
-# isort: split
 import numpy as np
 import polars as pl
 import tensorflow as tf

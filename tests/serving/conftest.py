@@ -7,8 +7,6 @@ from typing import Any
 
 import pytest
 
-import trainer.keras2  # noqa: F401  sets Keras 2 before TensorFlow loads
-
 SPEC = """
 name: tiny
 log:

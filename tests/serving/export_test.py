@@ -7,10 +7,6 @@ import sys
 
 import numpy as np
 import pytest
-
-import trainer.keras2  # noqa: F401  sets Keras 2 before TensorFlow loads
-
-# isort: split
 import tensorflow as tf
 
 from serving.client import Client, ClientError

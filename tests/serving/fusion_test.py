@@ -1,9 +1,5 @@
 import numpy as np
 import pytest
-
-import trainer.keras2  # noqa: F401  sets Keras 2 before TensorFlow loads
-
-# isort: split
 import tensorflow as tf
 
 from feature_specs.spec import FusionSpec, LengthSpec, Spec, TaskSpec

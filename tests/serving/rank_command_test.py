@@ -2,10 +2,6 @@ import dataclasses
 import json
 
 import pytest
-
-import trainer.keras2  # noqa: F401  sets Keras 2 before TensorFlow loads
-
-# isort: split
 import tensorflow as tf
 
 from feature_specs.past import CounterSpec

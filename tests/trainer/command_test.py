@@ -4,8 +4,6 @@ import subprocess
 import sys
 
 import pytest
-
-import trainer.keras2  # noqa: F401  # isort: skip
 import tensorflow as tf
 
 from trainer.command import find_days, run

@@ -5,8 +5,6 @@ import dataclasses
 
 import numpy as np
 import pytest
-
-import trainer.keras2  # noqa: F401  # isort: skip
 import tensorflow as tf
 
 from feature_specs import ModelConfig, Spec, label_key, mask_key, read_preset, read_spec

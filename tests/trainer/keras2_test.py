@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-_LATE = "import tensorflow as tf; tf.keras.layers; import trainer.keras2"
+_LATE = "import tensorflow as tf; tf.keras.layers; import trainer"
 
 
 @pytest.mark.slow  # starts a Python that loads TensorFlow
@@ -26,8 +26,9 @@ def test_environment_that_asks_for_keras_3_is_refused(monkeypatch):
 
 
 def test_keras_2_in_use_is_fine():
-    import trainer.keras2  # isort: skip
     import tensorflow as tf
 
-    trainer.keras2.require_keras_2()
+    from trainer.keras2 import require_keras_2
+
+    require_keras_2()
     assert tf.keras.Model.__module__.startswith("tf_keras.")

@@ -5,8 +5,6 @@ import sys
 
 import numpy as np
 import pytest
-
-import trainer.keras2  # noqa: F401  # isort: skip
 import tensorflow as tf
 
 from trainer.replicas import global_sum, uniform_rows

@@ -1,8 +1,6 @@
 """Devices are chosen, or refused with what to do."""
 
 import pytest
-
-import trainer.keras2  # noqa: F401  # isort: skip
 import tensorflow as tf
 
 from trainer import strategy

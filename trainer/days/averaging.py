@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Mapping
 
-import trainer.keras2  # noqa: F401  # isort: skip
 import tensorflow as tf
 
 from trainer.days.keys import paths

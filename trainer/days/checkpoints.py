@@ -7,7 +7,6 @@ import re
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-import trainer.keras2  # noqa: F401  # isort: skip
 import tensorflow as tf
 from absl import logging
 

@@ -7,7 +7,6 @@ import signal
 import threading
 from types import FrameType
 
-import trainer.keras2  # noqa: F401  # isort: skip
 import tensorflow as tf
 
 from trainer import strategy as strategies

@@ -6,7 +6,6 @@ import collections
 from collections.abc import Iterator
 from typing import Any
 
-import trainer.keras2  # noqa: F401  # isort: skip
 import tensorflow as tf
 
 SLOT = "/.OPTIMIZER_SLOT/"

@@ -6,7 +6,6 @@ import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-import trainer.keras2  # noqa: F401  # isort: skip
 from absl import logging
 
 from feature_specs import ModelConfig, Spec

@@ -7,7 +7,6 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import trainer.keras2  # noqa: F401  # isort: skip
 import tensorflow as tf
 from absl import logging
 from rich import progress

@@ -6,7 +6,6 @@ import os
 import tempfile
 from typing import Any
 
-import trainer.keras2  # noqa: F401  # isort: skip
 import tensorflow as tf
 
 from trainer import strategy as strategies

@@ -6,8 +6,6 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
-
-import trainer.keras2  # noqa: F401  # isort: skip
 import tensorflow as tf
 
 from feature_specs import ModelConfig, Spec

@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-
-import trainer.keras2  # noqa: F401  # isort: skip
 import tensorflow as tf
 
 from feature_specs import Spec

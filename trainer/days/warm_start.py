@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import trainer.keras2  # noqa: F401  # isort: skip
 import tensorflow as tf
 from absl import logging
 

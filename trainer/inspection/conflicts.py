@@ -9,8 +9,6 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-
-import trainer.keras2  # noqa: F401  # isort: skip
 import tensorflow as tf
 
 from trainer.inspection.inspection import LayerGradients

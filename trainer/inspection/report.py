@@ -9,8 +9,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-
-import trainer.keras2  # noqa: F401  # isort: skip
 import tensorflow as tf
 from absl import logging
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import trainer.keras2  # noqa: F401  # isort: skip
 import tensorflow as tf
 
 _UNITS = 32  # of the activation unit's hidden layer; DIN has 36

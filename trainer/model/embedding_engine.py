@@ -13,7 +13,6 @@ import inspect
 from collections.abc import Sequence
 from typing import TypeAlias
 
-import trainer.keras2  # noqa: F401  # isort: skip
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
 

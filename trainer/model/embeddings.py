@@ -9,7 +9,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 
-import trainer.keras2  # noqa: F401  # isort: skip
 import tensorflow as tf
 
 from feature_specs import FeatureSpec, TableSpec

@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import trainer.keras2  # noqa: F401  # isort: skip
 import tensorflow as tf
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 from typing import NamedTuple
 
-import trainer.keras2  # noqa: F401  # isort: skip
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import trainer.keras2  # noqa: F401  # isort: skip
 import tensorflow as tf
 
 from feature_specs import Spec

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 
-import trainer.keras2  # noqa: F401  # isort: skip
 import tensorflow as tf
 from tensorflow_recommenders.layers.feature_multiplexing.unified_embedding import (
     UnifiedEmbeddingConfig,

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-
-import trainer.keras2  # noqa: F401  # isort: skip
 import tensorflow as tf
 
 from trainer.replicas import global_sum

@@ -10,8 +10,6 @@ import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
-
-import trainer.keras2  # noqa: F401  # isort: skip
 import tensorflow as tf
 
 from feature_specs import TaskSpec

@@ -11,7 +11,6 @@ import re
 import traceback
 from typing import NamedTuple
 
-import trainer.keras2  # noqa: F401  # isort: skip
 import tensorflow as tf
 
 from trainer.preflight.places import NODE, Place, Places, user_line

@@ -9,7 +9,6 @@ import sysconfig
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-import trainer.keras2  # noqa: F401  # isort: skip
 import tensorflow as tf
 
 # How TensorFlow's messages name an op.

@@ -1,6 +1,5 @@
 """The moving average by hand."""
 
-import trainer.keras2  # noqa: F401  # isort: skip
 import tensorflow as tf
 
 from trainer.days import averaging

@@ -7,8 +7,6 @@ import zlib
 
 import numpy as np
 import pytest
-
-import trainer.keras2  # noqa: F401  # isort: skip
 import tensorflow as tf
 
 from tpu_configs import SliceConfig

@@ -5,8 +5,6 @@ import dataclasses
 import numpy as np
 import pytest
 
-import trainer.keras2  # noqa: F401  # isort: skip
-
 from trainer.days import optimizers
 from trainer.model.ranker import Ranker
 

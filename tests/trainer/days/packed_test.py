@@ -11,8 +11,6 @@ import sys
 
 import numpy as np
 import pytest
-
-import trainer.keras2  # noqa: F401  # isort: skip
 import tensorflow as tf
 
 from feature_specs import label_key, mask_key, read_spec

@@ -14,8 +14,6 @@ import time
 
 import numpy as np
 import pytest
-
-import trainer.keras2  # noqa: F401  # isort: skip
 import tensorflow as tf
 
 from tpu_configs import SliceConfig

@@ -5,8 +5,6 @@ import json
 
 import numpy as np
 import pytest
-
-import trainer.keras2  # noqa: F401  # isort: skip
 import tensorflow as tf
 
 from tpu_configs import SliceConfig

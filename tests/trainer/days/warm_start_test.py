@@ -4,8 +4,6 @@ import dataclasses
 
 import numpy as np
 import pytest
-
-import trainer.keras2  # noqa: F401  # isort: skip
 import tensorflow as tf
 
 from tpu_configs import SliceConfig

@@ -2,8 +2,6 @@
 
 import numpy as np
 import pytest
-
-import trainer.keras2  # noqa: F401  # isort: skip
 import tensorflow as tf
 
 from trainer.inspection.conflicts import ALL_LAYERS, GradientMeans

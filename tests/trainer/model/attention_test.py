@@ -1,8 +1,6 @@
 """DIN's attention against the same sums by hand."""
 
 import numpy as np
-
-import trainer.keras2  # noqa: F401  # isort: skip
 import tensorflow as tf
 
 from trainer.model.attention import Attention

@@ -6,8 +6,6 @@ import sys
 
 import numpy as np
 import pytest
-
-import trainer.keras2  # noqa: F401  # isort: skip
 import tensorflow as tf
 
 from feature_specs import read_preset

@@ -3,8 +3,6 @@
 import dataclasses
 
 import numpy as np
-
-import trainer.keras2  # noqa: F401  # isort: skip
 import tensorflow as tf
 
 from feature_specs.model import TrailConfig

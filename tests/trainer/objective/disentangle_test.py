@@ -1,8 +1,6 @@
 """The disentangle loss against NumPy's correlations (SFV sec. 5.1)."""
 
 import numpy as np
-
-import trainer.keras2  # noqa: F401  # isort: skip
 import tensorflow as tf
 
 from trainer.objective.disentangle import disentangle_loss

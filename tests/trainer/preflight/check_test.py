@@ -6,8 +6,6 @@ import io
 import json
 
 import pytest
-
-import trainer.keras2  # noqa: F401  # isort: skip
 import tensorflow as tf
 from rich.console import Console
 

@@ -4,8 +4,6 @@ import pathlib
 import sys
 
 import pytest
-
-import trainer.keras2  # noqa: F401  # isort: skip
 import tensorflow as tf
 
 from tpu_configs import load_slice

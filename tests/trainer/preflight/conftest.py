@@ -1,8 +1,6 @@
 """The compiler's environment, made once a machine, and small programs."""
 
 import pytest
-
-import trainer.keras2  # noqa: F401  # isort: skip
 import tensorflow as tf
 
 from trainer.preflight import environment

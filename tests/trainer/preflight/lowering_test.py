@@ -4,8 +4,6 @@ import inspect
 import pathlib
 
 import pytest
-
-import trainer.keras2  # noqa: F401  # isort: skip
 import tensorflow as tf
 
 from trainer.preflight.lowering import Refused, lower

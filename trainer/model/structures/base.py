@@ -6,7 +6,6 @@ import itertools
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-import trainer.keras2  # noqa: F401  # isort: skip
 import tensorflow as tf
 
 from trainer.model.switchers import Gating, Switched

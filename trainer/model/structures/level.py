@@ -7,7 +7,6 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-import trainer.keras2  # noqa: F401  # isort: skip
 import tensorflow as tf
 
 from feature_specs.model import SwitcherConfig

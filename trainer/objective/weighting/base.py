@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-
-import trainer.keras2  # noqa: F401  # isort: skip
 import tensorflow as tf
 
 from feature_specs import TaskSpec

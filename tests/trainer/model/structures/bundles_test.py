@@ -1,8 +1,6 @@
 """Picking networks of equal shape out of a row, and putting them back."""
 
 import numpy as np
-
-import trainer.keras2  # noqa: F401  # isort: skip
 import tensorflow as tf
 
 from trainer.model.structures.bundles import bundles, put_back, take

@@ -1,8 +1,6 @@
 """Networks of built switchers in NumPy: one row and one small network at a time."""
 
 import numpy as np
-
-import trainer.keras2  # noqa: F401  # isort: skip
 import tensorflow as tf
 
 from feature_specs.model import SwitcherConfig
