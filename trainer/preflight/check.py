@@ -73,11 +73,13 @@ def check(
 class _Asked:
     """The programs of one ranker on one slice; their keys are `train bfloat16` etc."""
 
-    def __init__(self, slice: SliceConfig, small: StandIns, candidates):
+    def __init__(self, slice: SliceConfig, small: StandIns, candidates: int):
         self.small = small
         self._slice, self._candidates = slice, candidates
 
-    def lower_all(self, both: bool, told) -> dict[str, Lowered | Refused]:
+    def lower_all(
+        self, both: bool, told: Callable[[str], None]
+    ) -> dict[str, Lowered | Refused]:
         """Key -> the lowered program, or why there is none."""
         own = self._slice.precision
         found = {}
@@ -102,7 +104,12 @@ class _Asked:
             found[name] = _lower_or_refused(makers[name]())
         return found
 
-    def compile_all(self, lowered: dict[str, Lowered | Refused], python, told):
+    def compile_all(
+        self,
+        lowered: dict[str, Lowered | Refused],
+        python: pathlib.Path,
+        told: Callable[[str], None],
+    ) -> dict[str, Any]:
         """The compiler's results of those that could be lowered."""
         tasks = [
             compiler.Task(key, program, self._cores(key), self.small.resize)

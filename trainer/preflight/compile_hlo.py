@@ -15,6 +15,8 @@ of the compiler, or its `error`. TF's own bridge made the HLO; the recipe from t
 HLO -> StableHLO -> an exported function -> `jax.jit` -> the TPU compiler.
 """
 
+from __future__ import annotations
+
 import collections
 import dataclasses
 import json
@@ -22,6 +24,8 @@ import os
 import re
 import sys
 import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 os.environ.update(
     JAX_PLATFORMS="cpu",
@@ -69,18 +73,18 @@ class Module:
     """A program as the exporter takes it."""
 
     bytecode: bytes
-    arguments: list
-    results: list
-    updated: list  # arguments that the program overwrites
+    arguments: list[jax.ShapeDtypeStruct]
+    results: list[jax.ShapeDtypeStruct]
+    updated: list[int]  # arguments that the program overwrites
 
 
-def main(job_path, result_path):
+def main(job_path: str, result_path: str) -> None:
     with open(job_path) as file:
         job = json.load(file)
     topology = topologies.get_topology_desc(
         platform="tpu", topology_name=job["topology"], **job["options"]
     )
-    found = {
+    found: dict[str, Any] = {
         "versions": {"jax": jax.__version__, "jaxlib": jaxlib.__version__},
         "device": topology.devices[0].device_kind,
         "cores": len(topology.devices),
@@ -93,14 +97,14 @@ def main(job_path, result_path):
         print(program["name"], flush=True)
 
 
-def write(found, path):
+def write(found: Mapping[str, Any], path: str) -> None:
     """Whole at any moment: should the compiler die, the results before it are kept."""
     with open(path + ".part", "w") as file:
         json.dump(found, file)
     os.replace(path + ".part", path)
 
 
-def attempt(program, topology):
+def attempt(program: Mapping[str, Any], topology: Any) -> dict[str, Any]:
     """What the compiler says of one program; its refusal is a result too."""
     started = time.perf_counter()
     try:
@@ -112,7 +116,7 @@ def attempt(program, topology):
     return result
 
 
-def compiled(program, topology):
+def compiled(program: Mapping[str, Any], topology: Any) -> tuple[Any, Module]:
     with open(program["file"], "rb") as file:
         module = read(file.read(), dict(map(tuple, program["resize"])))
     devices = np.array(topology.devices[: program["cores"]])
@@ -133,7 +137,7 @@ def compiled(program, topology):
     return function.lower(*module.arguments).compile(), module
 
 
-def read(proto, resize):
+def read(proto: bytes, resize: Mapping[int, int]) -> Module:
     """HLO proto -> module, its tables as large as they are to be."""
     text = xla_client._xla.mlir.hlo_to_stablehlo(proto)
     with jax_mlir.make_ir_context(), ir.Location.unknown():
@@ -144,7 +148,7 @@ def read(proto, resize):
         return describe(module)
 
 
-def describe(module):
+def describe(module: ir.Module) -> Module:
     main_function = next(
         op
         for op in module.body.operations
@@ -160,13 +164,13 @@ def describe(module):
     return Module(jax_mlir.module_to_bytecode(module), arguments, results, updated)
 
 
-def shape_of(kind):
+def shape_of(kind: ir.Type) -> jax.ShapeDtypeStruct:
     tensor = ir.RankedTensorType(kind)
     dtype = jnp.dtype(_TYPES[str(tensor.element_type)])
     return jax.ShapeDtypeStruct(tuple(tensor.shape), dtype)
 
 
-def walk(op, change):
+def walk(op: ir.Operation, change: Callable[[ir.Operation], None]) -> None:
     for region in op.regions:
         for block in region.blocks:
             for child in list(block.operations):
@@ -174,24 +178,24 @@ def walk(op, change):
                 change(child.operation)
 
 
-def drop_copy(op):
+def drop_copy(op: ir.Operation) -> None:
     """Erases TF's copies of returned variables, which the compiler refuses here."""
     if op.name == "mhlo.copy":
         op.results[0].replace_all_uses_with(op.operands[0])
         op.erase()
 
 
-def resized(text, resize):
+def resized(text: str, resize: Mapping[int, int]) -> str:
     """Tables of a stand-in's rows become tables of the true number of rows."""
     rows = "|".join(map(str, resize))
     pattern = re.compile(rf"tensor<({rows})x")
     return pattern.sub(lambda m: f"tensor<{resize[int(m[1])]}x", text)
 
 
-def exported(module):
+def exported(module: Module) -> export.Exported:
     """The module in the place of a function with the same arguments and results."""
 
-    def same_shapes(*_):
+    def same_shapes(*_: Any) -> tuple[jax.Array, ...]:
         return tuple(jnp.zeros(r.shape, r.dtype) for r in module.results)
 
     shell = jax.jit(same_shapes, keep_unused=True)
@@ -199,7 +203,7 @@ def exported(module):
     return dataclasses.replace(found, mlir_module_serialized=module.bytecode)
 
 
-def measure(executable, module):
+def measure(executable: Any, module: Module) -> dict[str, Any]:
     """Numbers of one core."""
     cost, memory = executable.cost_analysis(), executable.memory_analysis()
     text = executable.as_text()
@@ -237,7 +241,7 @@ _COLLECTIVE = re.compile(
 _NAMES_ONLY = ("parameter", "bitcast", "constant", "copy-start", "copy-done")
 
 
-def instructions(text):
+def instructions(text: str) -> Iterator[tuple[re.Match[str], str]]:
     """(match, the TF op that the instruction comes from) of every instruction."""
     for match in _INSTRUCTION.finditer(text):
         line = text[match.start() : text.find("\n", match.end())]
@@ -245,14 +249,14 @@ def instructions(text):
         yield match, origin[1] if origin else ""
 
 
-def size_of(match):
+def size_of(match: re.Match[str]) -> int:
     count = 1
     for side in match["shape"].split(","):
         count *= int(side.lstrip("<=")) if side else 1
     return count * _SIZES.get(match["type"], 4)
 
 
-def largest(entry):
+def largest(entry: str) -> list[dict[str, Any]]:
     """The largest results in HBM that the program keeps beside its arguments."""
     kept = [
         (size_of(match), match["type"], match["shape"], match["kind"], origin)
@@ -265,7 +269,7 @@ def largest(entry):
     return [dict(zip(keys, found, strict=True)) for found in kept[:_LARGEST]]
 
 
-def collectives(text):
+def collectives(text: str) -> dict[str, int]:
     """Kind -> number of instructions in which cores talk to each other."""
     return dict(collections.Counter(_COLLECTIVE.findall(text)))
 

@@ -86,7 +86,7 @@ def _write(task: Task, folder: pathlib.Path, index: int) -> dict[str, Any]:
     }
 
 
-def _run(command: list[str], folder: pathlib.Path, told) -> str:
+def _run(command: list[str], folder: pathlib.Path, told: Callable[[str], None]) -> str:
     """Runs the process; what went wrong, or nothing."""
     errors = folder / "errors.txt"
     with open(errors, "w") as file:

@@ -74,7 +74,13 @@ def _tensor(argument: Argument, resize: dict[int, int]) -> Tensor:
     return Tensor(name=argument.name, shape=shape, dtype=argument.dtype, bytes=size)
 
 
-def _compiled(base: Checked, lowered: Lowered, result, chip, variables) -> Checked:
+def _compiled(
+    base: Checked,
+    lowered: Lowered,
+    result: dict[str, Any],
+    chip: Chip,
+    variables: Sequence[Tensor],
+) -> Checked:
     room = estimates.memory(result, chip)
     found = estimates.estimate(result, chip, base.rows)
     return dataclasses.replace(
@@ -129,7 +135,7 @@ def _temporaries(
     buffers: Sequence[dict[str, Any]], places: Places
 ) -> tuple[Tensor, ...]:
     """One an op and shape, without the variables' own updates."""
-    found: dict[tuple, Tensor] = {}
+    found: dict[tuple[str, tuple[int, ...]], Tensor] = {}
     for buffer in buffers:
         place = places.find(buffer["op"]) if buffer["op"] else None
         if place and place.kind.startswith(("ResourceApply", "Assign")):

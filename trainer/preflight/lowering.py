@@ -9,7 +9,8 @@ from __future__ import annotations
 import linecache
 import re
 import traceback
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
@@ -92,7 +93,7 @@ def lower(program: Program) -> Lowered:
     )
 
 
-def _trace(program: Program, function, specs):
+def _trace(program: Program, function: Any, specs: Sequence[tf.TensorSpec]) -> Any:
     try:
         return function.get_concrete_function(*specs)
     except Exception as error:
@@ -117,7 +118,7 @@ def untraceable(program: str, error: Exception) -> Refused:
     return Refused(program, reason, where, remedy_of(str(error)))
 
 
-def _arguments(program: Program, concrete) -> list[Argument]:
+def _arguments(program: Program, concrete: Any) -> list[Argument]:
     """The batch, then the captured variables and constants, as the bridge has them."""
     batch = [
         Argument(name, tuple(spec.shape), spec.dtype.name, False)
@@ -150,7 +151,7 @@ def _told(message: str, where: list[Place]) -> str:
     return _first_line(message.removeprefix("Failed getting HLO text: '"))
 
 
-def _first_line(error) -> str:
+def _first_line(error: object) -> str:
     lines = [line for line in str(error).splitlines() if line.strip()]
     line = " ".join(lines[: 2 if "calling layer" in str(error) else 1])
     line = line or type(error).__name__

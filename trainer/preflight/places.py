@@ -7,7 +7,7 @@ import os
 import re
 import sysconfig
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
@@ -78,7 +78,7 @@ class Places:
         return [_place(op) for op in ops if re.search(pattern, op.type)]
 
 
-def user_line(frames: Iterable) -> tuple[str, int] | None:
+def user_line(frames: Iterable[Any]) -> tuple[str, int] | None:
     """File and line of the innermost frame in code that is not installed."""
     own = [f for f in frames if _is_own(f.filename)]
     return (own[-1].filename, own[-1].lineno) if own else None

@@ -58,7 +58,7 @@ def training_step(model: Training, rows: int) -> Program:
     inputs["masks"] = tf.TensorSpec([rows, tasks], tf.float32)
     inputs["weight"] = tf.TensorSpec([rows], tf.float32)
 
-    def train(*values):
+    def train(*values: tf.Tensor) -> tf.Tensor:
         features = dict(zip(names, values, strict=False))
         labels, masks, weight = values[len(names) :]
         return model.one_step(Batch(features, labels, masks, weight))
@@ -75,7 +75,7 @@ def rank(model: Training, candidates: int) -> Program:
     inputs = {name: one[name] for name in one if name in asked}
     inputs |= {name: many[name] for name in many if name in shown}
 
-    def rank(*values):
+    def rank(*values: tf.Tensor) -> dict[str, tf.Tensor]:
         given = dict(zip(inputs, values, strict=True))
         return ranker.from_sides(
             ranker.request_side({n: given[n] for n in given if n in asked}),
