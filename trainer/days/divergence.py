@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 from trainer import strategy as strategies
@@ -20,7 +21,7 @@ class DivergedError(RuntimeError):
 
 def check_losses(
     training: Training,
-    table: np.ndarray,
+    table: npt.NDArray[np.float32],
     position: Position,
     files: Sequence[str],
     directory: str,

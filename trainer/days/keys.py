@@ -47,7 +47,9 @@ def keyed_variables(root: Any) -> Iterator[tuple[str, tf.Variable]]:
                     yield f"{path}{SLOT}{place}/{name}{VALUE}", slot
 
 
-def _slot(optimizer, variable: tf.Variable, name: str) -> tf.Variable | None:
+def _slot(
+    optimizer: tf.keras.optimizers.Optimizer, variable: tf.Variable, name: str
+) -> tf.Variable | None:
     try:
         return optimizer.get_slot(variable, name)
     except (KeyError, ValueError):

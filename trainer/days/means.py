@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from feature_specs import Spec
 
@@ -33,7 +34,7 @@ class DayMeans:
         self._seconds_before = float(sums.get("seconds", 0.0))
         self._started = time.perf_counter()
 
-    def add(self, table: np.ndarray) -> None:
+    def add(self, table: npt.NDArray[np.float32]) -> None:
         """Counts the steps of `table` [steps, columns]."""
         table = table.astype(np.float64)
         losses, rows = np.split(table[:, TASKS:], 2, axis=1)

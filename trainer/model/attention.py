@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import tensorflow as tf
 
 _UNITS = 32  # of the activation unit's hidden layer; DIN has 36
@@ -16,7 +18,7 @@ class Attention(tf.keras.layers.Layer):
     without a step gives zeros.
     """
 
-    def __init__(self, **kwargs):
+    def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         policy = self.dtype_policy
         self.hidden = tf.keras.layers.Dense(_UNITS, activation="relu", dtype=policy)

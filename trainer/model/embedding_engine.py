@@ -223,7 +223,9 @@ def feature_name(key: str) -> str:
     return key.rpartition("/")[2]
 
 
-def _table_config(name: str, table: TableSpec):
+def _table_config(
+    name: str, table: TableSpec
+) -> tf.tpu.experimental.embedding.TableConfig:
     return tf.tpu.experimental.embedding.TableConfig(
         vocabulary_size=table.buckets,
         dim=table.width,

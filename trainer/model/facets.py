@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 from feature_specs import Spec
@@ -67,7 +68,9 @@ class LeafRows:
             return logits
         return tf.gather(logits, order, axis=1)
 
-    def _in(self, features: Features, allowed: list[np.ndarray]) -> tf.Tensor | None:
+    def _in(
+        self, features: Features, allowed: list[npt.NDArray[np.float32]]
+    ) -> tf.Tensor | None:
         if not self._facets:
             return None
         found = [
@@ -79,7 +82,7 @@ class LeafRows:
         return tf.math.reduce_prod(tf.stack(found), axis=0)
 
 
-def partition_of(spec: Spec, facet: FacetSpec) -> np.ndarray:
+def partition_of(spec: Spec, facet: FacetSpec) -> npt.NDArray[np.int32]:
     """Position of the partition for each id of the facet's feature; 0 is missing."""
     names = list(facet.partitions)
     rows = spec.feature(facet.feature).rows(spec.tables)
@@ -89,7 +92,11 @@ def partition_of(spec: Spec, facet: FacetSpec) -> np.ndarray:
     return found
 
 
-def _allowed(facet: FacetSpec, leaves: Sequence[Leaf], partitions_of) -> np.ndarray:
+def _allowed(
+    facet: FacetSpec,
+    leaves: Sequence[Leaf],
+    partitions_of: Callable[[str], tuple[str, ...]],
+) -> npt.NDArray[np.float32]:
     """[partitions, L] float32: 1 where rows of the partition belong to the leaf."""
     names = list(facet.partitions)
     may = np.ones([len(names), len(leaves)], np.float32)

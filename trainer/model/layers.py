@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import tensorflow as tf
 
@@ -57,7 +58,7 @@ class BatchedDense(tf.keras.layers.Layer):
         use_bias: bool = True,
         zero: bool = False,
         group_major: bool = False,
-        **kwargs,
+        **kwargs: Any,
     ):
         super().__init__(**kwargs)
         self.groups, self.units = groups, units
@@ -116,7 +117,7 @@ class Branches(tf.keras.layers.Layer):
         *,
         activation: str | None = None,
         use_bias: bool = True,
-        **kwargs,
+        **kwargs: Any,
     ):
         super().__init__(**kwargs)
         self.groups, self.branches, self.units = groups, branches, units
@@ -163,7 +164,7 @@ class BatchedMLP(tf.keras.layers.Layer):
         units: Sequence[int],
         *,
         group_major: bool = False,
-        **kwargs,
+        **kwargs: Any,
     ):
         super().__init__(**kwargs)
         self.groups = groups
@@ -199,7 +200,7 @@ class BranchedMLP(tf.keras.layers.Layer):
     group's input on.
     """
 
-    def __init__(self, groups: int, branches: int, units: Sequence[int], **kwargs):
+    def __init__(self, groups: int, branches: int, units: Sequence[int], **kwargs: Any):
         super().__init__(**kwargs)
         self.groups, self.branches = groups, branches
         first, others = units[:1], units[1:]
@@ -239,7 +240,7 @@ class ParallelMLP(tf.keras.layers.Layer):
     [B, G, branches, I] -> [B, G, branches, units[-1]].
     """
 
-    def __init__(self, groups: int, branches: int, units: Sequence[int], **kwargs):
+    def __init__(self, groups: int, branches: int, units: Sequence[int], **kwargs: Any):
         super().__init__(**kwargs)
         self.groups, self.branches = groups, branches
         self.networks = BatchedMLP(groups * branches, units, dtype=self.dtype_policy)
@@ -259,7 +260,7 @@ class Gates(tf.keras.layers.Layer):
         experts: Weights of each.
     """
 
-    def __init__(self, groups: int, readers: int, experts: int, **kwargs):
+    def __init__(self, groups: int, readers: int, experts: int, **kwargs: Any):
         super().__init__(**kwargs)
         self.scores = Branches(
             groups, readers, experts, use_bias=False, dtype=self.dtype_policy

@@ -197,7 +197,12 @@ class Network(tf.keras.layers.Layer):
         """Candidate features of N videos."""
         return self._part(features, self._candidate, self.candidate_layer)
 
-    def _part(self, features, group, layer) -> Part:
+    def _part(
+        self,
+        features: Features,
+        group: Sequence[FeatureSpec],
+        layer: tf.keras.layers.Layer,
+    ) -> Part:
         embedded = self.embeddings(features, group)
         inputs = tf.concat([embedded, numbers(features, group)], axis=1)
         return Part(layer(inputs), inputs, embedded.shape[1])

@@ -176,7 +176,9 @@ class Ranker(tfrs.Model):
             first |= engine.no_vectors(1)
         self(first)  # creates the variables
 
-    def _create_class_weights(self, means, rows) -> tf.Variable:
+    def _create_class_weights(
+        self, means: dict[str, float], rows: dict[str, float] | None
+    ) -> tf.Variable:
         """[L, 2]; a variable, as a restored ranker goes on with the first day's."""
         counts = [(rows or {}).get(t.name, 1.0) for t in self._leaf_tasks]
         positives = [
@@ -290,7 +292,13 @@ class Ranker(tfrs.Model):
             "task_rows": tf.reduce_sum(inputs.masks, axis=0),
         }
 
-    def _weigh_apart(self, tape, found: Losses, variables, slopes) -> list:
+    def _weigh_apart(
+        self,
+        tape: tf.GradientTape,
+        found: Losses,
+        variables: list[tf.Variable],
+        slopes: list[tf.Tensor],
+    ) -> list[tf.Tensor]:
         """Each leaf's own gradient: bends the sum (PCGrad), moves weights (GradNorm).
 
         Both read the weights that several leaves share; GradNorm the last layer's.
@@ -356,7 +364,9 @@ class Ranker(tfrs.Model):
         logits = chains.product_logits(logits, self._chains)
         return logits, _Seen(judged, (request, candidate))
 
-    def _main_logits(self, request: Side, candidate: Side, kept, training: bool):
+    def _main_logits(
+        self, request: Side, candidate: Side, kept: Features, training: bool
+    ) -> tuple[tf.Tensor, tuple[Judged, ...]]:
         """-> logits [B, L] float32 without trail, and a Judged of each network."""
         judged = tuple(
             network(own, other, kept, training=training, seed=self._draw_seed(stream))

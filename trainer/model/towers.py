@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import tensorflow as tf
 
@@ -34,7 +35,7 @@ class Towers(tf.keras.layers.Layer):
         leaves: Sequence[Leaf],
         config: ModelConfig,
         biases: Sequence[float],
-        **kwargs,
+        **kwargs: Any,
     ):
         super().__init__(**kwargs)
         self.tasks = tuple(leaf.task for leaf in leaves)
@@ -106,7 +107,9 @@ class Towers(tf.keras.layers.Layer):
                     "Give them the same last width in towers.<task>.units."
                 )
 
-    def _inputs(self, x, own: Mapping[str, tf.Tensor], places) -> tf.Tensor:
+    def _inputs(
+        self, x: tf.Tensor, own: Mapping[str, tf.Tensor], places: Sequence[int]
+    ) -> tf.Tensor:
         """What a bundle of towers reads, [B, towers, H + X]."""
         tasks = [self.tasks[place] for place in places]
         x = take(x, places)
@@ -116,7 +119,10 @@ class Towers(tf.keras.layers.Layer):
         return tf.concat([x, tf.cast(extra, x.dtype)], axis=2)
 
     def _transferred(
-        self, hidden: Sequence[tf.Tensor], chain: Sequence[int], transfer
+        self,
+        hidden: Sequence[tf.Tensor],
+        chain: Sequence[int],
+        transfer: Callable[[tf.Tensor], tf.Tensor],
     ) -> list[tf.Tensor]:
         """The bundles' last layers, those of a chain replaced: q_t by z_t."""
         z = transfer(

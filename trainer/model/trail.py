@@ -54,7 +54,9 @@ class TrailTowers(tf.keras.layers.Layer):
         """Transformed trail features, [B] or [B, length] each -> [B, T] float32."""
         return tf.matmul(self.towers(inputs), self._placement)
 
-    def drop(self, inputs: dict[str, tf.Tensor], seed: tf.Tensor) -> dict:
+    def drop(
+        self, inputs: dict[str, tf.Tensor], seed: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
         """`inputs`, all features missing in the rows that `seed` (int32 [2]) draws."""
         rows = next(iter(inputs.values())).shape[0]
         kept = uniform_rows(rows, 1, seed) >= self.dropout  # [B, 1]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import tensorflow as tf
 from tensorflow_recommenders.layers.feature_multiplexing.unified_embedding import (
@@ -30,7 +32,7 @@ class UnifiedTables(tf.keras.layers.Layer):
         widths: Id space -> columns wanted; rounded up to whole pieces.
     """
 
-    def __init__(self, config: UnifiedConfig, widths: dict[str, int], **kwargs):
+    def __init__(self, config: UnifiedConfig, widths: dict[str, int], **kwargs: Any):
         super().__init__(**kwargs)
         self._buckets = config.buckets
         layout = UnifiedEmbeddingConfig(
@@ -48,7 +50,12 @@ class UnifiedTables(tf.keras.layers.Layer):
             for index in range(config.tables)
         }
 
-    def look_up(self, name: str, ids: tf.Tensor, gather) -> tf.Tensor:
+    def look_up(
+        self,
+        name: str,
+        ids: tf.Tensor,
+        gather: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
+    ) -> tf.Tensor:
         """Embeddings of ids of one space.
 
         Args:
@@ -85,7 +92,7 @@ def _shift(bits: int) -> tf.Tensor:
     return tf.constant(bits, tf.uint32)
 
 
-def _pieces(layout, name: str) -> list[tuple[str, tuple[int, int]]]:
+def _pieces(layout: Any, name: str) -> list[tuple[str, tuple[int, int]]]:
     """Table and salt of each piece of an id space, as TFRS lays them out."""
     return [
         (piece.table.name, tuple(layout.hashing_config[name][key]["salt"]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 from trainer.replicas import global_sum
@@ -45,7 +46,7 @@ def _products(fixed: tf.Tensor, unit: tf.Tensor) -> tf.Tensor:
     return tf.einsum("bgi,bgj->gij", fixed, unit)
 
 
-def _between_experts(count: int, width: int) -> np.ndarray:
+def _between_experts(count: int, width: int) -> npt.NDArray[np.float32]:
     """[E * H, E * H]: 0 where both columns are of one expert, else 1."""
     return np.kron(1 - np.eye(count), np.ones([width, width])).astype(np.float32)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
@@ -69,7 +69,7 @@ class Structure(tf.keras.layers.Layer):
         gatings: What the tensors of `Structured.gates` hold.
     """
 
-    def __init__(self, leaves: Sequence[Leaf], **kwargs):
+    def __init__(self, leaves: Sequence[Leaf], **kwargs: Any):
         super().__init__(**kwargs)
         self.leaves: tuple[Leaf, ...] = tuple(leaves)
         self.gatings: tuple[PlacedGating, ...] = ()
@@ -92,7 +92,9 @@ def split_leaves(task: str, facets: Mapping[str, Sequence[str]]) -> list[Leaf]:
     return [Leaf(task, partitions) for partitions in itertools.product(*pairs)]
 
 
-def collect(parts: Sequence[Switched | Structured]) -> tuple:
+def collect(
+    parts: Sequence[Switched | Structured],
+) -> tuple[tuple[tf.Tensor, ...], tuple[Any, ...], tf.Tensor]:
     """Experts, gates and penalty of several parts, as `Structured` has them."""
     experts = tuple(level for part in parts for level in part.experts)
     gates = tuple(level for part in parts for level in part.gates)

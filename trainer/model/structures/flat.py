@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import tensorflow as tf
 
@@ -35,7 +36,7 @@ class Flat(Structure):
         config: ModelConfig,
         tasks: Sequence[str],
         facets: Mapping[str, Sequence[str]],
-        **kwargs,
+        **kwargs: Any,
     ):
         super().__init__(_leaves(config, tasks, facets), **kwargs)
         names = [leaf.name for leaf in self.leaves]
@@ -53,7 +54,9 @@ class Flat(Structure):
         return Structured(outputs, *switched[1:])
 
 
-def _leaves(config, tasks, facets) -> list[Leaf]:
+def _leaves(
+    config: ModelConfig, tasks: Sequence[str], facets: Mapping[str, Sequence[str]]
+) -> list[Leaf]:
     structure = config.structure
     splitting = {name: facets[name] for name in facets if name in structure.facets}
     split = structure.split or tasks

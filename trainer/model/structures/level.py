@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
@@ -43,7 +43,7 @@ class LevelLayer(tf.keras.layers.Layer):
         config: SwitcherConfig,
         units: Mapping[str, tuple[int, ...]],
         key: str,
-        **kwargs,
+        **kwargs: Any,
     ):
         super().__init__(**kwargs)
         policy = self.dtype_policy
@@ -135,7 +135,7 @@ class NodeStacks(tf.keras.layers.Layer):
         places: Positions of the nodes of each output.
     """
 
-    def __init__(self, units: Sequence[tuple[int, ...]], **kwargs):
+    def __init__(self, units: Sequence[tuple[int, ...]], **kwargs: Any):
         super().__init__(**kwargs)
         self.bundles = bundles(units)
         self.stacks = [
@@ -181,7 +181,7 @@ class NodeSwitchers(tf.keras.layers.Layer):
         chosen: Sequence[int],
         places: Sequence[Sequence[int]],
         key: str,
-        **kwargs,
+        **kwargs: Any,
     ):
         super().__init__(**kwargs)
         self._key = key

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 import tensorflow as tf
 
@@ -33,7 +34,7 @@ class Nested(Structure):
         config: StructureConfig,
         leaves: Sequence[Leaf],
         levels: Sequence[plan.Level],
-        **kwargs,
+        **kwargs: Any,
     ):
         super().__init__(leaves, **kwargs)
         checks.check_nodes(config, [code for level in levels for code in level.codes])
@@ -73,7 +74,7 @@ class Hierarchical(Nested):
         config: ModelConfig,
         tasks: Sequence[str],
         facets: Mapping[str, Sequence[str]],
-        **kwargs,
+        **kwargs: Any,
     ):
         used = plan.ordered_facets(config.structure, tasks, facets)
         leaves, order = _leaves(tasks, facets, used)
@@ -101,7 +102,7 @@ class MultiFacet(Nested):
         config: ModelConfig,
         tasks: Sequence[str],
         facets: Mapping[str, Sequence[str]],
-        **kwargs,
+        **kwargs: Any,
     ):
         structure = config.structure
         used = plan.ordered_facets(structure, tasks, facets)
@@ -112,14 +113,18 @@ class MultiFacet(Nested):
         super().__init__(structure, leaves, levels, **kwargs)
 
 
-def _leaves(tasks, facets, used) -> tuple[list[Leaf], tuple[str, ...]]:
+def _leaves(
+    tasks: Sequence[str], facets: plan.Facets, used: Collection[str]
+) -> tuple[list[Leaf], tuple[str, ...]]:
     """All leaves, and the facets in the order that sorts them."""
     splitting = {name: facets[name] for name in facets if name in used}
     leaves = [leaf for task in tasks for leaf in split_leaves(task, splitting)]
     return leaves, (TASK_FACET, *splitting)
 
 
-def _level(config: StructureConfig, index: int, level: plan.Level, dtype) -> LevelLayer:
+def _level(
+    config: StructureConfig, index: int, level: plan.Level, dtype: Any
+) -> LevelLayer:
     """The input's node has no MLP; the last of the preset's switchers stands for all
     above."""
     switcher = min(index, len(config.levels) - 1)

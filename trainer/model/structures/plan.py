@@ -61,7 +61,9 @@ class Level(NamedTuple):
         return tuple(code for block in self.blocks for code in block.codes)
 
 
-def ordered_facets(structure: StructureConfig, tasks: Sequence[str], facets: Facets):
+def ordered_facets(
+    structure: StructureConfig, tasks: Sequence[str], facets: Facets
+) -> dict[str, tuple[str, ...]]:
     """The structure's facets with their partitions, the tasks' own among them."""
     names = structure.facets
     if TASK_FACET not in names:

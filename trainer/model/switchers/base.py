@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
@@ -59,7 +59,11 @@ class Switcher(tf.keras.layers.Layer):
     """
 
     def __init__(
-        self, config: SwitcherConfig, names: Sequence[str], groups: int = 1, **kwargs
+        self,
+        config: SwitcherConfig,
+        names: Sequence[str],
+        groups: int = 1,
+        **kwargs: Any,
     ):
         super().__init__(**kwargs)
         self.config, self.names, self.groups = config, tuple(names), groups

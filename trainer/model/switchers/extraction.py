@@ -6,7 +6,8 @@ m = `task_experts`, the experts of each task; s = `experts`, the shared ones, pe
 from __future__ import annotations
 
 import dataclasses
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
@@ -27,7 +28,13 @@ class ProgressiveLayeredExtraction(Switcher):
     mixes all experts of the level to the next one; the last level has none.
     """
 
-    def __init__(self, config, names, groups=1, **kwargs):
+    def __init__(
+        self,
+        config: SwitcherConfig,
+        names: Sequence[str],
+        groups: int = 1,
+        **kwargs: Any,
+    ):
         super().__init__(config, names, groups, **kwargs)
         self.networks = [
             (_HigherLevel if level else _FirstLevel)(
@@ -41,7 +48,9 @@ class ProgressiveLayeredExtraction(Switcher):
         ]
         self.gatings = _gatings(config, self.names)
 
-    def call(self, x, training=False, seed=None) -> Switched:
+    def call(
+        self, x: tf.Tensor, training: bool = False, seed: tf.Tensor | None = None
+    ) -> Switched:
         own, shared = x, x
         experts: list[tf.Tensor] = []
         gates: list[tf.Tensor] = []
@@ -63,7 +72,13 @@ class CustomizedGateControl(ProgressiveLayeredExtraction):
     PLE with one level.
     """
 
-    def __init__(self, config, names, groups=1, **kwargs):
+    def __init__(
+        self,
+        config: SwitcherConfig,
+        names: Sequence[str],
+        groups: int = 1,
+        **kwargs: Any,
+    ):
         one = dataclasses.replace(config, levels=1)
         super().__init__(one, names, groups, **kwargs)
 
@@ -90,7 +105,7 @@ class _FirstLevel(tf.keras.layers.Layer):
     """The level whose experts and gates all read x: one product for all experts."""
 
     def __init__(
-        self, config: SwitcherConfig, tasks: int, groups: int, last: bool, **kwargs
+        self, config: SwitcherConfig, tasks: int, groups: int, last: bool, **kwargs: Any
     ):
         super().__init__(**kwargs)
         self.sizes = (groups, tasks, config.task_experts, config.experts)
@@ -118,7 +133,7 @@ class _HigherLevel(tf.keras.layers.Layer):
     """A level whose experts and gates read what the level below has mixed for them."""
 
     def __init__(
-        self, config: SwitcherConfig, tasks: int, groups: int, last: bool, **kwargs
+        self, config: SwitcherConfig, tasks: int, groups: int, last: bool, **kwargs: Any
     ):
         super().__init__(**kwargs)
         self.sizes = (groups, tasks, config.task_experts, config.experts)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import tensorflow as tf
 
+from feature_specs.model import SwitcherConfig
 from trainer.model.layers import BranchedMLP, Gates, ParallelMLP, mixed
 from trainer.model.switchers.base import Gating, Switched, Switcher
 
@@ -14,14 +18,22 @@ class MultiGateMixture(Switcher):
     y_k = sum over e of softmax(W_k x)_e * expert_e(x)
     """
 
-    def __init__(self, config, names, groups=1, **kwargs):
+    def __init__(
+        self,
+        config: SwitcherConfig,
+        names: Sequence[str],
+        groups: int = 1,
+        **kwargs: Any,
+    ):
         super().__init__(config, names, groups, **kwargs)
         policy = self.dtype_policy
         self.experts = BranchedMLP(groups, config.experts, config.units, dtype=policy)
         self.gates = Gates(groups, self.tasks, config.experts, dtype=policy)
         self.gatings = (_gating(1, self.names, config.experts),)
 
-    def call(self, x, training=False, seed=None) -> Switched:
+    def call(
+        self, x: tf.Tensor, training: bool = False, seed: tf.Tensor | None = None
+    ) -> Switched:
         experts = self.experts(x)  # [B, G, E, H]
         gates = self.gates(x)  # [B, G, K, E]
         return Switched(mixed(gates, experts), (experts,), (gates,))
@@ -33,14 +45,22 @@ class Mixture(Switcher):
     y_k = sum over e of softmax(W x)_e * expert_e(x), the same for every k
     """
 
-    def __init__(self, config, names, groups=1, **kwargs):
+    def __init__(
+        self,
+        config: SwitcherConfig,
+        names: Sequence[str],
+        groups: int = 1,
+        **kwargs: Any,
+    ):
         super().__init__(config, names, groups, **kwargs)
         policy = self.dtype_policy
         self.experts = BranchedMLP(groups, config.experts, config.units, dtype=policy)
         self.gate = Gates(groups, 1, config.experts, dtype=policy)
         self.gatings = (_gating(1, ("shared",), config.experts),)
 
-    def call(self, x, training=False, seed=None) -> Switched:
+    def call(
+        self, x: tf.Tensor, training: bool = False, seed: tf.Tensor | None = None
+    ) -> Switched:
         experts = self.experts(x)  # [B, G, E, H]
         gate = self.gate(x)  # [B, G, 1, E]
         outputs = tf.repeat(mixed(gate, experts), self.tasks, axis=2)
@@ -55,7 +75,13 @@ class MultiLevelMixture(Switcher):
     the last level. All gates have the same selector: they are softmaxes of W x.
     """
 
-    def __init__(self, config, names, groups=1, **kwargs):
+    def __init__(
+        self,
+        config: SwitcherConfig,
+        names: Sequence[str],
+        groups: int = 1,
+        **kwargs: Any,
+    ):
         super().__init__(config, names, groups, **kwargs)
         policy, experts, units = self.dtype_policy, config.experts, config.units
         self.first = BranchedMLP(groups, experts, units, dtype=policy)
@@ -68,7 +94,9 @@ class MultiLevelMixture(Switcher):
         self.gates = Gates(groups, sum(self.readers), experts, dtype=policy)
         self.gatings = tuple(self._gatings())
 
-    def call(self, x, training=False, seed=None) -> Switched:
+    def call(
+        self, x: tf.Tensor, training: bool = False, seed: tf.Tensor | None = None
+    ) -> Switched:
         gates = tf.split(self.gates(x), self.readers, axis=2)
         levels = [self.first(x)]  # [B, G, E, H]
         for network, gate in zip(self.others, gates, strict=False):

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import tensorflow as tf
 
+from feature_specs.model import SwitcherConfig
 from trainer.model.layers import BranchedMLP, ParallelMLP, grouped_product
 from trainer.model.switchers.base import Switched, Switcher
 
@@ -34,7 +37,13 @@ class SubNetworkRouting(Switcher):
     sigmoid(log_alpha - beta log(-gamma / zeta)), times `penalty`.
     """
 
-    def __init__(self, config, names, groups=1, **kwargs):
+    def __init__(
+        self,
+        config: SwitcherConfig,
+        names: Sequence[str],
+        groups: int = 1,
+        **kwargs: Any,
+    ):
         super().__init__(config, names, groups, **kwargs)
         policy, count = self.dtype_policy, config.experts
         self.first = BranchedMLP(groups, count, config.units, dtype=policy)
@@ -45,7 +54,9 @@ class SubNetworkRouting(Switcher):
         targets = [count] * len(self.others) + [self.tasks]
         self.routes = [Routes(groups, count, t, dtype=policy) for t in targets]
 
-    def call(self, x, training=False, seed=None) -> Switched:
+    def call(
+        self, x: tf.Tensor, training: bool = False, seed: tf.Tensor | None = None
+    ) -> Switched:
         if training and seed is None:
             raise ValueError("Switcher snr: call it with a seed to train, got None.")
         levels = [self.first(x)]  # [B, G, E, H]
@@ -55,7 +66,9 @@ class SubNetworkRouting(Switcher):
             routed = self._routed(i, levels[-1], training, seed)
         return Switched(routed, tuple(levels), penalty=self._penalty())
 
-    def _routed(self, level, u, training, seed) -> tf.Tensor:
+    def _routed(
+        self, level: int, u: tf.Tensor, training: bool, seed: tf.Tensor | None
+    ) -> tf.Tensor:
         """What the next level reads, or the outputs, from u [B, G, E, H]."""
         if not training:
             return self.routes[level](u)
@@ -81,7 +94,7 @@ class Routes(tf.keras.layers.Layer):
         kernel: [G, J, H, I, H], W_ij transposed.
     """
 
-    def __init__(self, groups: int, sources: int, targets: int, **kwargs):
+    def __init__(self, groups: int, sources: int, targets: int, **kwargs: Any):
         super().__init__(**kwargs)
         self.groups, self.sources, self.targets = groups, sources, targets
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
+from feature_specs.model import SwitcherConfig
 from trainer.model.layers import BatchedMLP, BranchedMLP
 from trainer.model.switchers.base import Switched, Switcher
 
@@ -15,11 +20,19 @@ class SharedBottom(Switcher):
     Without `units` they read the input itself.
     """
 
-    def __init__(self, config, names, groups=1, **kwargs):
+    def __init__(
+        self,
+        config: SwitcherConfig,
+        names: Sequence[str],
+        groups: int = 1,
+        **kwargs: Any,
+    ):
         super().__init__(config, names, groups, **kwargs)
         self.shared = BatchedMLP(groups, config.units, dtype=self.dtype_policy)
 
-    def call(self, x, training=False, seed=None) -> Switched:
+    def call(
+        self, x: tf.Tensor, training: bool = False, seed: tf.Tensor | None = None
+    ) -> Switched:
         shared = tf.expand_dims(self.shared(x), axis=2)  # [B, G, 1, H]
         return Switched(tf.repeat(shared, self.tasks, axis=2))
 
@@ -30,14 +43,22 @@ class CustomizedSharing(Switcher):
     An output is twice as wide as a bottom. Without `units` both bottoms are the input.
     """
 
-    def __init__(self, config, names, groups=1, **kwargs):
+    def __init__(
+        self,
+        config: SwitcherConfig,
+        names: Sequence[str],
+        groups: int = 1,
+        **kwargs: Any,
+    ):
         super().__init__(config, names, groups, **kwargs)
         # The first branch is the shared bottom; all of them are one product.
         self.bottoms = BranchedMLP(
             groups, 1 + self.tasks, config.units, dtype=self.dtype_policy
         )
 
-    def call(self, x, training=False, seed=None) -> Switched:
+    def call(
+        self, x: tf.Tensor, training: bool = False, seed: tf.Tensor | None = None
+    ) -> Switched:
         shared, own = tf.split(self.bottoms(x), [1, self.tasks], axis=2)
         shared = tf.repeat(shared, self.tasks, axis=2)
         return Switched(tf.concat([shared, own], axis=3))  # [B, G, K, 2 H]
@@ -55,14 +76,22 @@ class AsymmetricSharing(Switcher):
     - `sum`, `mean`: over the bottoms that the output reads.
     """
 
-    def __init__(self, config, names, groups=1, **kwargs):
+    def __init__(
+        self,
+        config: SwitcherConfig,
+        names: Sequence[str],
+        groups: int = 1,
+        **kwargs: Any,
+    ):
         super().__init__(config, names, groups, **kwargs)
         self.bottoms = BranchedMLP(
             groups, self.tasks, config.units, dtype=self.dtype_policy
         )
         self.sources, self.shares = self._sources()
 
-    def call(self, x, training=False, seed=None) -> Switched:
+    def call(
+        self, x: tf.Tensor, training: bool = False, seed: tf.Tensor | None = None
+    ) -> Switched:
         bottoms = self.bottoms(x)  # [B, G, K, H]
         reads = tf.gather(bottoms, self.sources, axis=2)  # [B, G, K, R, H]
         reads *= tf.constant(self.shares, reads.dtype)
@@ -71,7 +100,7 @@ class AsymmetricSharing(Switcher):
         width = self.sources.shape[1] * bottoms.shape[-1]
         return Switched(tf.reshape(reads, [-1, self.groups, self.tasks, width]))
 
-    def _sources(self) -> tuple[np.ndarray, np.ndarray]:
+    def _sources(self) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
         """Bottoms that each output reads [K, R], and their shares [K, R, 1].
 
         R is the most that one reads; a place left over has share 0.

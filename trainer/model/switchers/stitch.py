@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
+from feature_specs.model import SwitcherConfig
 from trainer.model.layers import BatchedMLP, BranchedMLP, by_group
 from trainer.model.switchers.base import Switched, Switcher
 
@@ -21,7 +26,13 @@ class CrossStitch(Switcher):
 
     parts = 1  # of each output's layer, which alpha mixes one by one
 
-    def __init__(self, config, names, groups=1, **kwargs):
+    def __init__(
+        self,
+        config: SwitcherConfig,
+        names: Sequence[str],
+        groups: int = 1,
+        **kwargs: Any,
+    ):
         super().__init__(config, names, groups, **kwargs)
         policy = self.dtype_policy
         self.first = BranchedMLP(groups, self.tasks, config.units, dtype=policy)
@@ -44,7 +55,9 @@ class CrossStitch(Switcher):
         )
         super().build(shape)
 
-    def call(self, x, training=False, seed=None) -> Switched:
+    def call(
+        self, x: tf.Tensor, training: bool = False, seed: tf.Tensor | None = None
+    ) -> Switched:
         return Switched(self._by_row(self._levels(x)[-1]))
 
     def _levels(self, x: tf.Tensor) -> list[tf.Tensor]:
@@ -86,7 +99,13 @@ class Sluice(CrossStitch):
     ||W_s^T W_s'||_F^2, of each level's last layer, times `penalty`.
     """
 
-    def __init__(self, config, names, groups=1, **kwargs):
+    def __init__(
+        self,
+        config: SwitcherConfig,
+        names: Sequence[str],
+        groups: int = 1,
+        **kwargs: Any,
+    ):
         super().__init__(config, names, groups, **kwargs)
         self.parts = config.subspaces
 
@@ -99,7 +118,9 @@ class Sluice(CrossStitch):
         )
         super().build(shape)
 
-    def call(self, x, training=False, seed=None) -> Switched:
+    def call(
+        self, x: tf.Tensor, training: bool = False, seed: tf.Tensor | None = None
+    ) -> Switched:
         weighted = [self.beta[i] * y for i, y in enumerate(self._levels(x))]
         return Switched(self._by_row(tf.add_n(weighted)), penalty=self._penalty())
 
@@ -111,7 +132,7 @@ class Sluice(CrossStitch):
         return self.config.penalty * tf.add_n(overlaps)
 
 
-def _alpha(mixed: int, stitch: float) -> np.ndarray:
+def _alpha(mixed: int, stitch: float) -> npt.NDArray[np.float32]:
     """[mixed, mixed]: `stitch` on the diagonal, rows that sum to 1."""
     if mixed == 1:
         return np.ones([1, 1], np.float32)
