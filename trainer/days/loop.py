@@ -134,8 +134,61 @@ def train(
         CheckpointError: None can be written, or those that are there are all broken.
     """
     options = options or LoopOptions()
-    strategy = strategies.create(slice.accelerator)
     files = _files(days)
+    begun = _begin(spec, config, files, checkpoint_dir, slice, seed, options)
+    training = begun.training
+    summaries = Summaries(training, log_dir) if log_dir else None
+    _train_days(begun, files, options, summaries)
+    training.average.apply()
+    if summaries:
+        summaries.finish(list(files.values())[-1])
+    if training.tables_on_chips:  # which only a checkpoint brings to the host
+        host = dataclasses.replace(slice, accelerator="cpu")
+        return load(spec, config, checkpoint_dir, host).ranker
+    return training.ranker
+
+
+def _train_days(
+    begun: _Begun,
+    files: dict[str, list[str]],
+    options: LoopOptions,
+    summaries: Summaries | None,
+) -> None:
+    training, state, checkpoints, todo = begun
+    with Progress(files, todo) as progress, Interruption(training.strategy) as stop:
+        loop = _Loop(training, state, checkpoints, options, progress, stop)
+        for day in todo:
+            record = loop.train_day(day, files[day])
+            if summaries:
+                summaries.add_day(record, files[day])
+
+
+class _Begun(NamedTuple):
+    """Where a training starts: at its first day, or where a checkpoint left off.
+
+    Attributes:
+        training: With its first weights, a checkpoint's or another training's.
+        state: Days done, and how far the one begun.
+        checkpoints: Of both.
+        todo: Days that are left.
+    """
+
+    training: Training
+    state: TrainingState
+    checkpoints: Checkpoints
+    todo: list[str]
+
+
+def _begin(
+    spec: Spec,
+    config: ModelConfig,
+    files: dict[str, list[str]],
+    checkpoint_dir: str,
+    slice: SliceConfig,
+    seed: int,
+    options: LoopOptions,
+) -> _Begun:
+    strategy = strategies.create(slice.accelerator)
     run = run_identity(
         spec,
         config,
@@ -165,20 +218,7 @@ def train(
         warm_start.start(
             training, run, options.warm_start, partial=options.warm_start_partial
         )
-    summaries = Summaries(training, log_dir) if log_dir else None
-    with Progress(files, todo) as progress, Interruption(strategy) as interruption:
-        loop = _Loop(training, state, checkpoints, options, progress, interruption)
-        for day in todo:
-            record = loop.train_day(day, files[day])
-            if summaries:
-                summaries.add_day(record, files[day])
-    training.average.apply()
-    if summaries:
-        summaries.finish(list(files.values())[-1])
-    if training.tables_on_chips:  # which only a checkpoint brings to the host
-        host = dataclasses.replace(slice, accelerator="cpu")
-        return load(spec, config, checkpoint_dir, host).ranker
-    return training.ranker
+    return _Begun(training, state, checkpoints, todo)
 
 
 class Trained(NamedTuple):
