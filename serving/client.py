@@ -1,7 +1,8 @@
 """Calls a served model over REST: the embedded server or `tensorflow/serving`.
 
 with Client("http://127.0.0.1:8501", "kuairand") as client:
-    scores = client.rank(spec, user_features, candidates)["score"]
+    answer = client.rank(spec, {"user_id": 42}, [{"video_id": 7}, {"video_id": 9}])
+    print(answer["score"])
 """
 
 from __future__ import annotations
@@ -61,12 +62,26 @@ class Client:
         instances: Sequence[Any] | None = None,
         signature_name: str = "serving_default",
     ) -> Any:
-        """The `outputs` of columnar `inputs`, or the `predictions` of `instances`.
+        """Calls one signature: with columns (`inputs`) or with rows (`instances`).
 
-        NaN, NumPy arrays and bytes may be sent.
+        Args:
+            inputs: Input name -> nested lists or NumPy array, the values of all rows;
+                or these values alone if the signature has one input.
+            instances: One mapping of input name -> value a row, or the value alone if
+                the signature has one input. NaN, infinities, NumPy values and bytes
+                (sent as base64) may stand in both.
+            signature_name: Which one.
+
+        Returns:
+            For `inputs`, output name -> nested lists; for `instances`, one mapping of
+            output name -> value a row. Without the names if the signature has one
+            output only.
 
         Raises:
-            ClientError: The server refused the request or could not be reached.
+            ValueError: Both of `inputs` and `instances` are given, or neither is.
+            TypeError: A value has no form in JSON.
+            ClientError: The server could not be reached, refused the request, or
+                answered something else than TensorFlow Serving does.
         """
         if (inputs is None) == (instances is None):
             raise ValueError("predict: give inputs or instances, one of them.")
@@ -86,17 +101,29 @@ class Client:
         """`score` and every task's prediction, one value a candidate.
 
         For the arguments see `serving.requests.rank_inputs`.
+
+        Raises:
+            ValueError: A feature or a task that the spec does not have.
+            ClientError: As in `predict`.
         """
         inputs = rank_inputs(spec, request, candidates, weights)
         return self.predict(inputs=inputs, signature_name="rank")
 
     def status(self) -> list[dict[str, Any]]:
-        """`version`, `state` and `status` of every version, highest first."""
+        """`version`, `state` and `status` of each version that the server reports.
+
+        Raises:
+            ClientError: As in `predict`; also for a model that the server lacks.
+        """
         wanted = "model_version_status"
         return self._send("GET", "", wanted)[wanted]
 
     def metadata(self) -> dict[str, Any]:
-        """The served version and its signatures."""
+        """The served version (`model_spec`) and its signatures (`metadata`).
+
+        Raises:
+            ClientError: As in `predict`; also while no version is served.
+        """
         return self._send("GET", "/metadata", "metadata")
 
     def _send(
