@@ -9,19 +9,41 @@ DEMO ?= demo
 
 SPEED := $(filter-out benchmarks/study_% benchmarks/simulated.py benchmarks/figures.py, $(wildcard benchmarks/*.py))
 
-.PHONY: demo test lint bench studies lock clean install
+.PHONY: demo test test-quick test-slow lint docs wheel try-wheel bench studies lock clean install
+
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder
 
 demo: $(STAMP)
 	$(BIN)/trailrank demo --root $(DEMO)
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder
+	$(PYTEST)
+
+# The two halves of `test`, which CI runs side by side.
+test-quick: $(STAMP)
+	$(PYTEST) -m "not slow"
+
+test-slow: $(STAMP)
+	$(PYTEST) -m slow
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+
+# The API reference, from the docstrings: build/docs/index.html.
+docs: $(STAMP)
+	$(BIN)/python docs/build_reference.py build/docs
+
+# What setuptools left of an earlier build would end up in the wheel: away with it first.
+wheel: $(STAMP)
+	rm -rf build/lib build/bdist.* dist
+	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir dist .
+
+# Takes some minutes: the demo, from the wheel, in an environment of its own.
+try-wheel: wheel
+	PATH="$(abspath $(BIN)):$$PATH" bash tests/wheel/try_wheel.sh dist/*.whl $(LOCK) $(PY)
 
 bench: $(STAMP)
 	@for script in $(SPEED); do echo "== $$script"; $(BIN)/python $$script || exit 1; done
@@ -50,4 +72,4 @@ lock:
 	$(VENV)-uv/bin/uv pip compile --quiet requirements/preflight.in --python-version 3.12 --python-platform x86_64-manylinux_2_31 --generate-hashes --no-emit-index-url --no-header --output-file trainer/preflight/requirements.txt
 
 clean:
-	rm -rf $(VENV) $(VENV)-uv $(DEMO) build *.egg-info .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(VENV)-uv $(DEMO) build dist *.egg-info .mypy_cache .ruff_cache .import_linter_cache

@@ -1,8 +1,8 @@
 """Calls a served model over REST: the embedded server or `tensorflow/serving`.
 
-with Client("http://127.0.0.1:8501", "kuairand") as client:
-    answer = client.rank(spec, {"user_id": 42}, [{"video_id": 7}, {"video_id": 9}])
-    print(answer["score"])
+    with Client("http://127.0.0.1:8501", "kuairand") as client:
+        answer = client.rank(spec, {"user_id": 42}, [{"video_id": 7}, {"video_id": 9}])
+        print(answer["score"])
 """
 
 from __future__ import annotations
