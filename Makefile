@@ -9,22 +9,13 @@ DEMO ?= demo
 
 SPEED := $(filter-out benchmarks/study_% benchmarks/simulated.py benchmarks/figures.py, $(wildcard benchmarks/*.py))
 
-.PHONY: demo test test-quick test-slow lint docs wheel try-wheel bench studies lock clean install
-
-PYTEST := $(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder
+.PHONY: demo test lint bench studies lock clean install
 
 demo: $(STAMP)
 	$(BIN)/trailrank demo --root $(DEMO)
 
 test: $(STAMP)
-	$(PYTEST)
-
-# The two halves of `test`, which CI runs side by side.
-test-quick: $(STAMP)
-	$(PYTEST) -m "not slow"
-
-test-slow: $(STAMP)
-	$(PYTEST) -m slow
+	$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
@@ -32,11 +23,21 @@ lint: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 
+# The two halves of `test`, which CI runs side by side.
+.PHONY: test-quick test-slow
+test-quick: $(STAMP)
+	$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder -m "not slow"
+
+test-slow: $(STAMP)
+	$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder -m slow
+
 # The API reference, from the docstrings: build/docs/index.html.
+.PHONY: docs
 docs: $(STAMP)
 	$(BIN)/python docs/build_reference.py build/docs
 
 # What setuptools left of an earlier build would end up in the wheel: away with it first.
+.PHONY: wheel try-wheel
 wheel: $(STAMP)
 	rm -rf build/lib build/bdist.* dist
 	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir dist .
