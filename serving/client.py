@@ -3,6 +3,8 @@
     with Client("http://127.0.0.1:8501", "kuairand") as client:
         answer = client.rank(spec, {"user_id": 42}, [{"video_id": 7}, {"video_id": 9}])
         print(answer["score"])
+
+It needs no TensorFlow.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """`trailrank serve`: the pushed models of a run, over TensorFlow Serving's REST API.
 
-    trailrank serve --root RUN
-    curl http://127.0.0.1:8501/v1/models/kuairand
+trailrank serve --root RUN
+curl http://127.0.0.1:8501/v1/models/kuairand
 """
 
 from __future__ import annotations
