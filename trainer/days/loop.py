@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
+import tensorflow as tf
 from absl import logging
 
 from feature_specs import ModelConfig, Spec
@@ -102,8 +103,7 @@ def train(
 ) -> Ranker:
     """Trains a ranker on `days`, in order, and returns it.
 
-    Its weights are the average over the last steps (`averaging`); training itself goes
-    on from the last ones.
+    It has the average weights of the last steps (`averaging`); training keeps its own.
 
     Checkpoints are written after each day and inside long ones. Started again with the
     same arguments, training goes on from the newest and ends with the same weights;
@@ -119,10 +119,9 @@ def train(
         checkpoint_dir: Where checkpoints and metrics go; may be a bucket.
         slice: Accelerator, batch size, steps per call and precision.
         seed: Of initial weights, order of rows and dropout.
-        log_dir: Where TensorBoard summaries go, if anywhere: each day's losses, and a
-            look inside (`trainer.inspection`) after every 200,000 rows or more. At the
-            end `inspection/` gets figures and JSON of the returned ranker, on rows of
-            the last day.
+        log_dir: Where TensorBoard summaries go, if anywhere: each day's losses, a look
+            inside (`trainer.inspection`) after every 200,000 rows or more, and at the
+            end one at the returned ranker, on rows of the last day, in `inspection/`.
         options: How days are gone through.
 
     Raises:
@@ -136,48 +135,19 @@ def train(
     options = options or LoopOptions()
     strategy = strategies.create(slice.accelerator)
     files = _files(days)
-    run = run_identity(
-        spec,
-        config,
-        slice.batch_size,
-        slice.precision,
-        seed,
-        options.sample,
-        slice.embedding,
+    training, checkpoints, state, todo = _begin(
+        spec, config, files, checkpoint_dir, slice, strategy, seed, options
     )
-    found = newest_state(checkpoint_dir)
-    state = _checked(found, run) if found else TrainingState(run)
-    todo = days_to_train(list(files), state)
-    training = Training(
-        spec,
-        config,
-        slice,
-        strategy,
-        seed=seed,
-        sample=options.sample,
-        cache=options.cache,
-        first_files=None if found else next(iter(files.values())),
-    )
-    checkpoints = Checkpoints(training, state, checkpoint_dir)
-    if found:
-        todo = _restore(checkpoints, state, checkpoint_dir, files)
-    elif options.warm_start:
-        warm_start.start(
-            training, run, options.warm_start, partial=options.warm_start_partial
-        )
     summaries = Summaries(training, log_dir) if log_dir else None
     with Progress(files, todo) as progress, Interruption(strategy) as interruption:
         loop = _Loop(training, state, checkpoints, options, progress, interruption)
-        for day in todo:
-            record = loop.train_day(day, files[day])
-            if summaries:
-                summaries.add_day(record, files[day])
+        loop.train_days({day: files[day] for day in todo}, summaries)
     training.average.apply()
     if summaries:
         summaries.finish(list(files.values())[-1])
     if training.tables_on_chips:  # which only a checkpoint brings to the host
-        host = dataclasses.replace(slice, accelerator="cpu")
-        return load(spec, config, checkpoint_dir, host).ranker
+        slice = dataclasses.replace(slice, accelerator="cpu")
+        return load(spec, config, checkpoint_dir, slice).ranker
     return training.ranker
 
 
@@ -246,6 +216,58 @@ def _files(days: Sequence[Day]) -> dict[str, list[str]]:
     return {name: examples.match_files(name, patterns) for name, patterns in days}
 
 
+class _Begun(NamedTuple):
+    """A training at the place where it begins or goes on.
+
+    Attributes:
+        training: With the weights of that place.
+        checkpoints: Writes what `training` and `state` hold.
+        state: The days that are done, and the place inside one.
+        todo: The days that are left.
+    """
+
+    training: Training
+    checkpoints: Checkpoints
+    state: TrainingState
+    todo: list[str]
+
+
+def _begin(
+    spec: Spec,
+    config: ModelConfig,
+    files: dict[str, list[str]],
+    checkpoint_dir: str,
+    slice: SliceConfig,
+    strategy: tf.distribute.Strategy,
+    seed: int,
+    options: LoopOptions,
+) -> _Begun:
+    """At the newest checkpoint, or else new or with another training's weights."""
+    sample, size, precision = options.sample, slice.batch_size, slice.precision
+    run = run_identity(spec, config, size, precision, seed, sample, slice.embedding)
+    found = newest_state(checkpoint_dir)
+    state = _checked(found, run) if found else TrainingState(run)
+    todo = days_to_train(list(files), state)
+    training = Training(
+        spec,
+        config,
+        slice,
+        strategy,
+        seed=seed,
+        sample=sample,
+        cache=options.cache,
+        first_files=None if found else next(iter(files.values())),
+    )
+    checkpoints = Checkpoints(training, state, checkpoint_dir)
+    if found:
+        todo = _restore(checkpoints, state, checkpoint_dir, files)
+    elif options.warm_start:
+        warm_start.start(
+            training, run, options.warm_start, partial=options.warm_start_partial
+        )
+    return _Begun(training, checkpoints, state, todo)
+
+
 def _checked(found: tuple[str, TrainingState], run: dict[str, Any]) -> TrainingState:
     path, state = found
     check_run(state, run, path)
@@ -290,6 +312,15 @@ class _Loop:
         rows = self.options.validate_rows
         self._validator = Validator(self.training, rows) if rows else None
         self._unsaved = 0
+
+    def train_days(
+        self, days: dict[str, list[str]], summaries: Summaries | None
+    ) -> None:
+        """One day after the other, each with its files."""
+        for day, files in days.items():
+            record = self.train_day(day, files)
+            if summaries:
+                summaries.add_day(record, files)
 
     def train_day(self, day: str, files: list[str]) -> dict[str, Any]:
         """All passes over one day; the record that `train` describes."""
