@@ -35,7 +35,6 @@ setuptools.setup(
         ]
     ),
     package_data={
-        "": ["py.typed"],
         "feature_specs": ["specs/*.yaml", "presets/*.yaml"],
         "tpu_configs": ["slices/*.yaml"],
         "trainer.preflight": ["requirements.txt"],

@@ -1,10 +1,7 @@
 """Calls a served model over REST: the embedded server or `tensorflow/serving`.
 
-    with Client("http://127.0.0.1:8501", "kuairand") as client:
-        answer = client.rank(spec, {"user_id": 42}, [{"video_id": 7}, {"video_id": 9}])
-        print(answer["score"])
-
-It needs no TensorFlow.
+with Client("http://127.0.0.1:8501", "kuairand") as client:
+    scores = client.rank(spec, user_features, candidates)["score"]
 """
 
 from __future__ import annotations
@@ -103,10 +100,6 @@ class Client:
         """`score` and every task's prediction, one value a candidate.
 
         For the arguments see `serving.requests.rank_inputs`.
-
-        Raises:
-            ValueError: A feature or a task that the spec does not have.
-            ClientError: As in `predict`.
         """
         inputs = rank_inputs(spec, request, candidates, weights)
         return self.predict(inputs=inputs, signature_name="rank")
