@@ -44,7 +44,7 @@ wheel: $(STAMP)
 
 # Takes some minutes: the demo, from the wheel, in an environment of its own.
 try-wheel: wheel
-	PATH="$(abspath $(BIN)):$$PATH" bash tests/wheel/try_wheel.sh dist/*.whl $(LOCK) $(PY)
+	PATH="$(abspath $(BIN)):$$PATH" bash tests/wheel/try_wheel.sh dist/*.whl $(LOCK) $(BIN)/python
 
 bench: $(STAMP)
 	@for script in $(SPEED); do echo "== $$script"; $(BIN)/python $$script || exit 1; done

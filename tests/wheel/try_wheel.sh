@@ -4,12 +4,13 @@
 #
 #     bash tests/wheel/try_wheel.sh WHEEL LOCK PYTHON      (`make try-wheel`)
 #
+# PYTHON may be an environment's: the new one is made from what that was made from.
 # Only what the wheel asks for is installed, in the lock's versions: a dependency that
 # setup.py does not name is missing here, although every developer has it. Needs `uv`.
 set -euo pipefail
 wheel=$(realpath "$1")
 lock=$(realpath "$2")
-python=$3
+python=$("$3" -c 'import sys; print("%s/bin/python%d.%d" % (sys.base_prefix, *sys.version_info[:2]))')
 uv=$(command -v uv) || { echo "try_wheel.sh needs uv on the PATH."; exit 1; }
 
 away=$(mktemp -d)
@@ -34,7 +35,7 @@ PY
 
 say "trailrank --version, --help"
 trailrank --version
-trailrank --help | grep --quiet "trailrank COMMAND"
+[[ $(trailrank --help) == *"usage: trailrank COMMAND"* ]]
 
 say "trailrank spec check"
 trailrank spec check kuairand
