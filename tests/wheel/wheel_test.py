@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from collections.abc import Iterator
 
 import pytest
 
@@ -20,7 +21,9 @@ _NO_FILES = shutil.ignore_patterns("__pycache__", "*.pyc")
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory):
+def wheel(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[zipfile.ZipFile]:
     """The opened wheel, built from a copy: a build leaves files behind."""
     source = tmp_path_factory.mktemp("source")
     for room in (*_ROOMS, "tests/wheel"):
@@ -37,12 +40,14 @@ def wheel(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def metadata(wheel) -> email.message.Message:
+def metadata(wheel: zipfile.ZipFile) -> email.message.Message:
     (name,) = [n for n in wheel.namelist() if n.endswith(".dist-info/METADATA")]
     return email.parser.Parser().parsestr(wheel.read(name).decode())
 
 
-def test_every_file_of_the_rooms_is_in_the_wheel_and_no_other(wheel):
+def test_every_file_of_the_rooms_is_in_the_wheel_and_no_other(
+    wheel: zipfile.ZipFile,
+) -> None:
     found = {name for name in wheel.namelist() if ".dist-info/" not in name}
     files = [f for room in _ROOMS for f in (_REPOSITORY / room).rglob("*")]
     wanted = {
@@ -65,30 +70,34 @@ def test_every_file_of_the_rooms_is_in_the_wheel_and_no_other(wheel):
         "serving/deploy/models.config",
     ],
 )
-def test_a_file_that_is_no_module_has_its_bytes(wheel, name):
+def test_a_file_that_is_no_module_has_its_bytes(
+    wheel: zipfile.ZipFile, name: str
+) -> None:
     assert wheel.read(name) == (_REPOSITORY / name).read_bytes()
 
 
-def test_the_command_is_declared(wheel):
+def test_the_command_is_declared(wheel: zipfile.ZipFile) -> None:
     (name,) = [n for n in wheel.namelist() if n.endswith("entry_points.txt")]
     assert "trailrank = trailrank.cli:console_main" in wheel.read(name).decode()
 
 
-def test_metadata_names_the_pythons_and_a_stack_for_each(metadata):
+def test_metadata_names_the_pythons_and_a_stack_for_each(
+    metadata: email.message.Message,
+) -> None:
     assert metadata["Name"] == "trailrank"
     assert {*metadata["Requires-Python"].split(",")} == {">=3.10", "<3.12"}
-    needs = metadata.get_all("Requires-Dist")
+    needs = metadata.get_all("Requires-Dist", [])
     assert 'tfx==1.16.*; python_version < "3.11"' in needs
     assert 'tfx==1.21.*; python_version >= "3.11"' in needs
     assert "tensorflow-recommenders==0.7.7" in needs
 
 
-def test_what_developers_need_is_an_extra(metadata):
-    for need in metadata.get_all("Requires-Dist"):
+def test_what_developers_need_is_an_extra(metadata: email.message.Message) -> None:
+    for need in metadata.get_all("Requires-Dist", []):
         if need.startswith(("pytest", "mypy", "ruff", "pdoc", "import-linter")):
             assert 'extra == "dev"' in need
 
 
-def test_the_licence_is_in_the_wheel(wheel):
+def test_the_licence_is_in_the_wheel(wheel: zipfile.ZipFile) -> None:
     (name,) = [n for n in wheel.namelist() if n.endswith("/LICENSE")]
     assert wheel.read(name) == (_REPOSITORY / "LICENSE").read_bytes()
