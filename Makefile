@@ -21,6 +21,30 @@ lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+# The two halves of `test`, which CI runs side by side.
+.PHONY: test-quick test-slow
+test-quick: $(STAMP)
+	$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder -m "not slow"
+
+test-slow: $(STAMP)
+	$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder -m slow
+
+# The API reference, from the docstrings: build/docs/index.html.
+.PHONY: docs
+docs: $(STAMP)
+	$(BIN)/python docs/build_reference.py build/docs
+
+# What setuptools left of an earlier build would end up in the wheel: away with it first.
+.PHONY: wheel try-wheel
+wheel: $(STAMP)
+	rm -rf build/lib build/bdist.* dist
+	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir dist .
+
+# Takes some minutes: the demo, from the wheel, in an environment of its own.
+try-wheel: wheel
+	PATH="$(abspath $(BIN)):$$PATH" bash tests/wheel/try_wheel.sh dist/*.whl $(LOCK) $(BIN)/python
 
 bench: $(STAMP)
 	@for script in $(SPEED); do echo "== $$script"; $(BIN)/python $$script || exit 1; done
@@ -49,4 +73,4 @@ lock:
 	$(VENV)-uv/bin/uv pip compile --quiet requirements/preflight.in --python-version 3.12 --python-platform x86_64-manylinux_2_31 --generate-hashes --no-emit-index-url --no-header --output-file trainer/preflight/requirements.txt
 
 clean:
-	rm -rf $(VENV) $(VENV)-uv $(DEMO) build *.egg-info .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(VENV)-uv $(DEMO) build dist *.egg-info .mypy_cache .ruff_cache .import_linter_cache

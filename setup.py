@@ -14,7 +14,7 @@ _PY311 = "python_version >= '3.11'"
 
 setuptools.setup(
     name="trailrank",
-    version="0.1.0",
+    version="0.2.0",
     description="From raw short-video impression logs to a served multi-task ranker",
     long_description=pathlib.Path(__file__).with_name("README.md").read_text("utf-8"),
     long_description_content_type="text/markdown",

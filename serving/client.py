@@ -61,12 +61,26 @@ class Client:
         instances: Sequence[Any] | None = None,
         signature_name: str = "serving_default",
     ) -> Any:
-        """The `outputs` of columnar `inputs`, or the `predictions` of `instances`.
+        """Calls one signature: with columns (`inputs`) or with rows (`instances`).
 
-        NaN, NumPy arrays and bytes may be sent.
+        Args:
+            inputs: Input name -> nested lists or NumPy array, the values of all rows;
+                or these values alone if the signature has one input.
+            instances: One mapping of input name -> value a row, or the value alone if
+                the signature has one input. NaN, infinities, NumPy values and bytes
+                (sent as base64) may stand in both.
+            signature_name: Which one.
+
+        Returns:
+            For `inputs`, output name -> nested lists; for `instances`, one mapping of
+            output name -> value a row. Without the names if the signature has one
+            output only.
 
         Raises:
-            ClientError: The server refused the request or could not be reached.
+            ValueError: Both of `inputs` and `instances` are given, or neither is.
+            TypeError: A value has no form in JSON.
+            ClientError: The server could not be reached, refused the request, or
+                answered something else than TensorFlow Serving does.
         """
         if (inputs is None) == (instances is None):
             raise ValueError("predict: give inputs or instances, one of them.")
@@ -91,12 +105,20 @@ class Client:
         return self.predict(inputs=inputs, signature_name="rank")
 
     def status(self) -> list[dict[str, Any]]:
-        """`version`, `state` and `status` of every version, highest first."""
+        """`version`, `state` and `status` of each version that the server reports.
+
+        Raises:
+            ClientError: As in `predict`; also for a model that the server lacks.
+        """
         wanted = "model_version_status"
         return self._send("GET", "", wanted)[wanted]
 
     def metadata(self) -> dict[str, Any]:
-        """The served version and its signatures."""
+        """The served version (`model_spec`) and its signatures (`metadata`).
+
+        Raises:
+            ClientError: As in `predict`; also while no version is served.
+        """
         return self._send("GET", "/metadata", "metadata")
 
     def _send(

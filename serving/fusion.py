@@ -1,7 +1,8 @@
 """The fused score: score = prod_t p_t^w_t * f(video length) (PLE eq. 1).
 
-Computed as exp(sum_t w_t log p_t + w log f), so that many small probabilities do not
-underflow.
+Computed as exp(sum_t w_t log p_t + w log f), so that no product of small probabilities
+underflows on the way. The score itself is float32: below some 1e-38 it is 0, and above
+3e38 infinite.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ def fused_score(
 
     Args:
         spec: Tasks, in the order of `weights`, and the defaults.
-        predictions: Task -> [B] float32.
+        predictions: Task -> [B] float32; what is below `SMALLEST` counts as that.
         length: Raw values of `fusion.length.feature`, [B] or [1]; None without one.
         weights: Exponents of this request, [K]; NaN stands for the spec's.
 

@@ -64,7 +64,8 @@ def load(path: str) -> Servable:
     """Loads and warms a version directory.
 
     Raises:
-        LoadError: Not a SavedModel, or a warmup request fails. Names the directory.
+        LoadError: No SavedModel that can be read and has a graph tagged `serve`, or a
+            warmup request that cannot be read or fails. Names the file or directory.
     """
     try:
         return _load(path)

@@ -1,8 +1,10 @@
 """A directory of models and versions, polled: `<models>/<name>/<version>/`.
 
-The highest version of each model is served (TensorFlow Serving's `latest` policy). A
-new one is loaded and warmed before the old one is let go; requests that run keep the
-version they began with.
+Of each model one version is served: the highest that is all there (TensorFlow
+Serving's `latest` policy). Another one is loaded and warmed before the old one is let
+go; requests that run keep the version they began with. A version that cannot be loaded
+is tried again some times; meanwhile what was served before goes on, and no lower
+version takes its place.
 """
 
 from __future__ import annotations
@@ -19,8 +21,8 @@ from serving import servable
 from serving.servable import LoadError, Servable
 
 _LOG = logging.getLogger("trailrank.serving")
-_MOST_RETRIES = 5
-_RETRY_S = 60.0
+_MOST_RETRIES = 5  # after the first try
+_RETRY_S = 60.0  # at least; the next look at the directory after that
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,8 +31,8 @@ class VersionStatus:
 
     Attributes:
         version: Its number.
-        state: `LOADING`, `AVAILABLE` or `END`.
-        error: Why it could not be loaded, if so.
+        state: `LOADING`, `AVAILABLE`, or `END`: let go, or not loadable.
+        error: Why it could not be loaded; empty if it could, or nobody knows yet.
     """
 
     version: int
@@ -48,10 +50,16 @@ class ModelVersions:
         self._tries: dict[int, tuple[int, float]] = {}  # failures, time of the next try
 
     def refresh(self) -> None:
-        """Looks at the directory, and swaps versions if there is a newer one."""
+        """Looks at the directory, and serves what it asks for.
+
+        That is the highest whole version: a newer one, or a lower one if the served
+        one was removed. Nothing is served any more if no version is left, whole or
+        not. What is served stays if the directory itself is gone, as it may come back,
+        and while the version asked for cannot be loaded.
+        """
         found = find_versions(self._path)
         if found is None:
-            return  # a vanished directory may come back: keep what is served
+            return
         self._tries = {v: tries for v, tries in self._tries.items() if v in found}
         if not found:
             self._unload()
@@ -64,14 +72,20 @@ class ModelVersions:
             self._swap(newest, found[newest])
 
     def servable(self, version: int | None) -> tuple[int, Servable] | None:
-        """The loaded version and its number; None if it is not loaded."""
+        """The loaded version with its number, by number or (None) whichever it is.
+
+        None if that version is not loaded, or none is.
+        """
         loaded = self._loaded
         if loaded is None or version not in (None, loaded[0]):
             return None
         return loaded
 
     def statuses(self) -> list[VersionStatus]:
-        """Every version ever seen, highest first."""
+        """Every version that was loaded or tried, highest first.
+
+        A version that another one was preferred to from the start is not among them.
+        """
         known = dict(self._statuses)
         return [known[version] for version in sorted(known, reverse=True)]
 
@@ -104,7 +118,14 @@ class ModelVersions:
 
 
 class ModelStore:
-    """Every model below one directory, followed by a thread of its own."""
+    """Every model below one directory; between `start` and `stop` a thread follows it.
+
+    A subdirectory is a model from its first whole version on, and stays one.
+
+    Args:
+        models_dir: Holds `<name>/<version>/saved_model.pb`; may be in a bucket.
+        poll_s: Seconds between two looks of the thread.
+    """
 
     def __init__(self, models_dir: str, poll_s: float = 1.0):
         self._models_dir, self._poll_s = models_dir, poll_s
@@ -113,7 +134,7 @@ class ModelStore:
         self._thread = threading.Thread(target=self._follow, name="poll", daemon=True)
 
     def refresh(self) -> None:
-        """One look at the directory."""
+        """One look: new models, then each model's versions, which may load one."""
         for name in _directories(self._models_dir) or []:
             path = os.path.join(self._models_dir, name)
             if name in self._models:
@@ -124,11 +145,11 @@ class ModelStore:
             model.refresh()
 
     def get(self, name: str) -> ModelVersions | None:
-        """The model called `name`; None if there never was one."""
+        """The model called `name`; None if no version of it was ever whole."""
         return self._models.get(name)
 
     def names(self) -> list[str]:
-        """The models found so far."""
+        """The names of the models found so far, in order."""
         return sorted(self._models)
 
     def unfinished(self) -> list[str]:
@@ -170,9 +191,13 @@ def find_versions(path: str) -> dict[int, str] | None:
 
 
 def newest_complete(found: dict[int, str]) -> int | None:
-    """The highest version that is all there; TFX's Pusher copies saved_model.pb last.
+    """The highest version that is all there, None if none is.
 
-    One without the file is not there yet: neither an error nor a version.
+    TFX's Pusher copies saved_model.pb last: without the file a version is not there
+    yet, which is neither an error nor a version.
+
+    Args:
+        found: What `find_versions` gave.
     """
     for version in sorted(found, reverse=True):
         if tf.io.gfile.exists(os.path.join(found[version], "saved_model.pb")):

@@ -1,7 +1,12 @@
 """`trailrank`: one command for the whole way from raw logs to a served ranked answer.
 
-This module only lists the subcommands, so that `trailrank --help` answers at once;
-TensorFlow, Beam and TFX are imported inside the one that needs them.
+This module lists the subcommands, calls the one that is named, and turns a mistake of
+the user into its message. It imports nothing heavy, so that `trailrank --help` answers
+at once: a subcommand's module is imported when it is called, and imports TensorFlow,
+Beam or TFX if it needs them.
+
+Exit statuses: 0 done, 1 failed with a message, 2 wrong arguments, 130 interrupted;
+others are the subcommand's own and stand in its help.
 """
 
 from __future__ import annotations
@@ -38,7 +43,11 @@ _ROOMS = ("feature_specs", "tpu_configs", "pipeline", "trainer", "serving")
 
 
 def main(argv: Sequence[str]) -> int:
-    """Runs one subcommand; returns its exit status."""
+    """Runs one subcommand; returns its exit status.
+
+    Args:
+        argv: The program's name, the subcommand's, and its arguments.
+    """
     if len(argv) < 2 or argv[1] in ("-h", "--help", "help"):
         print(_usage())
         return 0 if len(argv) >= 2 else 2

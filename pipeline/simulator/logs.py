@@ -41,6 +41,16 @@ class _Paths:
     last_day: datetime.date
     blocks: int
 
+    @classmethod
+    def of(cls, root: pathlib.Path, settings: world.Settings) -> _Paths:
+        """Of the logs that these settings make."""
+        return cls(
+            root=root,
+            first_day=settings.start,
+            last_day=settings.last_day,
+            blocks=len(settings.blocks()),
+        )
+
     def _log(self, kind: str) -> pathlib.Path:
         first, last = (
             f"{day.month}_{day.day:02d}" for day in (self.first_day, self.last_day)
@@ -75,8 +85,8 @@ class _Paths:
         ]
 
 
-def _clear(root: pathlib.Path) -> None:
-    """Makes room in `root`: removes an earlier simulation, refuses anything else."""
+def _make_room(root: pathlib.Path) -> None:
+    """Makes `root` and empties it of an earlier simulation; refuses anything else."""
     if root.is_file():
         raise SimulationError(
             f"simulate: --out must be a directory, got the file {root}. Name another."
@@ -93,6 +103,8 @@ def _clear(root: pathlib.Path) -> None:
             )
     for path in earlier:
         path.unlink(missing_ok=True)
+    for folder in ("data", "truth"):
+        (root / folder).mkdir(parents=True, exist_ok=True)
 
 
 def _model_json(made: world.World, kinds: world.Constants, paths: _Paths) -> str:
@@ -223,17 +235,10 @@ def simulate(
         dirty_share=dirty_share,
         trail_effect=trail_effect,
     )
-    paths = _Paths(
-        root=pathlib.Path(out_dir),
-        first_day=start,
-        last_day=settings.last_day,
-        blocks=len(settings.blocks()),
-    )
-    _clear(paths.root)
+    paths = _Paths.of(pathlib.Path(out_dir), settings)
+    _make_room(paths.root)
     made = world.create_world(settings)
     kinds = world.calibrate(made)
-    for folder in ("data", "truth"):
-        (paths.root / folder).mkdir(parents=True, exist_ok=True)
     # First, so that an interrupted run is known as ours and can be replaced.
     paths.model.write_text(_model_json(made, kinds, paths))
     totals = _write_blocks(made, kinds, paths, on_progress)

@@ -29,7 +29,11 @@ def task_losses(
     class_weights: tf.Tensor | None = None,
     training: bool = False,
 ) -> tf.Tensor:
-    """Mean loss of each leaf over the rows of its sample space (PLE eq. 9).
+    """Mean loss of each leaf over the rows that its mask lets through (PLE eq. 9).
+
+    Those are the rows of its task's sample space, and of them, for a leaf of one
+    partition, the ones that train it; in training without the negatives that were left
+    out (`sampled_masks`), also in the number that the sum is divided by.
 
     With z the logit, y the label and p = sigmoid(z):
 
@@ -44,17 +48,16 @@ def task_losses(
     - `log_target`: (z - log(1 + y))^2, labels below 0 taken as 0. Its prediction is
       the geometric mean of 1 + y, less 1, which is below the mean.
 
-    A leaf without a row in the batch has loss 0 and no gradient.
+    A leaf without a row in the global batch has loss 0 and a gradient of zeros.
 
     Args:
         tasks: L tasks, in the order of the columns.
         logits: float32 [B, L].
-        labels: float32 [B, L].
-        masks: float32 [B, L], 1 in the sample space, 0 outside and in padded rows. In
-            training what `sampled_masks` left.
+        labels: float32 [B, L]; finite where the mask is 0, too: 0 * NaN is NaN.
+        masks: float32 [B, L], 1 in rows that count, 0 in others and in padded rows.
         class_weights: float32 [L, 2], what `class_weights` gave; needed for
             `class_balanced` only.
-        training: Whether negatives were dropped by `negative_rate`. The odds in what is
+        training: Whether `masks` went through `sampled_masks`. The odds in what it
             left are 1 / negative_rate times too high, so the losses read
             z - log(negative_rate), and z itself is right for all rows (logQ
             correction).
@@ -62,6 +65,9 @@ def task_losses(
     Returns:
         float32 [L], before `loss_weight`. With several replicas it is this replica's
         share; their sum is the mean over the global batch.
+
+    Raises:
+        ValueError: A task is `class_balanced`, and there are no `class_weights`.
     """
     if training and samples_negatives(tasks):
         logits -= np.log([t.negative_rate for t in tasks]).astype(np.float32)
