@@ -262,6 +262,8 @@ class _Tries:
     """What tenacity asks between two tries for one file.
 
     Attributes:
+        transfer: What is tried.
+        whole: Where the file will be.
         furthest: Most bytes that were there after any try.
     """
 
@@ -270,7 +272,10 @@ class _Tries:
     furthest: int
 
     def look(self, state: tenacity.RetryCallState) -> None:
-        """After a try: one that brought new bytes starts the count anew."""
+        """After a try: one that brought new bytes starts the count anew.
+
+        `attempt_number` is what stop and wait go by.
+        """
         have = self.transfer.have_bytes()
         if have > self.furthest:
             self.furthest, state.attempt_number = have, 1

@@ -22,7 +22,7 @@ from pipeline.fetch.errors import FetchError
 
 RECORD = "fetched.json"  # in the unpacked folder: its checksum, and each file's size
 
-# KuaiRand's largest release has some thirty members.
+# KuaiRand's releases have a few dozen members at most.
 _MOST_MEMBERS = 10_000
 # Beside twice what it should unpack to: what is said of a size is rounded.
 _SPARE_BYTES = 1 << 30
@@ -127,7 +127,10 @@ class _Members:
     """Which members of an archive are written, and how many were let through.
 
     Attributes:
+        archive: For messages.
         most_bytes: Of all members together; more is a bomb.
+        found: Members so far.
+        found_bytes: What they unpack to.
     """
 
     archive: pathlib.Path

@@ -163,6 +163,7 @@ def test_pauses_double_and_heed_the_server(server, tmp_path, bars, monkeypatch):
     download(_file(server, tries=4, pause_s=1.0), tmp_path, bars)
     assert pauses == [1.0, 7.0, 4.0]
     assert "503 Service Unavailable" in _said(bars)
+    assert "Again in 7 s, try 3 of 4." in _said(bars)
 
 
 def test_a_server_can_not_ask_for_hours(server, tmp_path, bars, monkeypatch):
