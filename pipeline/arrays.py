@@ -13,3 +13,4 @@ Bools = npt.NDArray[np.bool_]
 Hashes = npt.NDArray[np.uint64]
 Bytes = npt.NDArray[np.uint8]
 Numbers = npt.NDArray[Any]  # whole or not
+Array = npt.NDArray[Any]  # of anything

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
-from pipeline.examples.arrays import Hashes, Ints
+from pipeline.arrays import Hashes, Ints
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # 2^64 / golden ratio, as in splitmix64
 _TEXT_SEED = np.uint64(0x51_7C_C1_B7_27_22_0A_95)

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import polars as pl
 
 from feature_specs import Spec, expressions
-from pipeline.examples.arrays import Bools, Ints
+from pipeline.arrays import Bools, Ints
 from pipeline.examples.columns.counters import add_counters
 from pipeline.examples.columns.history import add_history
 from pipeline.examples.columns.quantiles import add_quantiles

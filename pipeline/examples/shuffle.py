@@ -18,7 +18,7 @@ import polars as pl
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
-from pipeline.examples.arrays import Ints
+from pipeline.arrays import Ints
 
 # The bytes of a frame, or (file, first byte, size) of them.
 Parcel = bytes | tuple[str, int, int]

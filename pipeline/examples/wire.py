@@ -19,7 +19,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.examples.arrays import Bytes, Ints, Numbers
+from pipeline.arrays import Bytes, Ints, Numbers
 
 _BYTES_LIST, _FLOAT_LIST, _INT64_LIST = 1, 2, 3
 _VARINT_BYTES = 10  # longest varint of 64 bits

@@ -15,7 +15,7 @@ import polars as pl
 
 from feature_specs import Spec
 from feature_specs.past import CounterSpec
-from pipeline.examples.arrays import Bools, Floats, Ints, Numbers
+from pipeline.arrays import Bools, Floats, Ints, Numbers
 from pipeline.examples.columns.evaluate import evaluate, holds, number_values, numbers
 from pipeline.examples.columns.past import Past
 from pipeline.examples.columns.statistics import smoothed

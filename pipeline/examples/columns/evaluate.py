@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 
 from feature_specs import expressions
-from pipeline.examples.arrays import Bools, Floats, Ints
+from pipeline.arrays import Bools, Floats, Ints
 
 
 def evaluate(frame: pl.DataFrame, text: str) -> pl.Series:

@@ -8,7 +8,7 @@ import polars as pl
 import pyarrow as pa
 
 from feature_specs import Spec
-from pipeline.examples.arrays import Ints
+from pipeline.arrays import Ints
 from pipeline.examples.columns.evaluate import holds
 from pipeline.examples.columns.past import Past
 from pipeline.examples.columns.timeline import Timeline

@@ -12,7 +12,7 @@ import dataclasses
 
 import numpy as np
 
-from pipeline.examples.arrays import Bools, Ints, Numbers
+from pipeline.arrays import Bools, Ints, Numbers
 from pipeline.examples.columns.timeline import Timeline
 
 

@@ -14,7 +14,7 @@ import polars as pl
 
 from feature_specs import Spec
 from feature_specs.past import QuantileSpec
-from pipeline.examples.arrays import Bools, Ints
+from pipeline.arrays import Bools, Ints
 from pipeline.examples.columns.evaluate import numbers
 
 

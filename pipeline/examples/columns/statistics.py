@@ -18,7 +18,7 @@ import polars as pl
 
 from feature_specs import Spec
 from feature_specs.past import StatisticSpec
-from pipeline.examples.arrays import Floats, Ints, Numbers
+from pipeline.arrays import Floats, Ints, Numbers
 from pipeline.examples.columns.evaluate import number_values, numbers
 from pipeline.examples.columns.timeline import TIME_MS, known_from_ms
 from pipeline.examples.days import DAY, local_time

@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 
 from feature_specs import Spec
-from pipeline.examples.arrays import Bools, Ints
+from pipeline.arrays import Bools, Ints
 
 TIME_MS = "_time_ms"  # an impression's begin, unix milliseconds
 

@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 
 from feature_specs import Spec
-from pipeline.examples.arrays import Bools, Ints
+from pipeline.arrays import Bools, Ints
 from pipeline.examples.columns.past import Past
 from pipeline.examples.columns.timeline import Timeline, milliseconds, watched_ms
 

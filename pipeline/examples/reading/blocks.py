@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 import polars as pl
 
-from pipeline.examples.arrays import Ints
+from pipeline.arrays import Ints
 
 LINE = "_line"  # position of a row's line in its range, from 0
 

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import polars as pl
 
-from pipeline.examples.arrays import Bools, Ints
+from pipeline.arrays import Bools, Ints
 from pipeline.examples.reading.blocks import Block, Reasons
 from pipeline.examples.reading.lines import Lines, find_damage
 from pipeline.examples.reading.values import add_reasons, declared_type

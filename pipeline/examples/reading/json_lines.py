@@ -13,7 +13,7 @@ import numpy as np
 import orjson
 import polars as pl
 
-from pipeline.examples.arrays import Ints
+from pipeline.arrays import Ints
 from pipeline.examples.reading.blocks import Block, Reasons
 from pipeline.examples.reading.lines import Lines, find_damage
 from pipeline.examples.reading.values import Limits, add_reasons, from_python

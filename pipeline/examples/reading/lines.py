@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pipeline.examples.arrays import Ints
+from pipeline.arrays import Ints
 from pipeline.examples.reading.blocks import Reasons
 
 MAX_LINE_BYTES = 1 << 24

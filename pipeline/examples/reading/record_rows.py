@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder
 
-from pipeline.examples.arrays import Ints
+from pipeline.arrays import Ints
 from pipeline.examples.reading.blocks import Block, Reasons
 from pipeline.examples.reading.compression import Chunks
 from pipeline.examples.reading.file_heads import read_head

@@ -14,7 +14,7 @@ import orjson
 import polars as pl
 
 from feature_specs import expressions
-from pipeline.examples.arrays import Ints
+from pipeline.arrays import Ints
 from pipeline.examples.reading.blocks import LINE, Block, Reasons
 
 Limits = Mapping[str, tuple[int, int]]
