@@ -268,8 +268,8 @@ def _measure(logs: pathlib.Path, shards: int) -> dict[str, Any]:
     import apache_beam as beam
     from apache_beam.options.pipeline_options import PipelineOptions
 
-    from pipeline.examples import outputs
-    from pipeline.examples.build import LOCAL_RUNNER, finish, generate
+    from pipeline.examples.build import LOCAL_RUNNER, generate
+    from pipeline.examples.outputs import Outputs
 
     # Steps are timed by this clock; one that stands still while other processes have
     # the core gives figures that do not depend on who else is there.
@@ -277,14 +277,15 @@ def _measure(logs: pathlib.Path, shards: int) -> dict[str, Any]:
     began = time.process_time()
     with tempfile.TemporaryDirectory() as folder:
         request = _request(logs, folder, shards)
-        with outputs.unfinished(request):
+        outputs = Outputs.of(request, spill=True)
+        with outputs.workspace.opened():
             options = PipelineOptions([f"--runner={LOCAL_RUNNER}"])
             pipeline = beam.Pipeline(options=options)
-            generate(pipeline, request)
+            generate(pipeline, request, outputs)
             _weigh_shuffles(pipeline)
             ran = pipeline.run()
             ran.wait_until_finish()
-            report = finish(request, 0.0)
+            report = outputs.finish(0.0)
     return {
         "rows": report["rows_in"],
         "shards": shards,
@@ -309,7 +310,6 @@ def _request(logs: pathlib.Path, folder: str, shards: int):
         report_path=f"{folder}/report.json",
         days=DayRange.parse("20220408:20220414"),
         shards=shards,
-        spill=True,
     )
 
 

@@ -28,9 +28,9 @@ from tfx.types.channel_utils import as_channel
 from tfx.utils import io_utils
 
 from feature_specs import read_spec
-from pipeline.examples import outputs
-from pipeline.examples.build import finish, generate, runs_here
+from pipeline.examples.build import generate, runs_here
 from pipeline.examples.days import DayRange
+from pipeline.examples.outputs import Outputs
 from pipeline.examples.request import ExamplesRequest
 from pipeline.examples.runner_options import check_runner_options
 from pipeline.schema import build_schema
@@ -82,14 +82,14 @@ class DayExampleGenExecutor(base_beam_executor.BaseBeamExecutor):
             context_days=None if context_days == ALL_EARLIER_DAYS else context_days,
             allow_small_days=bool(exec_properties["allow_small_days"]),
             seed=exec_properties["seed"],
-            spill=runs_here(self._beam_pipeline_args),
         )
         check_runner_options(request, self._beam_pipeline_args)
+        outputs = Outputs.of(request, spill=runs_here(self._beam_pipeline_args))
         began = time.perf_counter()
-        with outputs.unfinished(request):
+        with outputs.workspace.opened():
             with self._make_beam_pipeline() as pipeline:
-                generate(pipeline, request)
-            finish(request, time.perf_counter() - began)
+                generate(pipeline, request, outputs)
+            outputs.finish(time.perf_counter() - began)
         examples.split_names = artifact_utils.encode_split_names(
             [*request.plan.train, *request.plan.evaluation]
         )

@@ -15,9 +15,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import orjson
 
-Arrays = dict[str, np.ndarray]
+Arrays = dict[str, npt.NDArray[Any]]
 
 _INT32 = (-(2**31), 2**31 - 1)
 _INT_RANGES = {  # DType name -> smallest and largest token
@@ -98,8 +99,8 @@ def _decode(text: str, decoder: json.JSONDecoder) -> Any:
         raise BadRequest(f"JSON Parse error: Invalid value. ({error})") from None
 
 
-def _spell_infinity(match: re.Match) -> str:
-    token = match.group()
+def _spell_infinity(match: re.Match[str]) -> str:
+    token: str = match.group()
     return token + "inity" if token in ("Inf", "-Inf") else token
 
 
@@ -174,7 +175,7 @@ def _from_rows(rows: Any, dtypes: Mapping[str, str]) -> Arrays:
     }
 
 
-def _check_keys(rows: list[dict], dtypes: Mapping[str, str]) -> None:
+def _check_keys(rows: list[dict[str, Any]], dtypes: Mapping[str, str]) -> None:
     names = dtypes.keys()
     for index, row in enumerate(rows):
         if row.keys() != names:
@@ -186,7 +187,7 @@ def _check_keys(rows: list[dict], dtypes: Mapping[str, str]) -> None:
             )
 
 
-def _stack(slices: list, dtype: str, name: str) -> np.ndarray:
+def _stack(slices: list[Any], dtype: str, name: str) -> npt.NDArray[Any]:
     """Slices of one input, one a row -> [rows, ...]."""
     try:
         return _to_array(slices, dtype)
@@ -229,14 +230,14 @@ class _Ragged(BadRequest):
     """Lists of one level differ in length or depth."""
 
 
-def _to_array(value: Any, dtype: str) -> np.ndarray:
+def _to_array(value: Any, dtype: str) -> npt.NDArray[Any]:
     leaves, shape = _flatten(value)
     return _convert(leaves, dtype).reshape(shape)
 
 
-def _flatten(value: Any) -> tuple[list, list[int]]:
+def _flatten(value: Any) -> tuple[list[Any], list[int]]:
     """Nested lists of equal lengths -> their leaves in order, and the shape."""
-    level: list = [value]
+    level: list[Any] = [value]
     shape: list[int] = []
     while True:
         kinds = set(map(type, level))
@@ -256,7 +257,7 @@ def _flatten(value: Any) -> tuple[list, list[int]]:
         level = list(itertools.chain.from_iterable(level))
 
 
-def _convert(leaves: list, dtype: str) -> np.ndarray:
+def _convert(leaves: list[Any], dtype: str) -> npt.NDArray[Any]:
     """JSON values -> array [n] of the DType called `dtype`."""
     if dtype in _FLOATS:
         _check_types(leaves, {int, float}, dtype)
@@ -286,7 +287,7 @@ def _convert(leaves: list, dtype: str) -> np.ndarray:
     raise BadRequest(f"Conversion of JSON Value to type: {dtype}", status=501)
 
 
-def _check_types(leaves: list, allowed: set[type], dtype: str) -> None:
+def _check_types(leaves: list[Any], allowed: set[type], dtype: str) -> None:
     if not set(map(type, leaves)) <= allowed:
         _refuse(next(v for v in leaves if type(v) not in allowed), dtype)
 
@@ -298,7 +299,7 @@ def _refuse(value: Any, dtype: str) -> None:
     )
 
 
-def _to_bytes_list(leaves: list) -> list[bytes]:
+def _to_bytes_list(leaves: list[Any]) -> list[bytes]:
     try:
         return [
             value.encode("utf-8", "surrogateescape")
@@ -312,7 +313,7 @@ def _to_bytes_list(leaves: list) -> list[bytes]:
         ) from None
 
 
-def _from_base64(value: dict) -> bytes:
+def _from_base64(value: dict[str, Any]) -> bytes:
     if _is_object(value):
         raise BadRequest(
             f"JSON Value: {_short(value)} not formatted correctly for base64 data"
@@ -378,7 +379,7 @@ def _rows_text(outputs: Arrays) -> list[bytes]:
     return [template % row for row in zip(*columns, strict=True)]
 
 
-def _row_texts(array: np.ndarray, name: str) -> list[bytes]:
+def _row_texts(array: npt.NDArray[Any], name: str) -> list[bytes]:
     """[rows, ...] -> the JSON of each row."""
     if array.ndim > 1 or array.dtype == object:
         return [_array_text(row, name) for row in array]
@@ -414,14 +415,14 @@ def _from_bytes(nested: Any, name: str) -> Any:
     return nested.decode("utf-8", "surrogateescape")
 
 
-def _floats_text(array: np.ndarray) -> bytes:
+def _floats_text(array: npt.NDArray[Any]) -> bytes:
     if array.ndim and np.isfinite(array).all():
         contiguous = np.ascontiguousarray(array)
         return orjson.dumps(contiguous, option=orjson.OPT_SERIALIZE_NUMPY)
     return json.dumps(_float_tokens(array)).replace('"', "").encode()
 
 
-def _float_tokens(array: np.ndarray) -> Any:
+def _float_tokens(array: npt.NDArray[Any]) -> Any:
     """Nested lists of tokens; JSON has none for what is not finite."""
     if array.ndim:
         return [_float_tokens(np.asarray(item)) for item in array]

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 from feature_specs import FeatureSpec, Spec
@@ -117,7 +118,7 @@ class Examples:
 
     def _batches(
         self, split: str, key: str
-    ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    ) -> Iterator[tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]]:
         """Serialized examples, their keys and times, each [batch]."""
         column = {KEY_USER: self._spec.log.user, KEY_ITEM: self._spec.log.item}[key]
         parsing = {
@@ -162,7 +163,7 @@ def _key_dtype(spec: Spec, column: str) -> tf.DType:
     return tf.string if is_text else tf.int64
 
 
-def _as_keys(wanted: list[Key], dtype: np.dtype) -> np.ndarray:
+def _as_keys(wanted: list[Key], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
     if dtype.kind != "O":
         return np.array(wanted, dtype)
     return np.array([str(key).encode() for key in wanted], object)

@@ -37,7 +37,7 @@ def rank_inputs(
     request: Values,
     candidates: Sequence[Values],
     weights: Mapping[str, float] | None = None,
-) -> dict[str, list]:
+) -> dict[str, list[Any]]:
     """The columnar inputs of signature `rank`.
 
     Args:
@@ -61,7 +61,9 @@ def rank_inputs(
     }
 
 
-def columns(features: Iterable[FeatureSpec], rows: Sequence[Values]) -> dict[str, list]:
+def columns(
+    features: Iterable[FeatureSpec], rows: Sequence[Values]
+) -> dict[str, list[Any]]:
     """Feature -> its value in every row, missing ones filled in, sequences padded."""
     return {f.name: _column(f, [row.get(f.name) for row in rows]) for f in features}
 
@@ -73,7 +75,7 @@ def weight_column(spec: Spec, weights: Mapping[str, float]) -> list[float]:
     return [float(weights.get(task, math.nan)) for task in tasks]
 
 
-def _column(feature: FeatureSpec, values: list) -> list:
+def _column(feature: FeatureSpec, values: list[Any]) -> list[Any]:
     missing = MISSING[feature.dtype]
     if not feature.is_sequence:
         return [missing if value is None else value for value in values]

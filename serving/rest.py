@@ -133,7 +133,7 @@ def _route(store: ModelStore, method: str, path: str, body: bytes) -> Answer:
     raise BadRequest(f"Malformed request: {method} {path}")
 
 
-def _target(match: re.Match) -> Target:
+def _target(match: re.Match[str]) -> Target:
     version, label = match["version"], match["label"]
     return Target(
         name=urllib.parse.unquote(match["name"]),

@@ -10,7 +10,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 from google.protobuf import message
 from tensorflow.core.framework import types_pb2
@@ -38,7 +38,9 @@ class Signature:
     outputs: tuple[str, ...]
     function: tf.types.experimental.ConcreteFunction
 
-    def __call__(self, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    def __call__(
+        self, arrays: Mapping[str, npt.NDArray[Any]]
+    ) -> dict[str, npt.NDArray[Any]]:
         """Runs the model; raises `tf.errors.OpError` where an op refuses its input."""
         tensors = {name: tf.convert_to_tensor(a) for name, a in arrays.items()}
         results = self.function(tensors)
@@ -116,11 +118,12 @@ def _signature(function: tf.types.experimental.ConcreteFunction) -> Signature:
 
     @tf.function(input_signature=[any_shape], autograph=False)
     def call(tensors: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        return function(**tensors)
+        outputs: dict[str, tf.Tensor] = function(**tensors)
+        return outputs
 
     inputs = {name: spec.dtype.name for name, spec in specs.items()}
-    outputs = tuple(sorted(function.structured_outputs))
-    return Signature(inputs, outputs, call.get_concrete_function())
+    names = tuple(sorted(function.structured_outputs))
+    return Signature(inputs, names, call.get_concrete_function())
 
 
 # --- metadata -------------------------------------------------------------------------
@@ -163,11 +166,11 @@ def _warm(servable: Servable, path: str) -> None:
             raise LoadError(f"{path}: record {index} fails: {_named(error)}") from error
 
 
-def _read_warmup(path: str) -> list[tuple[str, dict[str, np.ndarray]]]:
+def _read_warmup(path: str) -> list[tuple[str, dict[str, npt.NDArray[Any]]]]:
     # A model without a warmup file is served without this package.
     from tensorflow_serving.apis import prediction_log_pb2
 
-    requests: list[tuple[str, dict[str, np.ndarray]]] = []
+    requests: list[tuple[str, dict[str, npt.NDArray[Any]]]] = []
     try:
         for record in tf.data.TFRecordDataset(path).as_numpy_iterator():
             log = prediction_log_pb2.PredictionLog.FromString(record)

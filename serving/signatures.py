@@ -58,7 +58,7 @@ class _Served:
         self._candidate = candidate_features(spec)
         self._request = request_features(spec)
 
-    def rows_function(self):
+    def rows_function(self) -> tf.types.experimental.ConcreteFunction:
         """Raw features [B], [B, T] -> outputs [B]."""
 
         @tf.function(
@@ -70,7 +70,7 @@ class _Served:
 
         return serving_default.get_concrete_function()
 
-    def rank_function(self):
+    def rank_function(self) -> tf.types.experimental.ConcreteFunction:
         """Request features [1], [1, T], candidate ones [N], [N, T] -> outputs [N]."""
         count = len(self._spec.tasks)
         inputs = _inputs(self._request, rows=1) | _inputs(self._candidate)
@@ -90,7 +90,7 @@ class _Served:
 
         return rank.get_concrete_function()
 
-    def examples_function(self):
+    def examples_function(self) -> tf.types.experimental.ConcreteFunction:
         """Serialized raw examples [B] -> outputs [B]."""
 
         @tf.function(

@@ -8,13 +8,15 @@ takes over.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
-from feature_specs import Spec
+from feature_specs import FeatureSpec, Spec
 from serving import requests
 from serving.servable import WARMUP_FILE
 from serving.signatures import EXAMPLES
@@ -37,9 +39,9 @@ def write_warmup(model_dir: str, spec: Spec) -> None:
             writer.write(log.SerializeToString())
 
 
-def warmup_requests(spec: Spec) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
+def warmup_requests(spec: Spec) -> Iterator[tuple[str, dict[str, npt.NDArray[Any]]]]:
     """Signature name -> inputs, for each of the three signatures."""
-    nobody: list[dict] = [{}] * _CANDIDATES
+    nobody: list[requests.Values] = [{}] * _CANDIDATES
     served = list(spec.served_features)
     yield "serving_default", _arrays(served, nobody)
     weights = np.asarray(requests.weight_column(spec, {}), np.float32)
@@ -55,7 +57,9 @@ def warmup_requests(spec: Spec) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
     yield "score_examples", {EXAMPLES: np.array([empty] * _CANDIDATES, object)}
 
 
-def _arrays(features, rows) -> dict[str, np.ndarray]:
+def _arrays(
+    features: Sequence[FeatureSpec], rows: Sequence[requests.Values]
+) -> dict[str, npt.NDArray[Any]]:
     found = requests.columns(features, rows)
     dtypes = {"string": np.dtype(object)}
     return {

@@ -67,7 +67,7 @@ def add_day_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse_flags.ArgumentParser(
+    parser: argparse.ArgumentParser = argparse_flags.ArgumentParser(
         prog="trailrank examples",
         description="Raw impression logs -> day-sequenced tf.Examples.",
     )

@@ -8,90 +8,237 @@ REJECTS/*.jsonl            file, line, reason and text of what could not be read
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import hashlib
 import json
+import os
 import posixpath
-from collections.abc import Iterator, Mapping, Sequence
+import tempfile
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-import apache_beam as beam
+import polars as pl
 from apache_beam.io.filesystems import FileSystems
 
-from pipeline.examples.reading.blocks import Reject
-from pipeline.examples.reading.readers import FileRange
-from pipeline.examples.report import Counts, read_report
+from pipeline.examples.report import Limits, check, made_of, read_report
 from pipeline.examples.request import ExamplesRequest
-from pipeline.examples.tfrecords import write_whole
+from pipeline.examples.shuffle import Shuffle
+from pipeline.examples.tfrecords import split_path, write_examples, write_whole
 
 
-def splits_dir(request: ExamplesRequest) -> str:
-    """Where the run writes its splits, until all of them are whole and checked."""
-    return FileSystems.join(request.unfinished_dir, "new")
+@dataclasses.dataclass(frozen=True)
+class Workspace:
+    """Room for what is in the making.
 
-
-def prepare(request: ExamplesRequest) -> None:
-    """Nothing old may be taken for this run's.
-
-    Raises:
-        ValueError: The directory holds examples already, or, with `request.only`,
-            none that the new ones fit to.
+    Attributes:
+        out_dir: Where the finished files go; every worker sees it.
+        spill: Whether frames travel between steps in files of this machine: for the
+            runner of this process, which shuffles in memory.
     """
-    if request.only is not None:
-        _check_replaceable(request)
-    elif _match(FileSystems.join(request.examples_dir, "Split-*", "*")):
-        raise ValueError(
-            f"{request.examples_dir} holds examples already. Give an empty directory, "
-            "or name the days to replace."
-        )
-    elif FileSystems.exists(request.report_path):
-        FileSystems.delete([request.report_path])
-    old = _match(FileSystems.join(request.rejects_dir, "*.jsonl"))
-    if old:
-        FileSystems.delete(old)
 
+    out_dir: str
+    spill: bool = False
 
-@contextlib.contextmanager
-def unfinished(request: ExamplesRequest) -> Iterator[None]:
-    """Room for what is in the making; removed in the end, whatever happens."""
-    folders = [request.unfinished_dir]
-    if request.shuffle_dir:
-        folders.insert(0, request.shuffle_dir)
-    for folder in folders:  # of a run that was killed
-        _remove(folder)
-    try:
-        yield
-    finally:
-        for folder in folders:
+    @property
+    def folder(self) -> str:
+        """Directory for what is in the making."""
+        return _join(self.out_dir, "_unfinished")
+
+    @property
+    def shuffle_dir(self) -> str | None:
+        """Directory of frames between steps; None leaves them to Beam.
+
+        It is on this machine: a bucket would be asked for each of many small frames.
+        """
+        if not self.spill:
+            return None
+        if "://" not in self.folder:
+            return os.path.join(self.folder, "shuffle")
+        name = hashlib.sha256(self.out_dir.encode()).hexdigest()[:16]
+        return os.path.join(tempfile.gettempdir(), f"trailrank-shuffle-{name}")
+
+    @property
+    def shuffle(self) -> Shuffle:
+        """How frames get from one step to the next."""
+        return Shuffle(self.shuffle_dir)
+
+    @contextlib.contextmanager
+    def opened(self) -> Iterator[None]:
+        """Empty at first; removed in the end, whatever happens."""
+        folders = [self.folder]
+        if self.shuffle_dir:
+            folders.insert(0, self.shuffle_dir)
+        for folder in folders:  # of a run that was killed
             _remove(folder)
+        try:
+            yield
+        finally:
+            for folder in folders:
+                _remove(folder)
 
 
-def report_file(request: ExamplesRequest) -> str:
-    """Where the run's own report goes before it is checked."""
-    return FileSystems.join(request.unfinished_dir, "report.json")
+@dataclasses.dataclass(frozen=True)
+class SplitWriter:
+    """Writes files of splits where they wait for the others; goes to the workers.
+
+    Attributes:
+        splits_dir: Gets `Split-<name>/data_tfrecord-*.gz`.
+        unfinished_dir: Holds a file until it is whole.
+    """
+
+    splits_dir: str
+    unfinished_dir: str
+
+    def write(self, split: str, number: int, files: int, rows: pl.DataFrame) -> None:
+        """Writes one of a split's files, of `shard.Shard.examples`."""
+        path = split_path(self.splits_dir, split, number, files)
+        write_examples(path, rows, self.unfinished_dir)
 
 
-def keep_report(request: ExamplesRequest, report: Mapping[str, Any]) -> None:
-    """Puts the report in its place; a failed run's too, but not over a good one's."""
-    if request.only is None:
-        write_json(request.report_path, report)
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Outputs:
+    """Where a run writes, and when what it wrote may take its place.
 
+    Made once from the request, by the process that starts the run. Steps get of it what
+    they need: the shuffle, the writer, a path.
 
-def place_splits(request: ExamplesRequest, report: Mapping[str, Any]) -> dict[str, Any]:
-    """Moves the new splits to their place; returns the report of all that is there."""
-    for split in request.written:
-        name = f"Split-{split}"
-        place = FileSystems.join(request.examples_dir, name)
-        if request.only is not None:
-            _move(place, FileSystems.join(request.unfinished_dir, f"old-{split}"))
-        _move(FileSystems.join(splits_dir(request), name), place)
-    if request.only is None:
-        return dict(report)
-    old = read_report(request.report_path)
-    merged = {**report, "replaced": list(request.written)}
-    for key in ("examples", "label_means_per_split"):
-        new = {split: report[key][split] for split in request.written}
-        merged[key] = {**old[key], **new}
-    write_json(request.report_path, merged)
-    return merged
+    Attributes:
+        examples_dir: Gets the splits.
+        rejects_dir: Gets the unreadable lines.
+        report_path: Of the report.
+        splits: The splits that are written.
+        replaces: Whether they replace those of a finished run, whose others stay.
+        made_of: See `report.made_of`; of finished splits it must be the same.
+        limits: What the report must keep to.
+        workspace: For what is in the making.
+    """
+
+    examples_dir: str
+    rejects_dir: str
+    report_path: str
+    splits: tuple[str, ...]
+    replaces: bool
+    made_of: Mapping[str, Any]
+    limits: Limits
+    workspace: Workspace
+
+    @classmethod
+    def of(cls, request: ExamplesRequest, spill: bool = False) -> Outputs:
+        """The outputs that are asked for.
+
+        Args:
+            request: Of the run.
+            spill: See `Workspace`.
+
+        Raises:
+            ValueError: No day is left to train on.
+        """
+        log, plan = request.spec.log, request.plan
+        every_day_passes = request.allow_small_days or log.days_per_split > 1
+        return cls(
+            examples_dir=request.examples_dir,
+            rejects_dir=request.rejects_dir,
+            report_path=request.report_path,
+            splits=request.written,
+            replaces=request.only is not None,
+            made_of=made_of(request.spec, plan, request.seed),
+            limits=Limits(
+                max_reject_share=log.max_reject_share,
+                min_day_share=0.0 if every_day_passes else log.min_day_share,
+                days=tuple(request.only or plan.days),
+            ),
+            workspace=Workspace(request.examples_dir, spill),
+        )
+
+    @property
+    def writer(self) -> SplitWriter:
+        """Writes the splits, for the time being into the workspace."""
+        folder = self.workspace.folder
+        return SplitWriter(_join(folder, "new"), folder)
+
+    @property
+    def new_report_path(self) -> str:
+        """Where the run's own report goes before it is checked."""
+        return _join(self.workspace.folder, "report.json")
+
+    def prepare(self) -> None:
+        """Nothing old may be taken for this run's.
+
+        Raises:
+            ValueError: The directory holds examples already, or, where splits are
+                replaced, none that the new ones fit to.
+        """
+        if self.replaces:
+            self._check_replaceable()
+        elif _match(_join(self.examples_dir, "Split-*", "*")):
+            raise ValueError(
+                f"{self.examples_dir} holds examples already. Give an empty directory, "
+                "or name the days to replace."
+            )
+        elif FileSystems.exists(self.report_path):
+            FileSystems.delete([self.report_path])
+        old = _match(_join(self.rejects_dir, "*.jsonl"))
+        if old:
+            FileSystems.delete(old)
+
+    def finish(self, wall_s: float) -> dict[str, Any]:
+        """Checks a run and puts its splits in their place.
+
+        Args:
+            wall_s: How long the run took, for the report.
+
+        Returns:
+            The report of all splits that are there.
+
+        Raises:
+            ExamplesError: The examples must not be used; see `report.check`.
+        """
+        report = {**read_report(self.new_report_path), "wall_s": round(wall_s, 1)}
+        if not self.replaces:  # a failed run's report too, but not over a good one's
+            write_json(self.report_path, report)
+        check(report, self.limits, self.rejects_dir)
+        self._place_splits()
+        if not self.replaces:
+            return report
+        merged = self._merged(report)
+        write_json(self.report_path, merged)
+        return merged
+
+    def _place_splits(self) -> None:
+        for split in self.splits:
+            name = f"Split-{split}"
+            place = _join(self.examples_dir, name)
+            if self.replaces:
+                _move(place, _join(self.workspace.folder, f"old-{split}"))
+            _move(_join(self.writer.splits_dir, name), place)
+
+    def _merged(self, report: Mapping[str, Any]) -> dict[str, Any]:
+        """The new report, with what the old one says of the splits that stay."""
+        old = read_report(self.report_path)
+        merged = {**report, "replaced": list(self.splits)}
+        for key in ("examples", "label_means_per_split"):
+            new = {split: report[key][split] for split in self.splits}
+            merged[key] = {**old[key], **new}
+        return merged
+
+    def _check_replaceable(self) -> None:
+        """ValueError if the splits that stay come from another request."""
+        if not FileSystems.exists(self.report_path):
+            raise ValueError(
+                f"{self.examples_dir}: no finished examples here (no "
+                f"{self.report_path}), so no day of them can be replaced. Generate all "
+                "days first."
+            )
+        old = read_report(self.report_path)
+        for key in ("spec_digest", "days", "evaluation", "seed"):
+            value = self.made_of[key]
+            if old[key] != value:
+                raise ValueError(
+                    f"{self.examples_dir}: its examples were made with {key} = "
+                    f"{old[key]}, and this run has {value}. Replace days with the "
+                    "settings of the whole, or generate all days into another "
+                    "directory."
+                )
 
 
 def write_json(path: str, values: Mapping[str, Any]) -> None:
@@ -100,58 +247,9 @@ def write_json(path: str, values: Mapping[str, Any]) -> None:
     write_whole(path, iter([text.encode()]))
 
 
-class WriteRejects(beam.DoFn):
-    """((range, block), rejects) -> a JSON lines file with lines as in the file."""
-
-    def __init__(self, request: ExamplesRequest):
-        self._folder = request.rejects_dir
-
-    def process(
-        self, element: tuple[FileRange, int, Sequence[Reject]], read_counts: Counts
-    ) -> None:
-        part, block, rejects = element
-        earlier = part.first_line + sum(
-            int(read_counts["lines", part.path, number])
-            for number in range(part.number)
-        )
-        lines = [
-            {
-                "file": part.path,
-                "line": earlier + reject.line + 1,
-                "reason": reject.reason,
-                "text": reject.text,
-            }
-            for reject in rejects
-        ]
-        name = f"{part.source}-{part.file:05d}-{part.number:05d}-{block:05d}"
-        base = posixpath.basename(part.path)
-        target = FileSystems.join(self._folder, f"{name}-{base}.jsonl")
-        write_whole(target, (json.dumps(line).encode() + b"\n" for line in lines))
-
-
-def _check_replaceable(request: ExamplesRequest) -> None:
-    """ValueError if the splits beside the replaced ones come from another request."""
-    if not FileSystems.exists(request.report_path):
-        raise ValueError(
-            f"{request.examples_dir}: no finished examples here (no "
-            f"{request.report_path}), so no day of them can be replaced. Generate all "
-            "days first."
-        )
-    old = read_report(request.report_path)
-    plan = request.plan
-    new = {
-        "spec_digest": request.spec.digest,
-        "days": str(plan.days),
-        "evaluation": list(plan.evaluation),
-        "seed": request.seed,
-    }
-    for key, value in new.items():
-        if old[key] != value:
-            raise ValueError(
-                f"{request.examples_dir}: its examples were made with {key} = "
-                f"{old[key]}, and this run has {value}. Replace days with the settings "
-                "of the whole, or generate all days into another directory."
-            )
+def _join(folder: str, *names: str) -> str:
+    path: str = FileSystems.join(folder, *names)
+    return path
 
 
 def _match(pattern: str) -> list[str]:
@@ -165,13 +263,13 @@ def _move(source: str, target: str) -> None:
             FileSystems.mkdirs(posixpath.dirname(target))
         FileSystems.rename([source], [target])
         return
-    files = _match(FileSystems.join(source, "**"))
+    files = _match(_join(source, "**"))
     names = [path.removeprefix(source).lstrip("/") for path in files]
-    FileSystems.rename(files, [FileSystems.join(target, name) for name in names])
+    FileSystems.rename(files, [_join(target, name) for name in names])
 
 
 def _remove(folder: str) -> None:
-    files = _match(FileSystems.join(folder, "**"))
+    files = _match(_join(folder, "**"))
     if files:
         FileSystems.delete(files)
     if FileSystems.exists(folder):

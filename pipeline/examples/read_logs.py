@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import dataclasses
+import datetime
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import apache_beam as beam
 import polars as pl
 
-from pipeline.examples.days import local_time
+from feature_specs import Spec
+from pipeline.examples.days import DayRange, local_time
 from pipeline.examples.hashing import hash_shards
 from pipeline.examples.joins import place_side_rows
 from pipeline.examples.reading.blocks import Block
 from pipeline.examples.reading.readers import (
-    LOG,
-    FileRange,
-    Source,
     join_sources,
     log_source,
     plan_ranges,
     read_blocks,
     time_ms,
 )
+from pipeline.examples.reading.sources import LOG, FileRange, Source
 from pipeline.examples.report import Counts, Stopwatch, count_block, merge_counts
 from pipeline.examples.request import ExamplesRequest
 from pipeline.examples.shuffle import Shuffle, split_by
@@ -30,10 +32,29 @@ ROWS, REJECTS, COUNTS = "rows", "rejects", "counts"
 SHARD_BYTES = 32 << 20  # of log a shard: some 400,000 rows, 1.5 GB when worked on
 
 
-def plan_parts(
-    request: ExamplesRequest,
-) -> tuple[list[FileRange], dict[str, Source], int]:
-    """(ranges of all files, the sources, shards of users) of a request.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Reading:
+    """What a run reads, planned before anything runs.
+
+    Attributes:
+        spec: What the log and its side files hold.
+        parts: Ranges of all files.
+        sources: The log and the side files by their names.
+        days: Days that become examples.
+        first_day: The first that is read: of context, or of `days`.
+        shards: Parts that users are hashed into.
+    """
+
+    spec: Spec
+    parts: tuple[FileRange, ...]
+    sources: Mapping[str, Source]
+    days: DayRange
+    first_day: datetime.date
+    shards: int
+
+
+def plan_reading(request: ExamplesRequest) -> Reading:
+    """What is to be read for a request.
 
     Raises:
         FileNotFoundError: A pattern of the spec matches no file.
@@ -41,7 +62,7 @@ def plan_parts(
     """
     spec = request.spec
     sources = {LOG: log_source(spec), **join_sources(spec)}
-    parts = []
+    parts: list[FileRange] = []
     for name, source in sources.items():
         days = request.days if name == LOG else None
         parts += plan_ranges(
@@ -52,7 +73,14 @@ def plan_parts(
             context=request.context_days,
         )
     size = sum(part.text_bytes for part in parts if part.source == LOG)
-    return parts, sources, request.shards or size // SHARD_BYTES + 1
+    return Reading(
+        spec=spec,
+        parts=tuple(parts),
+        sources=sources,
+        days=request.days,
+        first_day=request.first_day_read,
+        shards=request.shards or size // SHARD_BYTES + 1,
+    )
 
 
 def side_output(name: str) -> str:
@@ -75,17 +103,12 @@ class ReadLogs(beam.PTransform):
     """Reads all parts; outputs ROWS (shard of the user, rows), `side_output(name)`
     (shard of the key, rows), REJECTS ((range, block), rejects) and COUNTS."""
 
-    def __init__(
-        self,
-        request: ExamplesRequest,
-        parts: Sequence[FileRange],
-        sources: Mapping[str, Source],
-        shards: int,
-    ):
+    def __init__(self, reading: Reading, shuffle: Shuffle) -> None:
         super().__init__()
-        self._parts = parts
-        self._read = _ReadRange(request, sources, shards)
-        self._sides = [side_output(name) for name in request.spec.log.joins]
+        self._parts = reading.parts
+        # A worker gets the ranges one by one: all of them would travel with each step.
+        self._read = _ReadRange(dataclasses.replace(reading, parts=()), shuffle)
+        self._sides = [side_output(name) for name in reading.spec.log.joins]
 
     def expand(self, pipeline: beam.Pipeline) -> beam.pvalue.DoOutputsTuple:
         return (
@@ -100,13 +123,10 @@ class ReadLogs(beam.PTransform):
 class _ReadRange(beam.DoFn):
     """A range of a file, block by block."""
 
-    def __init__(
-        self, request: ExamplesRequest, sources: Mapping[str, Source], shards: int
-    ):
-        self._request, self._sources, self._shards = request, sources, shards
-        self._shuffle = Shuffle(request.shuffle_dir)
+    def __init__(self, reading: Reading, shuffle: Shuffle) -> None:
+        self._reading, self._shuffle = reading, shuffle
 
-    def process(self, part: FileRange):
+    def process(self, part: FileRange) -> Iterator[Any]:
         counts: list[Counts] = []
         with self._shuffle.sender() as send:
             for number, block in enumerate(self._blocks(part, counts)):
@@ -114,14 +134,14 @@ class _ReadRange(beam.DoFn):
                     rejected = (part, number, block.rejects)
                     yield beam.pvalue.TaggedOutput(REJECTS, rejected)
                 output, rows, column = self._rows(block, part, counts)
-                for shard, found in to_shards(rows, column, self._shards):
+                for shard, found in to_shards(rows, column, self._reading.shards):
                     yield beam.pvalue.TaggedOutput(output, (shard, send(found)))
         yield beam.pvalue.TaggedOutput(COUNTS, merge_counts(counts))
 
     def _blocks(self, part: FileRange, counts: list[Counts]) -> Iterator[Block]:
         """The blocks of a range; counts each, with the time that reading it took."""
         watch = Stopwatch("read")
-        for block in read_blocks(part, self._sources[part.source]):
+        for block in read_blocks(part, self._reading.sources[part.source]):
             counts += [watch.counts(block.rows.height), count_block(part, block)]
             yield block
             watch = Stopwatch("read")
@@ -130,29 +150,27 @@ class _ReadRange(beam.DoFn):
         self, block: Block, part: FileRange, counts: list[Counts]
     ) -> tuple[str, pl.DataFrame, str]:
         """(output, the block's rows as they go there, the column they go by)."""
-        log = self._request.spec.log
+        log = self._reading.spec.log
         if part.source == LOG:
-            rows, by_day = rows_of_days(block.rows, self._request)
+            rows, by_day = rows_of_days(block.rows, self._reading)
             counts.append(by_day)
             return ROWS, rows, log.user
         rows = place_side_rows(block.rows, part.file, part.number)
         return side_output(part.source), rows, log.joins[part.source].on
 
 
-def rows_of_days(
-    rows: pl.DataFrame, request: ExamplesRequest
-) -> tuple[pl.DataFrame, Counts]:
+def rows_of_days(rows: pl.DataFrame, reading: Reading) -> tuple[pl.DataFrame, Counts]:
     """(rows of the days that are read with `TIME_MS`, how many rows each day has)."""
-    spec, days = request.spec, request.days
+    spec, days = reading.spec, reading.days
     rows = rows.select(*spec.log.columns, time_ms(spec))
     day = local_time(spec).dt.date()
     by_day = dict(rows.group_by(day.alias("day")).len().iter_rows())
     counts: Counts = {("day", f"{found:%Y%m%d}"): n for found, n in by_day.items()}
-    is_read = {found: request.first_day_read <= found <= days.last for found in by_day}
+    is_read = {found: reading.first_day <= found <= days.last for found in by_day}
     counts["outside_days",] = sum(n for d, n in by_day.items() if not is_read[d])
     counts["context",] = sum(
         n for d, n in by_day.items() if is_read[d] and d < days.first
     )
     if all(is_read.values()):
         return rows, counts
-    return rows.filter(day.is_between(request.first_day_read, days.last)), counts
+    return rows.filter(day.is_between(reading.first_day, days.last)), counts

@@ -7,6 +7,7 @@ one JSON file. `check` is called when the run is over.
 from __future__ import annotations
 
 import collections
+import dataclasses
 import datetime
 import json
 import statistics
@@ -22,15 +23,30 @@ from feature_specs import Spec, label_key, mask_key
 from pipeline.examples.days import SplitPlan
 from pipeline.examples.joins import found_column
 from pipeline.examples.reading.blocks import Block
-from pipeline.examples.reading.readers import LOG, FileRange
-from pipeline.examples.request import ExamplesRequest
+from pipeline.examples.reading.sources import LOG, FileRange
 from pipeline.examples.shard import DUPLICATE, SPLIT, Shard, filter_rules
 
-Counts = dict[tuple, float]
+Counts = dict[tuple[Any, ...], float]
 
 _COMMON_REASONS = 5
 _WEEK = 7  # days before a day that say how many rows it should have
 _TRAIL_QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9, 0.99, 1.0)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What a report must keep to.
+
+    Attributes:
+        max_reject_share: Most unreadable rows, as a share of all.
+        min_day_share: Least rows of a day, as a share of the median of the week before;
+            0 lets every day pass.
+        days: The days that are judged by it.
+    """
+
+    max_reject_share: float
+    min_day_share: float
+    days: tuple[datetime.date, ...]
 
 
 class ExamplesError(RuntimeError):
@@ -97,18 +113,33 @@ def count_shard(
     return counts | _label_sums(shard.examples, spec, plan)
 
 
-def build_report(counts: Counts, request: ExamplesRequest) -> dict[str, Any]:
-    """The report of a run, of plain JSON values."""
-    spec, plan = request.spec, request.plan
-    rows_in = _total(counts, "rows", LOG)
-    rejected = _total(counts, "reject", LOG)
+def made_of(spec: Spec, plan: SplitPlan, seed: int) -> dict[str, Any]:
+    """The report's first lines: what the examples were made of."""
     return {
         "spec": spec.name,
         "spec_digest": spec.digest,
         "days": str(plan.days),
-        "seed": request.seed,
+        "seed": seed,
         "train": list(plan.train),
         "evaluation": list(plan.evaluation),
+    }
+
+
+def build_report(
+    counts: Counts, spec: Spec, plan: SplitPlan, seed: int
+) -> dict[str, Any]:
+    """The report of a run, of plain JSON values.
+
+    Args:
+        counts: The sum of what all steps counted.
+        spec: See `feature_specs`.
+        plan: Of the run.
+        seed: Of the order inside a split.
+    """
+    rows_in = _total(counts, "rows", LOG)
+    rejected = _total(counts, "reject", LOG)
+    return {
+        **made_of(spec, plan, seed),
         "rows_in": rows_in,
         "blank_lines": _total(counts, "blank", LOG),
         "rejected": rejected,
@@ -136,18 +167,27 @@ def read_report(path: str) -> dict[str, Any]:
     if not FileSystems.exists(path):
         raise ExamplesError(f"{path}: no report. The run did not come to its end.")
     with FileSystems.open(path) as file:
-        return json.loads(file.read())
+        report: dict[str, Any] = json.loads(file.read())
+        return report
 
 
-def check(report: Mapping[str, Any], request: ExamplesRequest) -> None:
-    """ExamplesError if rows are lost or unreadable, or a day lacks its rows."""
+def check(report: Mapping[str, Any], limits: Limits, rejects_dir: str) -> None:
+    """Whether the examples of a run may be used.
+
+    Args:
+        report: Of the run.
+        limits: What it must keep to.
+        rejects_dir: Where the unreadable lines are, for the message.
+
+    Raises:
+        ExamplesError: Rows are lost or unreadable, or a day lacks its rows.
+    """
     _check_files(report)
-    _check_rejects(report, request)
+    _check_rejects(report, limits.max_reject_share, rejects_dir)
     _check_sums(report)
     _check_days(report)
     _check_splits(report)
-    if not request.allow_small_days:
-        _check_small_days(report, request)
+    _check_small_days(report, limits)
 
 
 def _check_files(report: Mapping[str, Any]) -> None:
@@ -162,18 +202,17 @@ def _check_files(report: Mapping[str, Any]) -> None:
         )
 
 
-def _check_rejects(report: Mapping[str, Any], request: ExamplesRequest) -> None:
+def _check_rejects(report: Mapping[str, Any], limit: float, rejects_dir: str) -> None:
     shares = {"the log": report["reject_share"]}
     for name, join in report["joins"].items():
         shares[f"side file {name!r}"] = join["reject_share"]
-    limit = request.spec.log.max_reject_share
     for what, share in shares.items():
         if share > limit:
             raise ExamplesError(
                 f"{share:.2%} of the rows of {what} are unreadable, more than "
                 f"log.max_reject_share = {limit:.2%}. Commonest: "
                 f"{_commonest(report['files'])}. Every line is in "
-                f"{request.rejects_dir}: repair the logs, or raise the limit in the "
+                f"{rejects_dir}: repair the logs, or raise the limit in the "
                 "spec."
             )
 
@@ -215,22 +254,19 @@ def _check_splits(report: Mapping[str, Any]) -> None:
         )
 
 
-def _check_small_days(report: Mapping[str, Any], request: ExamplesRequest) -> None:
+def _check_small_days(report: Mapping[str, Any], limits: Limits) -> None:
     """A day with far fewer rows than the days before it: its input is not complete."""
-    log = request.spec.log
-    if log.days_per_split > 1:
-        return
     rows = report["rows_per_day"]
     small = []
-    for day in request.only or request.plan.days:
+    for day in limits.days:
         found, usual = rows.get(_text(day), 0), _usual_rows(rows, day)
-        if found < log.min_day_share * usual:
+        if found < limits.min_day_share * usual:
             small.append(f"{_text(day)} ({found}, against {usual:.0f})")
     if small:
         raise ExamplesError(
             f"Unusually few rows on {', '.join(small)}: less than log.min_day_share = "
-            f"{log.min_day_share:.0%} of the median of the week before. Is the log of "
-            "the day complete? If it is, allow it with --allow_small_days."
+            f"{limits.min_day_share:.0%} of the median of the week before. Is the log "
+            "of the day complete? If it is, allow it with --allow_small_days."
         )
 
 

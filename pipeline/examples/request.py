@@ -4,18 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import hashlib
-import os
-import tempfile
-
-from apache_beam.io.filesystems import FileSystems
 
 from feature_specs import Spec
 from pipeline.examples.days import DayRange, SplitPlan, plan_splits
 from pipeline.examples.reading.readers import RANGE_BYTES
-
-FILE_ROWS = 50_000  # readable rows an output file: some 20 MB
-MOST_FILES = 1_000  # more files cost more in pieces than they gain in workers
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -39,10 +31,7 @@ class ExamplesRequest:
         seed: Of the order inside a split.
         shards: Parts that users are hashed into; chosen from the log's size if None.
         range_bytes: Most bytes of a file that one step reads.
-        file_rows: Readable rows for each file of a split; by default `FILE_ROWS`, or
-            what makes about `MOST_FILES` files in all.
-        spill: Whether frames travel between steps in files of this machine: for the
-            runner of this process, which shuffles in memory.
+        file_rows: Readable rows for each file of a split; see `steps.SplitFiles`.
     """
 
     spec: Spec
@@ -59,7 +48,6 @@ class ExamplesRequest:
     shards: int | None = None
     range_bytes: int = RANGE_BYTES
     file_rows: int | None = None
-    spill: bool = False
 
     def __post_init__(self) -> None:
         for name in ("range_bytes", "file_rows", "shards"):
@@ -94,21 +82,3 @@ class ExamplesRequest:
         if only is None:
             return plan.splits
         return tuple(dict.fromkeys(plan.split_of(day) for day in only))
-
-    @property
-    def unfinished_dir(self) -> str:
-        """Directory for what is in the making; gone when the run is over."""
-        return FileSystems.join(self.examples_dir, "_unfinished")
-
-    @property
-    def shuffle_dir(self) -> str | None:
-        """Directory of frames between steps; None leaves them to Beam.
-
-        It is on this machine: a bucket would be asked for each of many small frames.
-        """
-        if not self.spill:
-            return None
-        if "://" not in self.unfinished_dir:
-            return os.path.join(self.unfinished_dir, "shuffle")
-        name = hashlib.sha256(self.examples_dir.encode()).hexdigest()[:16]
-        return os.path.join(tempfile.gettempdir(), f"trailrank-shuffle-{name}")

@@ -59,7 +59,7 @@ def check_runner_options(request: ExamplesRequest, beam_args: Sequence[str]) -> 
 
 def _environment(options: PipelineOptions, runner: str) -> str:
     """The kind of workers that the runner takes; a local master uses this process."""
-    asked = options.view_as(PortableOptions).environment_type
+    asked: str | None = options.view_as(PortableOptions).environment_type
     if asked:
         return asked.upper()
     flink = options.view_as(FlinkRunnerOptions).flink_master in MAGIC_HOST_NAMES

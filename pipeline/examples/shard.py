@@ -11,9 +11,11 @@ import datetime
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from feature_specs import Spec, expressions
+from pipeline.arrays import Bools, Ints
 from pipeline.examples.columns.counters import add_counters
 from pipeline.examples.columns.history import add_history
 from pipeline.examples.columns.quantiles import add_quantiles
@@ -45,7 +47,7 @@ class Shard:
 
     examples: pl.DataFrame
     filtered: dict[str, int]
-    trail_lengths: np.ndarray
+    trail_lengths: Ints
 
 
 def filter_rules(spec: Spec) -> tuple[str, ...]:
@@ -79,7 +81,7 @@ def make_examples(
     frame: pl.DataFrame,
     spec: Spec,
     plan: SplitPlan,
-    histograms: Sequence[np.ndarray],
+    histograms: Sequence[Ints],
     seed: int = 0,
 ) -> Shard:
     """Trails, history, counters, filters, labels and features of a set of users.
@@ -136,7 +138,7 @@ def _identity(spec: Spec) -> list[str]:
 
 def _first_dropping_rule(
     frame: pl.DataFrame, spec: Spec, plan: SplitPlan
-) -> np.ndarray:
+) -> npt.NDArray[np.object_]:
     """The first rule that drops each row, "" for a kept one; object [B].
 
     The two counts only see and only drop rows of training days; evaluation days keep
@@ -160,14 +162,15 @@ def _first_dropping_rule(
     return rules
 
 
-def _split_numbers(frame: pl.DataFrame, plan: SplitPlan) -> np.ndarray:
+def _split_numbers(frame: pl.DataFrame, plan: SplitPlan) -> Ints:
     """Position of each row's split in `plan.splits`, int64 [B]."""
     numbers = np.array([plan.splits.index(plan.split_of(day)) for day in plan.days])
     first = (plan.days.first - _EPOCH).days
-    return numbers[frame[DAY].to_physical().to_numpy() - first]
+    days: Ints = frame[DAY].to_physical().to_numpy() - first
+    return numbers[days]
 
 
-def _lengths(frame: pl.DataFrame, inside: np.ndarray) -> np.ndarray:
+def _lengths(frame: pl.DataFrame, inside: Bools) -> Ints:
     """`trail_length` of the trails that begin on the plan's days; none without trails.
 
     A trail that goes on after the last day counts as far as it was read.

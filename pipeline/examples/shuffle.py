@@ -18,6 +18,8 @@ import polars as pl
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
+from pipeline.arrays import Ints
+
 # The bytes of a frame, or (file, first byte, size) of them.
 Parcel = bytes | tuple[str, int, int]
 
@@ -74,9 +76,7 @@ class _Outbox:
             self._file.close()
 
 
-def split_by(
-    frame: pl.DataFrame, numbers: np.ndarray
-) -> Iterator[tuple[int, pl.DataFrame]]:
+def split_by(frame: pl.DataFrame, numbers: Ints) -> Iterator[tuple[int, pl.DataFrame]]:
     """(number, the rows [R] that have it), for int64 `numbers` [B], in order."""
     if not len(numbers):
         return
@@ -102,4 +102,5 @@ def _bytes_of(parcel: Parcel) -> bytes:
     path, start, size = parcel
     with FileSystems.open(path, compression_type=_PLAIN) as file:
         file.seek(start)
-        return file.read(size)
+        data: bytes = file.read(size)
+        return data

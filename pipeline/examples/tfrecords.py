@@ -27,7 +27,8 @@ _CRC = struct.Struct("<I")
 def split_path(examples_dir: str, split: str, number: int, files: int) -> str:
     """Where one file of a split lies, as TFX names it."""
     name = f"data_tfrecord-{number:05d}-of-{files:05d}.gz"
-    return FileSystems.join(examples_dir, f"Split-{split}", name)
+    path: str = FileSystems.join(examples_dir, f"Split-{split}", name)
+    return path
 
 
 def write_examples(

@@ -14,9 +14,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
+
+from pipeline.arrays import Bytes, Ints, Numbers
 
 _BYTES_LIST, _FLOAT_LIST, _INT64_LIST = 1, 2, 3
 _VARINT_BYTES = 10  # longest varint of 64 bits
@@ -103,7 +106,7 @@ def _delimited(texts: pa.Array) -> pa.Array:
     return _join([heads, texts])
 
 
-def _varints(values: np.ndarray) -> pa.Array:
+def _varints(values: Numbers) -> pa.Array:
     """Each int64 as a varint of 7 bits a byte; negative ones take ten bytes."""
     rest = values.astype(np.int64).view(np.uint64)
     shifts = (np.arange(_VARINT_BYTES) * 7).astype(np.uint64)
@@ -111,13 +114,13 @@ def _varints(values: np.ndarray) -> pa.Array:
     for shift in shifts[1:]:
         used += rest >= (np.uint64(1) << shift)
     width = int(used.max(initial=1))
-    digits = (rest[:, np.newaxis] >> shifts[:width]).astype(np.uint8) & 0x7F
+    digits = (rest[:, np.newaxis] >> shifts[:width]).astype(np.uint8) & np.uint8(0x7F)
     columns = np.arange(width)
-    digits |= (columns < used[:, np.newaxis] - 1).astype(np.uint8) << 7
+    digits |= (columns < used[:, np.newaxis] - 1).astype(np.uint8) << np.uint8(7)
     return _ragged(digits, used)
 
 
-def _table(encode: Callable[[int], bytes], sizes: np.ndarray) -> pa.Array:
+def _table(encode: Callable[[int], bytes], sizes: npt.NDArray[np.int32]) -> pa.Array:
     """`encode(size)` of each size [B]; called once for each different one."""
     present = np.bincount(sizes) > 0
     entries = pa.array(
@@ -127,13 +130,13 @@ def _table(encode: Callable[[int], bytes], sizes: np.ndarray) -> pa.Array:
     return entries.take(pa.array(places[sizes]))
 
 
-def _ragged(rows: np.ndarray, used: np.ndarray) -> pa.Array:
+def _ragged(rows: Bytes, used: Ints) -> pa.Array:
     """The first `used` [B] bytes of each row of a uint8 matrix [B, W]."""
     data = rows[np.arange(rows.shape[1]) < used[:, np.newaxis]]
     return _rebuilt(data, np.concatenate([[0], np.cumsum(used)]))
 
 
-def _rebuilt(data: np.ndarray, offsets: np.ndarray) -> pa.Array:
+def _rebuilt(data: Bytes, offsets: Ints) -> pa.Array:
     buffers = [None, pa.py_buffer(offsets.astype(np.int32)), pa.py_buffer(data)]
     return pa.Array.from_buffers(pa.binary(), len(offsets) - 1, buffers)
 
@@ -146,16 +149,16 @@ def _join(parts: list[pa.Array]) -> pa.Array:
     return pc.binary_join_element_wise(*parts, pa.scalar(b"", pa.binary()))
 
 
-def _offsets(array: pa.Array) -> np.ndarray:
+def _offsets(array: pa.Array) -> npt.NDArray[np.int32]:
     offsets = np.frombuffer(array.buffers()[1], np.int32)
     return offsets[array.offset : array.offset + len(array) + 1]
 
 
-def _data(array: pa.Array) -> np.ndarray:
+def _data(array: pa.Array) -> Bytes:
     return np.frombuffer(array.buffers()[2] or b"", np.uint8)
 
 
-def _lengths(array: pa.Array) -> np.ndarray:
+def _lengths(array: pa.Array) -> npt.NDArray[np.int32]:
     return np.diff(_offsets(array))
 
 

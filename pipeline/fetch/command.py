@@ -117,7 +117,7 @@ def _say(console: rich.console.Console, text: str) -> None:
 
 
 def _parse(argv: Sequence[str]) -> argparse.Namespace:
-    parser = argparse_flags.ArgumentParser(
+    parser: argparse.ArgumentParser = argparse_flags.ArgumentParser(
         prog="trailrank fetch",
         description=_DESCRIPTION,
         epilog=_EPILOG,

@@ -13,11 +13,11 @@ import dataclasses
 import hashlib
 import pathlib
 import re
-import time
 
 import httpx
 import rich.console
 import rich.progress
+import tenacity
 from rich.filesize import decimal
 
 from pipeline.fetch.disk import require_room
@@ -242,25 +242,67 @@ def _download_patiently(transfer: _Transfer, whole: pathlib.Path) -> None:
     Raises:
         FetchError: It was given up.
     """
+    have = transfer.have_bytes()
+    if have:
+        transfer.say(f"Going on after the {decimal(have)} that are here.")
     patience = transfer.file.patience
-    furthest, failures = transfer.have_bytes(), 0
-    if furthest:
-        transfer.say(f"Going on after the {decimal(furthest)} that are here.")
-    while True:
-        try:
-            return transfer.go_on()
-        except _BrokenOff as error:
-            have = transfer.have_bytes()
-            failures = 1 if have > furthest else failures + 1
-            furthest = max(furthest, have)
-            if failures >= patience.tries:
-                raise FetchError(_given_up(transfer, whole, error)) from None
-            pause_s = max(error.pause_s, patience.pause_s * 2 ** (failures - 1))
-            transfer.say(
-                f"Broken off after {decimal(have)} ({error}). Again in {pause_s:g} s, "
-                f"try {failures + 1} of {patience.tries}."
-            )
-            time.sleep(pause_s)
+    tries = _Tries(transfer, whole, furthest=have)
+    tenacity.Retrying(
+        retry=tenacity.retry_if_exception_type(_BrokenOff),
+        after=tries.look,
+        stop=tenacity.stop_after_attempt(patience.tries),
+        wait=tries.pause_s,
+        before_sleep=tries.tell,
+        retry_error_callback=tries.give_up,
+    )(transfer.go_on)
+
+
+@dataclasses.dataclass
+class _Tries:
+    """What tenacity asks between two tries for one file.
+
+    Attributes:
+        transfer: What is tried.
+        whole: Where the file will be.
+        furthest: Most bytes that were there after any try.
+    """
+
+    transfer: _Transfer
+    whole: pathlib.Path
+    furthest: int
+
+    def look(self, state: tenacity.RetryCallState) -> None:
+        """After a try: one that brought new bytes starts the count anew.
+
+        `attempt_number` is what stop and wait go by.
+        """
+        have = self.transfer.have_bytes()
+        if have > self.furthest:
+            self.furthest, state.attempt_number = have, 1
+
+    def pause_s(self, state: tenacity.RetryCallState) -> float:
+        """Doubled from try to try, or what the server asks for, if that is longer."""
+        own = tenacity.wait_exponential(self.transfer.file.patience.pause_s)(state)
+        return max(_failure(state).pause_s, own)
+
+    def tell(self, state: tenacity.RetryCallState) -> None:
+        """Says before a pause how things stand."""
+        self.transfer.say(
+            f"Broken off after {decimal(self.transfer.have_bytes())} "
+            f"({_failure(state)}). Again in {state.upcoming_sleep:g} s, try "
+            f"{state.attempt_number + 1} of {self.transfer.file.patience.tries}."
+        )
+
+    def give_up(self, state: tenacity.RetryCallState) -> None:
+        """FetchError with what can be done."""
+        raise FetchError(_given_up(self.transfer, self.whole, _failure(state)))
+
+
+def _failure(state: tenacity.RetryCallState) -> _BrokenOff:
+    """How the last try failed."""
+    error = state.outcome.exception() if state.outcome else None
+    assert isinstance(error, _BrokenOff)  # nothing else is tried again
+    return error
 
 
 def _given_up(transfer: _Transfer, whole: pathlib.Path, error: _BrokenOff) -> str:

@@ -99,7 +99,9 @@ class KuaiRand(tfds.core.GeneratorBasedBuilder):
             disable_shuffling=True,  # the logs' order is kept
         )
 
-    def _split_generators(self, dl_manager: tfds.download.DownloadManager):
+    def _split_generators(
+        self, dl_manager: tfds.download.DownloadManager
+    ) -> dict[str, Iterator[tuple[int, dict[str, int]]]]:
         data = self._data_folder(dl_manager)
         return {
             split: self._generate_examples(sorted(data.glob(f"log_{split}_*.csv")))

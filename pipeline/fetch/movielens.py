@@ -8,6 +8,9 @@ from __future__ import annotations
 import pathlib
 import re
 import tempfile
+from collections.abc import Iterable, Mapping
+from types import ModuleType
+from typing import Any
 
 import polars as pl
 import rich.progress
@@ -93,7 +96,7 @@ def write(frames: dict[str, pl.DataFrame], out: pathlib.Path) -> None:
             frame.write_csv(out / f"{name}.csv")
 
 
-def _tfds():  # type: ignore[no-untyped-def]
+def _tfds() -> ModuleType:
     try:
         import tensorflow_datasets
     except ImportError:
@@ -102,7 +105,8 @@ def _tfds():  # type: ignore[no-untyped-def]
             "'trailrank[datasets]', or give RecBole's files with --atomic."
         ) from None
     tensorflow_datasets.disable_progress_bar()  # we show our own
-    return tensorflow_datasets
+    module: ModuleType = tensorflow_datasets
+    return module
 
 
 def _download(out: pathlib.Path, progress: rich.progress.Progress) -> pathlib.Path:
@@ -114,7 +118,7 @@ def _download(out: pathlib.Path, progress: rich.progress.Progress) -> pathlib.Pa
         ) from None
 
 
-def _prepare(tfds, builder, archive: pathlib.Path) -> None:  # type: ignore[no-untyped-def]
+def _prepare(tfds: ModuleType, builder: Any, archive: pathlib.Path) -> None:
     """Hands the archive to TFDS, which looks in its manual directory before the net."""
     with tempfile.TemporaryDirectory() as manual:
         (pathlib.Path(manual) / ARCHIVE.name).symlink_to(archive.resolve())
@@ -131,8 +135,13 @@ def _read_typed(path: pathlib.Path) -> pl.DataFrame:
     return frame.rename(lambda name: name.split(":")[0])
 
 
-def _from_tfds_rows(rows, genre) -> dict[str, pl.DataFrame]:  # type: ignore[no-untyped-def]
-    ratings, users, movies = [], {}, {}
+def _from_tfds_rows(
+    rows: Iterable[Mapping[str, Any]], genre: Any
+) -> dict[str, pl.DataFrame]:
+    """The frames of TFDS' rows; `genre` knows the names of its numbers."""
+    ratings: list[tuple[Any, ...]] = []
+    users: dict[int, tuple[Any, ...]] = {}
+    movies: dict[int, tuple[Any, ...]] = {}
     for row in rows:
         user, movie = int(row["user_id"]), int(row["movie_id"])
         ratings.append((user, movie, float(row["user_rating"]), int(row["timestamp"])))
@@ -154,5 +163,5 @@ def _from_tfds_rows(rows, genre) -> dict[str, pl.DataFrame]:  # type: ignore[no-
     }
 
 
-def _frame(rows, names: str) -> pl.DataFrame:  # type: ignore[no-untyped-def]
+def _frame(rows: Iterable[tuple[Any, ...]], names: str) -> pl.DataFrame:
     return pl.DataFrame(sorted(rows), schema=names.split(), orient="row")

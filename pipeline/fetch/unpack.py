@@ -6,18 +6,26 @@ run left is removed by the next.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import pathlib
+import platform
 import shutil
 import tarfile
 import zlib
 
 import rich.progress
+from rich.filesize import decimal
 
 from pipeline.fetch.disk import require_room
 from pipeline.fetch.errors import FetchError
 
 RECORD = "fetched.json"  # in the unpacked folder: its checksum, and each file's size
+
+# KuaiRand's releases have a few dozen members at most.
+_MOST_MEMBERS = 10_000
+# Beside twice what it should unpack to: what is said of a size is rounded.
+_SPARE_BYTES = 1 << 30
 
 
 def unpack(
@@ -35,14 +43,15 @@ def unpack(
         room_bytes: About what the unpacked files take.
 
     Raises:
-        FetchError: No room, a broken archive, one that writes outside its folder, or
-            one without logs.
+        FetchError: No room, a broken archive, one that writes outside its folder, that
+            unpacks to far more than `room_bytes`, or one without logs.
     """
+    _require_filter()
     work = folder.with_name(f".{folder.name}.unpacking")
     _remove(work)
     require_room(folder.parent, room_bytes, f"unpacking {archive.name}")
     try:
-        _extract(archive, work, progress)
+        _extract(archive, work, 2 * room_bytes + _SPARE_BYTES, progress)
         found = _folder_of_logs(work, archive)
         _write_record(found, checksum)
         found.rename(folder)
@@ -79,49 +88,92 @@ def is_complete(folder: pathlib.Path, checksum: str) -> bool:
     return True
 
 
+def _require_filter() -> None:
+    """FetchError on a Python whose `tarfile` has no filters (PEP 706)."""
+    if not hasattr(tarfile, "data_filter"):
+        raise FetchError(
+            "fetch: unpacking needs Python 3.10.12, 3.11.4 or later, whose tarfile "
+            "refuses files outside the folder; this is "
+            f"{platform.python_version()}. Update Python and run the same command "
+            "again."
+        )
+
+
 def _extract(
-    archive: pathlib.Path, work: pathlib.Path, progress: rich.progress.Progress
+    archive: pathlib.Path,
+    work: pathlib.Path,
+    most_bytes: int,
+    progress: rich.progress.Progress,
 ) -> None:
     """Writes the archive's files, and only files, below `work`."""
     work.mkdir()
+    members = _Members(archive, most_bytes)
     try:
         with (
             progress.open(
                 archive, "rb", description=f"unpacking {archive.name}"
             ) as packed,
-            tarfile.open(fileobj=packed, mode="r|gz") as members,
+            tarfile.open(fileobj=packed, mode="r|gz") as files,
         ):
-            for member in members:
-                _write_member(members, member, work, archive)
+            files.extractall(work, filter=members.accept)
     except (tarfile.TarError, EOFError, zlib.error) as error:
         raise FetchError(
             f"fetch: {archive} is no complete tar.gz ({error}). Get it again."
         ) from None
 
 
-def _write_member(
-    members: tarfile.TarFile,
-    member: tarfile.TarInfo,
-    work: pathlib.Path,
-    archive: pathlib.Path,
-) -> None:
-    """One file of the archive. Owners, modes and times of the archive are left."""
-    name = pathlib.PurePosixPath(member.name)
-    inside = not name.is_absolute() and ".." not in name.parts
-    # A link could lead a later member out of the folder, so none is followed or made.
-    if not inside or not (member.isreg() or member.isdir()):
-        raise FetchError(
-            f"fetch: {archive} holds {member.name!r}, which is no plain file inside "
-            "its folder. It was not unpacked: do not trust that archive."
+@dataclasses.dataclass
+class _Members:
+    """Which members of an archive are written, and how many were let through.
+
+    Attributes:
+        archive: For messages.
+        most_bytes: Of all members together; more is a bomb.
+        found: Members so far.
+        found_bytes: What they unpack to.
+    """
+
+    archive: pathlib.Path
+    most_bytes: int
+    found: int = 0
+    found_bytes: int = 0
+
+    def accept(self, member: tarfile.TarInfo, folder: str) -> tarfile.TarInfo | None:
+        """`tarfile`'s filter: what to write of a member, None to leave it out.
+
+        Owners, modes and times of the archive are left.
+
+        Raises:
+            FetchError: The archive writes outside its folder, or does not end.
+        """
+        self._count(member)
+        try:
+            safe = tarfile.data_filter(member, folder)
+        except tarfile.FilterError:
+            raise self._untrusted(member) from None
+        # No link at all: a data set needs none. The filter makes an absolute name
+        # relative, which would put a file where nobody meant it.
+        if not (member.isreg() or member.isdir()) or member.name.startswith("/"):
+            raise self._untrusted(member)
+        if pathlib.PurePosixPath(member.name).name.startswith("._"):
+            return None  # macOS' file attributes
+        return safe.replace(mode=None, mtime=None, deep=False)  # type: ignore[arg-type]
+
+    def _count(self, member: tarfile.TarInfo) -> None:
+        self.found += 1
+        self.found_bytes += member.size
+        if self.found > _MOST_MEMBERS or self.found_bytes > self.most_bytes:
+            raise FetchError(
+                f"fetch: {self.archive} unpacks to more than {_MOST_MEMBERS:,} members "
+                f"or {decimal(self.most_bytes)}, far more than the data set has. It "
+                "was not unpacked: do not trust that archive."
+            )
+
+    def _untrusted(self, member: tarfile.TarInfo) -> FetchError:
+        return FetchError(
+            f"fetch: {self.archive} holds {member.name!r}, which is no plain file "
+            "inside its folder. It was not unpacked: do not trust that archive."
         )
-    if member.isdir() or name.name.startswith("._"):  # macOS' file attributes
-        return
-    target = work / name
-    target.parent.mkdir(parents=True, exist_ok=True)
-    source = members.extractfile(member)
-    assert source is not None  # it is a plain file
-    with source, target.open("wb") as out:
-        shutil.copyfileobj(source, out, 1 << 20)
 
 
 def _folder_of_logs(work: pathlib.Path, archive: pathlib.Path) -> pathlib.Path:

@@ -16,6 +16,7 @@ import dataclasses
 
 import numpy as np
 
+from pipeline.arrays import Array
 from pipeline.simulator import exposure, population
 
 # P(play >= t) = 1 / (1 + (t / median) ** shape). Shapes 4 and 2 have closed forms for
@@ -73,14 +74,14 @@ class Intercepts:
         interactions: [interactions] log-odds of each of population.INTERACTIONS.
     """
 
-    watch: float | np.ndarray
-    depth: float | np.ndarray
-    length_exponent: float | np.ndarray
-    interactions: np.ndarray
+    watch: float | Array
+    depth: float | Array
+    length_exponent: float | Array
+    interactions: Array
 
     @classmethod
     def mixed(
-        cls, feed: Intercepts, random: Intercepts, is_random: np.ndarray
+        cls, feed: Intercepts, random: Intercepts, is_random: Array
     ) -> Intercepts:
         """The constants of each impression; is_random [N] bool."""
         return cls(
@@ -109,13 +110,13 @@ class Utilities:
         trail: [N] g(position) in [0, 1], times the simulation's `trail_effect`.
     """
 
-    watch: np.ndarray
-    depth: np.ndarray
-    log_length: np.ndarray
-    swipe: np.ndarray
-    interactions: np.ndarray
-    duration_ms: np.ndarray
-    trail: np.ndarray
+    watch: Array
+    depth: Array
+    log_length: Array
+    swipe: Array
+    interactions: Array
+    duration_ms: Array
+    trail: Array
 
     @classmethod
     def concatenate(cls, parts: list[Utilities]) -> Utilities:
@@ -139,25 +140,26 @@ class PlayLaw:
         stay_s, swipe_s: Medians of the two laws in seconds.
     """
 
-    stay: np.ndarray
-    stay_s: np.ndarray
-    swipe_s: np.ndarray
+    stay: Array
+    stay_s: Array
+    swipe_s: Array
 
-    def survival(self, seconds: np.ndarray) -> np.ndarray:
+    def survival(self, seconds: Array) -> Array:
         """P(play time >= seconds) [N]; zero beyond the cap of the player."""
         stay = 1 / (1 + (seconds / self.stay_s) ** STAY_SHAPE)
         swipe = 1 / (1 + (seconds / self.swipe_s) ** SWIPE_SHAPE)
         alive = self.stay * stay + (1 - self.stay) * swipe
         return np.where(seconds <= PLAY_CAP_S, alive, 0.0)
 
-    def mean_capped(self, seconds: np.ndarray) -> np.ndarray:
+    def mean_capped(self, seconds: Array) -> Array:
         """E[min(play time, seconds)] [N]: the integral of the survival function."""
         upto = np.minimum(seconds, PLAY_CAP_S)
         stay = self.stay_s * _integral_shape_4(upto / self.stay_s)
         swipe = self.swipe_s * np.arctan(upto / self.swipe_s)
-        return self.stay * stay + (1 - self.stay) * swipe
+        mean: Array = self.stay * stay + (1 - self.stay) * swipe
+        return mean
 
-    def sample_ms(self, rng: np.random.Generator) -> np.ndarray:
+    def sample_ms(self, rng: np.random.Generator) -> Array:
         """[N] play times in whole milliseconds, rounded down.
 
         Rounding down keeps P(play_time_ms >= k) exact for every whole k.
@@ -170,42 +172,45 @@ class PlayLaw:
         return (np.minimum(seconds, PLAY_CAP_S) * 1000).astype(np.int64)
 
 
-def _integral_shape_4(x: np.ndarray) -> np.ndarray:
+def _integral_shape_4(x: Array) -> Array:
     """Integral of 1 / (1 + t ** 4) over t from 0 to x."""
     root = np.sqrt(2)
     logarithm = np.log((x * x + root * x + 1) / (x * x - root * x + 1)) / 2
-    return (logarithm + np.arctan(root * x + 1) + np.arctan(root * x - 1)) / (2 * root)
+    integral: Array = (
+        logarithm + np.arctan(root * x + 1) + np.arctan(root * x - 1)
+    ) / (2 * root)
+    return integral
 
 
-def sigmoid(logits: np.ndarray) -> np.ndarray:
+def sigmoid(logits: Array) -> Array:
     """Log-odds -> probability."""
-    return 1 / (1 + np.exp(-logits))
+    shares: Array = 1 / (1 + np.exp(-logits))
+    return shares
 
 
-def trail_curve(position: np.ndarray) -> np.ndarray:
+def trail_curve(position: Array) -> Array:
     """g: 0 at the first position, 1 from TRAIL_LAST_POSITION on, concave."""
     capped = np.minimum(position, TRAIL_LAST_POSITION)
-    return np.log1p(capped) / np.log1p(TRAIL_LAST_POSITION)
+    curve: Array = np.log1p(capped) / np.log1p(TRAIL_LAST_POSITION)
+    return curve
 
 
-def valid_play_from_ms(duration_ms: np.ndarray) -> np.ndarray:
+def valid_play_from_ms(duration_ms: Array) -> Array:
     """Least play time that is a valid play: the whole video, or more than 7 s."""
     return np.where(duration_ms <= 7_000, duration_ms, 7_001)
 
 
-def long_view_from_ms(duration_ms: np.ndarray) -> np.ndarray:
+def long_view_from_ms(duration_ms: Array) -> Array:
     """Least play time that is a long view: the whole video, or 18 s."""
     return np.where(duration_ms <= 18_000, duration_ms, 18_000)
 
 
-def skip_below_ms(duration_ms: np.ndarray) -> np.ndarray:
+def skip_below_ms(duration_ms: Array) -> Array:
     """Play times below this are short plays."""
     return np.minimum(duration_ms, 3_000)
 
 
-def play_labels(
-    play_time_ms: np.ndarray, duration_ms: np.ndarray
-) -> dict[str, np.ndarray]:
+def play_labels(play_time_ms: Array, duration_ms: Array) -> dict[str, Array]:
     """The labels that are functions of play time and length, as 0 / 1 [N]."""
     labels = {
         "is_click": play_time_ms >= valid_play_from_ms(duration_ms),
@@ -221,7 +226,7 @@ def utilities(
     videos: population.Videos,
     trails: exposure.Trails,
     shown: exposure.Impressions,
-    day_effect: np.ndarray,
+    day_effect: Array,
 ) -> Utilities:
     """Gathers the causes of every impression; day_effect [days] is log-odds."""
     user, video = trails.user[shown.trail], shown.video
@@ -260,7 +265,7 @@ def play_law(causes: Utilities, constants: Intercepts) -> PlayLaw:
     return PlayLaw(stay=sigmoid(watch), stay_s=np.exp(depth), swipe_s=np.exp(swipe))
 
 
-def play_probabilities(law: PlayLaw, duration_ms: np.ndarray) -> dict[str, np.ndarray]:
+def play_probabilities(law: PlayLaw, duration_ms: Array) -> dict[str, Array]:
     """True probability [N] of every label that play time decides."""
     return {
         "is_click": law.survival(valid_play_from_ms(duration_ms) / 1000),
@@ -270,14 +275,14 @@ def play_probabilities(law: PlayLaw, duration_ms: np.ndarray) -> dict[str, np.nd
     }
 
 
-def interaction_given_play(causes: Utilities, constants: Intercepts) -> np.ndarray:
+def interaction_given_play(causes: Utilities, constants: Intercepts) -> Array:
     """[N, interactions] probability of each, given a valid play (hate: given any)."""
     effect = np.array([TRAIL_EFFECT[name] for name in population.INTERACTIONS])
     logits = causes.interactions + constants.interactions
     return sigmoid(logits + np.outer(causes.trail, effect))
 
 
-def probabilities(causes: Utilities, constants: Intercepts) -> dict[str, np.ndarray]:
+def probabilities(causes: Utilities, constants: Intercepts) -> dict[str, Array]:
     """True probability [N] of every signal, and the expected `completion`.
 
     completion = E[min(play / duration, 3)]; the rounding of play times to whole
@@ -295,8 +300,8 @@ def probabilities(causes: Utilities, constants: Intercepts) -> dict[str, np.ndar
 
 
 def sample_interactions(
-    rng: np.random.Generator, coins: np.ndarray, is_click: np.ndarray
-) -> dict[str, np.ndarray]:
+    rng: np.random.Generator, coins: Array, is_click: Array
+) -> dict[str, Array]:
     """Tosses the coins [N, interactions]; all but hate need a valid play."""
     tossed = (rng.random(coins.shape) < coins).astype(np.int64)
     tossed[:, :-1] *= is_click[:, np.newaxis]  # is_hate is the last one

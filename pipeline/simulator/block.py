@@ -8,6 +8,7 @@ import datetime
 import numpy as np
 import polars as pl
 
+from pipeline.arrays import Array
 from pipeline.simulator import behaviour, exposure, population, world
 
 LOG_COLUMNS = (
@@ -51,18 +52,18 @@ class _Draws:
     shown: exposure.Impressions
     causes: behaviour.Utilities
     constants: behaviour.Intercepts
-    play_time_ms: np.ndarray
-    time_ms: np.ndarray
-    dirty: np.ndarray
+    play_time_ms: Array
+    time_ms: Array
+    dirty: Array
 
     @property
-    def user(self) -> np.ndarray:
+    def user(self) -> Array:
         """[N] user_id."""
         return self.trails.user[self.shown.trail]
 
 
 def simulate_block(
-    made: world.World, block: int, members: np.ndarray, kinds: world.Constants
+    made: world.World, block: int, members: Array, kinds: world.Constants
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """One block of users -> (log lines of both slices, truth of the same rows).
 
@@ -83,7 +84,7 @@ def _draw(
     rng: np.random.Generator,
     made: world.World,
     block: int,
-    members: np.ndarray,
+    members: Array,
     kinds: world.Constants,
 ) -> _Draws:
     share = made.settings.dirty_share / len(DIRTY_KINDS)
@@ -109,10 +110,11 @@ def _draw(
     )
 
 
-def _absurd_times_ms(rng: np.random.Generator, count: int) -> np.ndarray:
+def _absurd_times_ms(rng: np.random.Generator, count: int) -> Array:
     """[count] play times of 2 to 200 hours."""
     hours = np.exp(rng.uniform(np.log(2), np.log(200), count))
-    return (hours * 3_600_000).astype(np.int64)
+    times_ms: Array = (hours * 3_600_000).astype(np.int64)
+    return times_ms
 
 
 def _log_frame(
@@ -134,7 +136,7 @@ def _log_frame(
     ).select(*LOG_COLUMNS, "video")
 
 
-def _clock_columns(time_ms: np.ndarray) -> dict[str, pl.Series]:
+def _clock_columns(time_ms: Array) -> dict[str, pl.Series]:
     """China's date and time of day; `time_ms` counts from 1970 in UTC."""
     clock = pl.from_epoch(pl.Series(time_ms), "ms") + datetime.timedelta(hours=8)
     return {
@@ -143,7 +145,7 @@ def _clock_columns(time_ms: np.ndarray) -> dict[str, pl.Series]:
     }
 
 
-def _label_columns(rng: np.random.Generator, draws: _Draws) -> dict[str, np.ndarray]:
+def _label_columns(rng: np.random.Generator, draws: _Draws) -> dict[str, Array]:
     """Labels [N] of every signal, and the times on pages, given the play times."""
     labels = behaviour.play_labels(draws.play_time_ms, draws.causes.duration_ms)
     coins = behaviour.interaction_given_play(draws.causes, draws.constants)
@@ -156,7 +158,7 @@ def _label_columns(rng: np.random.Generator, draws: _Draws) -> dict[str, np.ndar
     return labels
 
 
-def _stay_time_ms(rng: np.random.Generator, opened: np.ndarray) -> np.ndarray:
+def _stay_time_ms(rng: np.random.Generator, opened: Array) -> Array:
     """[N] time on a page, at least 1 ms where `opened`, else 0."""
     stay = 1 + np.exp(rng.normal(np.log(8_000), 1.0, len(opened)))
     return np.where(opened, stay, 0).astype(np.int64)
@@ -179,7 +181,7 @@ def _truth_frame(made: world.World, draws: _Draws) -> pl.DataFrame:
     )
 
 
-def _probability_columns(draws: _Draws) -> dict[str, np.ndarray]:
+def _probability_columns(draws: _Draws) -> dict[str, Array]:
     """p_<signal> with the trail effect, u_<signal> without; [N] float32."""
     both = {"p": draws.causes, "u": draws.causes.without_trail()}
     return {

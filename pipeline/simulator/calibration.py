@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from pipeline.arrays import Array
 from pipeline.simulator import behaviour, population
 
 # Published rates, but for follow, comment and forward: only "around 1e-3 each" is
@@ -59,12 +60,13 @@ def calibrate(
     )
 
 
-def _logit(rate: np.ndarray) -> np.ndarray:
+def _logit(rate: Array) -> Array:
     rate = np.clip(rate, 1e-9, 1 - 1e-9)
-    return np.log(rate / (1 - rate))
+    logits: Array = np.log(rate / (1 - rate))
+    return logits
 
 
-def _play_constants(point: np.ndarray) -> behaviour.Intercepts:
+def _play_constants(point: Array) -> behaviour.Intercepts:
     return behaviour.Intercepts(
         watch=float(point[0]),
         depth=float(point[1]),
@@ -80,7 +82,7 @@ def _fit_play(
     names = ("is_click", "long_view", "complete")
     target = _logit(np.array([rates[name] for name in names]))
 
-    def miss(point: np.ndarray) -> np.ndarray:
+    def miss(point: Array) -> Array:
         law = behaviour.play_law(causes, _play_constants(point))
         result = behaviour.play_probabilities(law, causes.duration_ms)
         return _logit(np.array([result[name].mean() for name in names])) - target
@@ -96,7 +98,7 @@ def _fit_play(
     return _play_constants(best)
 
 
-def _search(miss: Callable[[np.ndarray], np.ndarray], point: np.ndarray) -> np.ndarray:
+def _search(miss: Callable[[Array], Array], point: Array) -> Array:
     """Levenberg-Marquardt for miss(point) = 0 [3] within PLAY_BOUNDS."""
     now, damping = miss(point), 1e-3
     for _ in range(MAX_STEPS):
@@ -117,9 +119,9 @@ def _search(miss: Callable[[np.ndarray], np.ndarray], point: np.ndarray) -> np.n
 def _fit_interactions(
     causes: behaviour.Utilities,
     constants: behaviour.Intercepts,
-    is_click: np.ndarray,
+    is_click: Array,
     rates: dict[str, float],
-) -> np.ndarray:
+) -> Array:
     """[interactions]: a bisection each; `is_like` last, from what is left to it."""
     even = behaviour.interaction_given_play(causes, constants)  # at zero log-odds
     columns = np.log(even / (1 - even)).T
@@ -139,7 +141,7 @@ def _fit_interactions(
     return np.array([fitted[name] for name in population.INTERACTIONS])
 
 
-def _bisect(logits: np.ndarray, reached: np.ndarray, target: float) -> float:
+def _bisect(logits: Array, reached: Array, target: float) -> float:
     """The c at which the mean of reached * sigmoid(logits + c) is `target`."""
     low, high = -25.0, 10.0
     for _ in range(BISECTION_STEPS):

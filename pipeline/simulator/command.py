@@ -47,7 +47,7 @@ def run(argv: list[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse_flags.ArgumentParser(
+    parser: argparse.ArgumentParser = argparse_flags.ArgumentParser(
         prog="trailrank simulate",
         description="Writes KuaiRand-like logs with known truth.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,

@@ -13,6 +13,7 @@ import datetime
 
 import numpy as np
 
+from pipeline.arrays import Array
 from pipeline.simulator import population
 
 DAY_MS = 86_400_000
@@ -52,18 +53,18 @@ class Trails:
         number: [T] count of the user's trails before this one.
     """
 
-    user: np.ndarray
-    day: np.ndarray
-    start_ms: np.ndarray
-    gap_ms: np.ndarray
-    length: np.ndarray
-    tab: np.ndarray
-    number: np.ndarray
+    user: Array
+    day: Array
+    start_ms: Array
+    gap_ms: Array
+    length: Array
+    tab: Array
+    number: Array
 
     def __len__(self) -> int:
         return len(self.user)
 
-    def take(self, keep: np.ndarray) -> Trails:
+    def take(self, keep: Array) -> Trails:
         """The trails where `keep` [T] is true."""
         return Trails(**{k: v[keep] for k, v in vars(self).items()})
 
@@ -80,17 +81,17 @@ class Impressions:
         is_random: [N] bool
     """
 
-    trail: np.ndarray
-    position: np.ndarray
-    video: np.ndarray
-    match: np.ndarray
-    is_random: np.ndarray
+    trail: Array
+    position: Array
+    video: Array
+    match: Array
+    is_random: Array
 
     def __len__(self) -> int:
         return len(self.trail)
 
 
-def day_factors(start: datetime.date, days: int) -> np.ndarray:
+def day_factors(start: datetime.date, days: int) -> Array:
     """[days] traffic relative to a weekday."""
     factors = np.ones(days)
     for offset in range(days):
@@ -103,42 +104,40 @@ def day_factors(start: datetime.date, days: int) -> np.ndarray:
 
 
 def _rows_per_user_day(
-    rng: np.random.Generator, users: population.Users, rows: float, factors: np.ndarray
-) -> np.ndarray:
+    rng: np.random.Generator, users: population.Users, rows: float, factors: Array
+) -> Array:
     """[U, days] impressions; `rows` is the mean over all users and days."""
     shape = (len(users), len(factors))
     mean = rows * np.outer(users.activity, factors / factors.mean())
     mean *= np.exp(rng.normal(-0.02, 0.2, shape))
     present = rng.random(shape) < users.presence[:, np.newaxis]
-    return rng.poisson(mean / users.presence[:, np.newaxis]) * present
+    drawn: Array = rng.poisson(mean / users.presence[:, np.newaxis]) * present
+    return drawn
 
 
-def _draw_tabs(
-    rng: np.random.Generator, cdf: np.ndarray, joined: np.ndarray
-) -> np.ndarray:
+def _draw_tabs(rng: np.random.Generator, cdf: Array, joined: Array) -> Array:
     """[T] tabs; a joined trail is in another tab than the one before it."""
     tab = (rng.random((len(cdf), 1)) > cdf[:, :-1]).sum(axis=1)
     before = np.roll(tab, 1)
     return np.where(joined & (tab == before), np.where(before == 1, 0, 1), tab)
 
 
-def _draw_lengths(
-    rng: np.random.Generator, rows: np.ndarray, count: np.ndarray
-) -> np.ndarray:
+def _draw_lengths(rng: np.random.Generator, rows: Array, count: Array) -> Array:
     """Splits `rows` [M] over `count` [M] trails with lognormal shares -> [sum]."""
     owner = np.repeat(np.arange(len(rows)), count)
     share = np.exp(rng.normal(0, 1, len(owner)))
     share /= np.bincount(owner, share, minlength=len(rows))[owner]
-    return np.maximum(1, np.rint(share * rows[owner])).astype(np.int64)
+    lengths: Array = np.maximum(1, np.rint(share * rows[owner])).astype(np.int64)
+    return lengths
 
 
 def plan_trails(
     rng: np.random.Generator,
     users: population.Users,
-    members: np.ndarray,
+    members: Array,
     *,
     rows_per_user_day: float,
-    factors: np.ndarray,
+    factors: Array,
 ) -> Trails:
     """Plans the trails of the users `members` [M] (user ids, ascending)."""
     chosen = population.Users(**{k: v[members] for k, v in vars(users).items()})
@@ -169,9 +168,7 @@ def plan_trails(
     )
 
 
-def draw_interests(
-    rng: np.random.Generator, interest: np.ndarray, days: int
-) -> np.ndarray:
+def draw_interests(rng: np.random.Generator, interest: Array, days: int) -> Array:
     """[M, TOPICS] constant part -> [M, days, TOPICS] with a drift from day to day."""
     drift = rng.normal(size=interest.shape)
     result = np.empty((len(interest), days, population.TOPICS), np.float32)
@@ -182,7 +179,7 @@ def draw_interests(
     return result
 
 
-def _topic_cdf(interests: np.ndarray, supply: np.ndarray) -> np.ndarray:
+def _topic_cdf(interests: Array, supply: Array) -> Array:
     """[M, days, TOPICS], supply [days, TOPICS] -> cumulative retrieval shares."""
     weight = supply * np.exp(RETRIEVAL_SHARPNESS * interests)
     cdf = np.cumsum(weight, axis=-1, dtype=np.float64)
@@ -192,11 +189,11 @@ def _topic_cdf(interests: np.ndarray, supply: np.ndarray) -> np.ndarray:
 def _retrieve(
     rng: np.random.Generator,
     videos: population.Videos,
-    cdf: np.ndarray,
-    until: np.ndarray,
-    cell: np.ndarray,
-    day: np.ndarray,
-) -> np.ndarray:
+    cdf: Array,
+    until: Array,
+    cell: Array,
+    day: Array,
+) -> Array:
     """Draws one candidate for each impression -> [N] rows of Videos.
 
     `cdf` [cells, TOPICS] holds the topic shares of each (user, day) cell. Adding the
@@ -211,25 +208,27 @@ def _retrieve(
     low, high = videos.weight_cdf[start], videos.weight_cdf[stop]
     target = low + rng.random(len(topic)) * (high - low)
     row = np.searchsorted(videos.weight_cdf, target, "right") - 1
-    return np.clip(row, start, stop - 1)
+    places: Array = np.clip(row, start, stop - 1)
+    return places
 
 
 def _match(
     users: population.Users,
     videos: population.Videos,
-    user: np.ndarray,
-    video: np.ndarray,
-    interests: np.ndarray,
-    cell: np.ndarray,
-) -> np.ndarray:
+    user: Array,
+    video: Array,
+    interests: Array,
+    cell: Array,
+) -> Array:
     """[N] fit of videos to users; interests [cells, TOPICS]. Deviation about 1."""
     first = interests[cell, videos.topic[video]]
     second = interests[cell, videos.second_topic[video]]
     hidden = np.einsum("nd,nd->n", users.latent[user], videos.latent[video])
-    return 0.65 * first + 0.35 * second + 0.27 * hidden
+    match: Array = 0.65 * first + 0.35 * second + 0.27 * hidden
+    return match
 
 
-def _slots(position: np.ndarray) -> np.ndarray:
+def _slots(position: Array) -> Array:
     """[N] candidates that compete for a position: 4, 3, 2, then a single one."""
     return CANDIDATES - np.digitize(position, [6, 16, 40])
 
@@ -272,12 +271,12 @@ def _pick(
     users: population.Users,
     videos: population.Videos,
     *,
-    user: np.ndarray,
-    day: np.ndarray,
-    position: np.ndarray,
-    is_random: np.ndarray,
+    user: Array,
+    day: Array,
+    position: Array,
+    is_random: Array,
     days: int,
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[Array, Array]:
     """The video [N] of each impression, and its match [N]."""
     members, owner = np.unique(user, return_inverse=True)
     cell = owner * days + day
@@ -307,8 +306,8 @@ def schedule(
     rng: np.random.Generator,
     trails: Trails,
     impressions: Impressions,
-    play_time_ms: np.ndarray,
-) -> np.ndarray:
+    play_time_ms: Array,
+) -> Array:
     """[N] start of every impression in ms after the first midnight.
 
     A trail starts as planned, or later when the one before it lasted too long:
@@ -320,13 +319,13 @@ def schedule(
     elapsed = np.cumsum(step)
     ends = np.cumsum(trails.length) - 1
     span = np.diff(elapsed[ends], prepend=0)
-    inside = elapsed - step - (elapsed[ends] - span)[impressions.trail]
+    inside: Array = elapsed - step - (elapsed[ends] - span)[impressions.trail]
 
     first = np.searchsorted(trails.user, trails.user)
-    spent = np.cumsum(np.roll(span, 1) + trails.gap_ms)
+    spent: Array = np.cumsum(np.roll(span, 1) + trails.gap_ms)
     spent -= spent[first]
     slack = trails.start_ms - spent
     owner = np.unique(trails.user, return_inverse=True)[1]
     offset = owner * (int(slack.max()) - int(slack.min()) + 1)
-    start = np.maximum.accumulate(slack + offset) - offset + spent
+    start: Array = np.maximum.accumulate(slack + offset) - offset + spent
     return start[impressions.trail] + inside

@@ -12,6 +12,7 @@ import itertools
 import numpy as np
 import polars as pl
 
+from pipeline.arrays import Array
 from pipeline.simulator import behaviour, population
 
 # Published cardinalities of onehot_feat0..17.
@@ -45,7 +46,7 @@ def _range_label(low: int, high: int, style: str) -> str:
     return f"{style[0]}{low},{high}{style[1]}"
 
 
-def _ranges(values: np.ndarray, edges: list[int], style: str) -> np.ndarray:
+def _ranges(values: Array, edges: list[int], style: str) -> Array:
     """Bins written as KuaiRand does: "0", "(10,50]", "[1,5)", "61-90", "730+"."""
     inner = [_range_label(a, b, style) for a, b in itertools.pairwise(edges)]
     below = f"below {edges[0]}" if style == "days" else "0"
@@ -56,7 +57,7 @@ def _ranges(values: np.ndarray, edges: list[int], style: str) -> np.ndarray:
     return labels[np.searchsorted(edges, values, side="right")]
 
 
-def _bins(rng: np.random.Generator, cause: np.ndarray, bins: int) -> np.ndarray:
+def _bins(rng: np.random.Generator, cause: Array, bins: int) -> Array:
     """Quantile bin 0..bins-1 of a cause seen through noise."""
     noisy = cause / max(float(cause.std()), 1e-9) + rng.normal(0, 0.5, len(cause))
     rank = np.argsort(np.argsort(noisy))
@@ -79,14 +80,14 @@ def _onehot_column(
     return pl.Series(f"onehot_feat{index}", values).set(pl.Series(missing), None)
 
 
-def _activity_degree(rng: np.random.Generator, users: population.Users) -> np.ndarray:
+def _activity_degree(rng: np.random.Generator, users: population.Users) -> Array:
     seen = np.log(users.activity) + rng.normal(0, 0.4, len(users))
     degree = np.array(["middle_active", "high_active", "full_active"])
     label = degree[np.digitize(seen, np.quantile(seen, [0.15, 0.4]))]
     return np.where(rng.random(len(users)) < 0.02, "UNKNOWN", label)
 
 
-def _register_days(rng: np.random.Generator, group: np.ndarray) -> np.ndarray:
+def _register_days(rng: np.random.Generator, group: Array) -> Array:
     """New users registered in the last two months."""
     old = 61 + rng.exponential(500, len(group)).astype(np.int64)
     return np.where(group == 0, rng.integers(8, 61, len(group)), np.minimum(old, 3000))
@@ -98,7 +99,7 @@ def user_features(rng: np.random.Generator, users: population.Users) -> pl.DataF
     follow = np.exp(3.5 + 0.7 * users.taste[:, 1] + rng.normal(0, 0.8, count))
     fans = np.exp(2.0 + 0.5 * users.taste[:, 0] + rng.normal(0, 1.5, count))
     friend = np.exp(1.5 + 0.6 * users.taste[:, 2] + rng.normal(0, 1.0, count))
-    columns: dict[str, np.ndarray | pl.Series] = {
+    columns: dict[str, Array | pl.Series] = {
         "user_id": np.arange(count),
         "user_active_degree": _activity_degree(rng, users),
         "is_lowactive_period": ((users.group == 1) & (rng.random(count) < 0.8)) * 1,
@@ -118,7 +119,7 @@ def user_features(rng: np.random.Generator, users: population.Users) -> pl.DataF
     return pl.DataFrame(columns)
 
 
-def _tags(rng: np.random.Generator, videos: population.Videos) -> np.ndarray:
+def _tags(rng: np.random.Generator, videos: population.Videos) -> Array:
     """ "12,65": a tag of the main topic, for some one of the second; "" for few."""
     count = len(videos)
     per_topic = population.TAGS_PER_TOPIC
@@ -160,7 +161,7 @@ def video_features_basic(
     return table.with_columns(pl.col("tag").replace("", None)).sort("video_id")
 
 
-def count_columns(log: pl.DataFrame) -> dict[str, np.ndarray]:
+def count_columns(log: pl.DataFrame) -> dict[str, Array]:
     """What each row of a log adds to the counters of its video; COUNTERS -> [N]."""
     play = log["play_time_ms"].to_numpy()
     labels = behaviour.play_labels(play, log["duration_ms"].to_numpy())
@@ -183,7 +184,7 @@ def count_columns(log: pl.DataFrame) -> dict[str, np.ndarray]:
 def video_features_statistic(
     rng: np.random.Generator,
     videos: population.Videos,
-    totals: dict[str, np.ndarray],
+    totals: dict[str, Array],
     days: int,
 ) -> pl.DataFrame:
     """The rows of video_features_statistic_pure.csv: daily means over all days.

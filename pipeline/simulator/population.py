@@ -13,6 +13,8 @@ import statistics
 
 import numpy as np
 
+from pipeline.arrays import Array
+
 TOPICS = 16
 TAGS_PER_TOPIC = 4
 PERSONAS = 8
@@ -64,16 +66,16 @@ class Users:
         tab_cdf: [U, TABS] cumulative share of each tab in the user's trails.
     """
 
-    activity: np.ndarray
-    presence: np.ndarray
-    group: np.ndarray
-    baseline: np.ndarray
-    depth: np.ndarray
-    taste: np.ndarray
-    persona: np.ndarray
-    interest: np.ndarray
-    latent: np.ndarray
-    tab_cdf: np.ndarray
+    activity: Array
+    presence: Array
+    group: Array
+    baseline: Array
+    depth: Array
+    taste: Array
+    persona: Array
+    interest: Array
+    latent: Array
+    tab_cdf: Array
 
     def __len__(self) -> int:
         return len(self.activity)
@@ -101,26 +103,26 @@ class Videos:
         random_pool: rows of the videos that random exposure shows.
     """
 
-    video_id: np.ndarray
-    author_id: np.ndarray
-    topic: np.ndarray
-    second_topic: np.ndarray
-    upload_day: np.ndarray
-    quality: np.ndarray
-    appeal: np.ndarray
-    latent: np.ndarray
-    duration_ms: np.ndarray
-    is_ad: np.ndarray
-    is_hot: np.ndarray
-    dirty_duration: np.ndarray
-    weight_cdf: np.ndarray
-    topic_start: np.ndarray
-    random_pool: np.ndarray
+    video_id: Array
+    author_id: Array
+    topic: Array
+    second_topic: Array
+    upload_day: Array
+    quality: Array
+    appeal: Array
+    latent: Array
+    duration_ms: Array
+    is_ad: Array
+    is_hot: Array
+    dirty_duration: Array
+    weight_cdf: Array
+    topic_start: Array
+    random_pool: Array
 
     def __len__(self) -> int:
         return len(self.video_id)
 
-    def available_until(self, days: int) -> np.ndarray:
+    def available_until(self, days: int) -> Array:
         """[TOPICS, days]: end of the slice that is uploaded by each day."""
         ends = [
             start + np.searchsorted(self.upload_day[start:stop], range(days), "right")
@@ -129,14 +131,14 @@ class Videos:
         return np.stack(ends)
 
 
-def _stratified_normal(rng: np.random.Generator, size: int) -> np.ndarray:
+def _stratified_normal(rng: np.random.Generator, size: int) -> Array:
     """Standard normal quantiles in random order: few users, still the right shape."""
     inverse_cdf = statistics.NormalDist().inv_cdf
     quantiles = np.array([inverse_cdf((i + 0.5) / size) for i in range(size)])
     return rng.permutation(quantiles)
 
 
-def _draw_groups(rng: np.random.Generator, activity_z: np.ndarray) -> np.ndarray:
+def _draw_groups(rng: np.random.Generator, activity_z: Array) -> Array:
     """15 % new users; of the others the less active 35 % are `low`."""
     group = np.where(activity_z < np.quantile(activity_z, 0.35), 1, 2)
     group[rng.random(len(group)) < 0.15] = 0
@@ -169,16 +171,17 @@ def draw_users(rng: np.random.Generator, count: int) -> Users:
     )
 
 
-def _draw_durations_ms(rng: np.random.Generator, count: int) -> np.ndarray:
+def _draw_durations_ms(rng: np.random.Generator, count: int) -> Array:
     z = rng.normal(size=count)
     sigma = np.where(z < 0, *DURATION_SIGMA)
     seconds = MEDIAN_DURATION_S * np.exp(sigma * z)
-    return np.clip(seconds * 1000, 1_000, 10_800_000).astype(np.int64)
+    lengths_ms: Array = np.clip(seconds * 1000, 1_000, 10_800_000).astype(np.int64)
+    return lengths_ms
 
 
-def _popularity(rng: np.random.Generator, is_hot: np.ndarray) -> np.ndarray:
+def _popularity(rng: np.random.Generator, is_hot: Array) -> Array:
     """A near-uniform tail and 1 % hot videos: the published Gini and top share."""
-    weight = np.exp(rng.normal(0, 0.1, len(is_hot)))
+    weight: Array = np.exp(rng.normal(0, 0.1, len(is_hot)))
     rank = rng.permutation(int(is_hot.sum()))
     hot_weight = (rank + 10.0) ** -0.5
     tail_total = weight[~is_hot].sum()
@@ -188,9 +191,7 @@ def _popularity(rng: np.random.Generator, is_hot: np.ndarray) -> np.ndarray:
     return weight
 
 
-def _choose_hot(
-    rng: np.random.Generator, quality: np.ndarray, upload_day: np.ndarray
-) -> np.ndarray:
+def _choose_hot(rng: np.random.Generator, quality: Array, upload_day: Array) -> Array:
     """The 1 % that already went viral: old enough, and good with some luck."""
     luck = quality + rng.normal(0, 1.5, len(quality))
     luck[upload_day >= 0] = -np.inf
@@ -199,9 +200,7 @@ def _choose_hot(
     return hot
 
 
-def _draw_upload_days(
-    rng: np.random.Generator, topic: np.ndarray, days: int
-) -> np.ndarray:
+def _draw_upload_days(rng: np.random.Generator, topic: Array, days: int) -> Array:
     """[V] upload days: three videos in four are there before the first day."""
     upload_day = np.ceil(-rng.exponential(20, len(topic))).astype(np.int64) - 1
     fresh = rng.random(len(topic)) < 0.25 * min(1.0, days / 30)

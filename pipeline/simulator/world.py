@@ -12,6 +12,7 @@ import datetime
 
 import numpy as np
 
+from pipeline.arrays import Array
 from pipeline.simulator import behaviour, calibration, exposure, population
 from pipeline.simulator.errors import SimulationError
 
@@ -87,7 +88,7 @@ class Settings:
         midnight = datetime.datetime.combine(self.start, datetime.time(), CHINA)
         return int(midnight.timestamp()) * 1000
 
-    def blocks(self) -> list[np.ndarray]:
+    def blocks(self) -> list[Array]:
         """User ids, split so that a block has about BLOCK_ROWS rows."""
         count = min(self.users, max(1, round(self.rows / BLOCK_ROWS)))
         return np.array_split(np.arange(self.users), count)
@@ -108,10 +109,10 @@ class World:
     settings: Settings
     users: population.Users
     videos: population.Videos
-    day_factors: np.ndarray
-    day_effect: np.ndarray
+    day_factors: Array
+    day_effect: Array
 
-    def plan(self, block: int, members: np.ndarray) -> exposure.Trails:
+    def plan(self, block: int, members: Array) -> exposure.Trails:
         return exposure.plan_trails(
             self.settings.random_generator(PLAN, block),
             self.users,
@@ -179,7 +180,7 @@ def calibrate(world: World) -> Constants:
     """
     settings = world.settings
     keep = min(1.0, CALIBRATION_ROWS / settings.rows)
-    samples: tuple[list, list] = ([], [])
+    samples: tuple[list[behaviour.Utilities], list[behaviour.Utilities]] = ([], [])
     for block, members in enumerate(settings.blocks()):
         trails = world.plan(block, members)
         thin = settings.random_generator(THIN, block)

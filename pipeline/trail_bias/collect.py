@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import apache_beam as beam
@@ -16,10 +16,10 @@ import numpy as np
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from pipeline.examples import outputs
-from pipeline.examples.build import LOCAL_RUNNER, runs_here
-from pipeline.examples.read_logs import COUNTS, ROWS, ReadLogs, plan_parts
-from pipeline.examples.reading.readers import LOG
+from pipeline.examples.build import runs_here, with_runner
+from pipeline.examples.outputs import Workspace, write_json
+from pipeline.examples.read_logs import COUNTS, ROWS, ReadLogs, plan_reading
+from pipeline.examples.reading.sources import LOG
 from pipeline.examples.report import Counts, merge_counts
 from pipeline.examples.request import ExamplesRequest
 from pipeline.examples.runner_options import check_runner_options
@@ -49,14 +49,13 @@ def collect(
         ValueError: A log lacks a declared column, too many of its lines are unreadable,
             or a file cannot be read to its end.
     """
-    args = list(beam_args)
-    if not any(arg.split("=")[0] == "--runner" for arg in args):
-        args.append(f"--runner={LOCAL_RUNNER}")
-    request = _reading(study, logs_dir, out_dir, shards, runs_here(args))
+    args = with_runner(beam_args)
+    workspace = Workspace(out_dir, spill=runs_here(args))
+    request = _request(study, logs_dir, workspace, shards)
     check_runner_options(request, args)
-    with outputs.unfinished(request):
+    with workspace.opened():
         with beam.Pipeline(options=PipelineOptions(args)) as pipeline:
-            _sum_users(pipeline, study, request)
+            _sum_users(pipeline, study, request, workspace.shuffle)
         with FileSystems.open(request.report_path) as file:
             found = json.loads(file.read())
     _check_reading(found["reading"], study)
@@ -64,33 +63,32 @@ def collect(
     return Sums(np.array(found["cells"], np.int64), lengths, found["cut"])
 
 
-def _reading(
-    study: Study, logs_dir: str, out_dir: str, shards: int | None, spill: bool
+def _request(
+    study: Study, logs_dir: str, workspace: Workspace, shards: int | None
 ) -> ExamplesRequest:
     """What example generation would read, side files and earlier days left out."""
     log = dataclasses.replace(study.spec.log, joins={})
-    making = FileSystems.join(out_dir, "_unfinished")
     return ExamplesRequest(
         spec=dataclasses.replace(study.spec, log=log),
         logs_dir=logs_dir,
-        examples_dir=out_dir,
-        rejects_dir=making,
-        report_path=FileSystems.join(making, "sums.json"),
+        examples_dir=workspace.out_dir,
+        rejects_dir=workspace.folder,
+        report_path=FileSystems.join(workspace.folder, "sums.json"),
         days=study.days,
         context_days=0,
         shards=shards,
-        spill=spill,
     )
 
 
-def _sum_users(pipeline: beam.Pipeline, study: Study, request: ExamplesRequest) -> None:
-    parts, sources, shards = plan_parts(request)
-    read = pipeline | ReadLogs(request, parts, sources, shards)
+def _sum_users(
+    pipeline: beam.Pipeline, study: Study, request: ExamplesRequest, shuffle: Shuffle
+) -> None:
+    read = pipeline | ReadLogs(plan_reading(request), shuffle)
     reading = read[COUNTS] | "Add up counts" >> beam.CombineGlobally(merge_counts)
     _ = (
         read[ROWS]
         | "Shuffle by user" >> beam.GroupByKey()
-        | "Sum over users" >> beam.ParDo(_SumUsers(study, request.shuffle_dir))
+        | "Sum over users" >> beam.ParDo(_SumUsers(study, shuffle))
         | "Add up sums" >> beam.CombineGlobally(functools.partial(add_up, study=study))
         | "Write sums"
         >> beam.Map(_write, beam.pvalue.AsSingleton(reading), request.report_path)
@@ -100,10 +98,10 @@ def _sum_users(pipeline: beam.Pipeline, study: Study, request: ExamplesRequest) 
 class _SumUsers(beam.DoFn):
     """All rows of some users -> their sums."""
 
-    def __init__(self, study: Study, shuffle_dir: str | None):
-        self._study, self._shuffle = study, Shuffle(shuffle_dir)
+    def __init__(self, study: Study, shuffle: Shuffle) -> None:
+        self._study, self._shuffle = study, shuffle
 
-    def process(self, element: tuple[int, Iterable[Parcel]]):
+    def process(self, element: tuple[int, Iterable[Parcel]]) -> Iterator[Sums]:
         _, parcels = element
         rows = self._shuffle.receive(parcels)
         assert rows is not None  # a group has one parcel at least
@@ -112,7 +110,7 @@ class _SumUsers(beam.DoFn):
 
 def _write(sums: Sums, reading: Counts, path: str) -> None:
     unread = [(key[1], key[2]) for key in reading if key[0] == "broken"]
-    outputs.write_json(
+    write_json(
         path,
         {
             "cells": sums.cells.tolist(),

@@ -14,7 +14,8 @@ import numpy as np
 import polars as pl
 
 from feature_specs import Spec
-from feature_specs.spec import CounterSpec
+from feature_specs.past import CounterSpec
+from pipeline.arrays import Bools, Floats, Ints, Numbers
 from pipeline.examples.columns.evaluate import evaluate, holds, number_values, numbers
 from pipeline.examples.columns.past import Past
 from pipeline.examples.columns.statistics import smoothed
@@ -47,9 +48,9 @@ class _Pairs:
         known: Whether a row has a value to be matched by, bool [B].
     """
 
-    rows: np.ndarray
-    groups: np.ndarray
-    known: np.ndarray
+    rows: Ints
+    groups: Ints
+    known: Bools
 
     @classmethod
     def of(cls, frame: pl.DataFrame, match: str, timeline: Timeline) -> _Pairs:
@@ -67,7 +68,7 @@ class _Pairs:
         rows, groups = _grouped(pairs["row"].to_numpy(), pairs["value"], timeline)
         return cls(rows, groups, np.bincount(rows, minlength=frame.height) > 0)
 
-    def per_row(self, values: np.ndarray) -> np.ndarray:
+    def per_row(self, values: Numbers) -> Numbers:
         """Sum of the values [P] of each impression's pairs, float64 [B].
 
         Groups are in the order of values, so that no other user changes the order in
@@ -76,9 +77,7 @@ class _Pairs:
         return np.bincount(self.rows, values, minlength=len(self.known))
 
 
-def _grouped(
-    rows: np.ndarray, values: pl.Series, timeline: Timeline
-) -> tuple[np.ndarray, np.ndarray]:
+def _grouped(rows: Ints, values: pl.Series, timeline: Timeline) -> tuple[Ints, Ints]:
     """(rows, groups) of the different pairs of a row and a value, sorted by group."""
     numbered = number_values(values)
     keys = timeline.users[rows] * (numbered.max(initial=0) + 1) + numbered
@@ -101,7 +100,7 @@ def _count(
 
 def _events(
     frame: pl.DataFrame, counter: CounterSpec, pairs: _Pairs, timeline: Timeline
-) -> np.ndarray:
+) -> Ints:
     """How many pairs of the past there are, int64 [B]."""
     past = _past(pairs, timeline, holds(frame, counter.where))
     return pairs.per_row(past.count).astype(np.int64)
@@ -109,7 +108,7 @@ def _events(
 
 def _seconds_since(
     frame: pl.DataFrame, counter: CounterSpec, pairs: _Pairs, timeline: Timeline
-) -> np.ndarray:
+) -> Floats:
     """Seconds since the last one was known, float64 [B]; NaN if there was none."""
     past = _past(pairs, timeline, holds(frame, counter.where))
     last = past.last
@@ -121,7 +120,7 @@ def _seconds_since(
 
 def _mean(
     frame: pl.DataFrame, counter: CounterSpec, pairs: _Pairs, timeline: Timeline
-) -> np.ndarray:
+) -> Floats:
     """Smoothed mean of the past's values, float64 [B]; NaN if there is nothing."""
     values = numbers(frame, counter.value)
     # One that is not finite (x / 0) would stay in every later sum.
@@ -131,6 +130,6 @@ def _mean(
     return smoothed(total, pairs.per_row(past.count), counter.prior, counter.strength)
 
 
-def _past(pairs: _Pairs, timeline: Timeline, where: np.ndarray) -> Past:
+def _past(pairs: _Pairs, timeline: Timeline, where: Bools) -> Past:
     """The past of each pair, among the rows `where` [B] holds."""
     return Past.of(timeline, pairs.groups, where[pairs.rows], pairs.rows)

@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 
 from feature_specs import expressions
+from pipeline.arrays import Bools, Floats, Ints
 
 
 def evaluate(frame: pl.DataFrame, text: str) -> pl.Series:
@@ -15,17 +16,17 @@ def evaluate(frame: pl.DataFrame, text: str) -> pl.Series:
     return frame.with_columns(value)["_value"]
 
 
-def holds(frame: pl.DataFrame, condition: str) -> np.ndarray:
+def holds(frame: pl.DataFrame, condition: str) -> Bools:
     """Where a condition is true, bool [B]; null is not."""
     return evaluate(frame, condition).cast(pl.Boolean).fill_null(False).to_numpy()
 
 
-def numbers(frame: pl.DataFrame, text: str) -> np.ndarray:
+def numbers(frame: pl.DataFrame, text: str) -> Floats:
     """An expression's numbers, true and false as 1 and 0, float64 [B]; null is NaN."""
     return evaluate(frame, text).cast(pl.Float64).to_numpy()
 
 
-def number_values(values: pl.Series) -> np.ndarray:
+def number_values(values: pl.Series) -> Ints:
     """Equal values get equal numbers, from 0 in the order of values, int64 [B].
 
     A null is -1.
@@ -33,4 +34,5 @@ def number_values(values: pl.Series) -> np.ndarray:
     encoded = values.to_arrow(compat_level=pl.CompatLevel.oldest()).dictionary_encode()
     ranks = pl.Series(pl.from_arrow(encoded.dictionary)).rank("dense")
     numbered = np.append(ranks.to_numpy().astype(np.int64) - 1, -1)
-    return numbered[encoded.indices.fill_null(-1).to_numpy()]
+    places: Ints = encoded.indices.fill_null(-1).to_numpy()
+    return numbered[places]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 
 from feature_specs import Spec
+from pipeline.arrays import Ints
 from pipeline.examples.columns.evaluate import holds
 from pipeline.examples.columns.past import Past
 from pipeline.examples.columns.timeline import Timeline
@@ -33,7 +35,7 @@ def add_history(frame: pl.DataFrame, spec: Spec, timeline: Timeline) -> pl.DataF
     )
 
 
-def _ranges(start: np.ndarray, stop: np.ndarray) -> np.ndarray:
+def _ranges(start: Ints, stop: Ints) -> npt.NDArray[np.uint32]:
     """start[0]..stop[0]-1, start[1]..stop[1]-1, ... in one array, uint32.
 
     That is the type Polars gathers by; what is negative in between wraps back.
@@ -41,10 +43,11 @@ def _ranges(start: np.ndarray, stop: np.ndarray) -> np.ndarray:
     lengths = stop - start
     before = np.cumsum(lengths) - lengths
     shifts = np.repeat((start - before).astype(np.uint32), lengths)
-    return np.arange(len(shifts), dtype=np.uint32) + shifts
+    places: npt.NDArray[np.uint32] = np.arange(len(shifts), dtype=np.uint32) + shifts
+    return places
 
 
-def _lists(values: pl.Series, offsets: np.ndarray) -> pl.Series:
+def _lists(values: pl.Series, offsets: Ints) -> pl.Series:
     """Lists [B] of flat values, list i from offsets[i] to offsets[i + 1]."""
     flat = values.to_arrow(compat_level=pl.CompatLevel.oldest())
     lists = pa.LargeListArray.from_arrays(pa.array(offsets, pa.int64()), flat)

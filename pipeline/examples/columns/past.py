@@ -12,6 +12,7 @@ import dataclasses
 
 import numpy as np
 
+from pipeline.arrays import Bools, Ints, Numbers
 from pipeline.examples.columns.timeline import Timeline
 
 
@@ -26,17 +27,17 @@ class Past:
         stop: Position after the last one known at the question, int64 [P].
     """
 
-    events: np.ndarray
-    start: np.ndarray
-    stop: np.ndarray
+    events: Ints
+    start: Ints
+    stop: Ints
 
     @classmethod
     def of(
         cls,
         timeline: Timeline,
-        groups: np.ndarray,
-        counts: np.ndarray,
-        rows: np.ndarray | None = None,
+        groups: Ints,
+        counts: Bools,
+        rows: Ints | None = None,
     ) -> Past:
         """Answers for every row, or for every pair of a row and a group.
 
@@ -61,16 +62,16 @@ class Past:
         return cls(events, np.searchsorted(owners, groups), stop)
 
     @property
-    def count(self) -> np.ndarray:
+    def count(self) -> Ints:
         """How many events each question knows, int64 [P]."""
         return self.stop - self.start
 
     @property
-    def last(self) -> np.ndarray:
+    def last(self) -> Ints:
         """Row of the last known event by (known_from, row), int64 [P]; -1 for none."""
         return np.append(self.events, -1)[self._place_of_last]
 
-    def sums(self, values: np.ndarray) -> np.ndarray:
+    def sums(self, values: Numbers) -> Numbers:
         """Sum of `values` [B] over each question's known events [P], added in order.
 
         Each group is added by itself, so that rounding does not depend on who else
@@ -82,12 +83,12 @@ class Past:
         return np.append(sums, 0)[self._place_of_last]
 
     @property
-    def _place_of_last(self) -> np.ndarray:
+    def _place_of_last(self) -> Ints:
         """Position of the last known event [P]; -1, one past the end, for none."""
         return np.where(self.count > 0, self.stop - 1, -1)
 
 
-def _running_sums(values: np.ndarray, starts: np.ndarray) -> np.ndarray:
+def _running_sums(values: Numbers, starts: Ints) -> Numbers:
     """Cumulative sums [E] of groups that begin at `starts` [G]; the first begins at 0.
 
     Groups of one size are added side by side.

@@ -14,15 +14,16 @@ import polars as pl
 
 from feature_specs import Spec
 from feature_specs.past import QuantileSpec
+from pipeline.arrays import Bools, Ints
 from pipeline.examples.columns.evaluate import numbers
 
 
-def none(spec: Spec) -> list[np.ndarray]:
+def none(spec: Spec) -> list[Ints]:
     """`histogram` of no rows."""
     return [np.zeros(_shape(quantile), np.int64) for quantile in spec.quantiles]
 
 
-def histogram(frame: pl.DataFrame, spec: Spec) -> list[np.ndarray]:
+def histogram(frame: pl.DataFrame, spec: Spec) -> list[Ints]:
     """How many rows each bin of each group has.
 
     Args:
@@ -35,13 +36,13 @@ def histogram(frame: pl.DataFrame, spec: Spec) -> list[np.ndarray]:
     return [_histogram(frame, quantile) for quantile in spec.quantiles]
 
 
-def add_up(parts: Iterable[Sequence[np.ndarray]]) -> list[np.ndarray]:
+def add_up(parts: Iterable[Sequence[Ints]]) -> list[Ints]:
     """The histograms of all parts together."""
     return [np.sum(arrays, axis=0) for arrays in zip(*parts, strict=True)]
 
 
 def add_quantiles(
-    frame: pl.DataFrame, histograms: Sequence[np.ndarray], spec: Spec
+    frame: pl.DataFrame, histograms: Sequence[Ints], spec: Spec
 ) -> pl.DataFrame:
     """Adds a column (float64, 0 to 1) a quantile.
 
@@ -59,7 +60,7 @@ def add_quantiles(
     )
 
 
-def _histogram(frame: pl.DataFrame, quantile: QuantileSpec) -> np.ndarray:
+def _histogram(frame: pl.DataFrame, quantile: QuantileSpec) -> Ints:
     """Rows in each bin, int64 [groups, bins]."""
     groups, bins, known = _places(frame, quantile)
     shape = _shape(quantile)
@@ -67,9 +68,7 @@ def _histogram(frame: pl.DataFrame, quantile: QuantileSpec) -> np.ndarray:
     return np.bincount(places, minlength=shape[0] * shape[1]).reshape(shape)
 
 
-def _ranks(
-    frame: pl.DataFrame, quantile: QuantileSpec, counts: np.ndarray
-) -> pl.Series:
+def _ranks(frame: pl.DataFrame, quantile: QuantileSpec, counts: Ints) -> pl.Series:
     """The quantile's column [B]; `counts` is its histogram [groups, bins]."""
     groups, bins, known = _places(frame, quantile)
     below = np.cumsum(counts, axis=1) - counts / 2
@@ -79,9 +78,7 @@ def _ranks(
     return pl.Series(quantile.name, ranks, nan_to_null=True)
 
 
-def _places(
-    frame: pl.DataFrame, quantile: QuantileSpec
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _places(frame: pl.DataFrame, quantile: QuantileSpec) -> tuple[Ints, Ints, Bools]:
     """(group, bin, whether there is one) of each row, int64, int64 and bool [B]."""
     values = numbers(frame, quantile.value)
     by = numbers(frame, quantile.by or "0")

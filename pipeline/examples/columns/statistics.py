@@ -18,6 +18,7 @@ import polars as pl
 
 from feature_specs import Spec
 from feature_specs.past import StatisticSpec
+from pipeline.arrays import Floats, Ints, Numbers
 from pipeline.examples.columns.evaluate import number_values, numbers
 from pipeline.examples.columns.timeline import TIME_MS, known_from_ms
 from pipeline.examples.days import DAY, local_time
@@ -125,14 +126,12 @@ class _Axis:
         first, last = (known.min(), known.max()) if len(known) else (0, 0)
         return cls(int(first), int(last - first) + 2)
 
-    def place(self, keys: np.ndarray, days: np.ndarray) -> np.ndarray:
+    def place(self, keys: Ints, days: Ints) -> Ints:
         """Where (key, day) lies, int64; days before the first are put on it."""
         return keys * self.stride + np.clip(days - self.first, 0, self.stride - 1)
 
 
-def smoothed(
-    total: np.ndarray, count: np.ndarray, prior: float, strength: float
-) -> np.ndarray:
+def smoothed(total: Numbers, count: Numbers, prior: float, strength: float) -> Floats:
     """Mean of `count` values and `strength` more that are `prior`; NaN for 0/0."""
     weight = count + strength
     total = total + prior * strength
@@ -149,23 +148,21 @@ def _added(sums: pl.DataFrame) -> pl.DataFrame:
     return sums.filter(pl.col(by).is_not_null()).group_by(by, DAY).agg(pl.all().sum())
 
 
-def _numbers(days: pl.Series) -> np.ndarray:
+def _numbers(days: pl.Series) -> Ints:
     """Days since 1970, int64."""
     return days.to_physical().to_numpy().astype(np.int64)
 
 
-def _between(values: pl.Series, start: np.ndarray, stop: np.ndarray) -> np.ndarray:
+def _between(values: pl.Series, start: Ints, stop: Ints) -> Ints:
     """Sums of values[start] .. values[stop - 1], int64 [W].
 
     Running sums over all keys may wrap around; their differences do not.
     """
-    running = np.concatenate([[0], np.cumsum(values.to_numpy())])
+    running: Ints = np.concatenate([[0], np.cumsum(values.to_numpy())])
     return running[stop] - running[start]
 
 
-def _measured(
-    statistic: StatisticSpec, total: np.ndarray, count: np.ndarray
-) -> pl.Series:
+def _measured(statistic: StatisticSpec, total: Numbers, count: Ints) -> pl.Series:
     """The statistic of sums and counts [W]."""
     if statistic.measure == "count":
         return pl.Series(statistic.name, count)

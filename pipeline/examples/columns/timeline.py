@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 
 from feature_specs import Spec
+from pipeline.arrays import Bools, Ints
 
 TIME_MS = "_time_ms"  # an impression's begin, unix milliseconds
 
@@ -31,9 +32,9 @@ class Timeline:
             1 ms after that begin, which none of his impressions can tell apart.
     """
 
-    users: np.ndarray
-    begins: np.ndarray
-    ends: np.ndarray
+    users: Ints
+    begins: Ints
+    ends: Ints
 
     @classmethod
     def of(cls, frame: pl.DataFrame, spec: Spec) -> Timeline:
@@ -50,12 +51,13 @@ class Timeline:
         return cls(users, begins, np.minimum(begins + watched_ms(frame, spec), latest))
 
     @property
-    def starts(self) -> np.ndarray:
+    def starts(self) -> Bools:
         """Whether a row is its user's first, bool [B]."""
-        return np.diff(self.users, prepend=-1) != 0
+        starts: Bools = np.diff(self.users, prepend=-1) != 0
+        return starts
 
     @functools.cached_property
-    def known_from(self) -> np.ndarray:
+    def known_from(self) -> Ints:
         """Where each impression's outcome is known from, int64 [B].
 
         That is its end, or the next millisecond if it has no length.
@@ -63,7 +65,7 @@ class Timeline:
         return np.maximum(self.ends, self.begins + 1)
 
     @functools.cached_property
-    def seen_by(self) -> np.ndarray:
+    def seen_by(self) -> Ints:
         """The user's first row that knows each impression's outcome, int64 [B].
 
         Where he has none, the row after his last.
@@ -71,19 +73,21 @@ class Timeline:
         return np.searchsorted(self.begins, self.known_from)
 
     @functools.cached_property
-    def ranks(self) -> np.ndarray:
+    def ranks(self) -> Ints:
         """Each row's rank by (user, `known_from`, row), int64 [B]."""
         ranks = np.empty_like(self.users)
         ranks[np.argsort(self.known_from, kind="stable")] = np.arange(len(ranks))
         return ranks
 
 
-def known_from_ms(frame: pl.DataFrame, spec: Spec) -> np.ndarray:
+def known_from_ms(frame: pl.DataFrame, spec: Spec) -> Ints:
     """Unix milliseconds from which each impression's outcome is known, int64 [B]."""
-    return frame[TIME_MS].to_numpy() + np.maximum(watched_ms(frame, spec), 1)
+    begins: Ints = frame[TIME_MS].to_numpy()
+    known_from: Ints = begins + np.maximum(watched_ms(frame, spec), 1)
+    return known_from
 
 
-def watched_ms(frame: pl.DataFrame, spec: Spec) -> np.ndarray:
+def watched_ms(frame: pl.DataFrame, spec: Spec) -> Ints:
     """How long each impression lasted, int64 [B]; 0 where the log does not say.
 
     A longer one than `log.time.longest_ms` is taken for that long.
@@ -94,7 +98,7 @@ def watched_ms(frame: pl.DataFrame, spec: Spec) -> np.ndarray:
     return milliseconds(frame[column], spec)
 
 
-def milliseconds(lengths: pl.Series, spec: Spec) -> np.ndarray:
+def milliseconds(lengths: pl.Series, spec: Spec) -> Ints:
     """Whole lengths that can be added, int64 [B]; 0 for null and for negative ones."""
     whole = lengths.cast(pl.Int64, strict=False).fill_null(0)
     return whole.clip(0, spec.log.time.longest_ms).to_numpy()

@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 
 from feature_specs import Spec
+from pipeline.arrays import Bools, Ints
 from pipeline.examples.columns.past import Past
 from pipeline.examples.columns.timeline import Timeline, milliseconds, watched_ms
 
@@ -47,7 +48,7 @@ def add_trails(frame: pl.DataFrame, spec: Spec, timeline: Timeline) -> pl.DataFr
     )
 
 
-def _begins_trail(frame: pl.DataFrame, spec: Spec, timeline: Timeline) -> np.ndarray:
+def _begins_trail(frame: pl.DataFrame, spec: Spec, timeline: Timeline) -> Bools:
     """Where a new trail begins, bool [B]: a new user, a new scope, or a long silence.
 
     Silence is measured from the latest end of all the user's earlier impressions: a
@@ -65,9 +66,7 @@ def _begins_trail(frame: pl.DataFrame, spec: Spec, timeline: Timeline) -> np.nda
     return begins_trail
 
 
-def _positions(
-    timeline: Timeline, firsts: np.ndarray, trails: np.ndarray
-) -> list[pl.Series]:
+def _positions(timeline: Timeline, firsts: Ints, trails: Ints) -> list[pl.Series]:
     """Where each impression stands in its trail.
 
     Args:

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 import polars as pl
 
+from pipeline.arrays import Ints
+
 LINE = "_line"  # position of a row's line in its range, from 0
 
 _BLANK = "blank line"  # counted apart: neither a row nor a reject
@@ -59,7 +61,7 @@ class Reasons:
     def __len__(self) -> int:
         return len(self._codes)
 
-    def add(self, reason: str, lines: np.ndarray) -> None:
+    def add(self, reason: str, lines: Ints) -> None:
         """Sets the reason of lines [?], by their positions, that have none yet."""
         lines = lines[self._codes[lines] == 0]
         if len(lines):
@@ -67,16 +69,16 @@ class Reasons:
                 self._names.append(reason)
             self._codes[lines] = self._names.index(reason)
 
-    def add_blank(self, lines: np.ndarray) -> None:
+    def add_blank(self, lines: Ints) -> None:
         """Marks lines [?] that are no row and no reject."""
         self.add(_BLANK, lines)
 
-    def none(self) -> np.ndarray:
+    def none(self) -> Ints:
         """The positions of the lines that nothing is wrong with, in order."""
         return np.flatnonzero(self._codes == 0)
 
     def block(
-        self, rows: pl.DataFrame, lines: np.ndarray, text: Callable[[int], str]
+        self, rows: pl.DataFrame, lines: Ints, text: Callable[[int], str]
     ) -> Block:
         """Keeps the rows that nothing is wrong with; the others become rejects.
 

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import polars as pl
 
+from pipeline.arrays import Bools, Ints
 from pipeline.examples.reading.blocks import Block, Reasons
 from pipeline.examples.reading.lines import Lines, find_damage
 from pipeline.examples.reading.values import add_reasons, declared_type
@@ -46,7 +47,7 @@ def parse_block(
     types = {column: declared_type(kind) for column, kind in declared.items()}
     rows = _read(lines, good, header, types, separator)
 
-    def is_empty(suspects: np.ndarray) -> pl.DataFrame:
+    def is_empty(suspects: Ints) -> pl.DataFrame:
         texts = dict.fromkeys(declared, pl.String())
         raw = _read(lines, good[suspects], header, texts, separator)
         return raw.select(pl.all().is_null())
@@ -70,8 +71,8 @@ def _find_misshapen(
 
 
 def _judge_quotes(
-    lines: Lines, quotes: np.ndarray, separators: np.ndarray, separator: str
-) -> tuple[np.ndarray, np.ndarray]:
+    lines: Lines, quotes: Ints, separators: Ints, separator: str
+) -> tuple[Ints, Bools]:
     """(lines with a misplaced quote [?], separators that stand inside quotes [S]).
 
     An opening quote (first, third... of its line) begins a field or doubles the quote
@@ -93,7 +94,7 @@ def _judge_quotes(
 
 def _read(
     lines: Lines,
-    chosen: np.ndarray,
+    chosen: Ints,
     header: Sequence[str],
     types: Mapping[str, pl.DataType],
     separator: str,

@@ -13,6 +13,7 @@ import numpy as np
 import orjson
 import polars as pl
 
+from pipeline.arrays import Ints
 from pipeline.examples.reading.blocks import Block, Reasons
 from pipeline.examples.reading.lines import Lines, find_damage
 from pipeline.examples.reading.values import Limits, add_reasons, from_python
@@ -37,7 +38,7 @@ def parse_block(data: bytes, declared: Mapping[str, str], limits: Limits) -> Blo
         {key: from_python(raw[key], kind) for key, kind in declared.items()}
     )
 
-    def is_empty(suspects: np.ndarray) -> pl.DataFrame:
+    def is_empty(suspects: Ints) -> pl.DataFrame:
         return pl.DataFrame(
             {key: [raw[key][n] in (None, "") for n in suspects] for key in declared}
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from pipeline.arrays import Ints
 from pipeline.examples.reading.blocks import Reasons
 
 MAX_LINE_BYTES = 1 << 24
@@ -34,15 +35,15 @@ class Lines:
     def __len__(self) -> int:
         return len(self.ends)
 
-    def positions(self, byte: int) -> np.ndarray:
+    def positions(self, byte: int) -> Ints:
         """Where a byte stands in the block."""
         return np.flatnonzero(self.bytes == byte)
 
-    def count(self, positions: np.ndarray) -> np.ndarray:
+    def count(self, positions: Ints) -> Ints:
         """How many of the sorted byte positions lie in each line [L]."""
         return np.diff(np.searchsorted(positions, self.ends), prepend=0)
 
-    def line_of(self, positions: np.ndarray) -> np.ndarray:
+    def line_of(self, positions: Ints) -> Ints:
         """The line that each byte position lies in."""
         return np.searchsorted(self.ends, positions)
 
@@ -54,13 +55,15 @@ class Lines:
         """One line as text, whatever its bytes."""
         return self.raw(line).decode("utf-8", errors="backslashreplace")
 
-    def join(self, lines: np.ndarray) -> bytes:
+    def join(self, lines: Ints) -> bytes:
         """The bytes of some lines (positions in order), each with its end."""
         if len(lines) == len(self):
             return self.data
         chosen = np.zeros(len(self), bool)
         chosen[lines] = True
-        return self.bytes[np.repeat(chosen, self.ends - self.starts + 1)].tobytes()
+        kept = np.repeat(chosen, self.ends - self.starts + 1)
+        data: bytes = self.bytes[kept].tobytes()
+        return data
 
 
 def find_damage(lines: Lines, reasons: Reasons) -> None:
@@ -74,7 +77,7 @@ def find_damage(lines: Lines, reasons: Reasons) -> None:
     reasons.add("not UTF-8", _not_utf8(lines))
 
 
-def _not_utf8(lines: Lines) -> np.ndarray:
+def _not_utf8(lines: Lines) -> Ints:
     """The positions of lines that are no UTF-8."""
     nowhere = np.array([], np.int64)
     if lines.data.isascii():

@@ -106,7 +106,8 @@ def find_logs(spec: Spec, logs_dir: str) -> str:
                 "one of them."
             )
         if found:
-            return found[0]
+            folder: str = found[0]
+            return folder
     raise FileNotFoundError(_no_match(source, logs_dir))
 
 
@@ -133,7 +134,7 @@ def _as_regex(pattern: str) -> str:
     """The end of every path that a pattern matches, a group for each part of a day."""
     marks = {directive: chr(number) for number, directive in enumerate(_DIGITS, 1)}
     marked = "".join(marks.get(part, part) for part in _parts(pattern))
-    regex = FileSystem.translate_pattern(marked)
+    regex: str = FileSystem.translate_pattern(marked)
     for directive, mark in marks.items():
         regex = regex.replace(mark, rf"(\d{{{_DIGITS[directive]}}})")
     return regex

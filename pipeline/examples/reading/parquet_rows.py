@@ -127,8 +127,8 @@ def _to_polars(array: pa.Array) -> pl.Series:
 
 
 def _text_bytes(footer: pq.FileMetaData, group: int, source: Source) -> int:
-    rows = footer.row_group(group).num_rows
-    size = footer.row_group(group).total_byte_size
+    rows: int = footer.row_group(group).num_rows
+    size: int = footer.row_group(group).total_byte_size
     return max(rows * len(source.columns) * _VALUE_BYTES, size)
 
 

@@ -103,7 +103,9 @@ def plan_ranges(
     def plan(place: int, file: FileMetadata) -> list[FileRange]:
         size = file.size_in_bytes
         form = _FORMATS[source.format]
-        return form.plan(file.path, size, place, source, range_bytes)
+        ranges: list[FileRange]
+        ranges = form.plan(file.path, size, place, source, range_bytes)
+        return ranges
 
     with futures.ThreadPoolExecutor(_HEAD_READERS) as pool:
         ranges = pool.map(plan, range(len(files)), files)

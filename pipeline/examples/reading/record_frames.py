@@ -75,12 +75,13 @@ def begins_with_record(head: bytes) -> bool:
 
 def masked_crc(data: bytes) -> int:
     """TFRecord's checksum of some bytes."""
-    crc = google_crc32c.value(data)
+    crc: int = google_crc32c.value(data)
     return ((crc >> 15 | crc << 17) + _MASK_DELTA) & 0xFFFFFFFF
 
 
 def _record_bytes(data: bytes, start: int) -> int | None:
     """The length of the record that begins at `start`; None if it is damaged."""
+    size: int
     size, crc = _HEAD.unpack_from(data, start)
     if crc != masked_crc(data[start : start + 8]) or size > _MAX_RECORD_BYTES:
         return None

@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder
 
+from pipeline.arrays import Ints
 from pipeline.examples.reading.blocks import Block, Reasons
 from pipeline.examples.reading.compression import Chunks
 from pipeline.examples.reading.file_heads import read_head
@@ -28,7 +29,7 @@ BATCH_BYTES = 1 << 24
 
 _VERBOSITY = 5  # bytes of a record for one of CSV, about; gzip makes up for it
 
-_Group = tuple[np.ndarray, pl.DataFrame]  # places [G] in order, their features [G]
+_Group = tuple[Ints, pl.DataFrame]  # places [G] in order, their features [G]
 
 
 def plan(
@@ -117,7 +118,7 @@ def _decode(
 def _decode_some(
     decoder: ExamplesToRecordBatchDecoder,
     examples: list[bytes],
-    places: np.ndarray,
+    places: Ints,
     columns: Iterable[str],
 ) -> pl.DataFrame:
     batch = decoder.DecodeBatch([examples[place] for place in places])
@@ -133,9 +134,9 @@ def _decode_some(
 def _group_by_types(
     decoder: ExamplesToRecordBatchDecoder,
     examples: list[bytes],
-    places: np.ndarray,
+    places: Ints,
     reasons: Reasons,
-) -> list[np.ndarray]:
+) -> list[Ints]:
     groups: dict[str, list[int]] = {}
     broken = []
     for place in places.tolist():
@@ -150,7 +151,7 @@ def _group_by_types(
 
 
 def _single_values(
-    features: pl.DataFrame, places: np.ndarray, reasons: Reasons
+    features: pl.DataFrame, places: Ints, reasons: Reasons
 ) -> pl.DataFrame:
     """Lists [G] as the one value of each, null for none."""
     values = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import BinaryIO
 
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
@@ -69,6 +70,8 @@ class FileRange:
     compression: Compression = ""
 
 
-def open_file(path: str):
+def open_file(path: str) -> BinaryIO:
     """A file's bytes as they are stored, on any Beam file system."""
-    return FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED)
+    plain = CompressionTypes.UNCOMPRESSED
+    file: BinaryIO = FileSystems.open(path, compression_type=plain)
+    return file

@@ -14,6 +14,7 @@ import orjson
 import polars as pl
 
 from feature_specs import expressions
+from pipeline.arrays import Ints
 from pipeline.examples.reading.blocks import LINE, Block, Reasons
 
 Limits = Mapping[str, tuple[int, int]]
@@ -46,9 +47,9 @@ def broken_block(declared: Mapping[str, str], why: str) -> Block:
 
 def add_reasons(
     reasons: Reasons,
-    lines: np.ndarray,
+    lines: Ints,
     values: pl.DataFrame,
-    is_empty: Callable[[np.ndarray], pl.DataFrame],
+    is_empty: Callable[[Ints], pl.DataFrame],
     declared: Mapping[str, str],
     limits: Limits,
 ) -> None:
@@ -78,7 +79,7 @@ def add_reasons(
 
 def type_columns(
     raw: pl.DataFrame,
-    lines: np.ndarray,
+    lines: Ints,
     declared: Mapping[str, str],
     limits: Limits,
     units: Mapping[str, str],
@@ -99,7 +100,7 @@ def type_columns(
         for column, kind in declared.items()
     )
 
-    def find_empty(suspects: np.ndarray) -> pl.DataFrame:
+    def find_empty(suspects: Ints) -> pl.DataFrame:
         return raw[suspects].select(_is_missing(raw[suspects, c]) for c in declared)
 
     add_reasons(reasons, lines, values, find_empty, declared, limits)

@@ -8,6 +8,7 @@ import pytest
 from feature_specs import load_spec
 from pipeline.examples.build import run_examples
 from pipeline.examples.days import DayRange
+from pipeline.examples.outputs import Outputs
 from pipeline.examples.request import ExamplesRequest
 from pipeline.simulator import damage, simulate
 from tests.pipeline.examples import bucket
@@ -63,7 +64,7 @@ def test_a_run_in_a_bucket_writes_the_same_bytes(on_disk, in_bucket):
     assert len(examples) == sum(
         -(-rows // 200) for rows in report["rows_per_day"].values()
     )
-    shuffled = dataclasses.replace(in_bucket, spill=True).shuffle_dir
+    shuffled = Outputs.of(in_bucket, spill=True).workspace.shuffle_dir
     assert "://" not in shuffled
     assert not pathlib.Path(shuffled).exists()
     rejects = bucket.download(in_bucket.rejects_dir)

@@ -240,11 +240,12 @@ def test_only_a_day_of_the_same_request_can_be_replaced(
 
 def test_what_a_killed_run_left_is_removed(request_for, logs_of, random_rows):
     request = request_for(logs_of("logs", random_rows(23, 120)))
-    left = pathlib.Path(request.unfinished_dir, "shuffle", "deep")
+    unfinished = pathlib.Path(request.examples_dir, "_unfinished")
+    left = unfinished / "shuffle" / "deep"
     left.mkdir(parents=True)
     (left / "part").write_text("half")
     run_examples(request)
-    assert not pathlib.Path(request.unfinished_dir).exists()
+    assert not unfinished.exists()
 
 
 def test_rows_without_a_side_row_are_counted(request_for, logs_of, random_rows):

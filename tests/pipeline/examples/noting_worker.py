@@ -15,13 +15,15 @@ import sys
 
 from apache_beam.runners.worker import sdk_worker_main
 
-from pipeline.examples import build
+from pipeline.examples import outputs, steps
 
 _FATAL_CALL = 2
+# The functions, and the module whose steps call them.
+_NOTED = {"make_examples": steps, "write_examples": outputs}
 
 
-def _noting(name: str, folder: pathlib.Path, deadly: bool):
-    function = getattr(build, name)
+def _noting(function, folder: pathlib.Path, deadly: bool):
+    name = function.__name__
 
     def noted(*args, **kwargs):
         call = _next_call(folder, name)
@@ -45,6 +47,7 @@ def _next_call(folder: pathlib.Path, name: str) -> int:
 
 if __name__ == "__main__":
     notes, victim = pathlib.Path(sys.argv[1]), "".join(sys.argv[2:])
-    for name in ("make_examples", "write_examples"):
-        setattr(build, name, _noting(name, notes, deadly=name == victim))
+    for name, module in _NOTED.items():
+        noting = _noting(getattr(module, name), notes, deadly=name == victim)
+        setattr(module, name, noting)
     sdk_worker_main.main(sys.argv)

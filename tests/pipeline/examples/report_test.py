@@ -2,14 +2,10 @@
 
 import pytest
 
+from pipeline.examples import report as module
 from pipeline.examples.days import DayRange
-from pipeline.examples.report import (
-    ExamplesError,
-    build_report,
-    check,
-    merge_counts,
-    read_report,
-)
+from pipeline.examples.outputs import Outputs
+from pipeline.examples.report import ExamplesError, merge_counts, read_report
 from pipeline.examples.request import ExamplesRequest
 
 
@@ -29,6 +25,17 @@ def request_of(spec):
         return ExamplesRequest(**{**settings, **changes})
 
     return make
+
+
+def build_report(counts, request):
+    """The report of a request's run."""
+    return module.build_report(counts, request.spec, request.plan, request.seed)
+
+
+def check(report, request):
+    """The check that a request's run gets."""
+    outputs = Outputs.of(request)
+    module.check(report, outputs.limits, outputs.rejects_dir)
 
 
 def _counts():

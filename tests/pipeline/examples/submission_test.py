@@ -33,6 +33,7 @@ import pipeline.command
 import pipeline.examples.build
 import pipeline.examples.command
 from pipeline.examples.build import generate
+from pipeline.examples.outputs import Outputs
 from pipeline.examples.runner_options import check_runner_options
 from pipeline.simulator import simulate
 from tests.pipeline.examples import bucket
@@ -43,11 +44,12 @@ _BUCKET = "gs://my-bucket"
 _LIBRARIES = str(pathlib.Path(beam.__file__).parents[1])
 _OUR_DOFNS = {
     "_ReadRange",
-    "_LookAtUsers",
-    "_Answer",
-    "_MakeExamples",
-    "_WriteFile",
+    "LookAtUsers",
+    "Answer",
+    "MakeExamples",
+    "WriteFile",
     "WriteRejects",
+    "WriteReport",
 }
 
 
@@ -115,7 +117,7 @@ def _raise(request, beam_args):
 def _graph(request, options):
     """The whole graph; nothing runs."""
     made = beam.Pipeline(options=options)
-    generate(made, request)
+    generate(made, request, Outputs.of(request))
     return made
 
 

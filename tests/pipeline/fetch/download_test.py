@@ -2,10 +2,10 @@
 
 import hashlib
 import shutil
+import time
 
 import pytest
 
-from pipeline.fetch import download as module
 from pipeline.fetch.disk import sole_writer
 from pipeline.fetch.download import Patience, RemoteFile, download
 from pipeline.fetch.errors import FetchError
@@ -158,16 +158,17 @@ def test_starting_over_again_and_again_is_given_up(server, tmp_path, bars):
 
 def test_pauses_double_and_heed_the_server(server, tmp_path, bars, monkeypatch):
     pauses = []
-    monkeypatch.setattr(module.time, "sleep", pauses.append)
+    monkeypatch.setattr(time, "sleep", pauses.append)
     server.statuses.extend([(503, {}), (429, {"Retry-After": "7"}), (502, {})])
     download(_file(server, tries=4, pause_s=1.0), tmp_path, bars)
     assert pauses == [1.0, 7.0, 4.0]
     assert "503 Service Unavailable" in _said(bars)
+    assert "Again in 7 s, try 3 of 4." in _said(bars)
 
 
 def test_a_server_can_not_ask_for_hours(server, tmp_path, bars, monkeypatch):
     pauses = []
-    monkeypatch.setattr(module.time, "sleep", pauses.append)
+    monkeypatch.setattr(time, "sleep", pauses.append)
     server.statuses.append((429, {"Retry-After": "86400"}))
     download(_file(server), tmp_path, bars)
     assert pauses == [120.0]

@@ -1,5 +1,6 @@
 """Unpacking: only what is safe, and only whole."""
 
+import gzip
 import io
 import pathlib
 import shutil
@@ -7,6 +8,7 @@ import tarfile
 
 import pytest
 
+from pipeline.fetch import unpack as module
 from pipeline.fetch.errors import FetchError
 from pipeline.fetch.unpack import is_complete, unpack
 
@@ -81,6 +83,59 @@ def test_macos_attributes_and_modes_are_left(tmp_path, bars):
     names = [path.name for path in sorted((tmp_path / "out" / "data").iterdir())]
     assert names == ["log_random.csv", "log_standard.csv"]
     assert (tmp_path / "out/data/log_random.csv").stat().st_mode & 0o7111 == 0
+
+
+def _bomb(path: pathlib.Path, *sizes: int) -> pathlib.Path:
+    """An archive of files of zeros."""
+    with tarfile.open(path, "w:gz") as archive:
+        for number, size in enumerate(sizes):
+            member = _member(f"KuaiRand-Pure/data/log_{number}.csv")
+            member.size = size
+            archive.addfile(member, io.BytesIO(bytes(size)))
+    return path
+
+
+def test_an_archive_that_unpacks_to_far_too_much_is_stopped(
+    tmp_path, bars, monkeypatch
+):
+    monkeypatch.setattr(module, "_SPARE_BYTES", 1000)
+    # Twice 500 and 1,000 to spare: 2,000 bytes come out, 2,001 do not.
+    archive = _bomb(tmp_path / "a.tar.gz", 900, 900, 201)
+    with pytest.raises(FetchError, match=r"a\.tar\.gz unpacks to .* 2\.0 kB, far more"):
+        unpack(archive, tmp_path / "out", SUM, 500, bars)
+    assert list(tmp_path.iterdir()) == [archive]
+    _bomb(archive, 900, 900, 200)
+    unpack(archive, tmp_path / "out", SUM, 500, bars)
+    sizes = [path.stat().st_size for path in sorted((tmp_path / "out/data").iterdir())]
+    assert sizes == [900, 900, 200]
+
+
+def test_a_size_that_is_only_claimed_counts_before_it_is_written(tmp_path, bars):
+    archive = tmp_path / "a.tar.gz"
+    huge = _member(LOG)
+    huge.size = 1 << 40
+    with gzip.open(archive, "wb") as out:
+        out.write(huge.tobuf() + bytes(1 << 20))
+    with pytest.raises(FetchError, match="do not trust that archive"):
+        unpack(archive, tmp_path / "out", SUM, 50_000_000_000, bars)
+    assert list(tmp_path.iterdir()) == [archive]
+
+
+def test_too_many_members_are_stopped(tmp_path, bars, monkeypatch):
+    monkeypatch.setattr(module, "_MOST_MEMBERS", 3)
+    archive = _bomb(tmp_path / "a.tar.gz", 0, 0, 0, 0)
+    with pytest.raises(FetchError, match="more than 3 members"):
+        _unpack(archive, tmp_path / "out", bars)
+    assert list(tmp_path.iterdir()) == [archive]
+    _unpack(_bomb(archive, 0, 0, 0), tmp_path / "out", bars)
+
+
+def test_a_python_without_the_filter_is_told(tmp_path, bars, monkeypatch):
+    archive = _archive(tmp_path / "a.tar.gz")
+    monkeypatch.delattr(tarfile, "data_filter")
+    with pytest.raises(FetchError, match=r"needs Python 3\.10\.12, 3\.11\.4 or later"):
+        _unpack(archive, tmp_path / "out", bars)
+    assert list(tmp_path.iterdir()) == [archive]
 
 
 def test_an_interrupted_unpacking_is_not_taken_for_a_finished_one(tmp_path, bars):

@@ -1,0 +1,291 @@
+"""The steps on Beam that work on users and keys; each knows only what it is given.
+
+A worker gets a step pickled, so none of them holds the request or the outputs.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import posixpath
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import apache_beam as beam
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+from apache_beam.io.filesystems import FileSystems
+
+from feature_specs import Spec
+from pipeline.examples import joins
+from pipeline.examples.columns import quantiles, statistics
+from pipeline.examples.days import DAY, SplitPlan
+from pipeline.examples.hashing import bucket_of
+from pipeline.examples.outputs import SplitWriter, write_json
+from pipeline.examples.read_logs import COUNTS, ROWS, side_output, to_shards
+from pipeline.examples.reading.blocks import Reject
+from pipeline.examples.reading.sources import FileRange
+from pipeline.examples.report import Counts, Stopwatch, build_report, count_shard
+from pipeline.examples.shard import ORDER, SPLIT, make_examples, settle
+from pipeline.examples.shuffle import Parcel, Shuffle, split_by
+from pipeline.examples.tfrecords import write_whole
+
+FILE_ROWS = 50_000  # readable rows an output file: some 20 MB
+MOST_FILES = 1_000  # more files cost more in pieces than they gain in workers
+
+SUMS, SHOWN, ASKED, HISTOGRAMS = "sums", "shown", "asked", "histograms"
+
+Element = tuple[int, Parcel]  # (number of a shard, a frame on its way there)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Setup:
+    """What every step may know.
+
+    Attributes:
+        spec: What the logs hold and what becomes of them.
+        plan: Which days become examples, and their splits.
+        seed: Of the order inside a split.
+        shards: Parts that users are hashed into.
+        shuffle: How frames get from one step to the next.
+    """
+
+    spec: Spec
+    plan: SplitPlan
+    seed: int
+    shards: int
+    shuffle: Shuffle
+
+
+@dataclasses.dataclass(frozen=True)
+class SplitFiles:
+    """Into how many files each split goes.
+
+    Attributes:
+        plan: Of the run.
+        written: The splits that are written.
+        file_rows: Readable rows for each file; by default `FILE_ROWS`, or what makes
+            about `MOST_FILES` files in all.
+    """
+
+    plan: SplitPlan
+    written: tuple[str, ...]
+    file_rows: int | None = None
+
+    def numbers(self, read_counts: Counts) -> dict[int, int]:
+        """Split that is written -> its files, known before any row is filtered."""
+        splits = self.plan.splits
+        rows = np.zeros(len(splits), np.int64)
+        for day in self.plan.days:
+            found = read_counts.get(("day", f"{day:%Y%m%d}"), 0)
+            rows[splits.index(self.plan.split_of(day))] += int(found)
+        size = self.file_rows or max(FILE_ROWS, int(rows.sum()) // MOST_FILES)
+        numbers = [splits.index(name) for name in self.written]
+        return {split: max(1, -(-int(rows[split]) // size)) for split in numbers}
+
+
+class LookAtUsers(beam.DoFn):
+    """All rows of some users -> what they ask about keys, and what they tell."""
+
+    def __init__(self, setup: Setup) -> None:
+        self._setup, self._keys = setup, joins.plan_keys(setup.spec)
+
+    def process(self, element: tuple[int, Iterable[Parcel]]) -> Iterator[Any]:
+        spec, plan = self._setup.spec, self._setup.plan
+        shard, parcels = element
+        watch = Stopwatch("look at users")
+        rows = self._setup.shuffle.receive(parcels)
+        assert rows is not None  # a group has one parcel at least
+        frame, _ = settle(rows, spec, plan.days.first)
+        sent = list(self._send(frame, shard))
+        training = frame.filter(pl.col(DAY) < plan.first_evaluation_day)
+        histograms = quantiles.histogram(training, spec)
+        yield beam.pvalue.TaggedOutput(COUNTS, watch.counts(rows.height))
+        yield beam.pvalue.TaggedOutput(HISTOGRAMS, histograms)
+        yield from sent
+
+    def _send(self, frame: pl.DataFrame, shard: int) -> Iterator[Any]:
+        shards = self._setup.shards
+        with self._setup.shuffle.sender() as send:
+            for key in self._keys:
+                for tag, told in self._told(frame, key, shard):
+                    for place, part in to_shards(told, key.column, shards):
+                        output = f"{tag} {key.column}"
+                        yield beam.pvalue.TaggedOutput(output, (place, send(part)))
+
+    def _told(
+        self, frame: pl.DataFrame, key: joins.Key, shard: int
+    ) -> Iterator[tuple[str, pl.DataFrame]]:
+        yield ASKED, joins.ask(frame, key, shard)
+        if key.by_day:
+            yield SUMS, statistics.daily_sums(frame, self._setup.spec, key.column)
+        if key.counted:
+            plan = self._setup.plan
+            yield SHOWN, joins.count_items(frame, self._setup.spec, plan)
+
+
+class Answer(beam.DoFn):
+    """All that is known of some keys -> (the shard that asked, its answers)."""
+
+    def __init__(self, setup: Setup, key: joins.Key) -> None:
+        self._spec, self._shuffle, self._key = setup.spec, setup.shuffle, key
+
+    def process(
+        self, element: tuple[int, dict[str, Iterable[Parcel]]]
+    ) -> Iterator[Any]:
+        _, groups = element
+        watch = Stopwatch(f"answer about {self._key.column}")
+        sides, counts = _sides(groups, self._key.joins, self._spec, self._shuffle)
+        asked = self._shuffle.receive(groups[ASKED])
+        answers: list[Element] = []
+        if asked is not None:
+            answers = self._answers(asked, groups, sides)
+        counts |= watch.counts(0 if asked is None else asked.height)
+        yield beam.pvalue.TaggedOutput(COUNTS, counts)
+        yield from answers
+
+    def _answers(
+        self,
+        asked: pl.DataFrame,
+        groups: dict[str, Iterable[Parcel]],
+        sides: dict[str, pl.DataFrame | None],
+    ) -> list[Element]:
+        sums, shown = (self._shuffle.receive(groups[tag]) for tag in (SUMS, SHOWN))
+        told = joins.answer(
+            asked,
+            self._key,
+            self._spec,
+            sides,
+            sums=[] if sums is None else [sums],
+            counts=[] if shown is None else [shown],
+        )
+        places = told[joins.ASKING].to_numpy()
+        with self._shuffle.sender() as send:
+            return [(place, send(part)) for place, part in split_by(told, places)]
+
+
+class MakeExamples(beam.DoFn):
+    """All of some users -> ((split, file, files), encoded rows), and counts."""
+
+    def __init__(self, setup: Setup, files: SplitFiles) -> None:
+        self._setup, self._files = setup, files
+        self._keys = joins.plan_keys(setup.spec)
+
+    def process(
+        self,
+        element: tuple[int, dict[str, Iterable[Parcel]]],
+        read_counts: Counts,
+        histograms: Sequence[npt.NDArray[np.int64]],
+    ) -> Iterator[Any]:
+        _, groups = element
+        setup, spec, plan = self._setup, self._setup.spec, self._setup.plan
+        watch = Stopwatch("make examples")
+        own = joins.user_joins(spec)
+        sides, counts = _sides(groups, own, spec, setup.shuffle)
+        rows = setup.shuffle.receive(groups[ROWS])
+        if rows is None:  # side rows of users without an impression
+            yield beam.pvalue.TaggedOutput(COUNTS, counts)
+            return
+        frame, repeated = settle(rows, spec, plan.days.first)
+        for key in self._keys:
+            answers = setup.shuffle.receive(groups[key.column])
+            frame = joins.add_answers(frame, key, answers)
+        frame = joins.add_own(frame, spec, sides)
+        shard = make_examples(frame, spec, plan, histograms, setup.seed)
+        counts |= count_shard(shard, frame, repeated, spec, plan)
+        sent = self._send(shard.examples, self._files.numbers(read_counts))
+        yield beam.pvalue.TaggedOutput(COUNTS, counts | watch.counts(rows.height))
+        yield from sent
+
+    def _send(
+        self, examples: pl.DataFrame, files: Mapping[int, int]
+    ) -> list[tuple[tuple[int, int, int], Parcel]]:
+        """((split, file, files), encoded rows) of the splits that are written."""
+        found = []
+        with self._setup.shuffle.sender() as send:
+            for split, part in split_by(examples, examples[SPLIT].to_numpy()):
+                if split not in files:
+                    continue
+                places = bucket_of(part[ORDER].to_numpy(), files[split])
+                for place, rows in split_by(part, places):
+                    found.append(((split, place, files[split]), send(rows)))
+        return found
+
+
+class WriteFile(beam.DoFn):
+    """((split, file, files), its encoded rows) -> one TFRecord file."""
+
+    def __init__(
+        self, splits: Sequence[str], shuffle: Shuffle, writer: SplitWriter
+    ) -> None:
+        self._splits, self._shuffle, self._writer = splits, shuffle, writer
+
+    def process(
+        self, element: tuple[tuple[int, int, int], Iterable[Parcel]]
+    ) -> Iterator[Counts]:
+        (split, place, files), parcels = element
+        watch = Stopwatch("write files")
+        rows = self._shuffle.receive(parcels)
+        assert rows is not None  # a group has one parcel at least
+        self._writer.write(self._splits[split], place, files, rows)
+        yield watch.counts(rows.height)
+
+
+class WriteRejects(beam.DoFn):
+    """((range, block), rejects) -> a JSON lines file with lines as in the file."""
+
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
+
+    def process(
+        self, element: tuple[FileRange, int, Sequence[Reject]], read_counts: Counts
+    ) -> None:
+        part, block, rejects = element
+        earlier = part.first_line + sum(
+            int(read_counts["lines", part.path, number])
+            for number in range(part.number)
+        )
+        lines = [
+            {
+                "file": part.path,
+                "line": earlier + reject.line + 1,
+                "reason": reject.reason,
+                "text": reject.text,
+            }
+            for reject in rejects
+        ]
+        name = f"{part.source}-{part.file:05d}-{part.number:05d}-{block:05d}"
+        base = posixpath.basename(part.path)
+        target = FileSystems.join(self._folder, f"{name}-{base}.jsonl")
+        write_whole(target, (json.dumps(line).encode() + b"\n" for line in lines))
+
+
+class WriteReport(beam.DoFn):
+    """The sum of all counts -> the run's report, a JSON file."""
+
+    def __init__(self, setup: Setup, path: str) -> None:
+        self._setup, self._path = setup, path
+
+    def process(self, counts: Counts) -> None:
+        setup = self._setup
+        report = build_report(counts, setup.spec, setup.plan, setup.seed)
+        write_json(self._path, report)
+
+
+def _sides(
+    groups: dict[str, Iterable[Parcel]],
+    names: Iterable[str],
+    spec: Spec,
+    shuffle: Shuffle,
+) -> tuple[dict[str, pl.DataFrame | None], Counts]:
+    """(each side file's rows, every key once, repeated keys) of a shard."""
+    sides: dict[str, pl.DataFrame | None] = {}
+    counts: Counts = {}
+    for name in names:
+        sides[name] = side = shuffle.receive(groups[side_output(name)])
+        if side is not None:
+            sides[name], counts["duplicate_keys", name] = joins.last_of_each_key(
+                side, spec, name
+            )
+    return sides, counts
