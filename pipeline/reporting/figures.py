@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 import io
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
@@ -16,9 +17,12 @@ if TYPE_CHECKING:
     from pipeline.reporting.intervals import Gain
 
 # Okabe and Ito's palette for colour-blind readers, its yellow replaced by darker ones.
+BLUE, VERMILLION, GREEN = "#0072B2", "#D55E00", "#009E73"
+PINK, ORANGE, SKY = "#CC79A7", "#E69F00", "#56B4E9"
+WINE, OLIVE, GREY, BLACK = "#882255", "#999933", "#777777", "#000000"
 COLOURS = (
-    *("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#882255"),
-    *("#999933", "#777777", "#000000"),
+    *(BLUE, VERMILLION, GREEN, PINK, ORANGE, SKY),
+    *(WINE, OLIVE, GREY, BLACK),
 )
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 TITLE_SIZE, TEXT_SIZE, SMALL_SIZE = 10, 9, 8  # points
@@ -105,7 +109,7 @@ def draw_gain(
     )
 
 
-def finish_gains(panel: Axes, rows: list[str], title: str, ticks: int) -> None:
+def finish_gains(panel: Axes, rows: Sequence[str], title: str, ticks: int = 5) -> None:
     """Names of the rows from the top, a line at 0, a light grid.
 
     Args:
