@@ -41,7 +41,7 @@ from feature_specs import (
 )
 from feature_specs.spec import KEY_ITEM, KEY_TIME, KEY_USER, slice_key
 from pipeline.examples.days import DayRange, plan_splits
-from pipeline.reporting.figures import BLUE, draw_gain
+from pipeline.reporting import figures
 from pipeline.reporting.files import plain, write_bytes
 from pipeline.reporting.intervals import Gain, paired_gain
 from pipeline.simulator import simulate
@@ -310,12 +310,12 @@ def draw_gains(
     panel: Axes,
     gains: Sequence[Gain],
     offset: float = 0.0,
-    colour: str = BLUE,
+    colour: str = figures.BLUE,
     label: str | None = None,
 ) -> None:
     """A dot with its interval a row from the top; filled where it leaves 0 out."""
     for row, found in enumerate(gains):
-        draw_gain(panel, found, row + offset, colour)
+        figures.draw_gain(panel, found, row + offset, colour)
     if label:
         panel.plot([], [], "o", color=colour, label=label)
 

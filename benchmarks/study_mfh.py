@@ -38,17 +38,7 @@ from simulated import Log, Results, Shape
 
 from feature_specs import ModelConfig, Spec, load_preset
 from pipeline.compare.sizes import count_weights, match_size, sharing_widths
-from pipeline.reporting import metrics
-from pipeline.reporting.figures import (
-    BLUE,
-    GREEN,
-    ORANGE,
-    SKY,
-    VERMILLION,
-    finish_gains,
-    new_figure,
-    png,
-)
+from pipeline.reporting import figures, metrics
 from pipeline.reporting.files import write_bytes
 from pipeline.reporting.intervals import Gain
 from pipeline.reporting.tables import gain_text, new_table
@@ -61,7 +51,13 @@ _RIVALS = (_FLAT, "flat 5", "flat 9", "H-MTL", "BiasNet")
 # For all models: the best of 0.0005 to 0.01 for MFH and for the flat 3-task model on
 # log 0, which is not among the results. The presets' 0.005 suits 17 tasks.
 _LEARNING_RATE = 0.002
-_COLOURS = (BLUE, SKY, GREEN, ORANGE, VERMILLION)
+_COLOURS = (
+    figures.BLUE,
+    figures.SKY,
+    figures.GREEN,
+    figures.ORANGE,
+    figures.VERMILLION,
+)
 # Each task's metric, and 1 if a higher one is better.
 _METRICS = {"completion": ("MSE", -1), "finish": ("AUC", 1), "skip": ("AUC", 1)}
 
@@ -104,7 +100,7 @@ def main() -> None:
         console.print(_days_table(results, sizes))
     if args.out:
         file = pathlib.Path(args.out) / "study_mfh.png"
-        write_bytes(file, png(_draw(results, unit)))
+        write_bytes(file, figures.png(_draw(results, unit)))
     seconds = time.process_time() - began
     print(json.dumps(_summary(results, models, sizes, rows, seconds)))
 
@@ -373,14 +369,14 @@ def _summary(
 
 def _draw(results: Results, unit: str) -> Figure:
     """A panel a task: MFH's gain over each rival, for each group."""
-    figure = new_figure(10, 3.8)
+    figure = figures.new_figure(10, 3.8)
     for panel, task in zip(figure.subplots(1, 3, sharey=True), _TASKS, strict=True):
         for number, rival in enumerate(_RIVALS):
             gains = [_gain(results, rival, group, task) for group in _GROUPS]
             offset = 0.14 * (number - (len(_RIVALS) - 1) / 2)
             simulated.draw_gains(panel, gains, offset, _COLOURS[number], rival)
         title = f"{task} ({_METRICS[task][0]})"
-        finish_gains(panel, [f"{g} users" for g in _GROUPS], title)
+        figures.finish_gains(panel, [f"{g} users" for g in _GROUPS], title)
     handles, labels = panel.get_legend_handles_labels()
     figure.legend(
         handles,

@@ -36,16 +36,7 @@ import rich.table
 import tensorflow as tf
 
 from feature_specs.model import ModelConfig, SwitcherConfig
-from pipeline.reporting.figures import (
-    BLUE,
-    GREEN,
-    ORANGE,
-    PINK,
-    VERMILLION,
-    new_figure,
-    png,
-    tidy,
-)
+from pipeline.reporting import figures
 from pipeline.reporting.files import rounded, write_bytes
 from pipeline.reporting.intervals import Gain, paired_gain, summarise
 from trainer.model import structures
@@ -67,7 +58,13 @@ _WARM_UP = 0.1  # share of the steps; without it whole towers of ReLUs die
 _RATES = (0.003, 0.005, 0.01)
 _TUNING_SEEDS, _TUNING_CORRELATION = (100, 101, 102, 103), 0.5
 _TEST_ROWS, _MEAN_ROWS = 20_000, 4_096
-_COLOURS = (BLUE, VERMILLION, ORANGE, GREEN, PINK)
+_COLOURS = (
+    figures.BLUE,
+    figures.VERMILLION,
+    figures.ORANGE,
+    figures.GREEN,
+    figures.PINK,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -540,7 +537,7 @@ def _draw(runs: Sequence[Run], path: pathlib.Path) -> None:
 
     On a log scale, as a recipe is learned or is not, and the MSE then differs by 20.
     """
-    figure = new_figure(12.4, 3.6)
+    figure = figures.new_figure(12.4, 3.6)
     panels = figure.subplots(1, len(_RIVALS), sharey=True)
     for panel, name, colour in zip(panels, _RIVALS, _COLOURS, strict=True):
         _draw_panel(panel, runs, name, colour)
@@ -548,7 +545,7 @@ def _draw(runs: Sequence[Run], path: pathlib.Path) -> None:
     figure.supxlabel(
         "correlation p; a dot a run and task, a bar the median", fontsize=9
     )
-    write_bytes(path, png(figure))
+    write_bytes(path, figures.png(figure))
 
 
 def _draw_panel(panel: Axes, runs: Sequence[Run], name: str, colour: str) -> None:
@@ -565,7 +562,7 @@ def _draw_panel(panel: Axes, runs: Sequence[Run], name: str, colour: str) -> Non
     panel.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
     panel.set_xticks(range(len(by_correlation)), [f"{p:g}" for p in by_correlation])
     panel.set_title(_CONTENDERS[name].title, fontsize=10)
-    tidy(panel, "y")
+    figures.tidy(panel, "y")
 
 
 if __name__ == "__main__":

@@ -36,15 +36,7 @@ from rich.table import Table
 from simulated import Log, Results, Shape
 
 from feature_specs import load_preset
-from pipeline.reporting import metrics
-from pipeline.reporting.figures import (
-    BLUE,
-    ORANGE,
-    VERMILLION,
-    finish_gains,
-    new_figure,
-    png,
-)
+from pipeline.reporting import figures, metrics
 from pipeline.reporting.files import write_bytes
 from pipeline.reporting.intervals import Gain
 from pipeline.reporting.tables import gain_text, new_table
@@ -57,7 +49,7 @@ _MEAN = "mean"
 _ROWS = (*_DENSE, _MEAN)
 _KINDS = ("auc", "label")  # expected over labels, of these labels
 _ALLOWED = 0.002  # AUC that bfloat16 may lose
-_COLOURS = (BLUE, ORANGE)
+_COLOURS = (figures.BLUE, figures.ORANGE)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,7 +75,7 @@ def main() -> None:
     console.print(_table(results, unit))
     if args.out:
         file = pathlib.Path(args.out) / "study_precision.png"
-        write_bytes(file, png(_draw(results, unit)))
+        write_bytes(file, figures.png(_draw(results, unit)))
     seconds = time.process_time() - began
     print(json.dumps(_summary(results, sizes, rows, seconds)))
 
@@ -213,15 +205,15 @@ def _summary(
 
 def _draw(results: Results, unit: str) -> Figure:
     """A panel a kind of AUC, with the loss that is allowed."""
-    figure = new_figure(9, 3)
+    figure = figures.new_figure(9, 3)
     titles = {"auc": "expected AUC", "label": "AUC of the labels"}
     for panel, kind in zip(figure.subplots(1, 2, sharey=True), _KINDS, strict=True):
         for number, preset in enumerate(_PRESETS):
             gains = [_gain(results, preset, f"{kind} {task}") for task in _ROWS]
             offset = 0.24 * number - 0.12
             simulated.draw_gains(panel, gains, offset, _COLOURS[number], preset)
-        panel.axvline(-_ALLOWED, color=VERMILLION, linewidth=1, linestyle="--")
-        finish_gains(panel, _ROWS, titles[kind])
+        panel.axvline(-_ALLOWED, color=figures.VERMILLION, linewidth=1, linestyle="--")
+        figures.finish_gains(panel, _ROWS, titles[kind])
     handles, names = panel.get_legend_handles_labels()
     figure.legend(handles, names, fontsize=8, frameon=False, loc="outside right upper")
     figure.supxlabel(

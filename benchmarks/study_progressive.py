@@ -47,18 +47,7 @@ from rich.table import Table
 from simulated import Log, Results, Shape
 
 from feature_specs import load_preset
-from pipeline.reporting import metrics
-from pipeline.reporting.figures import (
-    BLACK,
-    BLUE,
-    GREEN,
-    ORANGE,
-    VERMILLION,
-    finish_gains,
-    new_figure,
-    png,
-    tidy,
-)
+from pipeline.reporting import figures, metrics
 from pipeline.reporting.files import write_bytes
 from pipeline.reporting.intervals import Gain, summarise
 from pipeline.reporting.tables import gain_text, new_table
@@ -93,7 +82,7 @@ _CALLED = {
     _TWICE: "interests drift twice as far",
 }
 _ALL_ROWS = 10**7  # of a day are validated
-_COLOURS = (BLUE, ORANGE, GREEN, VERMILLION)
+_COLOURS = (figures.BLUE, figures.ORANGE, figures.GREEN, figures.VERMILLION)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,7 +116,7 @@ def main() -> None:
     console.print(_days_table(found[_DRIFT], unit))
     if args.out:
         file = pathlib.Path(args.out) / "study_progressive.png"
-        write_bytes(file, png(_draw(found, unit)))
+        write_bytes(file, figures.png(_draw(found, unit)))
     seconds = time.process_time() - began
     print(json.dumps(_summary(found, sizes, seconds)))
 
@@ -433,7 +422,7 @@ def _mean(results: Results, name: str, measure: str) -> float:
 
 def _draw(found: Mapping[str, Results], unit: str) -> Figure:
     """What the order gains, and the days before they were trained on."""
-    figure = new_figure(11, 3.8)
+    figure = figures.new_figure(11, 3.8)
     gains, areas, losses = figure.subplots(1, 3, width_ratios=(1.15, 1, 1))
     _draw_gains(gains, found, unit)
     handles, names = gains.get_legend_handles_labels()
@@ -444,7 +433,7 @@ def _draw(found: Mapping[str, Results], unit: str) -> Figure:
         _draw_days(areas, days, task, colour)
     areas.legend(fontsize=8, frameon=False)
     areas.set_title("AUC of each day before it is trained on", fontsize=9)
-    _draw_days(losses, days, _LOSS, BLACK)
+    _draw_days(losses, days, _LOSS, figures.BLACK)
     losses.set_title("log loss, mean of these tasks", fontsize=9)
     return figure
 
@@ -459,7 +448,7 @@ def _draw_gains(panel: Axes, found: Mapping[str, Results], unit: str) -> None:
         simulated.draw_gains(panel, gains, offset, colour, label)
     names = [_MEASURES[measure][0] for measure in measures]
     title = "in order: expected AUC more than shuffled"
-    finish_gains(panel, names, title)
+    figures.finish_gains(panel, names, title)
     panel.set_xlabel(
         f"bars: 95 % over {unit}, filled where they leave 0 out", fontsize=8
     )
@@ -481,7 +470,7 @@ def _draw_days(
     )
     panel.set_xlabel("day; band: lowest to highest", fontsize=8)
     panel.tick_params(labelsize=8)
-    tidy(panel, "both")
+    figures.tidy(panel, "both")
 
 
 if __name__ == "__main__":

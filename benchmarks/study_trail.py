@@ -40,17 +40,7 @@ from simulated import Log, Results, Shape
 
 from feature_specs import ModelConfig, Spec, load_preset
 from feature_specs.spec import KEY_USER
-from pipeline.reporting import metrics
-from pipeline.reporting.figures import (
-    BLACK,
-    BLUE,
-    GREEN,
-    ORANGE,
-    VERMILLION,
-    finish_gains,
-    new_figure,
-    png,
-)
+from pipeline.reporting import figures, metrics
 from pipeline.reporting.files import write_bytes
 from pipeline.reporting.intervals import Gain
 from pipeline.reporting.tables import gain_text, new_table
@@ -93,7 +83,7 @@ def main() -> None:
     console.print(_lambda_table(results, unit))
     if args.out:
         file = pathlib.Path(args.out) / "study_trail.png"
-        write_bytes(file, png(_draw(results, unit)))
+        write_bytes(file, figures.png(_draw(results, unit)))
     seconds = time.process_time() - began
     print(json.dumps(_summary(results, sizes, rows, seconds)))
 
@@ -391,7 +381,7 @@ def _lambda_summary(results: Results, name: str) -> dict[str, object]:
 
 def _draw(results: Results, unit: str) -> Figure:
     """Gains of the trail tower above, what the disentangle loss does below."""
-    figure = new_figure(9.5, 6.4)
+    figure = figures.new_figure(9.5, 6.4)
     upper, lower = figure.subfigures(2, 1)
     for panel, tasks in zip(upper.subplots(1, 2), (_DENSE, _RARE), strict=True):
         _draw_trail(panel, results, tasks)
@@ -399,8 +389,11 @@ def _draw(results: Results, unit: str) -> Figure:
     upper.legend(*shown, loc="outside lower center", ncols=3, fontsize=8, frameon=False)
     correlation, cost, areas = lower.subplots(1, 3)
     _draw_correlation(correlation, results)
-    _draw_over_0(cost, results, {"loss": (BLACK, None)}, "loss more than at 0")
-    kinds = {"dense": (BLUE, "dense tasks"), "rare": (VERMILLION, "rare tasks")}
+    _draw_over_0(cost, results, {"loss": (figures.BLACK, None)}, "loss more than at 0")
+    kinds = {
+        "dense": (figures.BLUE, "dense tasks"),
+        "rare": (figures.VERMILLION, "rare tasks"),
+    }
     _draw_over_0(areas, results, kinds, "mean AUC more than at 0")
     upper.suptitle("Trail tower: gain in AUC against the true preference", fontsize=10)
     lower.suptitle("Disentangle loss, by lambda", fontsize=10)
@@ -412,23 +405,28 @@ def _draw(results: Results, unit: str) -> Figure:
 
 def _draw_trail(panel: Axes, results: Results, tasks: Sequence[str]) -> None:
     kinds = {
-        ("auc", ""): (BLUE, "random exposure"),
-        ("auc", _STRONG): (VERMILLION, f"random, {_STRONGER:g} times the effect"),
-        ("auc of feed", ""): (ORANGE, "feed"),
+        ("auc", ""): (figures.BLUE, "random exposure"),
+        ("auc", _STRONG): (
+            figures.VERMILLION,
+            f"random, {_STRONGER:g} times the effect",
+        ),
+        ("auc of feed", ""): (figures.ORANGE, "feed"),
     }
     for number, ((key, suffix), (colour, label)) in enumerate(kinds.items()):
         gains = [_trail_gain(results, f"{key} {task}", suffix) for task in tasks]
         simulated.draw_gains(panel, gains, 0.24 * (number - 1), colour, label)
-    finish_gains(panel, tasks, "dense tasks" if tasks == _DENSE else "rare tasks")
+    figures.finish_gains(
+        panel, tasks, "dense tasks" if tasks == _DENSE else "rare tasks"
+    )
 
 
 def _draw_correlation(panel: Axes, results: Results) -> None:
     """Every training."""
     for row, weight in enumerate(_lambdas()):
         found = [r["correlation"] for r in results[_name(weight)].values()]
-        panel.plot(found, [row] * len(found), "o", color=GREEN, alpha=0.5)
+        panel.plot(found, [row] * len(found), "o", color=figures.GREEN, alpha=0.5)
     names = [f"{weight:g}" for weight in _lambdas()]
-    finish_gains(panel, names, "mean |correlation| of experts' outputs")
+    figures.finish_gains(panel, names, "mean |correlation| of experts' outputs")
 
 
 def _draw_over_0(
@@ -442,7 +440,7 @@ def _draw_over_0(
     for number, (measure, (colour, label)) in enumerate(measures.items()):
         gains = [_over_0(results, _name(weight), measure) for weight in weights]
         simulated.draw_gains(panel, gains, 0.2 * number, colour, label)
-    finish_gains(panel, [f"{weight:g}" for weight in weights], title)
+    figures.finish_gains(panel, [f"{weight:g}" for weight in weights], title)
     if len(measures) > 1:
         panel.legend(fontsize=8, frameon=False)
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import json
 import pathlib
-from collections.abc import Mapping
 
 import polars as pl
 
@@ -82,18 +81,19 @@ def _oracles(folder: str, spec: Spec) -> dict[str, str]:
     return found
 
 
-def _columns_by_label(folder: pathlib.Path) -> Mapping[str, str]:
+def _columns_by_label(folder: pathlib.Path) -> dict[str, str]:
     path = folder / ORACLES_FILE
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        columns: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise NoTruthError(
             f"{folder}: there is no {ORACLES_FILE}, which says what the columns are "
             "the probabilities of. An older `trailrank simulate` wrote this; run it "
             "again with the same arguments, which gives the same logs."
         ) from None
+    return columns
 
 
 def _is_same(label: str, other: str) -> bool:
     """Whether two SQL texts are one expression, however they are spaced."""
-    return expressions.parse(label).meta == expressions.parse(other).meta
+    return expressions.parse(label).meta.eq(expressions.parse(other))
