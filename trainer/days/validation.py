@@ -105,7 +105,9 @@ def _metrics(
     return found
 
 
-def _judge(task: str, labels: np.ndarray, scores: np.ndarray) -> dict[str, float]:
+def _judge(
+    task: str, labels: metrics.Column, scores: metrics.Column
+) -> dict[str, float]:
     """What a binary task's rows [N] say."""
     try:
         return {

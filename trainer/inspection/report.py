@@ -44,7 +44,7 @@ def write(inspection: Inspection, directory: str) -> dict[str, bytes]:
 
 def summary(inspection: Inspection) -> dict[str, Any]:
     """Everything, as plain JSON values; what is not known is null."""
-    return plain(
+    found: dict[str, Any] = plain(
         {
             "method": method(inspection),
             "step": inspection.step,
@@ -66,6 +66,7 @@ def summary(inspection: Inspection) -> dict[str, Any]:
         },
         _FIGURES,
     )
+    return found
 
 
 def method(inspection: Inspection) -> str:
