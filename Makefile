@@ -7,7 +7,7 @@ LOCK := requirements/py$(subst .,,$(PY)).txt
 STAMP := $(VENV)/.installed-py$(PY)
 DEMO ?= demo
 
-SPEED := $(filter-out benchmarks/study_% benchmarks/simulated.py benchmarks/figures.py, $(wildcard benchmarks/*.py))
+SPEED := $(filter-out benchmarks/study_% benchmarks/simulated.py benchmarks/measured.py, $(wildcard benchmarks/*.py))
 
 .PHONY: demo test lint bench studies lock clean install
 

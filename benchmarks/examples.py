@@ -27,7 +27,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 
-import figures
+import measured
 import rich.console
 import rich.table
 
@@ -159,7 +159,7 @@ class _Bench:
 
 
 def _print_table(results: list[_Result], console: rich.console.Console) -> None:
-    table = rich.table.Table(title="Example generation", caption=figures.machine())
+    table = rich.table.Table(title="Example generation", caption=measured.machine())
     table.add_column("")
     for title in ("rows", "seconds", "rows/s", "peak MB"):
         table.add_column(title, justify="right")
@@ -168,19 +168,11 @@ def _print_table(results: list[_Result], console: rich.console.Console) -> None:
         table.add_row(
             _TITLES[key[0]],
             f"{key[1]:,}",
-            _spread([r.seconds for r in runs], ".1f"),
-            _spread([r.rate for r in runs], ",.0f"),
-            _spread([r.peak_mb for r in runs], ",.0f"),
+            measured.spread([r.seconds for r in runs], ".1f"),
+            measured.spread([r.rate for r in runs], ",.0f"),
+            measured.spread([r.peak_mb for r in runs], ",.0f"),
         )
     console.print(table)
-
-
-def _spread(values: list[float], form: str) -> str:
-    """ "2.1 (2.0-2.4)": the median and the range; one value alone."""
-    middle = f"{statistics.median(values):{form}}"
-    if len(values) == 1:
-        return middle
-    return f"{middle} ({min(values):{form}}-{max(values):{form}})"
 
 
 def _summary(
@@ -210,8 +202,8 @@ def _summary(
         "peak_most_to_many": round(most[0].peak_mb / max(r.peak_mb for r in many), 2),
         "same_examples": not differing,
         "rounds": {"few": sizes.few_rounds, "many": sizes.many_rounds},
-        "machine": figures.machine(),
-        "commit": figures.commit(),
+        "machine": measured.machine(),
+        "commit": measured.commit(),
     }
 
 
@@ -223,12 +215,8 @@ def _rows_of(results: list[_Result]) -> list[int]:
 def _ratios(ours: list[_Result], rival: list[_Result]) -> dict[str, float]:
     """Trailrank's rows/s over a rival's, of each round; the shorter list repeats."""
     rounds = range(max(len(ours), len(rival)))
-    ratios = [ours[i % len(ours)].rate / rival[i % len(rival)].rate for i in rounds]
-    return {
-        "median": round(statistics.median(ratios), 2),
-        "min": round(min(ratios), 2),
-        "max": round(max(ratios), 2),
-    }
+    one, other = ([runs[i % len(runs)].rate for i in rounds] for runs in (ours, rival))
+    return measured.ratios(one, other)
 
 
 if __name__ == "__main__":

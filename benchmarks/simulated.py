@@ -24,7 +24,7 @@ from typing import Any, Literal
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-import figures
+import measured
 import numpy as np
 import polars as pl
 import tensorflow as tf
@@ -40,8 +40,10 @@ from feature_specs import (
     read_spec,
 )
 from feature_specs.spec import KEY_ITEM, KEY_TIME, KEY_USER, slice_key
-from pipeline.compare.gains import Gain, paired_gain
 from pipeline.examples.days import DayRange, plan_splits
+from pipeline.reporting import figures
+from pipeline.reporting.files import plain, write_bytes
+from pipeline.reporting.intervals import Gain, paired_gain
 from pipeline.simulator import simulate
 from tpu_configs import load_slice
 from trainer.command import find_days
@@ -215,10 +217,7 @@ def keep(
     path = work / "trainings" / f"{digest[:16]}.json"
     if not path.exists():
         found = find()
-        path.parent.mkdir(exist_ok=True)
-        unfinished = path.with_suffix(".tmp")
-        unfinished.write_text(json.dumps(found))
-        unfinished.rename(path)
+        write_bytes(path, json.dumps(found).encode())
     return json.loads(path.read_text())
 
 
@@ -274,22 +273,6 @@ def predict(log: Log, ranker: Ranker) -> dict[str, np.ndarray]:
     return {task: values.numpy().astype(np.float64) for task, values in found.items()}
 
 
-def expected_auc(chance: np.ndarray, scores: np.ndarray) -> float:
-    """AUC of `scores` [N] over all labels that `chance` [N] could have given.
-
-    Each row is a positive with its probability and a negative with the rest: the
-    probability that a row's score is above another's, given that the first one is a
-    positive and the second a negative. Ties count half.
-    """
-    values, place = np.unique(scores, return_inverse=True)
-    positive = np.bincount(place, chance, len(values))
-    negative = np.bincount(place, 1 - chance, len(values))
-    below = np.cumsum(negative) - negative
-    pairs = chance.sum() * (1 - chance).sum() - (chance * (1 - chance)).sum()
-    tied = positive @ negative - (chance * (1 - chance)).sum()  # no row meets itself
-    return float((positive @ below + tied / 2) / pairs)
-
-
 # --- statistics -----------------------------------------------------------------------
 
 
@@ -317,59 +300,29 @@ def mean(results: Results, variant: str, measure: str) -> float:
     return float(np.mean([found[measure] for found in results[variant].values()]))
 
 
-def text(found: Gain) -> str:
-    """`+0.0016 ±0.0004*`; the star says that the interval leaves 0 out."""
-    star = "*" if found.is_significant else ""
-    return f"{found.mean:+.4f} ±{found.half:.4f}{star}"
-
-
-def as_json(found: Gain) -> dict[str, float | int]:
-    """Plain values, six digits."""
+def as_json(found: Gain) -> dict[str, float | int | None]:
+    """Plain values, six digits; None where there is no interval."""
     ends = {"gain": found.mean, "low": found.low, "high": found.high}
-    return {**{k: float(f"{v:.6g}") for k, v in ends.items()}, "pairs": found.pairs}
+    return plain({**ends, "pairs": found.pairs}, figures=6)
 
 
 def draw_gains(
     panel: Axes,
     gains: Sequence[Gain],
     offset: float = 0.0,
-    colour: str = "#0072B2",
+    colour: str = figures.BLUE,
     label: str | None = None,
 ) -> None:
     """A dot with its interval a row from the top; filled where it leaves 0 out."""
     for row, found in enumerate(gains):
-        panel.errorbar(
-            found.mean,
-            row + offset,
-            xerr=found.half,
-            color=colour,
-            marker="o",
-            markersize=5,
-            markerfacecolor=None if found.is_significant else "white",
-            linestyle="",
-            elinewidth=1.2,
-            capsize=2.5,
-        )
+        figures.draw_gain(panel, found, row + offset, colour)
     if label:
         panel.plot([], [], "o", color=colour, label=label)
 
 
-def finish_panel(panel: Axes, rows: Sequence[str], title: str) -> None:
-    """Names of the rows, a line at 0, a light grid."""
-    panel.axvline(0, color="0.4", linewidth=0.8, zorder=1)
-    panel.set_yticks(range(len(rows)), rows)
-    panel.set_ylim(len(rows) - 0.5, -0.5)
-    panel.set_title(title, fontsize=9)
-    panel.tick_params(labelsize=8)
-    panel.locator_params(axis="x", nbins=5)
-    panel.grid(axis="x", color="0.93", linewidth=0.6)
-    panel.set_axisbelow(True)
-    panel.spines[["top", "right"]].set_visible(False)
-
-
 def machine() -> str:
     """What the figures were made on."""
-    return f"{figures.machine()}, TensorFlow {tf.__version__}"
+    return f"{measured.machine()}, TensorFlow {tf.__version__}"
 
 
 # --- the pipeline's steps -------------------------------------------------------------

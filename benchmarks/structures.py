@@ -28,7 +28,7 @@ from collections.abc import Sequence
 
 import rich.console
 import rich.table
-from figures import COLUMNS, commit, machine, ratio_text, ratios
+from measured import COLUMNS, commit, machine, ratio_text, ratios
 from rivals.mmoe import Sizes, write_data
 
 if typing.TYPE_CHECKING:

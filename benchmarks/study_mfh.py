@@ -28,7 +28,7 @@ import json
 import pathlib
 import time
 
-import figures
+import measured
 import numpy as np
 import rich.console
 import simulated
@@ -37,9 +37,11 @@ from rich.table import Table
 from simulated import Log, Results, Shape
 
 from feature_specs import ModelConfig, Spec, load_preset
-from pipeline.compare.gains import Gain
 from pipeline.compare.sizes import count_weights, match_size, sharing_widths
-from pipeline.examples.tables import new_table
+from pipeline.reporting import figures, metrics
+from pipeline.reporting.files import write_bytes
+from pipeline.reporting.intervals import Gain
+from pipeline.reporting.tables import gain_text, new_table
 from trainer.model.ranker import Ranker
 
 _TASKS = ("completion", "finish", "skip")
@@ -49,7 +51,13 @@ _RIVALS = (_FLAT, "flat 5", "flat 9", "H-MTL", "BiasNet")
 # For all models: the best of 0.0005 to 0.01 for MFH and for the flat 3-task model on
 # log 0, which is not among the results. The presets' 0.005 suits 17 tasks.
 _LEARNING_RATE = 0.002
-_COLOURS = ("#0072B2", "#56B4E9", "#009E73", "#E69F00", "#D55E00")
+_COLOURS = (
+    figures.BLUE,
+    figures.SKY,
+    figures.GREEN,
+    figures.ORANGE,
+    figures.VERMILLION,
+)
 # Each task's metric, and 1 if a higher one is better.
 _METRICS = {"completion": ("MSE", -1), "finish": ("AUC", 1), "skip": ("AUC", 1)}
 
@@ -80,7 +88,7 @@ def main() -> None:
     args = _arguments()
     began = time.process_time()
     sizes = _QUICK if args.quick else _FULL
-    console = rich.console.Console(width=figures.COLUMNS)
+    console = rich.console.Console(width=measured.COLUMNS)
     spec = simulated.kuairand_by_registration()
     models = _models(_play_tasks(spec), sizes)
     with simulated.work_folder(args.work) as work:
@@ -92,7 +100,7 @@ def main() -> None:
         console.print(_days_table(results, sizes))
     if args.out:
         file = pathlib.Path(args.out) / "study_mfh.png"
-        _draw(results, unit).savefig(file, dpi=160)
+        write_bytes(file, figures.png(_draw(results, unit)))
     seconds = time.process_time() - began
     print(json.dumps(_summary(results, models, sizes, rows, seconds)))
 
@@ -215,8 +223,8 @@ def _mse(predicted, expected, labels) -> tuple[float, float]:
 def _auc(predicted, chance, labels) -> tuple[float, float]:
     """Expected over labels, and of these labels."""
     return (
-        simulated.expected_auc(chance, predicted),
-        simulated.expected_auc(labels, predicted),
+        metrics.expected_auc(chance, predicted),
+        metrics.expected_auc(labels, predicted),
     )
 
 
@@ -269,7 +277,7 @@ def _gain_tables(results: Results, unit: str) -> list[Table]:
         table = new_table(title, heads)
         for rival in _RIVALS:
             gains = [_gain(results, rival, group, task) for task in _TASKS]
-            table.add_row(rival, *map(simulated.text, gains))
+            table.add_row(rival, *map(gain_text, gains))
         tables.append(table)
     return tables
 
@@ -282,7 +290,7 @@ def _days_table(results: Results, sizes: _Sizes) -> Table:
     for group in _GROUPS:
         for task in _TASKS:
             gains = _gains_by_days(results, sizes, group, task)
-            table.add_row(f"{group} {task}", *map(simulated.text, gains.values()))
+            table.add_row(f"{group} {task}", *map(gain_text, gains.values()))
     return table
 
 
@@ -355,20 +363,20 @@ def _summary(
         "evaluation_rows": rows,
         "cpu_s": round(seconds),
         "machine": simulated.machine(),
-        "commit": figures.commit(),
+        "commit": measured.commit(),
     }
 
 
 def _draw(results: Results, unit: str) -> Figure:
     """A panel a task: MFH's gain over each rival, for each group."""
-    figure = Figure(figsize=(10, 3.8), layout="constrained")
+    figure = figures.new_figure(10, 3.8)
     for panel, task in zip(figure.subplots(1, 3, sharey=True), _TASKS, strict=True):
         for number, rival in enumerate(_RIVALS):
             gains = [_gain(results, rival, group, task) for group in _GROUPS]
             offset = 0.14 * (number - (len(_RIVALS) - 1) / 2)
             simulated.draw_gains(panel, gains, offset, _COLOURS[number], rival)
         title = f"{task} ({_METRICS[task][0]})"
-        simulated.finish_panel(panel, [f"{g} users" for g in _GROUPS], title)
+        figures.finish_gains(panel, [f"{g} users" for g in _GROUPS], title)
     handles, labels = panel.get_legend_handles_labels()
     figure.legend(
         handles,

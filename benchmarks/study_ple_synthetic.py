@@ -29,14 +29,16 @@ from typing import TYPE_CHECKING, Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-import figures
+import measured
 import numpy as np
 import rich.console
 import rich.table
 import tensorflow as tf
 
 from feature_specs.model import ModelConfig, SwitcherConfig
-from pipeline.compare.gains import Gain, paired_gain, summarise
+from pipeline.reporting import figures
+from pipeline.reporting.files import rounded, write_bytes
+from pipeline.reporting.intervals import Gain, paired_gain, summarise
 from trainer.model import structures
 from trainer.model.towers import Towers
 
@@ -56,9 +58,13 @@ _WARM_UP = 0.1  # share of the steps; without it whole towers of ReLUs die
 _RATES = (0.003, 0.005, 0.01)
 _TUNING_SEEDS, _TUNING_CORRELATION = (100, 101, 102, 103), 0.5
 _TEST_ROWS, _MEAN_ROWS = 20_000, 4_096
-_DPI = 160
-# Okabe and Ito's palette for colour-blind readers.
-_COLOURS = ("#0072B2", "#D55E00", "#E69F00", "#009E73", "#CC79A7")
+_COLOURS = (
+    figures.BLUE,
+    figures.VERMILLION,
+    figures.ORANGE,
+    figures.GREEN,
+    figures.PINK,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -146,7 +152,7 @@ def main() -> None:
     sizes = _sizes(parser, args)
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
-    console = rich.console.Console(width=figures.COLUMNS)
+    console = rich.console.Console(width=measured.COLUMNS)
     trainees = {name: Trainee(name) for name in _CONTENDERS}
     if args.tune:
         return _tune(trainees, sizes, console)
@@ -157,7 +163,7 @@ def main() -> None:
         "minutes": round((time.perf_counter() - began) / 60, 1),
         "cpu_minutes": round((time.process_time() - cpu) / 60, 1),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, 1 used",
-        "commit": figures.commit(),
+        "commit": measured.commit(),
     }
     _print_tables(runs, result, console)
     if args.figure:
@@ -454,7 +460,7 @@ def _findings(runs: Sequence[Run]) -> dict[str, Any]:
     variances = [run.label_variance for run in runs]
     return {
         "label_correlation": round(correlation.mean, 3),
-        "label_correlation_sd": _rounded(correlation.sd, 3),
+        "label_correlation_sd": rounded(correlation.sd, 3),
         "label_variance": [round(min(variances), 2), round(max(variances), 2)],
         "mse": {n: [round(m, 5) for m in _mse(runs, n).tolist()] for n in _CONTENDERS},
         "gain": {
@@ -474,12 +480,7 @@ def _mse(runs: Sequence[Run], name: str) -> np.ndarray:
 def _interval(gain: Gain) -> dict[str, float | None]:
     """Mean and 95 % interval of Student's t over seeds; one seed has none."""
     ends = {"mean": gain.mean, "low": gain.low, "high": gain.high}
-    return {name: _rounded(end, 5) for name, end in ends.items()}
-
-
-def _rounded(value: float, digits: int) -> float | None:
-    """JSON knows no NaN."""
-    return None if math.isnan(value) else round(value, digits)
+    return {name: rounded(end, 5) for name, end in ends.items()}
 
 
 def _print_tables(
@@ -536,9 +537,7 @@ def _draw(runs: Sequence[Run], path: pathlib.Path) -> None:
 
     On a log scale, as a recipe is learned or is not, and the MSE then differs by 20.
     """
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(12.4, 3.6), layout="constrained")
+    figure = figures.new_figure(12.4, 3.6)
     panels = figure.subplots(1, len(_RIVALS), sharey=True)
     for panel, name, colour in zip(panels, _RIVALS, _COLOURS, strict=True):
         _draw_panel(panel, runs, name, colour)
@@ -546,7 +545,7 @@ def _draw(runs: Sequence[Run], path: pathlib.Path) -> None:
     figure.supxlabel(
         "correlation p; a dot a run and task, a bar the median", fontsize=9
     )
-    figure.savefig(path, dpi=_DPI)
+    write_bytes(path, figures.png(figure))
 
 
 def _draw_panel(panel: Axes, runs: Sequence[Run], name: str, colour: str) -> None:
@@ -563,9 +562,7 @@ def _draw_panel(panel: Axes, runs: Sequence[Run], name: str, colour: str) -> Non
     panel.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
     panel.set_xticks(range(len(by_correlation)), [f"{p:g}" for p in by_correlation])
     panel.set_title(_CONTENDERS[name].title, fontsize=10)
-    panel.grid(axis="y", color="0.9", linewidth=0.6)
-    panel.set_axisbelow(True)
-    panel.spines[["top", "right"]].set_visible(False)
+    figures.tidy(panel, "y")
 
 
 if __name__ == "__main__":

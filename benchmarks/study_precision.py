@@ -27,7 +27,7 @@ import json
 import pathlib
 import time
 
-import figures
+import measured
 import numpy as np
 import rich.console
 import simulated
@@ -36,8 +36,10 @@ from rich.table import Table
 from simulated import Log, Results, Shape
 
 from feature_specs import load_preset
-from pipeline.compare.gains import Gain
-from pipeline.examples.tables import new_table
+from pipeline.reporting import figures, metrics
+from pipeline.reporting.files import write_bytes
+from pipeline.reporting.intervals import Gain
+from pipeline.reporting.tables import gain_text, new_table
 from trainer.model.ranker import Ranker
 
 _PRESETS = ("mmoe", "ple")
@@ -47,7 +49,7 @@ _MEAN = "mean"
 _ROWS = (*_DENSE, _MEAN)
 _KINDS = ("auc", "label")  # expected over labels, of these labels
 _ALLOWED = 0.002  # AUC that bfloat16 may lose
-_COLOURS = ("#0072B2", "#E69F00")
+_COLOURS = (figures.BLUE, figures.ORANGE)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,14 +68,14 @@ def main() -> None:
     args = _arguments()
     began = time.process_time()
     sizes = _QUICK if args.quick else _FULL
-    console = rich.console.Console(width=figures.COLUMNS)
+    console = rich.console.Console(width=measured.COLUMNS)
     with simulated.work_folder(args.work) as work:
         results, rows = _run(work, sizes, console)
     unit = "logs" if sizes.logs > 1 else "seeds"
     console.print(_table(results, unit))
     if args.out:
         file = pathlib.Path(args.out) / "study_precision.png"
-        _draw(results, unit).savefig(file, dpi=160)
+        write_bytes(file, figures.png(_draw(results, unit)))
     seconds = time.process_time() - began
     print(json.dumps(_summary(results, sizes, rows, seconds)))
 
@@ -127,8 +129,8 @@ def _measure(log: Log, ranker: Ranker) -> dict[str, float]:
         chance = log.rows[f"p_{simulated.SIGNALS[task]}"].to_numpy()
         labels = log.batch.labels[:, tasks.index(task)].numpy().astype(np.float64)
         scores = predictions[task]
-        found[f"auc {task}"] = simulated.expected_auc(chance, scores)
-        found[f"label {task}"] = simulated.expected_auc(labels, scores)
+        found[f"auc {task}"] = metrics.expected_auc(chance, scores)
+        found[f"label {task}"] = metrics.expected_auc(labels, scores)
     for kind in ("auc", "label"):
         values = [found[f"{kind} {task}"] for task in _DENSE]
         found[f"{kind} {_MEAN}"] = float(np.mean(values))
@@ -162,7 +164,7 @@ def _table(results: Results, unit: str) -> Table:
                     f"{simulated.mean(results, _name(preset, p), f'auc {task}'):.4f}"
                     for p in _PRECISIONS
                 ),
-                *map(simulated.text, gains),
+                *map(gain_text, gains),
                 ", ".join("yes" if _is_small(found) else "unsure" for found in gains),
             )
     return table
@@ -197,21 +199,21 @@ def _summary(
         "evaluation_rows": rows,
         "cpu_s": round(seconds),
         "machine": simulated.machine(),
-        "commit": figures.commit(),
+        "commit": measured.commit(),
     }
 
 
 def _draw(results: Results, unit: str) -> Figure:
     """A panel a kind of AUC, with the loss that is allowed."""
-    figure = Figure(figsize=(9, 3), layout="constrained")
+    figure = figures.new_figure(9, 3)
     titles = {"auc": "expected AUC", "label": "AUC of the labels"}
     for panel, kind in zip(figure.subplots(1, 2, sharey=True), _KINDS, strict=True):
         for number, preset in enumerate(_PRESETS):
             gains = [_gain(results, preset, f"{kind} {task}") for task in _ROWS]
             offset = 0.24 * number - 0.12
             simulated.draw_gains(panel, gains, offset, _COLOURS[number], preset)
-        panel.axvline(-_ALLOWED, color="#D55E00", linewidth=1, linestyle="--")
-        simulated.finish_panel(panel, _ROWS, titles[kind])
+        panel.axvline(-_ALLOWED, color=figures.VERMILLION, linewidth=1, linestyle="--")
+        figures.finish_gains(panel, _ROWS, titles[kind])
     handles, names = panel.get_legend_handles_labels()
     figure.legend(handles, names, fontsize=8, frameon=False, loc="outside right upper")
     figure.supxlabel(

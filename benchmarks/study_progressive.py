@@ -36,7 +36,7 @@ import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import figures
+import measured
 import numpy as np
 import rich.console
 import simulated
@@ -47,8 +47,10 @@ from rich.table import Table
 from simulated import Log, Results, Shape
 
 from feature_specs import load_preset
-from pipeline.compare.gains import Gain, summarise
-from pipeline.examples.tables import new_table
+from pipeline.reporting import figures, metrics
+from pipeline.reporting.files import write_bytes
+from pipeline.reporting.intervals import Gain, summarise
+from pipeline.reporting.tables import gain_text, new_table
 from pipeline.simulator import exposure
 from trainer.days import loop
 from trainer.model.ranker import Ranker
@@ -80,8 +82,7 @@ _CALLED = {
     _TWICE: "interests drift twice as far",
 }
 _ALL_ROWS = 10**7  # of a day are validated
-_LEAST = 1e-7  # probability that the log loss counts
-_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00")
+_COLOURS = (figures.BLUE, figures.ORANGE, figures.GREEN, figures.VERMILLION)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,7 +105,7 @@ def main() -> None:
     args = _arguments()
     began = time.process_time()
     sizes = _QUICK if args.quick else _FULL
-    console = rich.console.Console(width=figures.COLUMNS)
+    console = rich.console.Console(width=measured.COLUMNS)
     with simulated.work_folder(args.work) as work:
         found = {kind: _run(work, kind, sizes, console) for kind in sizes.kinds}
     unit = "logs" if sizes.logs > 1 else "seeds"
@@ -115,7 +116,7 @@ def main() -> None:
     console.print(_days_table(found[_DRIFT], unit))
     if args.out:
         file = pathlib.Path(args.out) / "study_progressive.png"
-        _draw(found, unit).savefig(file, dpi=160)
+        write_bytes(file, figures.png(_draw(found, unit)))
     seconds = time.process_time() - began
     print(json.dumps(_summary(found, sizes, seconds)))
 
@@ -241,20 +242,15 @@ def _measure(log: Log, ranker: Ranker) -> dict[str, float]:
             scores = predictions[task.name]
             chance = log.rows[f"p_{simulated.SIGNALS[task.name]}"].to_numpy()
             labels = log.batch.labels[:, column].numpy().astype(np.float64)
-            found[f"auc {task.name}"] = simulated.expected_auc(chance, scores)
-            found[f"label {task.name}"] = simulated.expected_auc(labels, scores)
-            found[f"calibration {task.name}"] = float(scores.sum() / chance.sum())
-            found[f"{_LOSS} {task.name}"] = _log_loss(labels, scores)
+            found[f"auc {task.name}"] = metrics.expected_auc(chance, scores)
+            found[f"label {task.name}"] = metrics.expected_auc(labels, scores)
+            found[f"calibration {task.name}"] = metrics.calibration(chance, scores)
+            found[f"{_LOSS} {task.name}"] = metrics.log_loss(labels, scores)
     groups = (("dense", _DENSE), ("rare", _RARE))
     for name, tasks in groups:
         found[name] = float(np.mean([found[f"auc {task}"] for task in tasks]))
     found["label dense"] = float(np.mean([found[f"label {task}"] for task in _DENSE]))
     return {**found, "evaluation rows": float(log.rows.height)}
-
-
-def _log_loss(labels: np.ndarray, scores: np.ndarray) -> float:
-    right = np.where(labels > 0.5, scores, 1 - scores)
-    return float(-np.log(np.maximum(right, _LEAST)).mean())
 
 
 def _trained(days: Sequence[Mapping[str, Any]]) -> dict[str, float]:
@@ -297,9 +293,7 @@ def _scores_table(results: Results, kind: str, unit: str) -> Table:
     for measure, (called, _) in _MEASURES.items():
         scores = [simulated.mean(results, name, measure) for name in names]
         gains = [_gain(results, rival, measure) for rival in names[1:]]
-        table.add_row(
-            called, *(f"{s:.4f}" for s in scores), *map(simulated.text, gains)
-        )
+        table.add_row(called, *(f"{s:.4f}" for s in scores), *map(gain_text, gains))
     return table
 
 
@@ -332,7 +326,7 @@ def _drift_table(found: Mapping[str, Results], unit: str) -> Table:
     for measure, (called, _) in _MEASURES.items():
         gains = [_gain(results, _SHUFFLED, measure) for results in found.values()]
         gains += [_over_still(found, kind, measure) for kind in drifting]
-        table.add_row(called, *map(simulated.text, gains))
+        table.add_row(called, *map(gain_text, gains))
     return table
 
 
@@ -418,7 +412,7 @@ def _summary(
         "changed": {kind: _CHANGED[kind] for kind in found},
         "cpu_s": round(seconds),
         "machine": simulated.machine(),
-        "commit": figures.commit(),
+        "commit": measured.commit(),
     }
 
 
@@ -428,7 +422,7 @@ def _mean(results: Results, name: str, measure: str) -> float:
 
 def _draw(found: Mapping[str, Results], unit: str) -> Figure:
     """What the order gains, and the days before they were trained on."""
-    figure = Figure(figsize=(11, 3.8), layout="constrained")
+    figure = figures.new_figure(11, 3.8)
     gains, areas, losses = figure.subplots(1, 3, width_ratios=(1.15, 1, 1))
     _draw_gains(gains, found, unit)
     handles, names = gains.get_legend_handles_labels()
@@ -439,7 +433,7 @@ def _draw(found: Mapping[str, Results], unit: str) -> Figure:
         _draw_days(areas, days, task, colour)
     areas.legend(fontsize=8, frameon=False)
     areas.set_title("AUC of each day before it is trained on", fontsize=9)
-    _draw_days(losses, days, _LOSS, "#000000")
+    _draw_days(losses, days, _LOSS, figures.BLACK)
     losses.set_title("log loss, mean of these tasks", fontsize=9)
     return figure
 
@@ -454,7 +448,7 @@ def _draw_gains(panel: Axes, found: Mapping[str, Results], unit: str) -> None:
         simulated.draw_gains(panel, gains, offset, colour, label)
     names = [_MEASURES[measure][0] for measure in measures]
     title = "in order: expected AUC more than shuffled"
-    simulated.finish_panel(panel, names, title)
+    figures.finish_gains(panel, names, title)
     panel.set_xlabel(
         f"bars: 95 % over {unit}, filled where they leave 0 out", fontsize=8
     )
@@ -476,9 +470,7 @@ def _draw_days(
     )
     panel.set_xlabel("day; band: lowest to highest", fontsize=8)
     panel.tick_params(labelsize=8)
-    panel.grid(color="0.93", linewidth=0.6)
-    panel.set_axisbelow(True)
-    panel.spines[["top", "right"]].set_visible(False)
+    figures.tidy(panel, "both")
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ import pathlib
 import time
 from collections.abc import Mapping, Sequence
 
-import figures
+import measured
 import numpy as np
 import polars as pl
 import rich.console
@@ -40,8 +40,10 @@ from simulated import Log, Results, Shape
 
 from feature_specs import ModelConfig, Spec, load_preset
 from feature_specs.spec import KEY_USER
-from pipeline.compare.gains import Gain
-from pipeline.examples.tables import new_table
+from pipeline.reporting import figures, metrics
+from pipeline.reporting.files import write_bytes
+from pipeline.reporting.intervals import Gain
+from pipeline.reporting.tables import gain_text, new_table
 from trainer.model.ranker import Ranker
 
 _DENSE = ("valid_play", "long_view", "finish", "skip")
@@ -71,7 +73,7 @@ def main() -> None:
     args = _arguments()
     began = time.process_time()
     sizes = _QUICK if args.quick else _FULL
-    console = rich.console.Console(width=figures.COLUMNS)
+    console = rich.console.Console(width=measured.COLUMNS)
     with simulated.work_folder(args.work) as work:
         results, rows = _run(work, sizes, console)
     unit = "logs" if sizes.logs > 1 else "seeds"
@@ -81,7 +83,7 @@ def main() -> None:
     console.print(_lambda_table(results, unit))
     if args.out:
         file = pathlib.Path(args.out) / "study_trail.png"
-        _draw(results, unit).savefig(file, dpi=160)
+        write_bytes(file, figures.png(_draw(results, unit)))
     seconds = time.process_time() - began
     print(json.dumps(_summary(results, sizes, rows, seconds)))
 
@@ -193,7 +195,7 @@ def _measure(log: Log, own: Log, ranker: Ranker) -> dict[str, float]:
             ("auc of feed", fair, ~is_random),
             ("auc as seen", seen, is_random),
         ):
-            found[f"{key} {task}"] = simulated.expected_auc(truth[rows], scores[rows])
+            found[f"{key} {task}"] = metrics.expected_auc(truth[rows], scores[rows])
     for name, tasks in (("dense", _DENSE), ("rare", _RARE)):
         found[name] = float(np.mean([found[f"auc {task}"] for task in tasks]))
     return {**found, **_look_inside(own, ranker)}
@@ -217,7 +219,7 @@ def _bounds(log: Log) -> dict[str, float]:
         mean = effect.select(pl.col("effect").mean().over("user"))["effect"].to_numpy()
         scores = {"oracle": fair, "position": seen, "user": _logit(fair) + mean}
         for key, score in scores.items():
-            found[f"{key} {task}"] = simulated.expected_auc(fair, score)
+            found[f"{key} {task}"] = metrics.expected_auc(fair, score)
     return found
 
 
@@ -267,7 +269,7 @@ def _trail_table(results: Results, unit: str, suffix: str) -> Table:
             task,
             *(f"{_mean(results, n + suffix, f'auc {task}'):.4f}" for n in _PAIR),
             *(
-                simulated.text(_trail_gain(results, f"{key} {task}", suffix))
+                gain_text(_trail_gain(results, f"{key} {task}", suffix))
                 for key in ("auc", "auc of feed")
             ),
         )
@@ -298,7 +300,7 @@ def _lambda_table(results: Results, unit: str) -> Table:
             f"{_mean(results, name, 'constant'):.0%}",
             f"{_mean(results, name, 'loss'):.4f}",
             *(
-                simulated.text(_over_0(results, name, measure)) if weight else ""
+                gain_text(_over_0(results, name, measure)) if weight else ""
                 for measure in ("loss", "dense", "rare")
             ),
         )
@@ -363,7 +365,7 @@ def _summary(
         "rows": rows,
         "cpu_s": round(seconds),
         "machine": simulated.machine(),
-        "commit": figures.commit(),
+        "commit": measured.commit(),
     }
 
 
@@ -379,7 +381,7 @@ def _lambda_summary(results: Results, name: str) -> dict[str, object]:
 
 def _draw(results: Results, unit: str) -> Figure:
     """Gains of the trail tower above, what the disentangle loss does below."""
-    figure = Figure(figsize=(9.5, 6.4), layout="constrained")
+    figure = figures.new_figure(9.5, 6.4)
     upper, lower = figure.subfigures(2, 1)
     for panel, tasks in zip(upper.subplots(1, 2), (_DENSE, _RARE), strict=True):
         _draw_trail(panel, results, tasks)
@@ -387,8 +389,11 @@ def _draw(results: Results, unit: str) -> Figure:
     upper.legend(*shown, loc="outside lower center", ncols=3, fontsize=8, frameon=False)
     correlation, cost, areas = lower.subplots(1, 3)
     _draw_correlation(correlation, results)
-    _draw_over_0(cost, results, {"loss": ("#000000", None)}, "loss more than at 0")
-    kinds = {"dense": ("#0072B2", "dense tasks"), "rare": ("#D55E00", "rare tasks")}
+    _draw_over_0(cost, results, {"loss": (figures.BLACK, None)}, "loss more than at 0")
+    kinds = {
+        "dense": (figures.BLUE, "dense tasks"),
+        "rare": (figures.VERMILLION, "rare tasks"),
+    }
     _draw_over_0(areas, results, kinds, "mean AUC more than at 0")
     upper.suptitle("Trail tower: gain in AUC against the true preference", fontsize=10)
     lower.suptitle("Disentangle loss, by lambda", fontsize=10)
@@ -400,14 +405,17 @@ def _draw(results: Results, unit: str) -> Figure:
 
 def _draw_trail(panel: Axes, results: Results, tasks: Sequence[str]) -> None:
     kinds = {
-        ("auc", ""): ("#0072B2", "random exposure"),
-        ("auc", _STRONG): ("#D55E00", f"random, {_STRONGER:g} times the effect"),
-        ("auc of feed", ""): ("#E69F00", "feed"),
+        ("auc", ""): (figures.BLUE, "random exposure"),
+        ("auc", _STRONG): (
+            figures.VERMILLION,
+            f"random, {_STRONGER:g} times the effect",
+        ),
+        ("auc of feed", ""): (figures.ORANGE, "feed"),
     }
     for number, ((key, suffix), (colour, label)) in enumerate(kinds.items()):
         gains = [_trail_gain(results, f"{key} {task}", suffix) for task in tasks]
         simulated.draw_gains(panel, gains, 0.24 * (number - 1), colour, label)
-    simulated.finish_panel(
+    figures.finish_gains(
         panel, tasks, "dense tasks" if tasks == _DENSE else "rare tasks"
     )
 
@@ -416,9 +424,9 @@ def _draw_correlation(panel: Axes, results: Results) -> None:
     """Every training."""
     for row, weight in enumerate(_lambdas()):
         found = [r["correlation"] for r in results[_name(weight)].values()]
-        panel.plot(found, [row] * len(found), "o", color="#009E73", alpha=0.5)
+        panel.plot(found, [row] * len(found), "o", color=figures.GREEN, alpha=0.5)
     names = [f"{weight:g}" for weight in _lambdas()]
-    simulated.finish_panel(panel, names, "mean |correlation| of experts' outputs")
+    figures.finish_gains(panel, names, "mean |correlation| of experts' outputs")
 
 
 def _draw_over_0(
@@ -432,7 +440,7 @@ def _draw_over_0(
     for number, (measure, (colour, label)) in enumerate(measures.items()):
         gains = [_over_0(results, _name(weight), measure) for weight in weights]
         simulated.draw_gains(panel, gains, 0.2 * number, colour, label)
-    simulated.finish_panel(panel, [f"{weight:g}" for weight in weights], title)
+    figures.finish_gains(panel, [f"{weight:g}" for weight in weights], title)
     if len(measures) > 1:
         panel.legend(fontsize=8, frameon=False)
 

@@ -40,7 +40,7 @@ from collections.abc import Iterator
 
 import rich.console
 import rich.table
-from figures import COLUMNS, commit, machine, ratio_text, ratios, spread
+from measured import COLUMNS, commit, machine, ratio_text, ratios, spread
 from rivals.contenders import OURS, check_same, compared, contenders, print_ways
 from rivals.environments import PACKAGES, python_of
 from rivals.mmoe import Data, Sizes, timed, write_data

@@ -17,6 +17,8 @@ import polars as pl
 import rich.console
 from absl.flags import argparse_flags
 
+from pipeline.simulator.oracles import ORACLES_FILE
+
 _CANDIDATES = 100
 _OFTEN = 10  # impressions of a candidate: what the filters keep
 
@@ -49,7 +51,7 @@ def _simulate(
     args: argparse.Namespace, logs: pathlib.Path, console: rich.console.Console
 ) -> None:
     console.rule("1. A week of impression logs, simulated")
-    if (logs / "truth" / "model.json").exists():  # a whole simulation has it
+    if (logs / "truth" / ORACLES_FILE).exists():  # a whole simulation has it
         console.print(f"{logs} is there already: reused.")
         return
     from pipeline.simulator import command

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
-import os
 import pathlib
 from typing import Any
+
+from pipeline.reporting.files import write_json
 
 
 class NoRunError(RuntimeError):
@@ -54,10 +54,7 @@ class RunRecord:
 def write_record(root: str, record: RunRecord) -> pathlib.Path:
     """Writes `root/run.json` in one step, so that readers never see half of it."""
     path = pathlib.Path(root) / "run.json"
-    temporary = path.with_suffix(".tmp")
-    text = json.dumps(_without_nan(dataclasses.asdict(record)), indent=2)
-    temporary.write_text(text + "\n", encoding="utf-8")
-    os.replace(temporary, path)
+    write_json(path, dataclasses.asdict(record))
     return path
 
 
@@ -74,14 +71,3 @@ def read_record(root: str) -> RunRecord:
         ) from None
     values["eval_splits"] = tuple(values["eval_splits"])
     return RunRecord(**values)
-
-
-def _without_nan(value: Any) -> Any:
-    """JSON has no NaN: a metric that does not exist becomes null."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, dict):
-        return {key: _without_nan(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_without_nan(item) for item in value]
-    return value

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 
 import rich.console
 import rich.table
-from figures import machine, ratios, spread
+from measured import machine, ratios, spread
 
 from rivals.environments import PACKAGES
 from rivals.mmoe import Sizes, write_data

@@ -29,7 +29,7 @@ from absl.flags import argparse_flags
 from feature_specs import ModelConfig, load_spec, shipped_specs
 from feature_specs.preset import shipped_presets
 from pipeline.compare import comparison as planning
-from pipeline.trail_bias.plot import require_matplotlib
+from pipeline.reporting.figures import require_matplotlib
 from tpu_configs import shipped_slices
 
 if TYPE_CHECKING:
@@ -206,6 +206,7 @@ def _duration(seconds: float) -> str:
 
 def _write(findings: Findings, out: pathlib.Path) -> None:
     from pipeline.compare import plot, report
+    from pipeline.reporting.figures import png
 
     contents = {
         f"{_NAME}.csv": report.results_csv(findings).encode(),
@@ -214,9 +215,9 @@ def _write(findings: Findings, out: pathlib.Path) -> None:
         f"{_NAME}.md": report.markdown(findings).encode(),
     }
     if findings.rivals:
-        contents["gains.png"] = plot.png(plot.draw_gains(findings))
+        contents["gains.png"] = png(plot.draw_gains(findings))
     if findings.rivals and findings.comparison.seesaw:
-        contents["seesaw.png"] = plot.png(plot.draw_seesaw(findings))
+        contents["seesaw.png"] = png(plot.draw_seesaw(findings))
     for name, content in contents.items():
         unfinished = out / f"{name}.tmp"
         unfinished.write_bytes(content)

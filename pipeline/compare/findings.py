@@ -7,9 +7,9 @@ import math
 from collections.abc import Mapping, Sequence
 
 from pipeline.compare.comparison import Comparison, is_single
-from pipeline.compare.gains import Gain, Summary, paired_gain, summarise
 from pipeline.compare.metrics import DIRECTIONS, headline, metrics_of
 from pipeline.compare.trials import Result, Trial
+from pipeline.reporting.intervals import Gain, Summary, paired_gain, summarise
 
 _FEW = 100  # positives: an AUC's own standard error is 0.03 or so
 

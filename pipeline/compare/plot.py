@@ -2,35 +2,30 @@
 
 from __future__ import annotations
 
-import io
 import math
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pipeline.compare.findings import Findings
-from pipeline.compare.gains import LEVEL, Gain
 from pipeline.compare.metrics import NAMES
+from pipeline.reporting.figures import (
+    SMALL_SIZE,
+    TEXT_SIZE,
+    colour,
+    draw_gain,
+    finish_gains,
+    marker,
+    new_figure,
+    tidy,
+)
+from pipeline.reporting.intervals import LEVEL, Gain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Okabe and Ito's palette for colour-blind readers, its yellow replaced by a darker one.
-_COLOURS = (
-    *("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#882255"),
-    *("#999933", "#777777"),
-)
-_MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 _PANELS = 4  # of `draw_gains`, side by side
-_DPI = 160
-
-
-def png(figure: Figure) -> bytes:
-    """A figure as a file's bytes."""
-    with io.BytesIO() as file:
-        figure.savefig(file, format="png", dpi=_DPI)
-        return file.getvalue()
 
 
 def draw_seesaw(findings: Findings) -> Figure:
@@ -38,7 +33,7 @@ def draw_seesaw(findings: Findings) -> Figure:
 
     Only above and right of it both tasks win. Above left and below right is the seesaw.
     """
-    figure = _figure(6.2, 4.6)
+    figure = new_figure(6.2, 4.6)
     panel = figure.subplots()
     first, second = findings.comparison.seesaw
     baseline = findings.comparison.baseline
@@ -57,15 +52,13 @@ def draw_seesaw(findings: Findings) -> Figure:
     _name_quadrants(panel, first, second)
     panel.set_xlabel(_axis_label(findings, first))
     panel.set_ylabel(_axis_label(findings, second))
-    panel.grid(color="0.93", linewidth=0.6)
-    panel.set_axisbelow(True)
-    panel.spines[["top", "right"]].set_visible(False)
+    tidy(panel, "both")
     figure.legend(
         loc="outside right center",
         frameon=False,
-        fontsize=9,
+        fontsize=TEXT_SIZE,
         title=_bars(findings),
-        title_fontsize=9,
+        title_fontsize=TEXT_SIZE,
         alignment="left",
     )
     return figure
@@ -76,7 +69,7 @@ def draw_gains(findings: Findings) -> Figure:
     tasks, rivals = findings.tasks, findings.rivals
     columns = min(_PANELS, len(tasks))
     rows = math.ceil(len(tasks) / columns)
-    figure = _figure(1.3 + 2.5 * columns, 0.7 + rows * (0.75 + 0.24 * len(rivals)))
+    figure = new_figure(1.3 + 2.5 * columns, 0.7 + rows * (0.75 + 0.24 * len(rivals)))
     panels = figure.subplots(rows, columns, sharey=True, squeeze=False)
     for panel, task in zip(panels.flat, tasks, strict=False):
         _draw_task(panel, findings, task)
@@ -86,16 +79,9 @@ def draw_gains(findings: Findings) -> Figure:
     figure.supxlabel(
         f"gain over {findings.comparison.baseline}, right of 0 is better"
         + (f"; {bars}, filled where they leave 0 out" if bars else ""),
-        fontsize=9,
+        fontsize=TEXT_SIZE,
     )
     return figure
-
-
-def _figure(width: float, height: float) -> Figure:
-    from matplotlib.figure import Figure
-    from matplotlib.layout_engine import ConstrainedLayoutEngine
-
-    return Figure(figsize=(width, height), layout=ConstrainedLayoutEngine())
 
 
 def _draw_point(panel: Axes, preset: str, x: Gain, y: Gain, number: int) -> None:
@@ -105,8 +91,8 @@ def _draw_point(panel: Axes, preset: str, x: Gain, y: Gain, number: int) -> None
         xerr=x.half if x.has_interval else None,
         yerr=y.half if y.has_interval else None,
         label=preset,
-        color=_COLOURS[number % len(_COLOURS)],
-        marker=_MARKERS[number % len(_MARKERS)],
+        color=colour(number),
+        marker=marker(number),
         markersize=6,
         linestyle="",
         elinewidth=1,
@@ -118,27 +104,9 @@ def _draw_task(panel: Axes, findings: Findings, task: str) -> None:
     rivals = findings.rivals
     for number, preset in enumerate(rivals):
         gain = _known_gain(findings, preset, task)
-        panel.errorbar(
-            gain.mean,
-            number,
-            xerr=gain.half if gain.has_interval else None,
-            color=_COLOURS[number % len(_COLOURS)],
-            marker=_MARKERS[number % len(_MARKERS)],
-            markersize=5,
-            markerfacecolor=None if gain.is_significant else "white",
-            linestyle="",
-            elinewidth=1.2,
-            capsize=2.5,
-        )
-    panel.axvline(0, color="0.4", linewidth=0.8, zorder=1)
-    panel.set_yticks(range(len(rivals)), rivals)
-    panel.set_ylim(len(rivals) - 0.5, -0.5)
-    panel.set_title(f"{task} ({NAMES[findings.headline(task)]})", fontsize=9)
-    panel.tick_params(labelsize=8)
-    panel.locator_params(axis="x", nbins=4)
-    panel.grid(axis="x", color="0.93", linewidth=0.6)
-    panel.set_axisbelow(True)
-    panel.spines[["top", "right"]].set_visible(False)
+        draw_gain(panel, gain, number, colour(number), marker(number))
+    title = f"{task} ({NAMES[findings.headline(task)]})"
+    finish_gains(panel, rivals, title, ticks=4)
 
 
 def _known_gain(findings: Findings, preset: str, task: str) -> Gain:
@@ -172,7 +140,7 @@ def _name_quadrants(panel: Axes, first: str, second: str) -> None:
             ha="right" if x > 0.5 else "left",
             va="top" if y > 0.5 else "bottom",
             color="0.5",
-            fontsize=8,
+            fontsize=SMALL_SIZE,
         )
 
 

@@ -11,13 +11,19 @@ from typing import Any
 from rich.table import Table
 
 from pipeline.compare.findings import Cell, Findings
-from pipeline.compare.gains import LEVEL, Gain
 from pipeline.compare.metrics import NAMES
 from pipeline.compare.sizes import sharing_widths
 from pipeline.compare.trials import preset_digest
-from pipeline.examples.tables import new_table
+from pipeline.reporting.files import significant
+from pipeline.reporting.intervals import LEVEL, Gain
+from pipeline.reporting.tables import (
+    SIGNIFICANT,
+    gain_text,
+    markdown_table,
+    new_table,
+    number,
+)
 
-SIGNIFICANT = "*"
 _DIGITS = 4  # behind the point, of a value between 0.1 and 10
 _MARKDOWN_TASKS = 4  # in one table
 _FIGURES = 6  # significant ones in CSV and JSON
@@ -104,8 +110,8 @@ def task_tables(findings: Findings, width: int) -> list[Table]:
     """Presets as rows, tasks as columns, in blocks that fit in `width` columns."""
     blocks = _blocks(findings, width)
     tables = []
-    for number, tasks in enumerate(blocks, start=1):
-        part = f", {number} of {len(blocks)}" if len(blocks) > 1 else ""
+    for place, tasks in enumerate(blocks, start=1):
+        part = f", {place} of {len(blocks)}" if len(blocks) > 1 else ""
         heads = [head for task in tasks for head in _heads(findings, task)]
         table = new_table(f"Evaluation{part}", ["preset", *heads])
         for preset in findings.cells:
@@ -122,7 +128,7 @@ def markdown(findings: Findings) -> str:
         tasks[start : start + _MARKDOWN_TASKS]
         for start in range(0, len(tasks), _MARKDOWN_TASKS)
     ]
-    parts = [_markdown_table(*_preset_rows(findings))]
+    parts = [markdown_table(*_preset_rows(findings))]
     for block in blocks:
         heads = [
             head.replace("\n", " ").strip()
@@ -136,7 +142,7 @@ def markdown(findings: Findings) -> str:
             ]
             for preset in findings.cells
         ]
-        parts.append(_markdown_table(["preset", *heads], rows))
+        parts.append(markdown_table(["preset", *heads], rows))
     notes = "".join(f"- {note}\n" for note in findings.notes)
     return "\n".join([*parts, method(findings) + "\n", *([notes] if notes else [])])
 
@@ -164,15 +170,11 @@ def _json(cell: Cell) -> dict[str, Any]:
         "high": gain.high,
     }
     return {
-        **{name: _rounded(value) for name, value in figures.items()},
+        **{name: significant(value, _FIGURES) for name, value in figures.items()},
         "n": cell.value.n,
         "pairs": gain.pairs if cell.gain else None,
         "significant": gain.is_significant if gain.has_interval else None,
     }
-
-
-def _rounded(value: float) -> float | None:
-    return float(f"{value:.{_FIGURES}g}") if math.isfinite(value) else None
 
 
 def _preset_rows(findings: Findings) -> tuple[list[str], list[list[str]]]:
@@ -206,23 +208,14 @@ def _heads(findings: Findings, task: str) -> list[str]:
 def _cells(findings: Findings, preset: str, task: str) -> list[str]:
     """The metric, and the gain where the comparison has gains."""
     cell, digits = findings.cell(preset, task), _digits(findings, task)
-    value = "-" if math.isnan(cell.value.mean) else f"{cell.value.mean:.{digits}f}"
-    return [value, *([_gain(cell.gain, digits)] if findings.rivals else [])]
+    value = number(cell.value.mean, digits, missing="-")
+    return [value, *([gain_text(cell.gain, digits)] if findings.rivals else [])]
 
 
 def _rich_cells(findings: Findings, preset: str, task: str) -> list[str]:
     """The same, with a significant gain in bold."""
     value, *gains = _cells(findings, preset, task)
     return [value, *(f"[bold]{g}[/]" if SIGNIFICANT in g else g for g in gains)]
-
-
-def _gain(gain: Gain | None, digits: int) -> str:
-    if gain is None or math.isnan(gain.mean):
-        return "-"
-    text = f"{round(gain.mean, digits) + 0.0:+.{digits}f}"  # no negative zero
-    if not gain.has_interval:
-        return text
-    return f"{text} ±{gain.half:.{digits}f}{SIGNIFICANT * gain.is_significant}"
 
 
 def _digits(findings: Findings, task: str) -> int:
@@ -254,15 +247,6 @@ def _width(findings: Findings, task: str) -> int:
     heads = [max(map(len, head.split("\n"))) for head in _heads(findings, task)]
     longest = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return sum(1 + max(pair) for pair in zip(heads, longest, strict=True))
-
-
-def _markdown_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    rule = ["---", *("---:" for _ in heads[1:])]
-    # A star of its own would begin emphasis.
-    cells = [
-        [cell.replace(SIGNIFICANT, rf"\{SIGNIFICANT}") for cell in r] for r in rows
-    ]
-    return "".join(f"| {' | '.join(line)} |\n" for line in [heads, rule, *cells])
 
 
 def _span(days: Sequence[str]) -> str:

@@ -13,6 +13,7 @@ from feature_specs import Spec, TaskSpec, label_key, mask_key
 from feature_specs.spec import KEY_USER
 from pipeline.compare.metrics import metrics_of, user_feature
 from pipeline.evaluation import quality as evaluation
+from pipeline.reporting import metrics
 from trainer.days.input import BatchReader, match_files
 from trainer.days.loop import Day
 from trainer.model.ranker import Batch, Ranker
@@ -21,7 +22,6 @@ Scores = dict[str, dict[str, float]]  # task -> metric -> value
 
 _ROWS = 4096  # scored at once
 _FIGURES = 12  # significant ones
-_NEAREST = 1e-7  # probabilities are kept this far from 0 and 1
 
 
 def score(
@@ -102,5 +102,4 @@ def _log_loss(task: TaskSpec, frame: pl.DataFrame) -> float:
     if task.kind != "binary" or rows.is_empty():
         return math.nan
     labels = rows[label_key(task.name)].to_numpy()
-    chance = rows[f"prediction_{task.name}"].to_numpy().clip(_NEAREST, 1 - _NEAREST)
-    return float(-np.mean(labels * np.log(chance) + (1 - labels) * np.log1p(-chance)))
+    return metrics.log_loss(labels, rows[f"prediction_{task.name}"].to_numpy())

@@ -25,6 +25,8 @@ from tensorflow.python.framework import ops
 from feature_specs import ModelConfig
 from pipeline.compare.comparison import Comparison, Entrant
 from pipeline.compare.scores import Scores, score
+from pipeline.reporting.files import to_json
+from pipeline.reporting.metrics import NotFiniteError
 from trainer.days import loop
 
 RESULTS_FILE = "results.jsonl"
@@ -93,7 +95,7 @@ class ResultsFile:
 
     def append(self, result: Result) -> None:
         """Adds a line, after half a line on a new one."""
-        text = json.dumps(without_nan(dataclasses.asdict(result))) + "\n"
+        text = to_json(dataclasses.asdict(result), indent=None).decode()
         if self.path.exists() and self.path.read_bytes()[-1:] not in (b"\n", b""):
             text = "\n" + text
         with self.path.open("a", encoding="utf-8") as file:
@@ -171,7 +173,7 @@ def _run(comparison: Comparison, trial: Trial, checkpoints: pathlib.Path) -> Res
             seed=trial.seed,
         )
         scores, positives = score(ranker, examples.spec, examples.evaluation)
-    except loop.DivergedError as error:
+    except (loop.DivergedError, NotFiniteError) as error:
         diverged = str(error)
     return Result(
         key=trial.key,
@@ -266,12 +268,3 @@ def _parse(line: str) -> Result | None:
 
 def _number(value: float | None) -> float:
     return math.nan if value is None else float(value)
-
-
-def without_nan(value: Any) -> Any:
-    """JSON has no NaN: a metric that the rows do not have becomes null."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, dict):
-        return {key: without_nan(item) for key, item in value.items()}
-    return value

@@ -17,6 +17,7 @@ import tensorflow as tf
 
 from feature_specs import Spec, TaskSpec, label_key, mask_key
 from feature_specs.spec import KEY_ITEM, KEY_TIME, KEY_USER, slice_key
+from pipeline.reporting import metrics
 
 _BATCH = 4096
 _NAN = math.nan
@@ -85,11 +86,21 @@ def score(
 def measure(
     spec: Spec, predictions: pl.DataFrame, truth: pl.DataFrame | None = None
 ) -> list[TaskQuality]:
-    """The quality of every task; `truth` has the keys and `oracle_<task>` columns."""
+    """The quality of every task.
+
+    Args:
+        spec: What the rows are of.
+        predictions: See `score`.
+        truth: The keys and an `oracle_<task>` for each task that has one.
+
+    Raises:
+        MetricError: A prediction or a label is no number, or the label of a binary task
+            neither 0 nor 1; the message names the task.
+    """
     if truth is not None:
         keys = [KEY_USER, KEY_ITEM, KEY_TIME]
         predictions = predictions.join(truth, on=keys, how="left")
-    return [_measure_task(task, predictions) for task in spec.tasks]
+    return [_measure_by_name(task, predictions) for task in spec.tasks]
 
 
 def measure_slices(
@@ -106,58 +117,19 @@ def measure_slices(
     return found
 
 
-def auc(labels: np.ndarray, scores: np.ndarray) -> float:
-    """Probability that a positive scores above a negative, ties counting half.
-
-    Args:
-        labels: [N] 0 or 1.
-        scores: [N] float.
-
-    Returns:
-        NaN if one of the classes is missing.
-    """
-    positives = int(labels.sum())
-    negatives = len(labels) - positives
-    if not positives or not negatives:
-        return _NAN
-    ranks = pl.Series(scores).rank("average").to_numpy()
-    above = float(ranks[labels > 0].sum()) - positives * (positives + 1) / 2
-    return above / (positives * negatives)
-
-
-def auc_error(area: float, positives: int, negatives: int) -> float:
-    """Standard error of an AUC (Hanley and McNeil, 1982, eq. 1)."""
-    if not positives or not negatives:
-        return _NAN
-    q1 = area / (2 - area)
-    q2 = 2 * area**2 / (1 + area)
-    variance = (
-        area * (1 - area)
-        + (positives - 1) * (q1 - area**2)
-        + (negatives - 1) * (q2 - area**2)
-    ) / (positives * negatives)
-    return math.sqrt(max(variance, 0.0))
-
-
-def gauc(users: Sequence | pl.Series, labels: np.ndarray, scores: np.ndarray) -> float:
-    """Mean AUC inside each user, weighted by the user's rows; NaN if none has one."""
-    frame = pl.DataFrame({"user": users, "label": labels, "score": scores})
-    ranked = frame.with_columns(rank=pl.col("score").rank("average").over("user"))
-    per_user = ranked.group_by("user").agg(
-        rows=pl.len(),
-        positives=pl.col("label").sum(),
-        ranks=pl.col("rank").filter(pl.col("label") > 0).sum(),
-    )
-    mixed = per_user.filter(
-        (pl.col("positives") > 0) & (pl.col("positives") < pl.col("rows"))
-    )
-    p, n = pl.col("positives"), pl.col("rows") - pl.col("positives")
-    areas = mixed.select(
-        area=(pl.col("ranks") - p * (p + 1) / 2) / (p * n), rows="rows"
-    )
-    if areas.is_empty():
-        return _NAN
-    return float(np.average(areas["area"].to_numpy(), weights=areas["rows"].to_numpy()))
+def _measure_by_name(task: TaskSpec, predictions: pl.DataFrame) -> TaskQuality:
+    try:
+        return _measure_task(task, predictions)
+    except metrics.NotFiniteError as error:
+        raise metrics.NotFiniteError(
+            f"Task {task.name!r}: {error} The model has diverged, or rows have absurd "
+            "numbers. Lower the learning rates of the preset or set "
+            "optimizer.clip_norm, and train again."
+        ) from error
+    except metrics.MetricError as error:
+        raise metrics.MetricError(
+            f"Task {task.name!r}, label {task.label!r}: {error}"
+        ) from error
 
 
 def _measure_task(task: TaskSpec, predictions: pl.DataFrame) -> TaskQuality:
@@ -166,6 +138,7 @@ def _measure_task(task: TaskSpec, predictions: pl.DataFrame) -> TaskQuality:
     values = rows[f"prediction_{task.name}"].to_numpy()
     if not len(labels):
         return TaskQuality(task=task.name, kind=task.kind, rows=0)
+    metrics.require_finite("predictions", values)
     quality = TaskQuality(
         task=task.name,
         kind=task.kind,
@@ -176,17 +149,17 @@ def _measure_task(task: TaskSpec, predictions: pl.DataFrame) -> TaskQuality:
     if task.kind == "regression":
         return dataclasses.replace(
             quality,
-            rmse=float(np.sqrt(np.mean((values - labels) ** 2))),
+            rmse=metrics.rmse(labels, values),
             constant_rmse=float(labels.std()),
         )
     positives = int(labels.sum())
-    area = auc(labels, values)
+    area = metrics.auc(labels, values)
     return dataclasses.replace(
         quality,
         positives=positives,
         auc=area,
-        auc_error=auc_error(area, positives, len(labels) - positives),
-        gauc=gauc(rows[KEY_USER], labels, values),
+        auc_error=metrics.auc_error(area, positives, len(labels) - positives),
+        gauc=metrics.gauc(rows[KEY_USER], labels, values),
         oracle_auc=_oracle_auc(task, rows),
     )
 
@@ -196,7 +169,7 @@ def _oracle_auc(task: TaskSpec, rows: pl.DataFrame) -> float:
     if column not in rows.columns:
         return _NAN
     known = rows.filter(pl.col(column).is_not_null())
-    return auc(known[label_key(task.name)].to_numpy(), known[column].to_numpy())
+    return metrics.auc(known[label_key(task.name)], known[column])
 
 
 def _batches(examples_dir: str, splits: Sequence[str]) -> Iterator[tf.Tensor]:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from rich.table import Table
 
 from pipeline.evaluation.quality import TaskQuality
-from pipeline.examples.tables import new_table
+from pipeline.reporting.tables import new_table, number, percent
 
 
 def quality_tables(qualities: Sequence[TaskQuality]) -> list[Table]:
@@ -23,7 +23,7 @@ def slice_table(slices: dict[str, list[TaskQuality]], tasks: Sequence[str]) -> T
     """AUC of some tasks on each slice of the evaluation rows."""
     table = new_table("AUC by slice", ["slice", "rows", *tasks])
     for name, qualities in slices.items():
-        areas = {quality.task: _number(quality.auc) for quality in qualities}
+        areas = {quality.task: number(quality.auc) for quality in qualities}
         rows = max(quality.rows for quality in qualities)
         table.add_row(name, f"{rows:,}", *(areas[task] for task in tasks))
     return table
@@ -40,24 +40,21 @@ def _binary_table(qualities: Sequence[TaskQuality]) -> Table:
             quality.task,
             f"{quality.positives:,}",
             f"{quality.label_mean:.3g}",
-            _number(quality.auc),
-            _number(quality.auc_error, 3),
+            number(quality.auc),
+            number(quality.auc_error, 3),
             "0.5",
-            _number(quality.gauc),
+            number(quality.gauc),
         ]
         cells += _oracle_cells(quality) if with_oracle else []
-        table.add_row(*cells, _number(quality.calibration, 3))
+        table.add_row(*cells, number(quality.calibration, 3))
     return table
 
 
 def _oracle_cells(quality: TaskQuality) -> list[str]:
     """The oracle's AUC, and the share of its distance from 0.5 that is closed."""
     gap = quality.oracle_auc - 0.5
-    closed = 100 * (quality.auc - 0.5) / gap if gap else math.nan
-    return [
-        _number(quality.oracle_auc),
-        "" if math.isnan(closed) else f"{closed:.0f} %",
-    ]
+    closed = (quality.auc - 0.5) / gap if gap else math.nan
+    return [number(quality.oracle_auc), percent(closed)]
 
 
 def _regression_table(qualities: Sequence[TaskQuality]) -> Table:
@@ -67,12 +64,8 @@ def _regression_table(qualities: Sequence[TaskQuality]) -> Table:
         table.add_row(
             quality.task,
             f"{quality.label_mean:.4f}",
-            _number(quality.rmse),
-            _number(quality.constant_rmse),
-            _number(quality.calibration, 3),
+            number(quality.rmse),
+            number(quality.constant_rmse),
+            number(quality.calibration, 3),
         )
     return table
-
-
-def _number(value: float, digits: int = 4) -> str:
-    return "" if math.isnan(value) else f"{value:.{digits}f}"

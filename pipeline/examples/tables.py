@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from rich.box import SIMPLE_HEAD
 from rich.table import Table
+
+from pipeline.reporting.tables import new_table
 
 
 def report_tables(report: Mapping[str, Any]) -> list[Table]:
@@ -79,18 +80,8 @@ def _steps_table(report: Mapping[str, Any]) -> Table:
 
 
 def _rejects_table(report: Mapping[str, Any]) -> Table:
-    table = new_table("Rejects", ["file", "reason", "rows"])
-    table.columns[1].justify = "left"
+    table = new_table("Rejects", ["file", "reason", "rows"], texts=["reason"])
     for path, file in report["files"].items():
         for reason, count in file["rejects"].items():
             table.add_row(path.rsplit("/", 1)[-1], reason, f"{count:,}")
-    return table
-
-
-def new_table(title: str, heads: Sequence[str]) -> Table:
-    """An empty table; all columns but the first one are numbers."""
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=0)
-    table.add_column(heads[0], no_wrap=True)
-    for head in heads[1:]:
-        table.add_column(head, justify="right", no_wrap=True)
     return table

@@ -7,6 +7,7 @@
     OUT/data/video_features_statistic_pure.csv
     OUT/truth/impressions-00000.parquet ...       true probabilities of every row
     OUT/truth/model.json                          the parameters behind them
+    OUT/truth/oracles.json                        what they are probabilities of
 
 The truth is for studies only: nothing in the pipeline reads it. Logs are sorted by
 user, then time. (user_id, video_id, time_ms) is unique but for the duplicated rows
@@ -23,9 +24,11 @@ from collections.abc import Callable
 
 import numpy as np
 
+from pipeline.reporting.files import write_json
 from pipeline.simulator import behaviour, exposure, features, population, world
 from pipeline.simulator.block import LOG_COLUMNS, simulate_block
 from pipeline.simulator.errors import SimulationError
+from pipeline.simulator.oracles import ORACLES, ORACLES_FILE
 from pipeline.simulator.summary import SimulationSummary, Totals
 
 TABLES = ("user_features", "video_features_basic", "video_features_statistic")
@@ -72,6 +75,10 @@ class _Paths:
     def model(self) -> pathlib.Path:
         return self.root / "truth" / MODEL_FILE
 
+    @property
+    def oracles(self) -> pathlib.Path:
+        return self.root / "truth" / ORACLES_FILE
+
     def truth(self, block: int) -> pathlib.Path:
         return self.root / "truth" / f"impressions-{block:05d}.parquet"
 
@@ -81,6 +88,7 @@ class _Paths:
             self.random_log,
             *(self.table(name) for name in TABLES),
             self.model,
+            self.oracles,
             *(self.truth(block) for block in range(self.blocks)),
         ]
 
@@ -243,4 +251,5 @@ def simulate(
     paths.model.write_text(_model_json(made, kinds, paths))
     totals = _write_blocks(made, kinds, paths, on_progress)
     _write_tables(made, totals, paths)
+    write_json(paths.oracles, ORACLES)  # last: what has it is a whole simulation
     return totals.summary(settings, tuple(str(path) for path in paths.all()))

@@ -23,7 +23,7 @@ from absl.flags import argparse_flags
 
 from feature_specs.reader import load_spec, shipped_specs
 from pipeline.quiet import load_beam
-from pipeline.trail_bias.plot import require_matplotlib
+from pipeline.reporting.figures import require_matplotlib
 from pipeline.trail_bias.study import Study, plan_study, require_trail
 
 if TYPE_CHECKING:
@@ -97,13 +97,14 @@ def _parser() -> argparse.ArgumentParser:
 
 def _write(findings: Findings, out: str) -> None:
     from pipeline.examples.tfrecords import write_whole
-    from pipeline.trail_bias.plot import png
+    from pipeline.reporting.figures import png
+    from pipeline.trail_bias.plot import draw
     from pipeline.trail_bias.report import curves_csv, summary
 
     contents = {
         "csv": curves_csv(findings).encode(),
         "json": json.dumps(summary(findings), indent=2).encode() + b"\n",
-        "png": png(findings),
+        "png": png(draw(findings)),
     }
     for suffix, content in contents.items():
         write_whole(f"{out.rstrip('/')}/{_NAME}.{suffix}", iter([content]))

@@ -2,58 +2,39 @@
 
 from __future__ import annotations
 
-import importlib.util
-import io
 import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pipeline.reporting.figures import (
+    TEXT_SIZE,
+    TITLE_SIZE,
+    colour,
+    marker,
+    new_figure,
+    tidy,
+)
+from pipeline.reporting.intervals import LEVEL
+from pipeline.reporting.tables import percent
 from pipeline.trail_bias.findings import Findings
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Okabe and Ito's palette for colour-blind readers, its yellow replaced by darker ones.
-_COLOURS = (
-    *("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"),
-    *("#882255", "#999933", "#777777"),
-)
-_MARKERS = ("o", "s", "^", "D")
 _TITLES = {"random": "Random exposure", "feed": "Feed"}
 _STEPS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1)
 _MAX_TICKS = 9
 _WIDE = 8  # times from the axis' low end to its high end: ticks go 1, 2, 5, 10
-_DPI = 160
-
-
-def require_matplotlib() -> None:
-    """RuntimeError if no figure can be drawn."""
-    if importlib.util.find_spec("matplotlib") is None:
-        raise RuntimeError(
-            "The figure needs matplotlib, which is not installed. Install it: pip "
-            "install matplotlib (the extra `report` of trailrank)."
-        )
-
-
-def png(findings: Findings) -> bytes:
-    """`draw` as a file's bytes."""
-    with io.BytesIO() as file:
-        draw(findings).savefig(file, format="png", dpi=_DPI)
-        return file.getvalue()
 
 
 def draw(findings: Findings) -> Figure:
     """The figure, a panel a slice; tasks that are too sparse there are left out."""
-    from matplotlib.figure import Figure
-    from matplotlib.layout_engine import ConstrainedLayoutEngine
-
     slices = list(findings.curves)
     styles = _styles(findings)
-    layout = ConstrainedLayoutEngine(wspace=0.06)
-    figure = Figure(figsize=(1.7 + 3.9 * len(slices), 4.1), layout=layout)
+    figure = new_figure(1.7 + 3.9 * len(slices), 4.1, wspace=0.06)
     panels = figure.subplots(1, len(slices), sharex=True, sharey=True, squeeze=False)[0]
     for panel, name in zip(panels, slices, strict=True):
         _draw_panel(panel, findings, name, styles)
@@ -70,10 +51,7 @@ def _styles(findings: Findings) -> dict[str, dict[str, str]]:
         if any(task.name not in findings.too_sparse(name) for name in findings.curves)
     ]
     return {
-        task: {
-            "color": _COLOURS[number % len(_COLOURS)],
-            "marker": _MARKERS[number % len(_MARKERS)],
-        }
+        task: {"color": colour(number), "marker": marker(number)}
         for number, task in enumerate(shown)
     }
 
@@ -98,13 +76,11 @@ def _draw_panel(
             0.5, 0.5, "too few positives", ha="center", transform=panel.transAxes
         )
     title = f"{_TITLES[name]} ({findings.impressions[name]:,} impressions)"
-    panel.set_title(title, fontsize=10)
+    panel.set_title(title, fontsize=TITLE_SIZE)
     panel.set_xlabel("position in the trail, % of its impressions")
     panel.set_xlim(0, 100)
     panel.set_xticks(range(0, 101, 20))
-    panel.grid(axis="y", color="0.9", linewidth=0.6)
-    panel.set_axisbelow(True)
-    panel.spines[["top", "right"]].set_visible(False)
+    tidy(panel, "y")
 
 
 def _set_ratio_axis(panel: Axes) -> None:
@@ -141,8 +117,8 @@ def _add_legend(figure: Figure, panels: np.ndarray) -> None:
         handles=ordered,
         loc="outside right center",
         frameon=False,
-        fontsize=9,
-        title="bands: 95 %",
-        title_fontsize=9,
+        fontsize=TEXT_SIZE,
+        title=f"bands: {percent(LEVEL)}",
+        title_fontsize=TEXT_SIZE,
         alignment="left",
     )

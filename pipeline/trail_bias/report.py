@@ -7,10 +7,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import polars as pl
-from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from pipeline.trail_bias.curves import LEVEL, MIN_EVENTS, MIN_GROUPS, Band
+from pipeline.reporting.files import rounded
+from pipeline.reporting.intervals import LEVEL
+from pipeline.reporting.tables import new_table
+from pipeline.trail_bias.curves import MIN_EVENTS, MIN_GROUPS, Band
 from pipeline.trail_bias.findings import MIN_POSITIVES, Findings, direction
 from pipeline.trail_bias.study import Study
 
@@ -72,19 +74,13 @@ def table(findings: Findings) -> Table:
     """Every task at the end of the trail, on both slices."""
     part = f"{100 / findings.study.bins:.3g} %"
     slices = list(findings.curves)
-    found = Table(
-        title=f"Rates in the last {part} of the trail over those in the first {part}",
-        title_justify="left",
-        box=SIMPLE_HEAD,
-        padding=0,
-        caption=f"In brackets: {LEVEL:.0%} bands. Seen: on the {_NAMES[slices[0]]}.",
-        caption_justify="left",
-    )
     compared = ["feed / random"] if findings.feed_over_random else []
-    found.add_column("task", no_wrap=True)
-    for head in [*slices, *compared]:
-        found.add_column(head, justify="right", no_wrap=True)
-    found.add_column("seen", no_wrap=True)
+    found = new_table(
+        f"Rates in the last {part} of the trail over those in the first {part}",
+        ["task", *slices, *compared, "seen"],
+        texts=["seen"],
+        caption=f"In brackets: {LEVEL:.0%} bands. Seen: on the {_NAMES[slices[0]]}.",
+    )
     for task in (task.name for task in findings.study.tasks):
         bands = [findings.curves[name][task].relative for name in slices]
         seen = direction(bands[0])
@@ -144,10 +140,7 @@ def _last_bin(findings: Findings, task: str) -> dict[str, Any]:
 
 def _last(band: Band) -> dict[str, float | None]:
     values = {"relative": band.ratio[-1], "low": band.low[-1], "high": band.high[-1]}
-    return {
-        name: round(float(value), _DIGITS) if math.isfinite(value) else None
-        for name, value in values.items()
-    }
+    return {name: rounded(value, _DIGITS) for name, value in values.items()}
 
 
 def _ratio(band: Band) -> str:

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from pipeline import fetch
-from pipeline.evaluation import quality as evaluation
+from pipeline.reporting import metrics
 from pipeline.run_record import read_record
 
 _WHEEL = "recbole==1.2.1"
@@ -66,4 +66,4 @@ def _item_mean_auc(folder: pathlib.Path) -> float:
         pl.col("score").fill_null(mean)
     )
     labels = (scored["rating"] >= 4).cast(pl.Int8).to_numpy()
-    return evaluation.auc(labels, scored["score"].to_numpy())
+    return metrics.auc(labels, scored["score"].to_numpy())

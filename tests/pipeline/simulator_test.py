@@ -476,7 +476,7 @@ def test_same_seed_gives_identical_bytes_and_another_seed_does_not(tmp_path):
     first = _digests(tmp_path / "a")
     assert first == _digests(tmp_path / "b")
     assert first != _digests(tmp_path / "c")
-    assert len(first) == 7  # 5 files of data, one block of truth, the model
+    assert len(first) == 8  # 5 of data, one block of truth, its model, its oracles
 
 
 def test_an_earlier_simulation_is_replaced(tmp_path):

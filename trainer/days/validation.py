@@ -10,6 +10,9 @@ import numpy as np
 import tensorflow as tf
 
 from feature_specs import Spec
+from pipeline.reporting import metrics
+from pipeline.reporting.files import plain
+from trainer.days.divergence import DivergedError
 from trainer.days.training import Training
 from trainer.model.ranker import Batch
 
@@ -33,7 +36,11 @@ class Validator:
         Returns:
             `rows`; by task `loss` (a mean over its sample space), `auc` and
             `calibration` (sum of predictions over sum of labels). The last two for
-            binary tasks only, null where a class has no row.
+            binary tasks only, None where a class has no row.
+
+        Raises:
+            DivergedError: A prediction is no number; the message names the task.
+            MetricError: A binary task's label is neither 0 nor 1.
         """
         with self._training.average.applied():
             batches = self._training.sample(files, self._batches)
@@ -93,25 +100,24 @@ def _metrics(
         if task.kind == "binary":
             own = masks[:, column] > 0
             scores, truth = predictions[own, column], labels[own, column]
-            found["auc"][task.name] = auc(scores, truth > 0.5)
-            found["calibration"][task.name] = _ratio(scores.sum(), truth.sum())
+            for name, value in _judge(task.name, truth, scores).items():
+                found[name][task.name] = plain(value)
     return found
 
 
-def auc(scores: np.ndarray, is_positive: np.ndarray) -> float | None:
-    """Share of the pairs of a positive and a negative row [N] that are in order.
-
-    A tie counts half. None if there is no pair.
-    """
-    values, place = np.unique(scores, return_inverse=True)
-    positives = np.bincount(place, is_positive, len(values))
-    negatives = np.bincount(place, ~is_positive, len(values))
-    pairs = positives.sum() * negatives.sum()
-    if not pairs:
-        return None
-    below = np.cumsum(negatives) - negatives
-    return float(positives @ (below + negatives / 2) / pairs)
-
-
-def _ratio(predicted: float, labels: float) -> float | None:
-    return float(predicted / labels) if labels else None
+def _judge(
+    task: str, labels: metrics.Column, scores: metrics.Column
+) -> dict[str, float]:
+    """What a binary task's rows [N] say."""
+    try:
+        return {
+            "auc": metrics.auc(labels, scores),
+            "calibration": metrics.calibration(labels, scores),
+        }
+    except metrics.NotFiniteError as error:
+        raise DivergedError(
+            f"Task {task!r}, judged before the day is trained on: {error} Look for "
+            "absurd numbers in the day's rows, lower the learning rates of the preset, "
+            "or set optimizer.clip_norm; the same command then goes on from the "
+            "checkpoint before."
+        ) from error

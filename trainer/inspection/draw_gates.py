@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import matplotlib
 import numpy as np
-from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-from trainer.inspection.drawing import COLOURS, short
+from pipeline.reporting.figures import COLOURS, SMALL_SIZE, TEXT_SIZE, new_figure, tidy
+from trainer.inspection.drawing import short
 from trainer.inspection.inspection import GateUse, Inspection
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 _WHOLE = 6  # nodes that are drawn one by one
 _ENDS = 3  # most skewed and most even ones, where there are more
@@ -77,10 +77,7 @@ def draw(inspection: Inspection) -> Figure:
     families = _families(gates) if len(gates) > _WHOLE else []
     heights = [0.8 + _LINE * len(families)] if families else []
     heights += [max(panel.height for panel in row) for row in rows]
-    figure = Figure(
-        figsize=(_WIDTH, 0.5 + sum(heights)),
-        layout=ConstrainedLayoutEngine(hspace=0.03),
-    )
+    figure = new_figure(_WIDTH, 0.5 + sum(heights), hspace=0.03)
     grid = figure.add_gridspec(len(heights), 1, height_ratios=heights)
     if families:
         _draw_summary(figure.add_subplot(grid[0]), families)
@@ -90,7 +87,7 @@ def draw(inspection: Inspection) -> Figure:
     said = f"Weights of experts over {inspection.rows:,} rows."
     if not all(panel.is_map for row in rows for panel in row):
         said += _LEGEND
-    figure.suptitle(said, fontsize=9)
+    figure.suptitle(said, fontsize=TEXT_SIZE)
     return figure
 
 
@@ -202,7 +199,7 @@ def _finish(axes: Axes, use: GateUse, with_title: bool) -> None:
     axes.locator_params(axis="y", nbins=4)
     axes.spines[["top", "right"]].set_visible(False)
     if with_title:
-        axes.set_title(_title(use), fontsize=9, loc="left", pad=14)
+        axes.set_title(_title(use), fontsize=TEXT_SIZE, loc="left", pad=14)
 
 
 def _top(use: GateUse) -> float:
@@ -227,7 +224,7 @@ def _draw_maps(figure: Figure, place, use: GateUse) -> None:
         axes.tick_params(length=0)
         axes.set_title(
             f"{_title(use)}: {name} (after the names: entropy / log(experts))",
-            fontsize=9,
+            fontsize=TEXT_SIZE,
             loc="left",
         )
         bar = figure.colorbar(image, ax=axes, fraction=0.03, pad=0.01)
@@ -243,19 +240,19 @@ def _draw_summary(axes: Axes, families: list[tuple[str, np.ndarray]]) -> None:
         places = np.full(len(shares), line)
         axes.plot(shares, places, "o", color=COLOURS[0], alpha=0.45, markersize=5)
         axes.plot(np.nanmean(shares), line, "|", color="black", markersize=11)
-    axes.set_yticks(range(len(families)), [name for name, _ in families], fontsize=8)
+    axes.set_yticks(
+        range(len(families)), [name for name, _ in families], fontsize=SMALL_SIZE
+    )
     axes.set_ylim(len(families) - 0.4, -0.6)
     axes.set_xlim(-0.01, 1.02)
     axes.tick_params(axis="x", labelsize=7)
     axes.set_title(
         "Entropy / log(experts) of every gate: 0 reads one expert, 1 reads all alike "
         "(line: mean)",
-        fontsize=9,
+        fontsize=TEXT_SIZE,
         loc="left",
     )
-    axes.grid(axis="x", color="0.93", linewidth=0.6)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
+    tidy(axes, "x")
 
 
 def _families(gates: Sequence[GateUse]) -> list[tuple[str, np.ndarray]]:

@@ -12,9 +12,16 @@ from typing import TYPE_CHECKING, Any
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-from trainer.inspection.drawing import COLOURS, short
+from pipeline.reporting.figures import (
+    SMALL_SIZE,
+    TEXT_SIZE,
+    colour,
+    marker,
+    new_figure,
+    tidy,
+)
+from trainer.inspection.drawing import short
 from trainer.inspection.inspection import ExpertUse, Inspection, LayerGradients
 
 if TYPE_CHECKING:
@@ -27,7 +34,6 @@ _SMALLEST, _LARGEST = 1.7, 5.2  # inches of a matrix
 _LETTER = 0.075  # inches, of a name
 _BESIDE, _ABOVE, _TITLE, _MARGIN = 0.15, 0.35, 0.35, 1.5  # inches around matrices
 _LEAST_TOP = 0.3  # of the colours: small correlations look small
-_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">")
 
 
 def draw_experts(inspection: Inspection) -> Figure:
@@ -37,7 +43,8 @@ def draw_experts(inspection: Inspection) -> Figure:
     side = _side(max(len(level.names) for level in shown))
     columns = min(_COLUMNS, len(shown), max(1, int(16 // (side + 1.3))))
     rows = math.ceil(len(shown) / columns)
-    figure = _figure(1.2 + columns * (side + 1.3), 0.6 + rows * (side + 1.2))
+    width, height = 1.2 + columns * (side + 1.3), 0.6 + rows * (side + 1.2)
+    figure = new_figure(width, height, wspace=0.02, hspace=0.03)
     panels = figure.subplots(rows, columns, squeeze=False)
     top = max(_LEAST_TOP, *(_largest(level.correlation) for level in shown))
     for panel, level in zip(panels.flat, shown, strict=False):
@@ -45,7 +52,7 @@ def draw_experts(inspection: Inspection) -> Figure:
     for panel in panels.flat[len(shown) :]:
         panel.set_visible(False)
     bar = figure.colorbar(image, ax=panels, shrink=0.6, pad=0.02)
-    bar.set_label("root mean square of correlations", fontsize=8)
+    bar.set_label("root mean square of correlations", fontsize=SMALL_SIZE)
     bar.ax.tick_params(labelsize=7)
     _name(figure, "Correlation of experts' outputs", inspection.rows, shown, levels)
     return figure
@@ -67,7 +74,7 @@ def draw_conflicts(inspection: Inspection) -> Figure:
     _draw_norms(panel, shown, tasks, with_names=len(shown) % grid.columns == 0)
     figure.legend(*panel.get_legend_handles_labels(), **grid.legend)
     bar = figure.colorbar(image, cax=figure.add_axes(grid.bar))
-    bar.set_label("cosine; conflict below 0", fontsize=8)
+    bar.set_label("cosine; conflict below 0", fontsize=SMALL_SIZE)
     bar.ax.tick_params(labelsize=7)
     name = "Gradients of the tasks' weighted losses"
     _name(figure, name, inspection.gradient_rows, shown, inspection.layers, grid.top)
@@ -131,11 +138,6 @@ def _side(count: int) -> float:
     return min(max(_CELL * count, _SMALLEST), _LARGEST)
 
 
-def _figure(width: float, height: float) -> Figure:
-    layout = ConstrainedLayoutEngine(wspace=0.02, hspace=0.03)
-    return Figure(figsize=(width, height), layout=layout)
-
-
 def _name(
     figure: Figure,
     what: str,
@@ -146,14 +148,14 @@ def _name(
 ) -> None:
     left = len(known) - len(shown)
     more = f" The JSON has {left} more." if left else ""
-    figure.suptitle(f"{what} over {rows:,} rows.{more}", fontsize=9, y=y)
+    figure.suptitle(f"{what} over {rows:,} rows.{more}", fontsize=TEXT_SIZE, y=y)
 
 
 def _draw_level(panel: Axes, level: ExpertUse, top: float):
     colours = matplotlib.colormaps["viridis"].with_extremes(bad="0.88")
     image = panel.imshow(level.correlation, cmap=colours, vmin=0, vmax=top)
     names = [short(name).removeprefix("expert ") for name in level.names]
-    panel.set_title(f"{level.title}: mean {level.overlap:.2f}", fontsize=9)
+    panel.set_title(f"{level.title}: mean {level.overlap:.2f}", fontsize=TEXT_SIZE)
     _name_cells(panel, names, names)
     dead = {*level.constant, *level.unused}
     for name, *labels in zip(
@@ -177,7 +179,7 @@ def _draw_layer(
     image = panel.imshow(cosines, cmap=colours, vmin=-1, vmax=1)
     share = layer.conflict_share
     said = f"{share:.0%} of pairs conflict" if math.isfinite(share) else "no pair"
-    panel.set_title(f"{layer.name}: {said}", fontsize=9)
+    panel.set_title(f"{layer.name}: {said}", fontsize=TEXT_SIZE)
     _name_cells(panel, below, beside)
     return image
 
@@ -186,14 +188,13 @@ def _draw_norms(
     panel: Axes, layers: Sequence[LayerGradients], tasks, with_names: bool
 ) -> None:
     """A marker a layer, on a logarithmic axis, tasks as in the matrices."""
-    colours = [*COLOURS, *COLOURS]
     for number, layer in enumerate(layers):
         norms = np.where(layer.norms > 0, layer.norms, math.nan)
         panel.plot(
             norms,
             range(len(tasks)),
-            _MARKERS[number % len(_MARKERS)],
-            color=colours[number],
+            marker(number),
+            color=colour(number),
             markersize=4,
             alpha=0.8,
             label=layer.name,
@@ -203,10 +204,8 @@ def _draw_norms(
     names = tasks if with_names else [""] * len(tasks)
     panel.set_yticks(range(len(tasks)), names, fontsize=_letters(len(tasks)))
     panel.tick_params(axis="x", which="both", labelsize=7)
-    panel.grid(color="0.93", linewidth=0.6)
-    panel.set_axisbelow(True)
-    panel.spines[["top", "right"]].set_visible(False)
-    panel.set_title("norm of the gradient", fontsize=9)
+    tidy(panel, "both")
+    panel.set_title("norm of the gradient", fontsize=TEXT_SIZE)
 
 
 def _name_cells(panel: Axes, columns: Sequence[str], rows: Sequence[str]) -> None:
@@ -226,10 +225,10 @@ def _letters(count: int) -> float:
 def _write_values(panel: Axes, values: np.ndarray, top: float) -> None:
     for (row, column), value in np.ndenumerate(values):
         if math.isfinite(value):
-            colour = "white" if value < 0.6 * top else "black"
+            ink = "white" if value < 0.6 * top else "black"
             text = f"{value:.2f}".lstrip("0")
             panel.text(
-                column, row, text, ha="center", va="center", fontsize=6, color=colour
+                column, row, text, ha="center", va="center", fontsize=6, color=ink
             )
 
 

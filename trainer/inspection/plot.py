@@ -2,21 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
-import io
-from typing import TYPE_CHECKING
-
+from pipeline.reporting.figures import png
 from trainer.inspection.inspection import Inspection
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-_DPI = 150
-
-
-def is_possible() -> bool:
-    """Whether matplotlib is installed."""
-    return importlib.util.find_spec("matplotlib") is not None
 
 
 def pngs(inspection: Inspection) -> dict[str, bytes]:
@@ -25,15 +12,11 @@ def pngs(inspection: Inspection) -> dict[str, bytes]:
 
     found = {}
     if inspection.gates:
-        found["utilisation"] = _png(draw_gates.draw(inspection))
+        found["utilisation"] = png(draw_gates.draw(inspection), is_tight=True)
     if any(len(level.names) > 1 for level in inspection.experts):
-        found["experts"] = _png(draw_matrices.draw_experts(inspection))
+        found["experts"] = png(draw_matrices.draw_experts(inspection), is_tight=True)
     if inspection.layers:
-        found["conflicts"] = _png(draw_matrices.draw_conflicts(inspection))
+        found["conflicts"] = png(
+            draw_matrices.draw_conflicts(inspection), is_tight=True
+        )
     return found
-
-
-def _png(figure: Figure) -> bytes:
-    with io.BytesIO() as file:
-        figure.savefig(file, format="png", dpi=_DPI, bbox_inches="tight")
-        return file.getvalue()

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 from absl import logging
 
+from pipeline.reporting.figures import is_possible
+from pipeline.reporting.files import plain, to_json
 from trainer.inspection import plot
 from trainer.inspection.inspection import ExpertUse, GateUse, Inspection
 from trainer.inspection.sums import OUTPUTS
@@ -31,9 +31,9 @@ def write(inspection: Inspection, directory: str) -> dict[str, bytes]:
         Name -> PNG of each figure; none without matplotlib.
     """
     tf.io.gfile.makedirs(directory)
-    text = json.dumps(summary(inspection)) + "\n"
-    _write(os.path.join(directory, JSON_FILE), text.encode())
-    if not plot.is_possible():
+    text = to_json(summary(inspection), indent=None)
+    _write(os.path.join(directory, JSON_FILE), text)
+    if not is_possible():
         logging.info("No figures: matplotlib is not installed (the extra `report`).")
         return {}
     figures = plot.pngs(inspection)
@@ -44,7 +44,7 @@ def write(inspection: Inspection, directory: str) -> dict[str, bytes]:
 
 def summary(inspection: Inspection) -> dict[str, Any]:
     """Everything, as plain JSON values; what is not known is null."""
-    return _plain(
+    found: dict[str, Any] = plain(
         {
             "method": method(inspection),
             "step": inspection.step,
@@ -63,8 +63,10 @@ def summary(inspection: Inspection) -> dict[str, Any]:
                 }
                 for layer in inspection.layers
             ],
-        }
+        },
+        _FIGURES,
     )
+    return found
 
 
 def method(inspection: Inspection) -> str:
@@ -163,16 +165,6 @@ def _place(use: GateUse | ExpertUse) -> str:
 
 def _tag(name: str) -> str:
     return name.replace(" ", "_")
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, np.ndarray):
-        return _plain(value.tolist())
-    if isinstance(value, float):
-        return float(f"{value:.{_FIGURES}g}") if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    return [_plain(v) for v in value] if isinstance(value, list | tuple) else value
 
 
 def _write(path: str, content: bytes) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import sys
 from collections.abc import Callable
 
@@ -11,6 +10,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from pipeline.reporting import files
+from pipeline.reporting.tables import new_table
 from trainer.preflight.findings import Checked, Report, Tensor
 
 # What the compiler is not asked; docs/preflight.md says why.
@@ -34,7 +35,8 @@ def to_json(report: Report) -> str:
     }
     for program, checked in zip(found["programs"], report.programs, strict=True):
         program["ok"] = checked.ok
-    return json.dumps({"ok": report.ok, **found, "not_covered": NOT_COVERED}, indent=2)
+    content = {"ok": report.ok, **found, "not_covered": NOT_COVERED}
+    return files.to_json(content).decode()
 
 
 def show(report: Report, console: Console | None = None) -> None:
@@ -55,38 +57,33 @@ def show(report: Report, console: Console | None = None) -> None:
 
 def _programs_table(report: Report) -> Table:
     s = report.slice
-    table = Table(
-        title=f"{s.name} ({s.topology}): {report.spec}, {report.preset}",
+    programs = [f"{p.program}\n{p.precision}" for p in report.programs]
+    table = new_table(
+        f"{s.name} ({s.topology}): {report.spec}, {report.preset}",
+        ["", *programs],
+        folded=programs,
         caption="Estimates of the TPU compiler, for one core; nothing was run.",
     )
-    table.add_column("")
-    for p in report.programs:
-        table.add_column(f"{p.program}\n{p.precision}", justify="right")
     for name, value in _ROWS:
         table.add_row(name, *(value(p) for p in report.programs))
     return table
 
 
 def _variables_table(report: Report) -> Table:
-    table = Table(
-        title="Largest variables of a core",
+    table = new_table(
+        "Largest variables of a core",
+        ["variable", "shape", "size"],
+        folded=["variable"],
         caption=f"All variables: {_size(report.variable_bytes)}.",
     )
-    table.add_column("variable")
-    table.add_column("shape", justify="right")
-    table.add_column("size", justify="right")
     for variable in report.variables:
         table.add_row(*_tensor_row(variable))
     return table
 
 
 def _temporaries_table(program: Checked, temporaries: tuple[Tensor, ...]) -> Table:
-    table = Table(
-        title=f"Largest results beside them, {program.program} {program.precision}"
-    )
-    table.add_column("made by", overflow="fold")
-    table.add_column("shape", justify="right")
-    table.add_column("size", justify="right")
+    title = f"Largest results beside them, {program.program} {program.precision}"
+    table = new_table(title, ["made by", "shape", "size"], folded=["made by"])
     for tensor in temporaries:
         table.add_row(*_tensor_row(tensor))
     return table

@@ -8,6 +8,7 @@ import rich.console
 from pipeline.compare import plot, report
 from pipeline.compare.findings import find
 from pipeline.compare.trials import Result, plan_trials
+from pipeline.reporting.figures import png
 
 _NAN = math.nan
 _PRESETS = {
@@ -137,7 +138,7 @@ def test_figures_without_a_single_gain_are_drawn_too(find_known):
     found = find_known({"alone": [0, 1, 2], "hard": [0, 1, 2]})
     assert found.cell("mixed", "click").gain.pairs == 0
     for draw in (plot.draw_gains, plot.draw_seesaw):
-        assert plot.png(draw(found)).startswith(b"\x89PNG")
+        assert png(draw(found)).startswith(b"\x89PNG")
     assert " hard " in _printed(report.task_tables(found, 80))
     assert "hard,click,auc,,,,,,0,0," in report.results_csv(found)
 

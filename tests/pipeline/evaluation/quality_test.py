@@ -1,13 +1,13 @@
-"""AUC, GAUC, RMSE and their errors against values worked out by hand."""
+"""Qualities of tasks against values worked out by hand, and what has none."""
 
 import math
 
-import numpy as np
 import polars as pl
 import pytest
 
 from feature_specs import read_spec
 from pipeline.evaluation import quality as evaluation
+from pipeline.reporting.metrics import MetricError, NotFiniteError
 
 _SPEC = read_spec(
     """
@@ -29,45 +29,6 @@ tasks:
 fusion: {weights: {like: 1}}
 """
 )
-
-
-def test_auc_counts_pairs_and_half_of_the_ties():
-    labels = np.array([1, 0, 1, 0])
-    scores = np.array([0.9, 0.5, 0.5, 0.1])
-    # Pairs (positive, negative): .9>.5, .9>.1, .5=.5 (half), .5>.1 -> 3.5 of 4.
-    assert evaluation.auc(labels, scores) == 3.5 / 4
-
-
-def test_auc_needs_both_classes():
-    assert math.isnan(evaluation.auc(np.ones(3), np.arange(3.0)))
-
-
-def test_auc_equals_pair_counting_on_random_scores():
-    rng = np.random.default_rng(0)
-    labels = (rng.random(200) < 0.3).astype(int)
-    scores = rng.integers(0, 20, 200).astype(float)
-    above = [
-        (p > n) + 0.5 * (p == n)
-        for p in scores[labels == 1]
-        for n in scores[labels == 0]
-    ]
-    assert evaluation.auc(labels, scores) == pytest.approx(np.mean(above))
-
-
-def test_auc_error_is_hanley_and_mcneil_s():
-    # A = 0.8, 50 positives, 50 negatives: Q1 = 2/3, Q2 = 1.28/1.8 = 0.71111;
-    # (0.16 + 49 * (0.66667 - 0.64) + 49 * (0.71111 - 0.64)) / 2500 = 0.0019804
-    expected = math.sqrt(0.0019804)
-    assert evaluation.auc_error(0.8, 50, 50) == pytest.approx(expected, rel=1e-4)
-
-
-def test_gauc_weighs_users_by_rows_and_leaves_out_one_sided_ones():
-    users = [1, 1, 2, 2, 2, 2, 3, 3]
-    labels = np.array([1, 0, 1, 0, 0, 0, 1, 1])
-    scores = np.array([0.2, 0.9, 0.8, 0.1, 0.1, 0.9, 0.5, 0.6])
-    # User 1: 0 of 1; user 2: 2 of 3; user 3 has no negative.
-    expected = (2 * 0.0 + 4 * 2 / 3) / 6
-    assert evaluation.gauc(users, labels, scores) == pytest.approx(expected)
 
 
 def _predictions() -> pl.DataFrame:
@@ -111,3 +72,34 @@ def test_oracle_is_joined_by_the_keys():
     )
     like, _ = evaluation.measure(_SPEC, _predictions(), truth)
     assert like.oracle_auc == 1.0
+
+
+def test_a_task_without_a_row_has_no_figures():
+    nobody = _predictions().with_columns(mask_like=0.0)
+    like, _ = evaluation.measure(_SPEC, nobody)
+    assert like.rows == 0
+    assert math.isnan(like.auc) and math.isnan(like.calibration)
+
+
+@pytest.mark.parametrize("task", ["like", "stay"])
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_a_diverged_prediction_is_refused_by_the_task_s_name(task, bad):
+    # As ranks the two NaN would be the highest: an AUC of 1.0 where labels begin 1, 1.
+    diverged = pl.when(pl.col("key_time_ms") < 3).then(bad).otherwise(0.1)
+    rows = _predictions().with_columns(diverged.alias(f"prediction_{task}"))
+    match = f"Task '{task}': predictions must be numbers. Got 2 of .* has diverged"
+    with pytest.raises(NotFiniteError, match=match):
+        evaluation.measure(_SPEC, rows)
+
+
+def test_what_lies_outside_the_sample_space_may_be_no_number():
+    outside = pl.when(pl.col("mask_like") > 0).then("prediction_like").otherwise(None)
+    rows = _predictions().with_columns(prediction_like=outside)
+    assert evaluation.measure(_SPEC, rows)[0].auc == 0.5
+
+
+def test_a_label_that_is_neither_0_nor_1_is_refused_by_the_task_s_name():
+    rows = _predictions().with_columns(label_like=pl.col("label_like") * 2)
+    match = r"Task 'like', label 'liked = 1': labels: must be 0 or 1. Got 2\."
+    with pytest.raises(MetricError, match=match):
+        evaluation.measure(_SPEC, rows)

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from pipeline.trail_bias.curves import compare, curve, student_t
+from pipeline.trail_bias.curves import compare, curve
 
 
 def _cells(counts: np.ndarray, positives: np.ndarray) -> np.ndarray:
@@ -110,13 +110,6 @@ def test_a_bin_without_rows_has_no_rate():
     found = curve(_cells(counts, counts // 2))
     assert found.rate[0] == pytest.approx(0.4)
     assert math.isnan(found.rate[1]) and math.isnan(found.relative.ratio[1])
-
-
-def test_quantiles_of_student_t():
-    # Tables: 2.262, 2.093 and 1.972 at 97.5 %.
-    assert student_t(0.975, 9) == pytest.approx(2.262157, abs=1e-4)
-    assert student_t(0.975, 19) == pytest.approx(2.093024, abs=1e-5)
-    assert student_t(0.975, 199) == pytest.approx(1.971957, abs=1e-5)
 
 
 @pytest.mark.parametrize(

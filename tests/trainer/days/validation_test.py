@@ -9,8 +9,9 @@ import tensorflow as tf
 
 from tpu_configs import SliceConfig
 from trainer.days import loop
+from trainer.days.divergence import DivergedError
 from trainer.days.training import Training
-from trainer.days.validation import Validator, auc
+from trainer.days.validation import Validator, _metrics
 
 SLICE = SliceConfig(name="tiny", accelerator="cpu", batch_size=64, steps_per_call=4)
 
@@ -65,12 +66,23 @@ def _pairs_won(scores, labels):
     return np.mean((gaps > 0) + (gaps == 0) / 2)
 
 
-def test_auc_by_hand():
-    # Positives 3, 2, 2 and negatives 2, 1: of six pairs four are in order, two tie.
-    scores = np.array([3.0, 2.0, 1.0, 2.0, 2.0])
-    is_positive = np.array([True, True, False, False, True])
-    assert auc(scores, is_positive) == pytest.approx((4 + 2 / 2) / 6)
-    assert auc(scores, np.ones(5, bool)) is None
+def test_one_class_alone_has_no_auc(spec):
+    masks = np.ones([3, len(spec.tasks)], np.float32)
+    ones = np.ones_like(masks)
+    found = _metrics(spec, ones[:1], ones / 2, ones, masks)
+    assert found["auc"]["click"] is None
+    assert found["calibration"]["click"] == 0.5
+    found = _metrics(spec, ones[:1], ones / 2, 0 * ones, masks)
+    assert found["calibration"]["click"] is None
+
+
+def test_a_diverged_ranker_is_refused_by_the_task_s_name(spec):
+    rows = np.ones([4, len(spec.tasks)], np.float32)
+    labels = rows * [[1], [1], [0], [0]]
+    scores = rows * [[np.nan], [np.nan], [0.1], [0.2]]
+    match = "Task 'click', judged before .* scores must be numbers. Got 2 of 4"
+    with pytest.raises(DivergedError, match=match):
+        _metrics(spec, rows[:1], scores, labels, rows)
 
 
 def test_at_most_the_rows_asked_for(training, files):

@@ -4,8 +4,9 @@ import math
 
 import numpy as np
 import pytest
+from scipy import stats
 
-from pipeline.compare.gains import paired_gain, student_t, summarise
+from pipeline.reporting.intervals import paired_gain, student_t, summarise
 
 NAN = math.nan
 
@@ -25,6 +26,20 @@ def test_t_of_other_levels():
     assert student_t(0.99, 4) == pytest.approx(4.604, abs=5e-4)
     assert student_t(0.5, 1) == pytest.approx(1)  # Cauchy's quartile
     assert student_t(0.9, 2) == pytest.approx(2.920, abs=5e-4)
+
+
+@pytest.mark.parametrize("freedom", [1, 2, 9, 199, 100_000])
+def test_t_gives_back_its_level(freedom):
+    # By the distribution itself, integrated by scipy: 95 % lie within.
+    edge = student_t(0.95, freedom)
+    inside = stats.t.cdf(edge, freedom) - stats.t.cdf(-edge, freedom)
+    assert inside == pytest.approx(0.95, abs=1e-10)
+
+
+@pytest.mark.parametrize("level", [0, 1, 95, NAN])
+def test_a_level_is_a_share(level):
+    with pytest.raises(ValueError, match="level: must be above 0 and below 1. Got"):
+        student_t(level, 4)
 
 
 def test_t_without_freedom_is_refused():
@@ -83,7 +98,9 @@ def test_summary_of_known_values():
     summary = summarise([1.0, 2.0, NAN, 6.0])
     assert (summary.mean, summary.n) == (3.0, 3)
     assert summary.sd == pytest.approx(math.sqrt(7))  # (4 + 1 + 9) / 2
+    assert summary.half == pytest.approx(4.3027 * math.sqrt(7 / 3), rel=1e-4)
     assert math.isnan(summarise([1.0]).sd)
+    assert math.isnan(summarise([1.0]).half)
     assert math.isnan(summarise([]).mean)
 
 

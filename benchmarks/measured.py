@@ -28,8 +28,10 @@ def ratio_text(ratio: dict[str, float]) -> str:
 
 
 def spread(values: Sequence[float], form: str) -> str:
-    """`2.1 (2.0-2.4)`: the median and the range, formatted by `form`."""
+    """`2.1 (2.0-2.4)`: median and range, formatted by `form`; one value alone."""
     middle = f"{statistics.median(values):{form}}"
+    if len(values) == 1:
+        return middle
     return f"{middle} ({min(values):{form}}-{max(values):{form}})"
 
 

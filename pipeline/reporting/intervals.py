@@ -1,4 +1,4 @@
-"""The statistics: MTL gain (PLE eq. 11) over seeds, with its interval."""
+"""Means with their intervals, and gains over a baseline: Student's t."""
 
 from __future__ import annotations
 
@@ -8,23 +8,29 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-LEVEL = 0.95
-_HALVINGS = 100  # of the angle in `student_t`; more than a float can tell
+LEVEL = 0.95  # of all intervals that are shown
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Summary:
-    """Values of some seeds.
+    """Values of some seeds, or of other draws.
 
     Attributes:
         mean: NaN without a value.
-        sd: Standard deviation over seeds; NaN with fewer than two.
+        sd: Standard deviation over the values; NaN with fewer than two.
         n: Number of values.
     """
 
     mean: float
     sd: float
     n: int
+
+    @property
+    def half(self) -> float:
+        """Half of the width of the mean's interval; NaN with fewer than two values."""
+        if self.n < 2:
+            return math.nan
+        return student_t(LEVEL, self.n - 1) * self.sd / math.sqrt(self.n)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -85,38 +91,21 @@ def paired_gain(
             for seed in sorted(values.keys() & baseline.keys())
         ]
     )
-    half = math.nan
-    if gains.n > 1:
-        half = student_t(LEVEL, gains.n - 1) * gains.sd / math.sqrt(gains.n)
-    return Gain(
-        mean=gains.mean, low=gains.mean - half, high=gains.mean + half, pairs=gains.n
-    )
+    low, high = gains.mean - gains.half, gains.mean + gains.half
+    return Gain(mean=gains.mean, low=low, high=high, pairs=gains.n)
 
 
 def student_t(level: float, freedom: int) -> float:
-    """The t that |t| stays below with probability `level`, for whole `freedom`.
+    """The t that |t| stays below with probability `level` (two-sided).
 
-    Exact: the sums of Abramowitz and Stegun 26.7.3 and 26.7.4, halving the angle.
+    Args:
+        level: Above 0, below 1.
+        freedom: Degrees of freedom, at least 1.
     """
+    if not 0 < level < 1:
+        raise ValueError(f"level: must be above 0 and below 1. Got {level}.")
     if freedom < 1:
         raise ValueError(f"freedom: must be at least 1. Got {freedom}.")
-    low, high = 0.0, math.pi / 2
-    for _ in range(_HALVINGS):
-        middle = (low + high) / 2
-        if _share_inside(middle, freedom) < level:
-            low = middle
-        else:
-            high = middle
-    return math.sqrt(freedom) * math.tan(low)
+    from scipy import stats  # half a second, which few commands need
 
-
-def _share_inside(angle: float, freedom: int) -> float:
-    """Probability that |t| is below sqrt(freedom) * tan(angle)."""
-    cosine, odd = math.cos(angle), freedom % 2
-    term = cosine if odd else 1.0
-    total = term if freedom > 1 else 0.0
-    for power in range(2 + odd, freedom - 1, 2):
-        term *= cosine**2 * (power - 1) / power
-        total += term
-    total *= math.sin(angle)
-    return 2 / math.pi * (angle + total) if odd else total
+    return float(stats.t.ppf((1 + level) / 2, freedom))

@@ -1,0 +1,75 @@
+"""Figures as JSON, and files that are there when they are whole."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import pathlib
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+
+def significant(value: float, figures: int) -> float | None:
+    """A number with so many significant figures; None for NaN and infinity."""
+    return float(f"{value:.{figures}g}") if math.isfinite(value) else None
+
+
+def rounded(value: float, digits: int) -> float | None:
+    """A number with so many digits behind the point; None for NaN and infinity."""
+    return round(float(value), digits) if math.isfinite(value) else None
+
+
+def plain(value: Any, figures: int | None = None) -> Any:
+    """A value as JSON has it.
+
+    Args:
+        value: Of mappings, sequences, arrays, numbers and texts.
+        figures: Significant ones of each float; all of them by default.
+
+    Returns:
+        Arrays and tuples as lists. JSON has no NaN and no infinity: they become None,
+        which says that there is no such number.
+    """
+    if isinstance(value, np.ndarray | np.generic):
+        return plain(value.tolist(), figures)
+    if isinstance(value, float):
+        if figures is not None:
+            return significant(value, figures)
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: plain(item, figures) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item, figures) for item in value]
+    return value
+
+
+def to_json(value: Any, *, indent: int | None = 2, figures: int | None = None) -> bytes:
+    """`plain` as a JSON text with a line's end."""
+    text = json.dumps(plain(value, figures), indent=indent, allow_nan=False)
+    return f"{text}\n".encode()
+
+
+def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
+    """Writes a local file in one step, so that no reader sees half of it.
+
+    Args:
+        path: Its directory is made if it is not there.
+        content: The whole file.
+    """
+    target = pathlib.Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = target.with_name(f"{target.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        unfinished.write_bytes(content)
+        os.replace(unfinished, target)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def write_json(path: str | os.PathLike[str], value: Any) -> None:
+    """Writes `to_json` of a value in one step."""
+    write_bytes(path, to_json(value))
