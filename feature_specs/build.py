@@ -17,11 +17,13 @@ from typing import Any
 
 import yaml
 
+from feature_specs.errors import TrailrankError
+
 # The largest numbers that columns of int64 and float64 hold.
 _LARGEST = {int: 2**63 - 1, float: sys.float_info.max}
 
 
-class SpecError(ValueError):
+class SpecError(TrailrankError, ValueError):
     """A file that cannot be used; the message lists every mistake in it."""
 
     def __init__(self, source: str, problems: list[str]):

@@ -9,8 +9,10 @@ import os
 import pathlib
 from typing import Any
 
+from feature_specs import TrailrankError
 
-class NoRunError(RuntimeError):
+
+class NoRunError(TrailrankError, RuntimeError):
     """A directory holds no finished run."""
 
 

@@ -17,6 +17,8 @@ from typing import Any
 import numpy as np
 import orjson
 
+from feature_specs import TrailrankError
+
 Arrays = dict[str, np.ndarray]
 
 _INT32 = (-(2**31), 2**31 - 1)
@@ -41,7 +43,7 @@ _ZEROS = b"0" * 200
 _DIGITS_TO_ZERO = bytes.maketrans(b"123456789", b"0" * 9)
 
 
-class BadRequest(ValueError):
+class BadRequest(TrailrankError, ValueError):
     """A request that TensorFlow Serving would refuse.
 
     Attributes:

@@ -9,7 +9,7 @@ import pathlib
 
 import polars as pl
 
-from feature_specs import Spec
+from feature_specs import Spec, TrailrankError
 from feature_specs.spec import KEY_ITEM, KEY_TIME, KEY_USER
 
 # Task of kuairand.yaml -> the truth's column: the probability without the trail effect.
@@ -27,7 +27,7 @@ _ORACLES = {
 }
 
 
-class NoTruthError(RuntimeError):
+class NoTruthError(TrailrankError, RuntimeError):
     """A directory holds no truth of the log simulator."""
 
 

@@ -18,7 +18,7 @@ import numpy as np
 import polars as pl
 from apache_beam.io.filesystems import FileSystems
 
-from feature_specs import Spec, label_key, mask_key
+from feature_specs import Spec, TrailrankError, label_key, mask_key
 from pipeline.examples.days import SplitPlan
 from pipeline.examples.joins import found_column
 from pipeline.examples.reading.blocks import Block
@@ -33,7 +33,7 @@ _WEEK = 7  # days before a day that say how many rows it should have
 _TRAIL_QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9, 0.99, 1.0)
 
 
-class ExamplesError(RuntimeError):
+class ExamplesError(TrailrankError, RuntimeError):
     """A run whose examples must not be used; the message says why."""
 
 
