@@ -27,12 +27,15 @@ _OF_A_NUMBER = ("gt", "ge", "lt", "le", "multiple_of")
 
 @dataclasses.dataclass(frozen=True)
 class Rule:
-    """Which values of a type are allowed.
+    """Which values of a type are allowed. Bounds of a list are those of its numbers.
 
     Attributes:
         told: The sentence for a value that is not, with the remedy.
-        gt: It has to be above, ge: at least, lt: below, le: at most, multiple_of: a
-            multiple of this; of a list, each number in it.
+        gt: Numbers have to be above this.
+        ge: At least.
+        lt: Below.
+        le: At most.
+        multiple_of: And a multiple of this.
         min_length: Of a text, a list or a mapping.
         max_length: The same.
     """

@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 
 from feature_specs import Spec
-from feature_specs.spec import CounterSpec
+from feature_specs.past import CounterSpec
 from pipeline.examples.columns.evaluate import evaluate, holds, number_values, numbers
 from pipeline.examples.columns.past import Past
 from pipeline.examples.columns.statistics import smoothed
