@@ -6,6 +6,7 @@ TensorFlow, Beam or any other room.
 """
 
 from feature_specs.build import SpecError
+from feature_specs.errors import TrailrankError
 from feature_specs.model import ModelConfig
 from feature_specs.preset import load_preset, read_preset
 from feature_specs.reader import load_spec, read_spec, shipped_specs
@@ -25,6 +26,7 @@ __all__ = [
     "SpecError",
     "TableSpec",
     "TaskSpec",
+    "TrailrankError",
     "label_key",
     "load_preset",
     "load_spec",

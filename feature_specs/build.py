@@ -1,5 +1,10 @@
 """YAML values -> frozen dataclasses, collecting every mistake with its key path.
 
+pydantic checks types, required and unknown keys, and the rules that fields have in
+their annotations (`fields.py`): ranges, and names that a registry knows when the file
+is read (`Annotated[str, Named(SWITCHERS)]`, told as "must be one of ..."). Its errors
+become our sentences in `_report`.
+
 A broken value does not stop the reading: its place stays empty, and the sections that
 are whole are still checked, so that one run names all mistakes of a file.
 """
@@ -8,20 +13,31 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
+import math
 import pathlib
 import re
 import sys
 import types
 import typing
-from typing import Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import yaml
 
-# The largest numbers that columns of int64 and float64 hold.
-_LARGEST = {int: 2**63 - 1, float: sys.float_info.max}
+from feature_specs.errors import TrailrankError
+from feature_specs.fields import BROKEN_RULE, TYPES_ONLY, one_of
+
+if TYPE_CHECKING:  # a third of a second that only reading a file is worth
+    from pydantic import TypeAdapter
+    from pydantic_core import ErrorDetails
+
+_T = TypeVar("_T")
+_LARGEST_INT = 2**63 - 1  # what a column of int64 holds
+_JSON_TYPES = (str, bool, int, float, type(None))
 
 
-class SpecError(ValueError):
+class SpecError(TrailrankError, ValueError):
     """A file that cannot be used; the message lists every mistake in it."""
 
     def __init__(self, source: str, problems: list[str]):
@@ -47,7 +63,8 @@ class Problems:
 class _Loader(yaml.SafeLoader):
     """YAML with the booleans of 1.2 (`on` is a key of joins, not true).
 
-    A key written twice is refused: the first would be lost.
+    Refused are a key written twice (the first would be lost), what holds itself, and
+    text that is not Unicode: half a surrogate pair.
     """
 
     yaml_implicit_resolvers = {
@@ -55,7 +72,21 @@ class _Loader(yaml.SafeLoader):
         for first, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+    def construct_document(self, node: yaml.Node) -> Any:
+        self.deep_construct = True  # else what holds itself is made, without an end
+        return super().construct_document(node)
+
+    def construct_scalar(self, node: yaml.ScalarNode | yaml.MappingNode) -> Any:
+        value = super().construct_scalar(node)
+        if isinstance(value, str) and value != value.encode(errors="ignore").decode():
+            raise yaml.constructor.ConstructorError(
+                problem="half a surrogate pair is no text", problem_mark=node.start_mark
+            )
+        return value
+
+    def construct_mapping(
+        self, node: yaml.MappingNode, deep: bool = False
+    ) -> dict[Any, Any]:
         keys = [self.construct_object(key, deep=True) for key, _ in node.value]
         for index, key in enumerate(keys):
             if key in keys[:index]:
@@ -81,7 +112,7 @@ def parse_yaml(text: str, source: str) -> dict[str, Any]:
     """The mapping in `text`; SpecError with line and column if there is none."""
     try:
         value = yaml.load(text, _Loader)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: the day 2024-13-45
         mark = getattr(error, "problem_mark", None)
         where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
         what = getattr(error, "problem", None) or str(error)
@@ -109,44 +140,6 @@ def shipped_text(folder: pathlib.Path, name_or_path: str, what: str) -> str:
         raise SpecError(name_or_path, [rule + closest(name_or_path, names)]) from None
 
 
-def build(cls: type, value: Any, path: str, problems: Problems) -> Any:
-    """An instance of dataclass `cls` from the mapping `value`, or None if broken."""
-    if not isinstance(value, dict):
-        problems.add(path, "must be a mapping of keys.", value)
-        return None
-    fields = {f.name: f for f in dataclasses.fields(cls)}
-    hints = typing.get_type_hints(cls)
-    _report_unknown_keys(value, list(fields), path, problems)
-    before = len(problems.found)
-    kwargs = {
-        key: convert(hints[key], item, _join(path, key), problems)
-        for key, item in value.items()
-        if key in fields
-    }
-    for name, field in fields.items():
-        if name not in value and _is_required(field):
-            problems.add(_join(path, name), "is required; add it.")
-    return cls(**kwargs) if len(problems.found) == before else None
-
-
-def convert(hint: Any, value: Any, path: str, problems: Problems) -> Any:
-    """`value` as the type `hint`; None and a noted problem if it is of another one."""
-    origin, args = typing.get_origin(hint), typing.get_args(hint)
-    if origin in (typing.Union, types.UnionType):
-        if value is None:
-            return None
-        return convert(args[0], value, path, problems)
-    if origin is typing.Literal:
-        return _one_of(args, value, path, problems)
-    if origin is tuple:
-        return _items(args[0], value, path, problems)
-    if origin is dict:
-        return _mapping(args[1], value, path, problems)
-    if dataclasses.is_dataclass(hint):
-        return build(typing.cast(type, hint), value, path, problems)
-    return _scalar(hint, value, path, problems)
-
-
 def closest(name: str, known: list[str]) -> str:
     """' Did you mean X?' for a misspelt name, or the known ones."""
     matches = difflib.get_close_matches(str(name), known, n=1)
@@ -155,69 +148,128 @@ def closest(name: str, known: list[str]) -> str:
     return f" Known: {', '.join(sorted(known))}." if known else ""
 
 
-def _report_unknown_keys(
-    value: dict, known: list[str], path: str, problems: Problems
+def build(cls: type[_T], value: Any, path: str, problems: Problems) -> _T | None:
+    """`value` as YAML has it -> an instance of `cls`, or None if one cannot be made.
+
+    An unknown key is a noted problem, and so is a value of the right type that breaks
+    its field's `Rule`. The instance is made without the one and with the other, so that
+    what sections say together is checked all the same.
+    """
+    from pydantic import ValidationError
+    from pydantic_core import to_json
+
+    hint: Any = cls
+    text = to_json([_as_json(value)], inf_nan_mode="constants")
+    instance: _T
+    try:
+        (instance,) = _reader(hint, extra="forbid").validate_json(text)
+        return instance
+    except ValidationError as error:
+        mistakes = error.errors(include_url=False, include_input=False)
+    for mistake in mistakes:
+        _report(cls, value, path, mistake, problems)
+    if any(mistake["type"] not in (BROKEN_RULE, _UNKNOWN_KEY) for mistake in mistakes):
+        return None
+    lenient = _reader(hint, extra="ignore")
+    (instance,) = lenient.validate_json(text, context=TYPES_ONLY)
+    return instance
+
+
+@functools.cache
+def _reader(hint: Any, extra: Literal["forbid", "ignore"]) -> TypeAdapter[Any]:
+    """Reads `[value]` as JSON; a class alone would take no config from outside.
+
+    Strict JSON is what YAML needs: a list becomes a tuple, a mapping a dataclass and a
+    whole number a float, but nothing else becomes what it is not.
+    """
+    from pydantic import ConfigDict, TypeAdapter
+
+    config = ConfigDict(strict=True, extra=extra, allow_inf_nan=False)
+    one: Any = types.GenericAlias(tuple, (hint,))
+    return TypeAdapter(one, config=config)
+
+
+def _as_json(value: Any) -> Any:
+    """`value` with what JSON or a column of 64 bits lacks as NaN, which no field takes.
+
+    A whole number that is too large becomes a float, which may be one after all.
+    """
+    if isinstance(value, dict):
+        return {str(key): _as_json(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_as_json(item) for item in value]
+    if isinstance(value, int) and abs(value) > _LARGEST_INT:
+        return float(value) if abs(value) <= sys.float_info.max else math.nan
+    return value if isinstance(value, _JSON_TYPES) else math.nan
+
+
+# --- mistakes -------------------------------------------------------------------------
+
+_MISSING, _UNKNOWN_KEY = "missing", "unexpected_keyword_argument"
+# Type of pydantic's error -> the rule that is told.
+_RULES = {
+    _MISSING: "is required; add it.",
+    _UNKNOWN_KEY: "is no key here.",
+    "dataclass_type": "must be a mapping of keys.",
+    "dict_type": "must be a mapping.",
+    "tuple_type": "must be a list.",
+    "string_type": "must be text.",
+    "int_type": "must be a whole number.",
+    "float_type": "must be a number.",
+    "bool_type": "must be true or false.",
+    "finite_number": "must be a number.",  # what is not JSON's, as a date
+}
+
+
+def _report(
+    cls: type, value: Any, path: str, mistake: ErrorDetails, problems: Problems
 ) -> None:
-    for key in value:
-        if key not in known:
-            problems.add(_join(path, key), f"is no key here.{closest(key, known)}")
+    """Notes a mistake that pydantic found in `value`, which should be a `cls`."""
+    kind, place = mistake["type"], mistake["loc"][1:]  # without the list around it
+    for step in place:
+        path = f"{path}[{step}]" if isinstance(step, int) else _join(path, step)
+    rule = _RULES.get(kind, mistake["msg"])
+    if kind == _MISSING:
+        problems.add(path, rule)
+        return
+    if kind == _UNKNOWN_KEY:
+        *above, key = place
+        problems.add(path, rule + closest(str(key), _keys_at(cls, above)))
+        return
+    got = _at(value, place)
+    if kind == "literal_error":
+        names = re.findall(r"'([^']*)'", mistake["ctx"]["expected"])
+        rule = one_of(name for name in names if name)
+    if kind in ("int_type", "finite_number") and _is_too_large(got):
+        rule = "must be a finite number, no larger than 64 bits hold."
+    problems.add(path, rule, got)
 
 
-def _is_required(field: dataclasses.Field) -> bool:
-    return (
-        field.default is dataclasses.MISSING
-        and field.default_factory is dataclasses.MISSING
-    )
+def _keys_at(cls: Any, place: Iterable[int | str]) -> list[str]:
+    """The keys of the class at `place` in a `cls`."""
+    for step in place:
+        if dataclasses.is_dataclass(cls):
+            cls = typing.get_type_hints(cls)[str(step)]
+        else:  # the entries of a list, the values of a mapping
+            cls = typing.get_args(cls)[0 if isinstance(step, int) else 1]
+        if typing.get_origin(cls) in (typing.Union, types.UnionType):
+            cls = typing.get_args(cls)[0]  # all others are None
+    return [field.name for field in dataclasses.fields(cls)]
 
 
-def _one_of(args: tuple, value: Any, path: str, problems: Problems) -> Any:
-    if value in args:
-        return value
-    known = [str(arg) for arg in args]
-    problems.add(path, f"must be one of {', '.join(known)}.", value)
-    return None
+def _at(value: Any, place: Iterable[int | str]) -> Any:
+    """What the file has at `place`."""
+    for step in place:
+        if isinstance(value, dict):
+            value = next(item for key, item in value.items() if str(key) == step)
+        else:
+            value = value[step]
+    return value
 
 
-def _items(hint: Any, value: Any, path: str, problems: Problems) -> Any:
-    if not isinstance(value, list):
-        problems.add(path, "must be a list.", value)
-        return None
-    items = [
-        convert(hint, item, f"{path}[{index}]", problems)
-        for index, item in enumerate(value)
-    ]
-    return tuple(items)
-
-
-def _mapping(hint: Any, value: Any, path: str, problems: Problems) -> Any:
-    if not isinstance(value, dict):
-        problems.add(path, "must be a mapping.", value)
-        return None
-    return {
-        str(key): convert(hint, item, _join(path, key), problems)
-        for key, item in value.items()
-    }
-
-
-def _scalar(hint: Any, value: Any, path: str, problems: Problems) -> Any:
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if number and hint in (int, float) and not abs(value) <= _LARGEST[hint]:
-        problems.add(
-            path, "must be a finite number, no larger than 64 bits hold.", value
-        )
-        return None
-    if hint is float and number:
-        return float(value)
-    if isinstance(value, hint) and (hint is bool or not isinstance(value, bool)):
-        return value
-    name = {
-        str: "text",
-        int: "a whole number",
-        float: "a number",
-        bool: "true or false",
-    }
-    problems.add(path, f"must be {name[hint]}.", value)
-    return None
+def _is_too_large(value: Any) -> bool:
+    """Whether it is a number, and one that no whole number of 64 bits comes near."""
+    return isinstance(value, (int, float)) and not abs(value) <= _LARGEST_INT
 
 
 def _join(path: str, key: Any) -> str:

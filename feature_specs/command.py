@@ -16,11 +16,12 @@ def run(argv: Sequence[str]) -> int:
     """`trailrank spec ...`; returns the exit status."""
     args = _parser().parse_args(argv)
     # Without markup: the brackets of a list in SQL are text.
-    return args.handler(args, rich.console.Console(markup=False))
+    status: int = args.handler(args, rich.console.Console(markup=False))
+    return status
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse_flags.ArgumentParser(
+    parser: argparse.ArgumentParser = argparse_flags.ArgumentParser(
         prog="trailrank spec",
         description="A spec is the one YAML file that describes a data set: "
         "its columns, features, tables and tasks.",

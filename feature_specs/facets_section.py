@@ -45,9 +45,6 @@ def read_facets(
 
 def _check_partitions(reading: Reading, path: str, facet: FacetSpec) -> None:
     problems, names = reading.problems, list(facet.partitions)
-    if len(names) < 2:
-        rule = "must be two at least; with one there is nothing to split."
-        problems.add(f"{path}.partitions", rule, names)
     tasks = reading.entry_names("tasks")
     for name in names:
         reading.name(f"{path}.partitions.{name}", name)

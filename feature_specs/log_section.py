@@ -10,7 +10,7 @@ import polars as pl
 from feature_specs import expressions
 from feature_specs.past import HISTORY, TRAIL_COLUMNS, TRAIL_LAST
 from feature_specs.reading import Reading, Scope, reads
-from feature_specs.spec import CENTURY_MS, LogSpec
+from feature_specs.spec import LogSpec
 
 EVENT_TIME = "event_time"  # when the impression began, in the log's time zone
 _DAY_FORMAT = re.compile(r"\{day(?::([^{}]*))?\}")
@@ -108,9 +108,6 @@ def _check_time(reading: Reading, log: LogSpec) -> None:
             rule = f"must be int64: log.{key} counts whole milliseconds."
             got = _declared(log, column)
             reading.problems.add(f"log.columns.{column}", rule, got)
-    if not 1 <= time.longest_ms <= CENTURY_MS:
-        rule = f"must be from 1 to {CENTURY_MS}, a century in milliseconds."
-        reading.problems.add("log.time.longest_ms", rule, time.longest_ms)
     if time.watched_ms and time.watched_ms not in log.outcomes:
         rule = f"must name {time.watched_ms!r} too: it is log.time.watched_ms."
         reading.problems.add("log.outcomes", rule, list(log.outcomes))
@@ -165,14 +162,9 @@ def _check_values(reading: Reading, log: LogSpec) -> None:
         rule = "must be an IANA time zone such as Asia/Shanghai."
         reading.problems.add("log.timezone", rule, log.timezone)
     formats = {log.format, *(join.format or log.format for join in log.joins.values())}
-    if len(log.separator) != 1:
-        reading.problems.add("log.separator", "must be one character.", log.separator)
-    elif log.separator != "," and "csv" not in formats:
+    if log.separator != "," and "csv" not in formats:
         rule = f"belongs to csv, not to {log.format}; remove it."
         reading.problems.add("log.separator", rule, log.separator)
-    reading.at_least("log.days_per_split", log.days_per_split, 1)
-    reading.share("log.max_reject_share", log.max_reject_share)
-    reading.share("log.min_day_share", log.min_day_share)
 
 
 def _check_random(reading: Reading, log: LogSpec) -> None:

@@ -6,7 +6,16 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal
+from typing import Annotated, Literal
+
+from feature_specs.fields import (
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveInt,
+    Rule,
+    ShareBelowOne,
+    Widths,
+)
 
 SwitcherKind = Literal[
     "shared_bottom",
@@ -21,6 +30,9 @@ SwitcherKind = Literal[
     "ple",
     "snr",
 ]
+
+
+_PART = Rule("must be at least 0 and at most 1.", ge=0, le=1)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -44,15 +56,15 @@ class SwitcherConfig:
     """
 
     kind: SwitcherKind
-    units: tuple[int, ...] = (64,)
-    levels: int = 2
-    experts: int = 8
-    task_experts: int = 1
-    subspaces: int = 2
-    stitch: float = 0.9
+    units: Widths = (64,)
+    levels: PositiveInt = 2
+    experts: PositiveInt = 8
+    task_experts: PositiveInt = 1
+    subspaces: PositiveInt = 2
+    stitch: Annotated[float, _PART] = 0.9
     reads: dict[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
     fusion: Literal["concat", "sum", "mean"] = "concat"
-    penalty: float = 0.0
+    penalty: NonNegativeFloat = 0.0
 
 
 TASK_FACET = "task"  # the facet whose partitions are the tasks themselves
@@ -91,9 +103,9 @@ class StructureConfig:
     facets: tuple[str, ...] = ()
     split: tuple[str, ...] = ()
     levels: tuple[SwitcherConfig, ...] = _MFH_LEVELS
-    depth: int = 0
-    node: tuple[int, ...] = (32,)
-    nodes: dict[str, tuple[int, ...]] = dataclasses.field(default_factory=dict)
+    depth: NonNegativeInt = 0
+    node: Widths = (32,)
+    nodes: dict[str, Widths] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -105,8 +117,11 @@ class TowerConfig:
         inputs: Served features that this tower reads, and the shared bottom does not.
     """
 
-    units: tuple[int, ...] | None = None
+    units: Widths | None = None
     inputs: tuple[str, ...] = ()
+
+
+_CHAIN = Rule("must be two tasks at least, the frequent one first.", min_length=2)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -121,8 +136,8 @@ class ChainConfig:
     """
 
     kind: Literal["esmm", "aitm"]
-    tasks: tuple[str, ...]
-    calibrator: float = 0.6
+    tasks: Annotated[tuple[str, ...], _CHAIN]
+    calibrator: NonNegativeFloat = 0.6
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -137,10 +152,10 @@ class TrailConfig:
         tasks: Tasks with a trail tower; none named means all.
     """
 
-    units: tuple[int, ...] = (16,)
-    dim: int = 8
+    units: Widths = (16,)
+    dim: PositiveInt = 8
     shared: bool = True
-    dropout: float = 0.1
+    dropout: ShareBelowOne = 0.1
     tasks: tuple[str, ...] = ()
 
 
@@ -155,8 +170,8 @@ class BiasConfig:
     """
 
     features: tuple[str, ...] = ()
-    units: tuple[int, ...] = (128, 64)
-    dim: int = 8
+    units: Widths = (128, 64)
+    dim: PositiveInt = 8
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -168,8 +183,8 @@ class CrossConfig:
         rank: Rank of their matrices; 0 is full.
     """
 
-    layers: int = 0
-    rank: int = 0
+    layers: NonNegativeInt = 0
+    rank: NonNegativeInt = 0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -182,9 +197,12 @@ class UnifiedConfig:
         dim: Columns of each; a feature takes as many pieces as its own width needs.
     """
 
-    buckets: int = 0
-    tables: int = 2
-    dim: int = 8
+    buckets: NonNegativeInt = 0
+    tables: PositiveInt = 2
+    dim: PositiveInt = 8
+
+
+_GAMMA = Rule("must be above 0 and at most 1 (PLE eq. 10).", gt=0, le=1)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -203,10 +221,10 @@ class WeightsConfig:
     """
 
     kind: Literal["fixed", "uncertainty", "gradnorm"] = "fixed"
-    decay: dict[str, float] = dataclasses.field(default_factory=dict)
-    decay_steps: int = 1000
-    alpha: float = 0.5
-    learning_rate: float = 0.025
+    decay: dict[str, Annotated[float, _GAMMA]] = dataclasses.field(default_factory=dict)
+    decay_steps: PositiveInt = 1000
+    alpha: NonNegativeFloat = 0.5
+    learning_rate: NonNegativeFloat = 0.025
     surgery: bool = False
 
 
@@ -226,10 +244,17 @@ class OptimizerConfig:
     """
 
     kind: Literal["adam", "adagrad", "clippy_adagrad"] = "adam"
-    learning_rate: float = 1e-3
-    table_learning_rate: float = 0.05
-    clip_norm: float = 0.0
-    average_steps: int = 50
+    learning_rate: NonNegativeFloat = 1e-3
+    table_learning_rate: NonNegativeFloat = 0.05
+    clip_norm: NonNegativeFloat = 0.0
+    average_steps: NonNegativeInt = 50
+
+
+_NOT_EMPTY = Rule(
+    "must have one layer at least, where the request's and the candidate's parts are "
+    "added. Give it a width, like [128].",
+    min_length=1,
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -257,8 +282,8 @@ class ModelConfig:
 
     switcher: SwitcherConfig = SwitcherConfig(kind="mmoe", units=(32,))
     structure: StructureConfig = StructureConfig()
-    bottom: tuple[int, ...] = (128,)
-    tower: tuple[int, ...] = (32,)
+    bottom: Annotated[Widths, _NOT_EMPTY] = (128,)
+    tower: Widths = (32,)
     towers: dict[str, TowerConfig] = dataclasses.field(default_factory=dict)
     chains: tuple[ChainConfig, ...] = ()
     bias: BiasConfig = BiasConfig()
@@ -266,8 +291,8 @@ class ModelConfig:
     cross: CrossConfig = CrossConfig()
     unified: UnifiedConfig = UnifiedConfig()
     weights: WeightsConfig = WeightsConfig()
-    disentangle: float = 0.0
+    disentangle: NonNegativeFloat = 0.0
     optimizer: OptimizerConfig = OptimizerConfig()
-    epochs_per_day: int = 1
-    dropout: float = 0.0
-    embedding_l2: float = 0.0
+    epochs_per_day: PositiveInt = 1
+    dropout: ShareBelowOne = 0.0
+    embedding_l2: NonNegativeFloat = 0.0

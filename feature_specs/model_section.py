@@ -38,8 +38,6 @@ def read_filters(reading: Reading, past: Past) -> FilterSpec:
         if rule in _BUILT_IN_FILTERS:
             reading.problems.add(path, "is a built-in rule's name; rename it.")
         reading.condition(path, condition, past.scope)
-    for key in ("min_user_events", "min_item_impressions"):
-        reading.at_least(f"filters.{key}", getattr(filters, key), 0)
     return filters
 
 
@@ -58,21 +56,11 @@ def read_tables(reading: Reading) -> dict[str, TableSpec]:
         reading.name(path, name)
         if isinstance(value, dict):
             value = {"name": str(name), **value}
+        before = len(reading.problems.found)
         table = build(TableSpec, value, path, reading.problems)
-        if table is not None and _check_table(reading, path, table):
+        if table is not None and len(reading.problems.found) == before:
             tables[str(name)] = table
     return tables
-
-
-def _check_table(reading: Reading, path: str, table: TableSpec) -> bool:
-    before = len(reading.problems.found)
-    if not 2 <= table.buckets < 2**31:
-        rule = "must be at least 2 and below 2^31 (ids are int32 on a TPU)."
-        reading.problems.add(f"{path}.buckets", rule, table.buckets)
-    if table.dim < 0 or table.dim % 4:
-        rule = "must be a multiple of 4; leave it out for the default rule."
-        reading.problems.add(f"{path}.dim", rule, table.dim)
-    return len(reading.problems.found) == before
 
 
 def read_features(
@@ -241,7 +229,6 @@ def read_tasks(reading: Reading, past: Past) -> list[TaskSpec]:
         _check_label(reading, past, f"{path}.label", task.label)
         if task.sample_space:
             reading.condition(f"{path}.sample_space", task.sample_space, past.scope)
-        reading.at_least(f"{path}.loss_weight", task.loss_weight, 0)
         _check_loss(reading, path, task)
         tasks.append(task)
     return tasks
@@ -340,12 +327,10 @@ def read_evaluation(
         _check_slices(reading, log, past, evaluation)
     _check_tasks(reading, "evaluation.min_auc", evaluation.min_auc)
     kinds = {task.name: task.kind for task in tasks}
-    for name, value in evaluation.min_auc.items():
+    for name in evaluation.min_auc:
         path = f"evaluation.min_auc.{name}"
         if kinds.get(name) == "regression":
             reading.problems.add(path, "is a regression; AUC is for binary tasks.")
-        if not 0 <= value < 1:
-            reading.problems.add(path, "must be at least 0 and below 1.", value)
     return evaluation
 
 

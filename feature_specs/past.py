@@ -12,6 +12,12 @@ from collections.abc import Iterable
 from typing import Literal
 
 from feature_specs import expressions
+from feature_specs.fields import (
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+)
 
 # Columns of a trail that are known only when it is over: trained on, never served.
 TRAIL_FUTURE = frozenset({"trail_length", "trail_relative"})
@@ -38,7 +44,7 @@ class TrailSpec:
             last impression that ended before this one began.
     """
 
-    gap_minutes: float = 30
+    gap_minutes: PositiveFloat = 30
     scope: tuple[str, ...]
     last: tuple[str, ...] = ()
 
@@ -55,7 +61,7 @@ class HistorySpec:
 
     positive: str
     columns: tuple[str, ...]
-    length: int = 50
+    length: PositiveInt = 50
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -81,7 +87,7 @@ class CounterSpec:
     measure: Literal["count", "seconds_since", "mean"] = "count"
     value: str = ""
     prior: float = 0.0
-    strength: float = 0.0
+    strength: NonNegativeFloat = 0.0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -103,9 +109,9 @@ class StatisticSpec:
     by: str
     value: str = "1"
     measure: Literal["mean", "sum", "count"] = "mean"
-    days: int = 0
+    days: NonNegativeInt = 0
     prior: float = 0.0
-    strength: float = 0.0
+    strength: NonNegativeFloat = 0.0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -128,7 +134,7 @@ class QuantileSpec:
     value: str
     by: str = ""
     boundaries: tuple[float, ...] = ()
-    step: float
+    step: PositiveFloat
     max: float
 
 

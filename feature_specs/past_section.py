@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
-from typing import Any
+from typing import TypeVar
 
 import polars as pl
 
-from feature_specs.build import convert
+from feature_specs.build import build
 from feature_specs.log_section import joined_columns, log_scope, row_scope
 from feature_specs.past import (
     HISTORY,
@@ -37,6 +37,7 @@ from feature_specs.reading import (
 )
 from feature_specs.spec import Dtype, LogSpec
 
+_Column = TypeVar("_Column", CounterSpec, StatisticSpec, QuantileSpec)
 _MOST_BINS = 1_000_000  # of a quantile's histogram; each group has one, in memory
 _TRAIL_TYPES: dict[str, pl.DataType] = {
     "trail_position": pl.Int64(),
@@ -134,10 +135,6 @@ def _check_trail(reading: Reading, log: LogSpec, trail: TrailSpec) -> None:
     if not trail.scope or trail.scope[0] != log.user:
         rule = f"must begin with the user's column {log.user!r}."
         reading.problems.add("trail.scope", rule, list(trail.scope))
-    if trail.gap_minutes <= 0:
-        reading.problems.add(
-            "trail.gap_minutes", "must be positive.", trail.gap_minutes
-        )
     reading.columns("trail.last", trail.last, log.columns)
 
 
@@ -153,7 +150,6 @@ def _read_history(
         return None
     reading.columns("history.columns", history.columns, joined_columns(log))
     reading.condition("history.positive", history.positive, row_scope(log))
-    reading.at_least("history.length", history.length, 1)
     for column in history.columns:
         inner = scope.types.get(column)
         scope.add(f"{HISTORY}{column}", None if inner is None else pl.List(inner))
@@ -211,7 +207,6 @@ def _read_statistics(
             if statistic.by in log.outcomes:
                 rule = "is an outcome, not known yet; take another column."
                 reading.problems.add(f"{path}.by", rule, statistic.by)
-        reading.at_least(f"{path}.days", statistic.days, 0)
         _check_measure(reading, path, statistic, rows)
         scope.add(statistic.name, _measure_type(statistic))
         statistics.append(statistic)
@@ -233,7 +228,6 @@ def _check_measure(
     if not value or (found is not None and not names_of(value)):
         rule = "is required for measure mean; name what is averaged."
         reading.problems.add(f"{path}.value", rule, value)
-    reading.at_least(f"{path}.strength", spec.strength, 0)
     if spec.prior and not spec.strength:
         rule = "has no use with strength 0; say how many impressions it weighs."
         reading.problems.add(f"{path}.prior", rule, spec.prior)
@@ -267,8 +261,8 @@ def _check_bins(reading: Reading, path: str, quantile: QuantileSpec) -> None:
         rule = "are required with by; without both there is one group."
         reading.problems.add(f"{path}.boundaries", rule)
     if quantile.step <= 0:
-        reading.problems.add(f"{path}.step", "must be positive.", quantile.step)
-    elif quantile.max <= quantile.step:
+        return  # told already
+    if quantile.max <= quantile.step:
         rule = f"must be above step, {quantile.step:g}."
         reading.problems.add(f"{path}.max", rule, quantile.max)
     elif quantile.max / quantile.step > _MOST_BINS:
@@ -277,8 +271,8 @@ def _check_bins(reading: Reading, path: str, quantile: QuantileSpec) -> None:
 
 
 def _named(
-    reading: Reading, cls: type, key: str, scope: Scope
-) -> Iterator[tuple[str, Any]]:
+    reading: Reading, cls: type[_Column], key: str, scope: Scope
+) -> Iterator[tuple[str, _Column]]:
     """Key path and entry of each column of a section, its name checked.
 
     The caller adds the column to `scope` before it asks for the next entry.
@@ -297,14 +291,20 @@ def _named(
 def _read_derived(reading: Reading, scope: Scope) -> dict[str, str]:
     """Every derived column whose SQL can be parsed."""
     raw = reading.raw.get("derived", {})
-    texts = convert(dict[str, str], raw, "derived", reading.problems) or {}
+    if not isinstance(raw, dict):
+        reading.problems.add("derived", "must be a mapping.", raw)
+        return {}
+    texts = {
+        str(name): build(str, value, f"derived.{name}", reading.problems)
+        for name, value in raw.items()
+    }
     derived, later = {}, set(texts) - set(scope.types)
     for name, text in texts.items():
         _check_name(reading, f"derived.{name}", name, scope)
         found = None
         if text is not None:
             found = _derived_type(reading, f"derived.{name}", text, scope, later)
-        if found is not None or names_of(text or ""):
+        if text is not None and (found is not None or names_of(text)):
             derived[name] = text
         scope.add(name, found)
         later.discard(name)

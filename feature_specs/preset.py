@@ -43,14 +43,11 @@ def preset_text(name_or_path: str) -> str:
 def read_preset(text: str, source: str = "preset") -> ModelConfig:
     """The checked preset that a YAML text holds; `source` names it in errors."""
     problems = Problems()
-    config: ModelConfig | None = build(
-        ModelConfig, parse_yaml(text, source), "", problems
-    )
+    config = build(ModelConfig, parse_yaml(text, source), "", problems)
     if config is not None:
-        _check_widths(config, problems)
-        _check_shares(config, problems)
-        _check_counts(config, problems)
-        _check_weights(config, problems)
+        if config.unified.buckets == 1:
+            problems.add("unified.buckets", "must be 0 (off) or 2 at least.", 1)
+        _check_structure(config, problems)
         for path, switcher in _switchers(config):
             _check_switcher(path, switcher, problems)
     if config is None or problems.found:
@@ -58,7 +55,7 @@ def read_preset(text: str, source: str = "preset") -> ModelConfig:
     return config
 
 
-# --- a preset by itself ---------------------------------------------------------------
+# --- a preset by itself: what its keys say together -----------------------------------
 
 
 def _switchers(config: ModelConfig) -> list[tuple[str, SwitcherConfig]]:
@@ -68,11 +65,6 @@ def _switchers(config: ModelConfig) -> list[tuple[str, SwitcherConfig]]:
 
 
 def _check_switcher(path: str, switcher: SwitcherConfig, problems: Problems) -> None:
-    _widths(f"{path}.units", switcher.units, problems)
-    for key in ("experts", "task_experts", "levels", "subspaces"):
-        _at_least(f"{path}.{key}", getattr(switcher, key), 1, problems)
-    _share(f"{path}.stitch", switcher.stitch, problems, whole=True)
-    _at_least(f"{path}.penalty", switcher.penalty, 0, problems)
     if switcher.kind == "sluice":
         uneven = [w for w in switcher.units if w % max(switcher.subspaces, 1)]
         if uneven:
@@ -83,50 +75,7 @@ def _check_switcher(path: str, switcher: SwitcherConfig, problems: Problems) -> 
         problems.add(f"{path}.units", f"must have a width for {switcher.kind}.", [])
 
 
-def _check_widths(config: ModelConfig, problems: Problems) -> None:
-    if not config.bottom:
-        rule = (
-            "must have one layer at least, where the request's and the candidate's "
-            "parts are added. Give it a width, like [128]."
-        )
-        problems.add("bottom", rule, [])
-    for path, units in (
-        ("bottom", config.bottom),
-        ("tower", config.tower),
-        ("trail.units", config.trail.units),
-        ("bias.units", config.bias.units),
-        ("structure.node", config.structure.node),
-        *((f"structure.nodes.{n}", u) for n, u in config.structure.nodes.items()),
-        *((f"towers.{n}.units", t.units or ()) for n, t in config.towers.items()),
-    ):
-        _widths(path, units, problems)
-
-
-def _check_shares(config: ModelConfig, problems: Problems) -> None:
-    _share("trail.dropout", config.trail.dropout, problems)
-    _share("dropout", config.dropout, problems)
-    for task, gamma in config.weights.decay.items():
-        if not 0 < gamma <= 1:
-            rule = "must be above 0 and at most 1 (PLE eq. 10)."
-            problems.add(f"weights.decay.{task}", rule, gamma)
-
-
-def _check_counts(config: ModelConfig, problems: Problems) -> None:
-    for path, number in (
-        ("epochs_per_day", config.epochs_per_day),
-        ("trail.dim", config.trail.dim),
-        ("bias.dim", config.bias.dim),
-        ("weights.decay_steps", config.weights.decay_steps),
-        ("unified.tables", config.unified.tables),
-        ("unified.dim", config.unified.dim),
-    ):
-        _at_least(path, number, 1, problems)
-    if config.unified.buckets and config.unified.buckets < 2:
-        problems.add("unified.buckets", "must be 0 (off) or 2 at least.")
-    for index, chain in enumerate(config.chains):
-        if len(chain.tasks) < 2:
-            rule = "must be two tasks at least, the frequent one first."
-            problems.add(f"chains[{index}].tasks", rule, list(chain.tasks))
+def _check_structure(config: ModelConfig, problems: Problems) -> None:
     if config.structure.kind == "single":
         for key in ("facets", "split", "nodes", "depth"):
             value = getattr(config.structure, key)
@@ -135,46 +84,6 @@ def _check_counts(config: ModelConfig, problems: Problems) -> None:
                 problems.add(f"structure.{key}", rule, value)
     if config.structure.kind != "flat" and not config.structure.levels:
         problems.add("structure.levels", "must have one switcher at least.", [])
-
-
-def _check_weights(config: ModelConfig, problems: Problems) -> None:
-    for path, weight in (
-        ("disentangle", config.disentangle),
-        ("embedding_l2", config.embedding_l2),
-        ("optimizer.learning_rate", config.optimizer.learning_rate),
-        ("optimizer.table_learning_rate", config.optimizer.table_learning_rate),
-        ("optimizer.clip_norm", config.optimizer.clip_norm),
-        ("optimizer.average_steps", config.optimizer.average_steps),
-        ("weights.alpha", config.weights.alpha),
-        ("weights.learning_rate", config.weights.learning_rate),
-        ("structure.depth", config.structure.depth),
-        ("cross.layers", config.cross.layers),
-        ("cross.rank", config.cross.rank),
-        ("unified.buckets", config.unified.buckets),
-        *((f"chains[{i}].calibrator", c.calibrator) for i, c in _numbered(config)),
-    ):
-        _at_least(path, weight, 0, problems)
-
-
-def _numbered(config: ModelConfig):
-    return enumerate(config.chains)
-
-
-def _widths(path: str, units: tuple[int, ...], problems: Problems) -> None:
-    if any(width < 1 for width in units):
-        problems.add(path, "must be positive widths.", list(units))
-
-
-def _share(path: str, share: float, problems: Problems, whole: bool = False) -> None:
-    if not (0 <= share <= 1 if whole else 0 <= share < 1):
-        limit = "at most 1" if whole else "below 1"
-        problems.add(path, f"must be at least 0 and {limit}.", share)
-
-
-def _at_least(path: str, number: float, least: int, problems: Problems) -> None:
-    if number < least:
-        rule = f"must be at least {least}." if least else "must be 0 or more."
-        problems.add(path, rule, number)
 
 
 # --- a preset and a spec --------------------------------------------------------------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterable
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import polars as pl
 
@@ -12,6 +12,7 @@ from feature_specs import expressions
 from feature_specs.build import Problems, build, closest
 from feature_specs.spec import RESERVED_PREFIXES, Dtype
 
+_T = TypeVar("_T")
 _NAME = re.compile(r"^[a-z][a-z0-9_]*$")
 
 
@@ -61,7 +62,7 @@ class Reading:
     def __init__(self, raw: dict[str, Any], problems: Problems):
         self.raw, self.problems = raw, problems
 
-    def section(self, cls: type, key: str, required: bool = False) -> Any:
+    def section(self, cls: type[_T], key: str, required: bool = False) -> _T | None:
         """The section `key` as a `cls`; None if it is missing or broken."""
         if key in self.raw:
             return build(cls, self.raw[key], key, self.problems)
@@ -69,7 +70,7 @@ class Reading:
             self.problems.add(key, "is required; add this section.")
         return None
 
-    def entries(self, cls: type, key: str) -> list[tuple[str, Any]]:
+    def entries(self, cls: type[_T], key: str) -> list[tuple[str, _T]]:
         """Key path and `cls` of each entry of a list of named things.
 
         A broken entry is a noted problem and left out; no section is an empty list.
@@ -78,7 +79,7 @@ class Reading:
         if not isinstance(raw, list):
             self.problems.add(key, "must be a list.", raw)
             return []
-        found = []
+        found: list[tuple[str, _T]] = []
         for index, value in enumerate(raw):
             name = value.get("name") if isinstance(value, dict) else None
             path = f"{key}[{index}]" + (f" ({name})" if name else "")
@@ -180,12 +181,8 @@ class Reading:
     def at_least(self, path: str, value: float, least: float) -> None:
         """Checks that a number is `least` or more."""
         if value < least:
-            self.problems.add(path, f"must be {least:g} or more.", value)
-
-    def share(self, path: str, value: float) -> None:
-        """Checks that a number is a share."""
-        if not 0 <= value <= 1:
-            self.problems.add(path, "must be a share between 0 and 1.", value)
+            rule = f"must be at least {least:g}." if least else "must be 0 or more."
+            self.problems.add(path, rule, value)
 
     def increasing(self, path: str, cuts: Collection[float]) -> None:
         """Checks cut points."""

@@ -12,8 +12,16 @@ import functools
 import hashlib
 import math
 import re
-from typing import Literal
+from typing import Annotated, Literal
 
+from feature_specs.fields import (
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveInt,
+    Rule,
+    Share,
+    ShareBelowOne,
+)
 from feature_specs.past import (
     TRAIL_FUTURE,
     CounterSpec,
@@ -54,6 +62,11 @@ def slice_key(column: str) -> str:
     return f"slice_{column}"
 
 
+_DURATION = Rule(
+    f"must be from 1 to {CENTURY_MS}, a century in milliseconds.", ge=1, le=CENTURY_MS
+)
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TimeSpec:
     """When an impression began and how long it lasted.
@@ -73,7 +86,7 @@ class TimeSpec:
     unit: Literal["s", "ms", "us"] = "ms"
     watched_ms: str | None = None
     length_ms: str | None = None
-    longest_ms: int = CENTURY_MS
+    longest_ms: Annotated[int, _DURATION] = CENTURY_MS
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -91,6 +104,9 @@ class JoinSpec:
     on: str
     columns: dict[str, str]
     format: Literal["", "csv", "jsonl", "parquet", "tfrecord"] = ""
+
+
+_ONE = Rule("must be one character.", min_length=1, max_length=1)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -128,11 +144,11 @@ class LogSpec:
     columns: dict[str, str]
     outcomes: tuple[str, ...]
     random: str = ""
-    separator: str = ","
+    separator: Annotated[str, _ONE] = ","
     joins: dict[str, JoinSpec] = dataclasses.field(default_factory=dict)
-    days_per_split: int = 1
-    max_reject_share: float = 0.001
-    min_day_share: float = 0.3
+    days_per_split: PositiveInt = 1
+    max_reject_share: Share = 0.001
+    min_day_share: Share = 0.3
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -147,8 +163,16 @@ class FilterSpec:
     """
 
     keep: dict[str, str] = dataclasses.field(default_factory=dict)
-    min_user_events: int = 0
-    min_item_impressions: int = 0
+    min_user_events: NonNegativeInt = 0
+    min_item_impressions: NonNegativeInt = 0
+
+
+_ROWS = Rule(
+    "must be at least 2 and below 2^31 (ids are int32 on a TPU).", ge=2, lt=2**31
+)
+_COLUMNS = Rule(
+    "must be a multiple of 4; leave it out for the default rule.", ge=0, multiple_of=4
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -163,8 +187,8 @@ class TableSpec:
     """
 
     name: str
-    buckets: int
-    dim: int = 0
+    buckets: Annotated[int, _ROWS]
+    dim: Annotated[int, _COLUMNS] = 0
 
     @property
     def width(self) -> int:
@@ -266,7 +290,7 @@ class TaskSpec:
     kind: Literal["binary", "regression"]
     label: str
     sparse: bool = False
-    loss_weight: float = 1.0
+    loss_weight: NonNegativeFloat = 1.0
     sample_space: str = ""
     loss: Literal[
         "default", "squared_error", "huber", "log_target", "focal", "class_balanced"
@@ -274,6 +298,11 @@ class TaskSpec:
     focal_gamma: float = 2.0
     class_balance_beta: float = 0.9999
     negative_rate: float = 1.0
+
+
+_SEVERAL = Rule(
+    "must be two at least; with one there is nothing to split.", min_length=2
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -292,7 +321,7 @@ class FacetSpec:
 
     name: str
     feature: str
-    partitions: dict[str, tuple[int, ...]]
+    partitions: Annotated[dict[str, tuple[int, ...]], _SEVERAL]
     default: str
     train_with: dict[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
 
@@ -336,7 +365,7 @@ class EvaluationSpec:
     """
 
     slices: tuple[str, ...] = ()
-    min_auc: dict[str, float] = dataclasses.field(default_factory=dict)
+    min_auc: dict[str, ShareBelowOne] = dataclasses.field(default_factory=dict)
     max_auc_drop: float = 0.01
 
 

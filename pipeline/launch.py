@@ -14,7 +14,7 @@ import time
 
 import rich.console
 
-from feature_specs import Spec, read_spec
+from feature_specs import Spec, TrailrankError, read_spec
 from pipeline.components import ALL_EARLIER_DAYS, REPORT_FILE
 from pipeline.dag import IN_PROCESS_BEAM_ARGS, RunConfig
 from pipeline.evaluation import quality as evaluation
@@ -35,7 +35,7 @@ _LIBRARIES = (
 )
 
 
-class LaunchError(RuntimeError):
+class LaunchError(TrailrankError, RuntimeError):
     """A run that cannot begin; the message says why."""
 
 

@@ -7,10 +7,11 @@ import json
 import pathlib
 from typing import Any
 
+from feature_specs import TrailrankError
 from pipeline.reporting.files import write_json
 
 
-class NoRunError(RuntimeError):
+class NoRunError(TrailrankError, RuntimeError):
     """A directory holds no finished run."""
 
 

@@ -14,11 +14,11 @@ from typing import Any
 import httpx
 import numpy as np
 
-from feature_specs import Spec
+from feature_specs import Spec, TrailrankError
 from serving.requests import rank_inputs
 
 
-class ClientError(RuntimeError):
+class ClientError(TrailrankError, RuntimeError):
     """No usable answer.
 
     Attributes:

@@ -18,6 +18,8 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 
+from feature_specs import TrailrankError
+
 Arrays = dict[str, npt.NDArray[Any]]
 
 _INT32 = (-(2**31), 2**31 - 1)
@@ -42,7 +44,7 @@ _ZEROS = b"0" * 200
 _DIGITS_TO_ZERO = bytes.maketrans(b"123456789", b"0" * 9)
 
 
-class BadRequest(ValueError):
+class BadRequest(TrailrankError, ValueError):
     """A request that TensorFlow Serving would refuse.
 
     Attributes:

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from absl.flags import argparse_flags
 
-from feature_specs import Spec, read_spec
+from feature_specs import Spec, TrailrankError, read_spec
 from serving.requests import candidate_features, paired_features
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ _DEFAULT_URL = "http://127.0.0.1:8501"
 _DEFAULT_SAMPLE = 100
 
 
-class RankError(RuntimeError):
+class RankError(TrailrankError, RuntimeError):
     """The request cannot be made; the message says why."""
 
 

@@ -25,6 +25,7 @@ from starlette.responses import Response
 from starlette.routing import Mount
 from starlette.types import Receive, Scope, Send
 
+from feature_specs import TrailrankError
 from serving import rest
 from serving.versions import ModelStore
 
@@ -32,7 +33,7 @@ DEFAULT_PORT = 8501
 _LOG = logging.getLogger("trailrank.serving")
 
 
-class ServeError(RuntimeError):
+class ServeError(TrailrankError, RuntimeError):
     """The server cannot start; the message says what to do."""
 
 

@@ -23,6 +23,7 @@ from feature_specs.build import (
     shipped_names,
     shipped_text,
 )
+from feature_specs.fields import PositiveInt
 from tpu_configs.chips import Chip, parse_topology
 
 _FOLDER = pathlib.Path(__file__).parent / "slices"
@@ -56,9 +57,9 @@ class SliceConfig:
     name: str
     accelerator: Literal["cpu", "gpu", "tpu"]
     topology: str = ""
-    hosts: int = 1
-    batch_size: int = 512
-    steps_per_call: int = 50
+    hosts: PositiveInt = 1
+    batch_size: PositiveInt = 512
+    steps_per_call: PositiveInt = 50
     precision: Literal["float32", "bfloat16"] = "float32"
     embedding: Literal["dense", "tpu_embedding", "partial"] = "dense"
     tpu_vm_type: str = ""
@@ -118,7 +119,7 @@ class SliceConfig:
 class _File(SliceConfig):
     """A slice as it is written: the batch may be given a core."""
 
-    batch_per_core: int | None = None  # type: ignore[assignment]
+    batch_per_core: PositiveInt | None = None  # type: ignore[assignment]
 
 
 def shipped_slices() -> list[str]:
@@ -140,7 +141,7 @@ def read_slice(text: str, source: str = "slice") -> SliceConfig:
     """The checked slice that a YAML text holds; `source` names it in errors."""
     problems = Problems()
     values = _with_base(parse_yaml(text, source), source)
-    written: _File | None = build(_File, values, "", problems)
+    written = build(_File, values, "", problems)
     if _BATCH in values and _SHARE in values:
         problems.add(_SHARE, "says the same as batch_size; leave one out.")
     if written is not None:
@@ -177,11 +178,6 @@ def _with_base(values: dict[str, Any], source: str) -> dict[str, Any]:
 
 
 def _check(config: _File, problems: Problems) -> None:
-    for key in (_BATCH, "steps_per_call", "hosts"):
-        if getattr(config, key) < 1:
-            problems.add(key, "must be at least 1.", getattr(config, key))
-    if config.batch_per_core is not None and config.batch_per_core < 1:
-        problems.add(_SHARE, "must be at least 1.", config.batch_per_core)
     if config.accelerator == "tpu":
         _check_tpu(config, problems)
     else:

@@ -16,7 +16,7 @@ import pathlib
 
 import polars as pl
 
-from feature_specs import Spec, expressions
+from feature_specs import Spec, TrailrankError, expressions
 from feature_specs.spec import KEY_ITEM, KEY_TIME, KEY_USER
 from pipeline.examples.reading.readers import time_ms
 from pipeline.simulator.oracles import ORACLES_FILE
@@ -24,7 +24,7 @@ from pipeline.simulator.oracles import ORACLES_FILE
 _TYPES = {"int64": pl.Int64(), "float32": pl.Float32(), "string": pl.String()}
 
 
-class NoTruthError(RuntimeError):
+class NoTruthError(TrailrankError, RuntimeError):
     """A directory holds no truth of simulated logs, or that of other logs."""
 
 

@@ -19,7 +19,7 @@ import numpy as np
 import polars as pl
 from apache_beam.io.filesystems import FileSystems
 
-from feature_specs import Spec, label_key, mask_key
+from feature_specs import Spec, TrailrankError, label_key, mask_key
 from pipeline.examples.days import SplitPlan
 from pipeline.examples.joins import found_column
 from pipeline.examples.reading.blocks import Block
@@ -49,7 +49,7 @@ class Limits:
     days: tuple[datetime.date, ...]
 
 
-class ExamplesError(RuntimeError):
+class ExamplesError(TrailrankError, RuntimeError):
     """A run whose examples must not be used; the message says why."""
 
 

@@ -23,6 +23,7 @@ from apache_beam.options.pipeline_options import (
 from apache_beam.runners.portability.flink_runner import MAGIC_HOST_NAMES
 from apache_beam.runners.portability.spark_runner import LOCAL_MASTER_PATTERN
 
+from feature_specs import TrailrankError
 from pipeline.examples.request import ExamplesRequest
 
 _PORTABLE = ("portablerunner", "flinkrunner", "sparkrunner")
@@ -32,7 +33,7 @@ _EMBEDDED_SERVICE = "embed"  # Beam's word for a job service inside this process
 _PATIENCE_S = 5.0
 
 
-class RunnerOptionsError(ValueError):
+class RunnerOptionsError(TrailrankError, ValueError):
     """Beam options that cannot lead to examples; names every mistake at once."""
 
 

@@ -16,13 +16,14 @@ from ml_metadata.proto import metadata_store_pb2
 from tfx.orchestration import metadata
 from tfx.orchestration.local.local_dag_runner import LocalDagRunner
 
+from feature_specs import TrailrankError
 from pipeline.components import EarlierBlessedModel
 from pipeline.dag import RunConfig, create_pipeline
 
 Outputs = dict[str, dict[str, str]]
 
 
-class StepFailedError(RuntimeError):
+class StepFailedError(TrailrankError, RuntimeError):
     """A step of the pipeline stopped; says which, why, and where the log lies."""
 
 

@@ -1,10 +1,10 @@
-"""YAML values to dataclasses: numbers that no column can hold."""
+"""YAML values to dataclasses: what YAML has, and no field or column can hold."""
 
 import dataclasses
 
 import pytest
 
-from feature_specs.build import Problems, build, parse_yaml
+from feature_specs.build import Problems, SpecError, build, parse_yaml
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -53,3 +53,38 @@ def test_numbers_of_the_right_kind_pass(text, told):
 def test_a_whole_number_fits_64_bits():
     (told,) = _problems("count: 9223372036854775808")
     assert told.startswith("count: must be a finite number, no larger than 64 bits")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        # A day is no number, nor text, though JSON would have it as text.
+        ("rate: 2024-01-31", "rate: must be a number. Got datetime.date(2024, 1, 31)."),
+        ("count: 2024-01-31", "count: must be a whole number. Got datetime.date("),
+        ("weights: {a: !!set {b}}", "weights.a: must be a number. Got {'b'}."),
+        ("weights: [1]", "weights: must be a mapping. Got [1]."),
+        ("cuts: !!binary aGk=", "cuts: must be a list. Got b'hi'."),
+        ("7: 1", "7: is no key here. Known: count, cuts, rate, weights."),
+        ("weights: {7: x}", "weights.7: must be a number. Got 'x'."),
+    ],
+)
+def test_what_yaml_has_and_json_has_not(text, told):
+    assert _problems(text)[0].startswith(told)
+
+
+def test_a_large_whole_number_may_be_a_float():
+    assert _problems("rate: 1" + "0" * 30) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("rate: &x {a: *x}", "line 1, column 7: not YAML: found unconstructable"),
+        ('rate: "\\ud800"', "line 1, column 7: not YAML: half a surrogate pair"),
+        ("rate: 2024-13-45", "not YAML: month must be in 1..12"),
+    ],
+)
+def test_what_cannot_be_read_is_a_mistake(text, told):
+    with pytest.raises(SpecError) as caught:
+        parse_yaml(text, "test")
+    assert caught.value.problems[0].startswith(told)

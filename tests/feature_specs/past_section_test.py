@@ -116,7 +116,7 @@ def test_a_derived_column_may_not_replace_another(mistakes, name):
             "[video_id, video_id], l",
             r"history\.columns\[1\]: is named",
         ),
-        ("length: 7", "length: 0", r"history\.length: must be 1 or more"),
+        ("length: 7", "length: 0", r"history\.length: must be at least 1"),
         ("length: 7", "lenght: 7", r"history\.lenght: is no key here.*'length'"),
         # counters
         ("name: since_like", "name: Since", r"\(Since\)\.name: must be lower-case"),

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from feature_specs import TrailrankError
 from trainer import strategy as strategies
 from trainer.days.means import LOSS
 from trainer.days.state import Position
@@ -15,7 +16,7 @@ from trainer.days.training import Training
 from trainer.model.ranker import Ranker
 
 
-class DivergedError(RuntimeError):
+class DivergedError(TrailrankError, RuntimeError):
     """A loss or weight is no number any more; the checkpoint before is good."""
 
 

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
+from feature_specs import TrailrankError
 from trainer.preflight.places import NODE, Place, Places, user_line
 from trainer.preflight.programs import Program
 from trainer.preflight.remedies import culprits_of, remedy_of
@@ -53,7 +54,7 @@ class Lowered(NamedTuple):
     dynamic: list[Place]
 
 
-class Refused(RuntimeError):
+class Refused(TrailrankError, RuntimeError):
     """A program that does not compile for TPU.
 
     Attributes:
