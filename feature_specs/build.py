@@ -17,6 +17,8 @@ from typing import Any
 
 import yaml
 
+from feature_specs.fields import Named, one_of
+
 # The largest numbers that columns of int64 and float64 hold.
 _LARGEST = {int: 2**63 - 1, float: sys.float_info.max}
 
@@ -115,7 +117,7 @@ def build(cls: type, value: Any, path: str, problems: Problems) -> Any:
         problems.add(path, "must be a mapping of keys.", value)
         return None
     fields = {f.name: f for f in dataclasses.fields(cls)}
-    hints = typing.get_type_hints(cls)
+    hints = typing.get_type_hints(cls, include_extras=True)
     _report_unknown_keys(value, list(fields), path, problems)
     before = len(problems.found)
     kwargs = {
@@ -136,6 +138,10 @@ def convert(hint: Any, value: Any, path: str, problems: Problems) -> Any:
         if value is None:
             return None
         return convert(args[0], value, path, problems)
+    if hint is Any:
+        return value
+    if origin is typing.Annotated:
+        return _validated(args, value, path, problems)
     if origin is typing.Literal:
         return _one_of(args, value, path, problems)
     if origin is tuple:
@@ -176,6 +182,16 @@ def _one_of(args: tuple, value: Any, path: str, problems: Problems) -> Any:
     known = [str(arg) for arg in args]
     problems.add(path, f"must be one of {', '.join(known)}.", value)
     return None
+
+
+def _validated(args: tuple, value: Any, path: str, problems: Problems) -> Any:
+    """A value of an annotated type, which may have to be a name."""
+    hint, *marks = args
+    for mark in marks:
+        if isinstance(mark, Named) and value not in mark.names():
+            problems.add(path, one_of(mark.names()), value)
+            return None
+    return convert(hint, value, path, problems)
 
 
 def _items(hint: Any, value: Any, path: str, problems: Problems) -> Any:
