@@ -90,7 +90,7 @@ def _metrics(
         "calibration": {},
     }
     for column, task in enumerate(spec.tasks):
-        if task.kind == "binary":
+        if task.of_kind.is_probability:
             own = masks[:, column] > 0
             scores, truth = predictions[own, column], labels[own, column]
             found["auc"][task.name] = auc(scores, truth > 0.5)
