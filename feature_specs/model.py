@@ -6,21 +6,18 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-SwitcherKind = Literal[
-    "shared_bottom",
-    "asymmetric",
-    "customized",
-    "cross_stitch",
-    "sluice",
-    "moe",
-    "mmoe",
-    "ml_mmoe",
-    "cgc",
-    "ple",
-    "snr",
-]
+from feature_specs.fields import Named
+from feature_specs.preset_kinds import (
+    CHAIN_KINDS,
+    OPTIMIZER_KINDS,
+    STRUCTURE_KINDS,
+    SWITCHER_KINDS,
+    WEIGHTS_KINDS,
+    StructureKind,
+    SwitcherKind,
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -28,7 +25,8 @@ class SwitcherConfig:
     """One input, K outputs (MFH fig. 1).
 
     Attributes:
-        kind: See `trainer.model.switchers`, where each names its paper and equation.
+        kind: See `trainer.model.switchers`, where each names its paper and equation;
+            or one that a plugin registers.
         units: Widths of the layers of an expert, or of one level's shared or own part.
         levels: Stacked levels of `cross_stitch`, `sluice`, `ml_mmoe`, `ple`, `snr`.
         experts: Experts of `moe`, `mmoe` and of each level of `ml_mmoe` and `snr`;
@@ -41,9 +39,10 @@ class SwitcherConfig:
             its own; by default each reads the one before it.
         fusion: How `asymmetric` joins the bottoms that an output reads.
         penalty: Weight of `sluice`'s orthogonality or of `snr`'s L0 penalty.
+        options: What a registered switcher takes beside; its `Options` check it.
     """
 
-    kind: SwitcherKind
+    kind: Annotated[str, Named(SWITCHER_KINDS)]
     units: tuple[int, ...] = (64,)
     levels: int = 2
     experts: int = 8
@@ -53,6 +52,12 @@ class SwitcherConfig:
     reads: dict[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
     fusion: Literal["concat", "sum", "mean"] = "concat"
     penalty: float = 0.0
+    options: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    @property
+    def of_kind(self) -> SwitcherKind:
+        """What a preset has to know of the kind."""
+        return SWITCHER_KINDS[self.kind]
 
 
 TASK_FACET = "task"  # the facet whose partitions are the tasks themselves
@@ -87,13 +92,18 @@ class StructureConfig:
             widths.
     """
 
-    kind: Literal["flat", "single", "hierarchical", "multi_facet"] = "flat"
+    kind: Annotated[str, Named(STRUCTURE_KINDS)] = "flat"
     facets: tuple[str, ...] = ()
     split: tuple[str, ...] = ()
     levels: tuple[SwitcherConfig, ...] = _MFH_LEVELS
     depth: int = 0
     node: tuple[int, ...] = (32,)
     nodes: dict[str, tuple[int, ...]] = dataclasses.field(default_factory=dict)
+
+    @property
+    def of_kind(self) -> StructureKind:
+        """What a preset has to know of the kind."""
+        return STRUCTURE_KINDS[self.kind]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -120,7 +130,7 @@ class ChainConfig:
         calibrator: Weight of AITM's loss on a later task that is likelier.
     """
 
-    kind: Literal["esmm", "aitm"]
+    kind: Annotated[str, Named(CHAIN_KINDS)]
     tasks: tuple[str, ...]
     calibrator: float = 0.6
 
@@ -202,7 +212,7 @@ class WeightsConfig:
             (PCGrad, Yu et al., 2020).
     """
 
-    kind: Literal["fixed", "uncertainty", "gradnorm"] = "fixed"
+    kind: Annotated[str, Named(WEIGHTS_KINDS)] = "fixed"
     decay: dict[str, float] = dataclasses.field(default_factory=dict)
     decay_steps: int = 1000
     alpha: float = 0.5
@@ -225,7 +235,7 @@ class OptimizerConfig:
             returns; 0 returns the last ones.
     """
 
-    kind: Literal["adam", "adagrad", "clippy_adagrad"] = "adam"
+    kind: Annotated[str, Named(OPTIMIZER_KINDS)] = "adam"
     learning_rate: float = 1e-3
     table_learning_rate: float = 0.05
     clip_norm: float = 0.0
@@ -271,3 +281,21 @@ class ModelConfig:
     epochs_per_day: int = 1
     dropout: float = 0.0
     embedding_l2: float = 0.0
+
+
+def plain_values(config: ModelConfig) -> dict[str, Any]:
+    """The preset as mappings, lists and numbers, to write down and compare.
+
+    Options are left out where there are none, as in what was written before there
+    could be any.
+    """
+    return _without_empty_options(dataclasses.asdict(config))
+
+
+def _without_empty_options(value: Any) -> Any:
+    if isinstance(value, dict):
+        kept = {k: v for k, v in value.items() if v or k != "options"}
+        return {key: _without_empty_options(item) for key, item in kept.items()}
+    if isinstance(value, (list, tuple)):
+        return [_without_empty_options(item) for item in value]
+    return value

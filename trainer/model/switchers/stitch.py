@@ -6,9 +6,10 @@ import numpy as np
 import tensorflow as tf
 
 from trainer.model.layers import BatchedMLP, BranchedMLP, by_group
-from trainer.model.switchers.base import Switched, Switcher
+from trainer.model.switchers.base import Switched, Switcher, switcher
 
 
+@switcher("cross_stitch")
 class CrossStitch(Switcher):
     """Cross-stitch network (Misra et al., 2016, eq. 1; PLE fig. 1 f).
 
@@ -74,6 +75,7 @@ class CrossStitch(Switcher):
         return tf.reshape(by_group(y), [-1, self.groups, self.tasks, y.shape[-1]])
 
 
+@switcher("sluice")
 class Sluice(CrossStitch):
     """Sluice network (Ruder et al., 2017, sec. 2; PLE fig. 1 g).
 
