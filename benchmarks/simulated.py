@@ -444,8 +444,8 @@ def _read(spec: Spec, days: Sequence[loop.Day]) -> tuple[Batch, pl.DataFrame]:
 
 
 def _column(feature: FeatureSpec) -> tf.io.FixedLenFeature:
-    shape = [feature.length] if feature.is_sequence else []
-    return tf.io.FixedLenFeature(shape, tf.float32 if feature.is_number else tf.int64)
+    dtype = tf.as_dtype(feature.of_kind.encoded)
+    return tf.io.FixedLenFeature(list(feature.shape), dtype)
 
 
 def _key_columns(spec: Spec) -> dict[str, tf.io.FixedLenFeature]:

@@ -114,8 +114,8 @@ def _structures() -> dict[str, ModelConfig]:
         BiasConfig,
         StructureConfig,
         SwitcherConfig,
-        SwitcherKind,
     )
+    from feature_specs.preset_kinds import SWITCHER_KINDS
 
     def switcher(kind) -> SwitcherConfig:
         return SwitcherConfig(kind=kind, units=(32,), experts=4)
@@ -123,7 +123,7 @@ def _structures() -> dict[str, ModelConfig]:
     shape = ModelConfig(switcher=switcher("ple"), bottom=(128,), tower=(32,))
     found = {
         kind: dataclasses.replace(shape, switcher=switcher(kind))
-        for kind in typing.get_args(SwitcherKind)
+        for kind in SWITCHER_KINDS
     }
     nested = StructureConfig(
         facets=(TASK_FACET, GROUP),

@@ -220,9 +220,10 @@ def _measure_input(effort: _Effort, args, console) -> dict[str, typing.Any]:
 def _files(log: simulated.Log, rows: int) -> list[str]:
     """Those of the training days, again and again."""
     from trainer.days.input import count_labels, match_files
+    from trainer.days.layout import Layout
 
     own = [file for name, globs in log.days for file in match_files(name, globs)]
-    seen = max(count_labels(log.spec, own).rows.values())
+    seen = max(count_labels(Layout(log.spec), own).rows.values())
     return own * max(1, round(rows / seen))
 
 
@@ -235,7 +236,8 @@ def _sources(
     from feature_specs import load_preset
     from tpu_configs import load_slice
     from trainer.days.input import BatchReader
-    from trainer.days.packed import DayCache, Layout
+    from trainer.days.layout import Layout
+    from trainer.days.packed import DayCache
     from trainer.days.training import Training
 
     slice_, strategy = load_slice("cpu"), tf.distribute.get_strategy()
@@ -243,8 +245,9 @@ def _sources(
         log.spec, load_preset("mmoe"), slice_, strategy, seed=0, first_files=files
     )
     plain = training.reader
-    days = DayCache(cache, Layout(log.spec))
-    cached = BatchReader(log.spec, slice_.batch_size, cache=days)
+    layout = Layout(log.spec)
+    days = DayCache(cache, layout)
+    cached = BatchReader(layout, slice_.batch_size, cache=days)
     began = time.perf_counter()
     cached.batches(files, seed=0)  # packs
     took = time.perf_counter() - began

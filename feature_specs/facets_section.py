@@ -82,14 +82,15 @@ def _check_feature(
             problems.add(f"{path}.feature", f"is no feature.{hint}", facet.feature)
         return
     feature = found[0]
-    if feature.group == "trail" or feature.kind not in ("code", "bucket"):
+    count = feature.of_kind.facet_codes(feature)
+    if feature.group == "trail" or count is None:
         rule = (
             "must be a served feature of kind code or bucket, whose values are known "
             "without a vocabulary."
         )
         problems.add(f"{path}.feature", rule, facet.feature)
         return
-    top = feature.size - 1 if feature.kind == "code" else len(feature.boundaries)
+    top = count - 1
     for name, codes in facet.partitions.items():
         for code in codes:
             if not 0 <= code <= top:

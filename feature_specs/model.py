@@ -6,9 +6,10 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from feature_specs.fields import (
+    Named,
     NonNegativeFloat,
     NonNegativeInt,
     PositiveInt,
@@ -16,21 +17,15 @@ from feature_specs.fields import (
     ShareBelowOne,
     Widths,
 )
-
-SwitcherKind = Literal[
-    "shared_bottom",
-    "asymmetric",
-    "customized",
-    "cross_stitch",
-    "sluice",
-    "moe",
-    "mmoe",
-    "ml_mmoe",
-    "cgc",
-    "ple",
-    "snr",
-]
-
+from feature_specs.preset_kinds import (
+    CHAIN_KINDS,
+    OPTIMIZER_KINDS,
+    STRUCTURE_KINDS,
+    SWITCHER_KINDS,
+    WEIGHTS_KINDS,
+    StructureKind,
+    SwitcherKind,
+)
 
 _PART = Rule("must be at least 0 and at most 1.", ge=0, le=1)
 
@@ -40,7 +35,8 @@ class SwitcherConfig:
     """One input, K outputs (MFH fig. 1).
 
     Attributes:
-        kind: See `trainer.model.switchers`, where each names its paper and equation.
+        kind: See `trainer.model.switchers`, where each names its paper and equation;
+            or one that a plugin registers.
         units: Widths of the layers of an expert, or of one level's shared or own part.
         levels: Stacked levels of `cross_stitch`, `sluice`, `ml_mmoe`, `ple`, `snr`.
         experts: Experts of `moe`, `mmoe` and of each level of `ml_mmoe` and `snr`;
@@ -53,9 +49,10 @@ class SwitcherConfig:
             its own; by default each reads the one before it.
         fusion: How `asymmetric` joins the bottoms that an output reads.
         penalty: Weight of `sluice`'s orthogonality or of `snr`'s L0 penalty.
+        options: What a registered switcher takes beside; its `Options` check it.
     """
 
-    kind: SwitcherKind
+    kind: Annotated[str, Named(SWITCHER_KINDS)]
     units: Widths = (64,)
     levels: PositiveInt = 2
     experts: PositiveInt = 8
@@ -65,6 +62,12 @@ class SwitcherConfig:
     reads: dict[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
     fusion: Literal["concat", "sum", "mean"] = "concat"
     penalty: NonNegativeFloat = 0.0
+    options: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    @property
+    def of_kind(self) -> SwitcherKind:
+        """What a preset has to know of the kind."""
+        return SWITCHER_KINDS[self.kind]
 
 
 TASK_FACET = "task"  # the facet whose partitions are the tasks themselves
@@ -99,13 +102,18 @@ class StructureConfig:
             widths.
     """
 
-    kind: Literal["flat", "single", "hierarchical", "multi_facet"] = "flat"
+    kind: Annotated[str, Named(STRUCTURE_KINDS)] = "flat"
     facets: tuple[str, ...] = ()
     split: tuple[str, ...] = ()
     levels: tuple[SwitcherConfig, ...] = _MFH_LEVELS
     depth: NonNegativeInt = 0
     node: Widths = (32,)
     nodes: dict[str, Widths] = dataclasses.field(default_factory=dict)
+
+    @property
+    def of_kind(self) -> StructureKind:
+        """What a preset has to know of the kind."""
+        return STRUCTURE_KINDS[self.kind]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -135,7 +143,7 @@ class ChainConfig:
         calibrator: Weight of AITM's loss on a later task that is likelier.
     """
 
-    kind: Literal["esmm", "aitm"]
+    kind: Annotated[str, Named(CHAIN_KINDS)]
     tasks: Annotated[tuple[str, ...], _CHAIN]
     calibrator: NonNegativeFloat = 0.6
 
@@ -220,7 +228,7 @@ class WeightsConfig:
             (PCGrad, Yu et al., 2020).
     """
 
-    kind: Literal["fixed", "uncertainty", "gradnorm"] = "fixed"
+    kind: Annotated[str, Named(WEIGHTS_KINDS)] = "fixed"
     decay: dict[str, Annotated[float, _GAMMA]] = dataclasses.field(default_factory=dict)
     decay_steps: PositiveInt = 1000
     alpha: NonNegativeFloat = 0.5
@@ -243,7 +251,7 @@ class OptimizerConfig:
             returns; 0 returns the last ones.
     """
 
-    kind: Literal["adam", "adagrad", "clippy_adagrad"] = "adam"
+    kind: Annotated[str, Named(OPTIMIZER_KINDS)] = "adam"
     learning_rate: NonNegativeFloat = 1e-3
     table_learning_rate: NonNegativeFloat = 0.05
     clip_norm: NonNegativeFloat = 0.0
@@ -296,3 +304,22 @@ class ModelConfig:
     epochs_per_day: PositiveInt = 1
     dropout: ShareBelowOne = 0.0
     embedding_l2: NonNegativeFloat = 0.0
+
+
+def plain_values(config: ModelConfig) -> dict[str, Any]:
+    """The preset as mappings, lists and numbers, to write down and compare.
+
+    Options are left out where there are none, as in what was written before there
+    could be any.
+    """
+    found: dict[str, Any] = _without_empty_options(dataclasses.asdict(config))
+    return found
+
+
+def _without_empty_options(value: Any) -> Any:
+    if isinstance(value, dict):
+        kept = {k: v for k, v in value.items() if v or k != "options"}
+        return {key: _without_empty_options(item) for key, item in kept.items()}
+    if isinstance(value, (list, tuple)):
+        return [_without_empty_options(item) for item in value]
+    return value

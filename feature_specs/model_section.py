@@ -22,9 +22,11 @@ from feature_specs.spec import (
     TableSpec,
     TaskSpec,
 )
+from feature_specs.task_kinds import LOSS_KINDS, TASK_KINDS, losses_of
 
 _BUILT_IN_FILTERS = ("duplicate", "min_item_impressions", "min_user_events")
-_TABLE_KINDS = ("id", "sequence")
+# Keys of a task that only some kinds, or some losses, have a use for.
+_OWN_KEYS = ("focal_gamma", "class_balance_beta", "negative_rate")
 
 
 def read_filters(reading: Reading, past: Past) -> FilterSpec:
@@ -73,7 +75,7 @@ def read_features(
     for path, feature in reading.entries(FeatureSpec, "features"):
         reading.unique(f"{path}.name", feature.name, [f.name for f in features])
         paths.append(path)
-        features.append(_feature(reading, past, path, feature, tables))
+        features.append(_feature(reading, past, path, feature))
     for path, feature in zip(paths, features, strict=True):
         _check_attention(reading, path, feature, features)
     groups = {feature.group for feature in features}
@@ -86,11 +88,7 @@ def read_features(
 
 
 def _feature(
-    reading: Reading,
-    past: Past,
-    path: str,
-    feature: FeatureSpec,
-    tables: dict[str, TableSpec],
+    reading: Reading, past: Past, path: str, feature: FeatureSpec
 ) -> FeatureSpec:
     reading.free_name(f"{path}.name", feature.name)
     if feature.name == "weights":
@@ -98,7 +96,8 @@ def _feature(
         reading.problems.add(f"{path}.name", rule)
     text = feature.expr or f'"{feature.name}"'  # quoted: it may be an SQL word
     length = feature.length or (past.history.length if past.history else 50)
-    _check_kind(reading, path, feature, tables)
+    feature.of_kind.check(reading, path, feature)
+    reading.at_least(f"{path}.length", feature.length, 0)
     found = reading.type_of(f"{path}.expr", text, past.scope)
     _check_leak(reading, past, path, feature, text)
     dtype = _dtype(reading, path, feature, found) if found is not None else None
@@ -108,30 +107,6 @@ def _feature(
         length=length if feature.is_sequence else 0,
         dtype=dtype or "int64",
     )
-
-
-def _check_kind(
-    reading: Reading, path: str, feature: FeatureSpec, tables: dict[str, TableSpec]
-) -> None:
-    problems = reading.problems
-    if feature.kind in _TABLE_KINDS:
-        if feature.table is None:
-            problems.add(f"{path}.table", f"is required for kind {feature.kind}.")
-        elif feature.table not in reading.raw.get("tables", {}):
-            rule = f"is not in tables.{closest(feature.table, list(tables))}"
-            problems.add(f"{path}.table", rule, feature.table)
-    elif feature.table is not None:
-        rule = f"has no use for kind {feature.kind}; remove it."
-        problems.add(f"{path}.table", rule, feature.table)
-    if feature.kind == "bucket":
-        reading.increasing(f"{path}.boundaries", feature.boundaries)
-        if not feature.boundaries:
-            problems.add(f"{path}.boundaries", "must be one number at least.")
-    elif feature.boundaries:
-        problems.add(f"{path}.boundaries", "belong to kind bucket only.")
-    if feature.kind in ("code", "category"):
-        reading.at_least(f"{path}.size", feature.size, 1)
-    reading.at_least(f"{path}.length", feature.length, 0)
 
 
 def _check_attention(
@@ -150,7 +125,7 @@ def _check_attention(
     fitting = [
         f.name
         for f in features
-        if f.group == "candidate" and f.kind == "id" and f.table == feature.table
+        if f.group == "candidate" and f.of_kind.is_id and f.table == feature.table
     ]
     if feature.target not in fitting:
         rule = (
@@ -199,18 +174,12 @@ def _dtype(
         rule = "must be a list for kind sequence, one value for any other."
         reading.problems.add(f"{path}.expr", rule, str(found))
         return None
-    dtype = example_type(element_type(found))
-    if feature.kind in ("number", "bucket"):
-        if dtype in ("int64", "float32"):
-            return "float32"
-        reading.problems.add(f"{path}.expr", "must be a number.", str(found))
-        return None
-    if dtype == "int64" or (dtype == "string" and feature.kind != "code"):
-        return dtype
-    text = "" if feature.kind == "code" else " or text"
-    rule = f"must be whole numbers{text} for kind {feature.kind}."
-    reading.problems.add(f"{path}.expr", rule, str(found))
-    return None
+    own = example_type(element_type(found))
+    dtype = feature.of_kind.takes.get(own) if own else None
+    if dtype is None:
+        rule = feature.of_kind.type_rule()
+        reading.problems.add(f"{path}.expr", rule, str(found))
+    return dtype
 
 
 # --- tasks, fusion, evaluation --------------------------------------------------------
@@ -234,20 +203,13 @@ def read_tasks(reading: Reading, past: Past) -> list[TaskSpec]:
     return tasks
 
 
-_LOSSES = {
-    "binary": ("default", "focal", "class_balanced"),
-    "regression": ("default", "squared_error", "huber", "log_target"),
-}
-
-
 def _check_loss(reading: Reading, path: str, task: TaskSpec) -> None:
     """The loss fits the kind of task, and its keys fit the loss."""
-    if task.loss not in _LOSSES[task.kind]:
-        others = "regressions" if task.kind == "binary" else "binary tasks"
-        rule = (
-            f"belongs to {others}; a {task.kind} task may have "
-            f"{', '.join(_LOSSES[task.kind])}."
-        )
+    known = losses_of(task.of_kind)
+    if task.loss not in known:
+        of = LOSS_KINDS[task.loss].tasks
+        others = " and ".join(TASK_KINDS[kind].plural for kind in of)
+        rule = f"belongs to {others}; a {task.kind} task may have {', '.join(known)}."
         reading.problems.add(f"{path}.loss", rule, task.loss)
     reading.at_least(f"{path}.focal_gamma", task.focal_gamma, 0)
     if not 0 <= task.class_balance_beta < 1:
@@ -263,19 +225,19 @@ def _check_loss(reading: Reading, path: str, task: TaskSpec) -> None:
 
 def _check_loss_keys(reading: Reading, path: str, task: TaskSpec) -> None:
     """A key without use is a loss forgotten: it is told, whatever its value."""
-    uses = {
-        "focal_gamma": ("`loss: focal`", task.loss == "focal"),
-        "class_balance_beta": (
-            "`loss: class_balanced`",
-            task.loss == "class_balanced",
-        ),
-        "negative_rate": ("`kind: binary`", task.kind == "binary"),
-    }
+    used = task.of_kind.uses | LOSS_KINDS[task.loss_kind].uses
     given = _keys_given(reading, task.name)
-    for key, (needed, useful) in uses.items():
-        if key in given and not useful:
-            rule = f"has no use without {needed}; add that, or remove this."
+    for key in _OWN_KEYS:
+        if key in given and key not in used:
+            rule = f"has no use without {_needed(key)}; add that, or remove this."
             reading.problems.add(f"{path}.{key}", rule, getattr(task, key))
+
+
+def _needed(key: str) -> str:
+    """What a key of a task is for."""
+    kinds = [f"`kind: {name}`" for name in TASK_KINDS if key in TASK_KINDS[name].uses]
+    losses = [f"`loss: {name}`" for name in LOSS_KINDS if key in LOSS_KINDS[name].uses]
+    return " or ".join([*kinds, *losses])
 
 
 def _keys_given(reading: Reading, task: str) -> set[str]:
@@ -306,7 +268,11 @@ def read_fusion(reading: Reading, features: list[FeatureSpec]) -> FusionSpec | N
         return None
     _check_tasks(reading, "fusion.weights", fusion.weights)
     if fusion.length is not None:
-        others = [f.name for f in features if f.kind != "number" or f.group == "trail"]
+        others = [
+            f.name
+            for f in features
+            if not f.of_kind.may_be_length or f.group == "trail"
+        ]
         numbers = sorted(set(reading.entry_names("features")) - set(others))
         if fusion.length.feature not in numbers:
             hint = closest(fusion.length.feature, numbers)
@@ -326,11 +292,12 @@ def read_evaluation(
     if log is not None:
         _check_slices(reading, log, past, evaluation)
     _check_tasks(reading, "evaluation.min_auc", evaluation.min_auc)
-    kinds = {task.name: task.kind for task in tasks}
+    others = {t.name: t.of_kind for t in tasks if not t.of_kind.is_probability}
     for name in evaluation.min_auc:
         path = f"evaluation.min_auc.{name}"
-        if kinds.get(name) == "regression":
-            reading.problems.add(path, "is a regression; AUC is for binary tasks.")
+        if name in others:
+            rule = f"is a {others[name]} task; only probabilities have an AUC."
+            reading.problems.add(path, rule)
     return evaluation
 
 

@@ -11,6 +11,8 @@ import dataclasses
 from collections.abc import Iterable
 from typing import Literal
 
+import polars as pl
+
 from feature_specs import expressions
 from feature_specs.fields import (
     NonNegativeFloat,
@@ -19,15 +21,56 @@ from feature_specs.fields import (
     PositiveInt,
 )
 
-# Columns of a trail that are known only when it is over: trained on, never served.
-TRAIL_FUTURE = frozenset({"trail_length", "trail_relative"})
-TRAIL_COLUMNS = (
-    "trail_position",
-    "trail_seconds",
-    "trail_length",
-    "trail_relative",
-    "trail_watched_share",
-)
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrailColumn:
+    """A column that every trail gives (SFV sec. 4.1).
+
+    Attributes:
+        name: Of the column; `pipeline.examples` computes it.
+        dtype: Of its values.
+        says: What it holds, for people.
+        is_future: Whether it is known only when the trail is over: trained on, never
+            served.
+        needs: Columns of `log.time` that it is computed from.
+    """
+
+    name: str
+    dtype: pl.DataType
+    says: str
+    is_future: bool = False
+    needs: tuple[str, ...] = ()
+
+
+# The only list of them, in the order in which they are added to the log's columns.
+TRAIL_COLUMNS: dict[str, TrailColumn] = {
+    column.name: column
+    for column in (
+        TrailColumn(
+            name="trail_position", dtype=pl.Int64(), says="impressions so far, from 1"
+        ),
+        TrailColumn(name="trail_seconds", dtype=pl.Float64(), says="seconds so far"),
+        TrailColumn(
+            name="trail_length",
+            dtype=pl.Int64(),
+            says="impressions in all",
+            is_future=True,
+        ),
+        TrailColumn(
+            name="trail_relative",
+            dtype=pl.Float64(),
+            says="position / length",
+            is_future=True,
+        ),
+        TrailColumn(
+            name="trail_watched_share",
+            dtype=pl.Float64(),
+            says="watched / length of the videos so far",
+            needs=("watched_ms", "length_ms"),
+        ),
+    )
+}
+TRAIL_FUTURE = frozenset(c.name for c in TRAIL_COLUMNS.values() if c.is_future)
 TRAIL_LAST = "trail_last_"
 HISTORY = "history_"
 

@@ -39,12 +39,6 @@ from feature_specs.spec import Dtype, LogSpec
 
 _Column = TypeVar("_Column", CounterSpec, StatisticSpec, QuantileSpec)
 _MOST_BINS = 1_000_000  # of a quantile's histogram; each group has one, in memory
-_TRAIL_TYPES: dict[str, pl.DataType] = {
-    "trail_position": pl.Int64(),
-    "trail_seconds": pl.Float64(),
-    "trail_length": pl.Int64(),
-    "trail_relative": pl.Float64(),
-}
 _KEY_RULE = (
     "must be whole numbers or text, or a list of these; CAST(... AS BIGINT) makes "
     "whole numbers."
@@ -115,12 +109,13 @@ def _read_trail(
         scope.absent.update(dict.fromkeys(TRAIL_COLUMNS, "Add a section trail."))
         return None
     _check_trail(reading, log, trail)
-    for name, found in _TRAIL_TYPES.items():
-        scope.add(name, found)
-    if log.time.watched_ms is not None and log.time.length_ms is not None:
-        scope.add("trail_watched_share", pl.Float64())
-    needs = "It needs log.time.watched_ms and log.time.length_ms."
-    scope.absent["trail_watched_share"] = needs
+    for name, trail_column in TRAIL_COLUMNS.items():
+        needs = trail_column.needs
+        if all(getattr(log.time, key) is not None for key in needs):
+            scope.add(name, trail_column.dtype)
+        elif needs:
+            keys = " and ".join(f"log.time.{key}" for key in needs)
+            scope.absent[name] = f"It needs {keys}."
     for column in trail.last:
         scope.add(f"{TRAIL_LAST}{column}", scope.types.get(column))
     return trail

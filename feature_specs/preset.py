@@ -20,6 +20,7 @@ from feature_specs.build import (
     shipped_text,
 )
 from feature_specs.model import TASK_FACET, ModelConfig, SwitcherConfig
+from feature_specs.plugins import load_plugins
 from feature_specs.spec import Spec
 
 _PRESETS = pathlib.Path(__file__).parent / "presets"
@@ -42,6 +43,7 @@ def preset_text(name_or_path: str) -> str:
 
 def read_preset(text: str, source: str = "preset") -> ModelConfig:
     """The checked preset that a YAML text holds; `source` names it in errors."""
+    load_plugins()
     problems = Problems()
     config = build(ModelConfig, parse_yaml(text, source), "", problems)
     if config is not None:
@@ -65,24 +67,28 @@ def _switchers(config: ModelConfig) -> list[tuple[str, SwitcherConfig]]:
 
 
 def _check_switcher(path: str, switcher: SwitcherConfig, problems: Problems) -> None:
-    if switcher.kind == "sluice":
+    kind = switcher.kind
+    if switcher.of_kind.in_subspaces:
         uneven = [w for w in switcher.units if w % max(switcher.subspaces, 1)]
         if uneven:
-            rule = f"must be multiples of subspaces ({switcher.subspaces}) for sluice."
+            rule = f"must be multiples of subspaces ({switcher.subspaces}) for {kind}."
             problems.add(f"{path}.units", rule, uneven[0])
-    needs_layers = ("cross_stitch", "sluice", "ml_mmoe", "cgc", "ple", "snr")
-    if switcher.kind in needs_layers and not switcher.units:
-        problems.add(f"{path}.units", f"must have a width for {switcher.kind}.", [])
+    if switcher.of_kind.needs_units and not switcher.units:
+        problems.add(f"{path}.units", f"must have a width for {kind}.", [])
 
 
 def _check_structure(config: ModelConfig, problems: Problems) -> None:
-    if config.structure.kind == "single":
+    structure = config.structure
+    if structure.of_kind.apart:
         for key in ("facets", "split", "nodes", "depth"):
-            value = getattr(config.structure, key)
+            value = getattr(structure, key)
             if value:
-                rule = "has no use for kind single, where nothing branches; remove it."
+                rule = (
+                    f"has no use for kind {structure.kind}, where nothing branches; "
+                    "remove it."
+                )
                 problems.add(f"structure.{key}", rule, value)
-    if config.structure.kind != "flat" and not config.structure.levels:
+    if structure.of_kind.nested and not structure.levels:
         problems.add("structure.levels", "must have one switcher at least.", [])
 
 
@@ -122,19 +128,21 @@ def _check_names(
 
 
 def _check_chains(config: ModelConfig, spec: Spec, problems: Problems) -> None:
-    kinds = {task.name: task.kind for task in spec.tasks}
+    names = [task.name for task in spec.tasks]
+    chances = {task.name for task in spec.tasks if task.of_kind.is_probability}
     seen: set[str] = set()
     for index, chain in enumerate(config.chains):
         path = f"chains[{index}].tasks"
-        _check_names(path, chain.tasks, list(kinds), "a task", problems)
+        _check_names(path, chain.tasks, names, "a task", problems)
         for name in chain.tasks:
-            if kinds.get(name) == "regression":
+            if name in names and name not in chances:
                 problems.add(path, "must be binary: probabilities multiply.", name)
             if name in seen:
                 problems.add(path, "may be in one place of one chain only.", name)
             seen.add(name)
-    if config.chains and config.structure.kind == "single":
-        rule = "need tasks that share a network; structure.kind is single."
+    if config.chains and config.structure.of_kind.apart:
+        kind = config.structure.kind
+        rule = f"need tasks that share a network; structure.kind is {kind}."
         problems.add("chains", rule)
 
 

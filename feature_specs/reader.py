@@ -32,6 +32,7 @@ from feature_specs.model_section import (
     read_tasks,
 )
 from feature_specs.past_section import read_past
+from feature_specs.plugins import load_plugins
 from feature_specs.reading import Reading
 from feature_specs.spec import Spec
 
@@ -54,9 +55,14 @@ def load_spec(name_or_path: str) -> Spec:
     return read_spec(shipped_text(_SPECS, name_or_path, "spec"), name_or_path)
 
 
-@functools.lru_cache(maxsize=8)  # every step of a pipeline reads it anew
 def read_spec(text: str, source: str = "spec") -> Spec:
     """The checked spec that a YAML text holds; `source` names it in errors."""
+    load_plugins()
+    return _read_spec(text, source)
+
+
+@functools.lru_cache(maxsize=8)  # every step of a pipeline reads it anew
+def _read_spec(text: str, source: str) -> Spec:
     raw = parse_yaml(text, source)
     problems = Problems()
     for key in raw:

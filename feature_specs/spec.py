@@ -14,7 +14,9 @@ import math
 import re
 from typing import Annotated, Literal
 
+from feature_specs.feature_kinds import FEATURE_KINDS, FeatureKind
 from feature_specs.fields import (
+    Named,
     NonNegativeFloat,
     NonNegativeInt,
     PositiveInt,
@@ -31,15 +33,9 @@ from feature_specs.past import (
     TrailSpec,
     with_readers,
 )
-
-Dtype = Literal["int64", "float32", "string"]
-
-# A missing value is written, and sent in a request, as this value of its type.
-MISSING: dict[str, int | float | str] = {
-    "int64": -1,
-    "float32": math.nan,
-    "string": "",
-}
+from feature_specs.task_kinds import LOSS_NAMES, TASK_KINDS, TaskKind
+from feature_specs.values import MISSING as MISSING
+from feature_specs.values import Dtype as Dtype
 
 # Columns that identify an impression; examples carry them, the model never sees them.
 KEY_USER, KEY_ITEM, KEY_TIME = "key_user", "key_item", "key_time_ms"
@@ -196,7 +192,6 @@ class TableSpec:
         return self.dim or max(4, 4 * round(math.log2(self.buckets) / 2))
 
 
-FeatureKind = Literal["id", "sequence", "code", "category", "bucket", "number"]
 Group = Literal["query", "candidate", "context", "trail"]
 
 
@@ -208,9 +203,10 @@ class FeatureSpec:
         name: Unique; the key in examples, in the model and in requests.
         group: `query` (the user), `candidate` (the video), `context` (the request) or
             `trail` (trained on, never served).
-        kind: `id` and `sequence` (hashed into `table`), `code` (whole numbers from 0
-            to `size` - 1, a row each), `category` (a vocabulary learned on the training
-            days), `bucket` (numbers cut at `boundaries`), `number` (scaled).
+        kind: A name of `feature_specs.feature_kinds`: `id` and `sequence` (hashed into
+            `table`), `code` (whole numbers from 0 to `size` - 1, a row each),
+            `category` (a vocabulary learned on the training days), `bucket` (numbers
+            cut at `boundaries`), `number` (scaled), or one that a plugin registers.
         expr: SQL over the log's, the joins' and the derived columns; the column called
             `name` by default.
         table: Embedding table of an id or a sequence.
@@ -227,7 +223,7 @@ class FeatureSpec:
 
     name: str
     group: Group
-    kind: FeatureKind
+    kind: Annotated[str, Named(FEATURE_KINDS)]
     expr: str = ""
     table: str | None = None
     pooling: Literal["mean", "sum", "max", "attention"] = "mean"
@@ -245,22 +241,33 @@ class FeatureSpec:
         return match.group(1) if match else None
 
     @property
+    def of_kind(self) -> FeatureKind:
+        """The object of `kind`: what such features are."""
+        return FEATURE_KINDS[self.kind]
+
+    @property
     def is_sequence(self) -> bool:
-        """Whether one row holds a list (`[length]`) and not one value."""
-        return self.kind == "sequence"
+        """Whether one row holds a list and not one value."""
+        return self.of_kind.is_sequence
 
     @property
     def is_number(self) -> bool:
-        """Whether the model reads a float and not an embedding row."""
-        return self.kind == "number"
+        """Whether the model reads floats and not an embedding row."""
+        return self.of_kind.is_number
+
+    @property
+    def missing(self) -> int | float | str:
+        """What stands for a missing value in examples and requests."""
+        return self.of_kind.missing(self)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of a row in transformed examples: `()` for one value."""
+        return self.of_kind.shape(self)
 
     def rows(self, tables: dict[str, TableSpec]) -> int:
         """Embedding rows this feature's ids fall in; row 0 stands for "missing"."""
-        if self.table:
-            return tables[self.table].buckets
-        if self.kind == "bucket":
-            return len(self.boundaries) + 2  # missing + the n + 1 intervals
-        return self.size + 2  # missing + values + one row for all others
+        return self.of_kind.rows(self, tables)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -269,7 +276,8 @@ class TaskSpec:
 
     Attributes:
         name: Unique; the name of the prediction in every signature.
-        kind: `binary` predicts a probability, `regression` a mean.
+        kind: A name of `feature_specs.task_kinds`: `binary` predicts a probability,
+            `regression` a mean.
         label: SQL; true/false or 0/1 for a binary task, a number for a regression.
         sparse: Label mean below about 1e-2, so that the loss wants a larger
             `loss_weight` (SFV sec. 5.2).
@@ -277,8 +285,8 @@ class TaskSpec:
         sample_space: SQL; rows outside it do not train or judge this task (PLE eq. 9).
         loss: `default` is cross-entropy or squared error. A regression may have
             `squared_error`, `huber` or `log_target` (of log(1 + label)), a binary task
-            `focal` or `class_balanced`; the last three bend the predicted mean: see
-            `trainer.objective.losses`.
+            `cross_entropy`, `focal` or `class_balanced`; `log_target` and the last two
+            bend the predicted mean: see `trainer.objective.losses`.
         focal_gamma: Of `focal`: how little rows count that are predicted well.
         class_balance_beta: Of `class_balanced`: how much the rare label counts; 0 is
             cross-entropy.
@@ -287,17 +295,25 @@ class TaskSpec:
     """
 
     name: str
-    kind: Literal["binary", "regression"]
+    kind: Annotated[str, Named(TASK_KINDS)]
     label: str
     sparse: bool = False
     loss_weight: NonNegativeFloat = 1.0
     sample_space: str = ""
-    loss: Literal[
-        "default", "squared_error", "huber", "log_target", "focal", "class_balanced"
-    ] = "default"
+    loss: Annotated[str, Named(LOSS_NAMES)] = "default"
     focal_gamma: float = 2.0
     class_balance_beta: float = 0.9999
     negative_rate: float = 1.0
+
+    @property
+    def of_kind(self) -> TaskKind:
+        """The object of `kind`: what such tasks are."""
+        return TASK_KINDS[self.kind]
+
+    @property
+    def loss_kind(self) -> str:
+        """The loss's own name, where `loss` may say `default`."""
+        return self.of_kind.default_loss if self.loss == "default" else self.loss
 
 
 _SEVERAL = Rule(

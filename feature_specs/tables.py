@@ -7,17 +7,16 @@ from collections.abc import Iterator
 from rich.box import SIMPLE
 from rich.table import Table
 
-from feature_specs.past import HISTORY, TRAIL_LAST, CounterSpec, StatisticSpec
-from feature_specs.spec import CENTURY_MS, FeatureSpec, LogSpec, Spec
+from feature_specs.past import (
+    HISTORY,
+    TRAIL_COLUMNS,
+    TRAIL_LAST,
+    CounterSpec,
+    StatisticSpec,
+)
+from feature_specs.spec import CENTURY_MS, LogSpec, Spec
 
 _Row = tuple[str, str, str, str]  # name, kind, from what, window
-_TRAIL_SOURCES = {
-    "trail_position": "impressions so far, from 1",
-    "trail_seconds": "seconds so far",
-    "trail_length": "impressions in all",
-    "trail_relative": "position / length",
-    "trail_watched_share": "watched / length of the videos so far",
-}
 
 
 def spec_tables(spec: Spec) -> list[Table]:
@@ -105,9 +104,9 @@ def _readers(spec: Spec, column: str) -> str:
 def _trail(spec: Spec) -> Iterator[_Row]:
     if spec.trail is None:
         return
-    for name, source in _TRAIL_SOURCES.items():
+    for name, trail_column in TRAIL_COLUMNS.items():
         if name in spec.column_types:
-            yield name, "trail", source, "its trail"
+            yield name, "trail", trail_column.says, "its trail"
     for column in spec.trail.last:
         yield f"{TRAIL_LAST}{column}", "trail", f"last {column}", "its trail"
 
@@ -180,20 +179,10 @@ def _features(spec: Spec) -> Table:
             feature.group,
             feature.kind,
             feature.dtype,
-            _model_input(spec, feature),
+            feature.of_kind.describe(feature, spec.tables),
             "" if feature.column == feature.name else feature.expr,
         )
     return table
-
-
-def _model_input(spec: Spec, feature: FeatureSpec) -> str:
-    if feature.is_number:
-        return "log1p, z-score" if feature.transform == "log1p" else "z-score"
-    rows = feature.rows(spec.tables)
-    if feature.is_sequence:
-        return f"{feature.pooling} of {feature.length} from {feature.table} ({rows:,})"
-    where = f"{feature.table} " if feature.table else ""
-    return f"{where}({rows:,} rows)"
 
 
 def _embedding_tables(spec: Spec) -> Table:

@@ -27,8 +27,8 @@ def build_schema(spec: Spec) -> schema_pb2.Schema:
             schema.feature[-1].not_in_environment.append("SERVING")
     for task in spec.tasks:
         _add_training_only(schema, label_key(task.name), "float32")
-        if task.kind == "binary":
-            _limit(schema.feature[-1], 0, 1)
+        if task.of_kind.label_range:
+            _limit(schema.feature[-1], *task.of_kind.label_range)
         _add_training_only(schema, mask_key(task.name), "float32")
         _limit(schema.feature[-1], 0, 1)
     for key, column in ((KEY_USER, spec.log.user), (KEY_ITEM, spec.log.item)):

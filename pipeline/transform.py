@@ -9,15 +9,31 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import tensorflow as tf
 import tensorflow_transform as tft
 
 from feature_specs import FeatureSpec, Spec, read_spec
+from feature_specs.feature_kinds import (
+    Bucket,
+    Category,
+    Code,
+    Id,
+    Number,
+    Sequence,
+)
+from feature_specs.registry import RoomTable
 from feature_specs.spec import RESERVED_PREFIXES
 
 _Tensors = dict[str, Any]
+
+# Kind of feature -> its encoder: (raw values, feature, spec) -> encoded values.
+_Encoder: TypeAlias = Callable[[Any, FeatureSpec, Spec], tf.Tensor]
+ENCODERS: RoomTable[_Encoder] = RoomTable(
+    "pipeline.transform", "encodes features of", "@pipeline.transform.encodes"
+)
+encodes = ENCODERS.register
 
 
 def preprocessing_fn(inputs: _Tensors, custom_config: dict[str, Any]) -> _Tensors:
@@ -33,7 +49,7 @@ def preprocessing_fn(inputs: _Tensors, custom_config: dict[str, Any]) -> _Tensor
     """
     spec = read_spec(custom_config["spec"])
     outputs = {
-        feature.name: _ENCODERS[feature.kind](inputs[feature.name], feature, spec)
+        feature.name: ENCODERS[feature.of_kind](inputs[feature.name], feature, spec)
         for feature in spec.features
     }
     for name, value in inputs.items():
@@ -42,6 +58,7 @@ def preprocessing_fn(inputs: _Tensors, custom_config: dict[str, Any]) -> _Tensor
     return outputs
 
 
+@encodes(Id)
 def _encode_id(values: tf.Tensor, feature: FeatureSpec, spec: Spec) -> tf.Tensor:
     """[B] int64 or string -> [B] int64 in [1, buckets), 0 if missing."""
     text = _as_text(values)
@@ -50,6 +67,7 @@ def _encode_id(values: tf.Tensor, feature: FeatureSpec, spec: Spec) -> tf.Tensor
     return tf.where(text == "", tf.zeros_like(hashed), hashed)
 
 
+@encodes(Sequence)
 def _encode_sequence(
     values: tf.SparseTensor, feature: FeatureSpec, spec: Spec
 ) -> tf.Tensor:
@@ -64,6 +82,7 @@ def _encode_sequence(
     return newest.to_tensor(default_value=0, shape=[None, feature.length])
 
 
+@encodes(Code)
 def _encode_code(values: tf.Tensor, feature: FeatureSpec, spec: Spec) -> tf.Tensor:
     """[B] int64 -> [B] int64: 0 missing, 1 + code, `size` + 1 for any other number."""
     known = (values >= 0) & (values < feature.size)
@@ -72,6 +91,7 @@ def _encode_code(values: tf.Tensor, feature: FeatureSpec, spec: Spec) -> tf.Tens
     return tf.where(values == -1, tf.zeros_like(codes), codes)
 
 
+@encodes(Category)
 def _encode_category(values: tf.Tensor, feature: FeatureSpec, spec: Spec) -> tf.Tensor:
     """[B] -> [B] int64: 0 missing, then the vocabulary's values, then all others."""
     text = _as_text(values)
@@ -84,6 +104,7 @@ def _encode_category(values: tf.Tensor, feature: FeatureSpec, spec: Spec) -> tf.
     return tf.where(text == "", tf.zeros_like(ids), ids + 1)
 
 
+@encodes(Bucket)
 def _encode_bucket(values: tf.Tensor, feature: FeatureSpec, spec: Spec) -> tf.Tensor:
     """[B] float -> [B] int64: 0 missing, else 1 + the boundaries at or below it."""
     edges = tf.constant(feature.boundaries, tf.float32)
@@ -91,6 +112,7 @@ def _encode_bucket(values: tf.Tensor, feature: FeatureSpec, spec: Spec) -> tf.Te
     return tf.where(tf.math.is_nan(values), tf.zeros_like(found), found)
 
 
+@encodes(Number)
 def _encode_number(values: tf.Tensor, feature: FeatureSpec, spec: Spec) -> tf.Tensor:
     """[B] float -> [B] float, zero mean and unit variance over the training days.
 
@@ -110,13 +132,3 @@ def _as_text(values: tf.Tensor) -> tf.Tensor:
         return values
     text = tf.strings.as_string(values)
     return tf.where(values == -1, tf.constant(""), text)
-
-
-_ENCODERS: dict[str, Callable[[Any, FeatureSpec, Spec], tf.Tensor]] = {
-    "id": _encode_id,
-    "sequence": _encode_sequence,
-    "code": _encode_code,
-    "category": _encode_category,
-    "bucket": _encode_bucket,
-    "number": _encode_number,
-}

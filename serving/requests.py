@@ -8,7 +8,6 @@ from typing import Any
 
 from feature_specs import FeatureSpec, Spec, expressions
 from feature_specs.build import closest
-from feature_specs.spec import MISSING
 
 Values = Mapping[str, Any]
 
@@ -76,7 +75,7 @@ def weight_column(spec: Spec, weights: Mapping[str, float]) -> list[float]:
 
 
 def _column(feature: FeatureSpec, values: list[Any]) -> list[Any]:
-    missing = MISSING[feature.dtype]
+    missing = feature.missing
     if not feature.is_sequence:
         return [missing if value is None else value for value in values]
     lists = [list(value) if value is not None else [] for value in values]

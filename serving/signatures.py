@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterable
 import tensorflow as tf
 
 from feature_specs import FeatureSpec, Spec
-from feature_specs.spec import MISSING
 from serving.fusion import fused_score
 from serving.requests import candidate_features, request_features
 from trainer.model.ranker import Ranker
@@ -150,7 +149,7 @@ def _with_sparse_sequences(features: Tensors, wanted: Iterable[FeatureSpec]) -> 
 
 
 def _drop_padding(values: tf.Tensor, feature: FeatureSpec) -> tf.SparseTensor:
-    places = tf.where(values != MISSING[feature.dtype])  # [entries, 2], row by row
+    places = tf.where(values != feature.missing)  # [entries, 2], row by row
     shape = tf.shape(values, out_type=tf.int64)
     return tf.SparseTensor(places, tf.gather_nd(values, places), shape)
 
@@ -164,7 +163,7 @@ def _parsing(feature: FeatureSpec) -> tf.io.FixedLenFeature | tf.io.VarLenFeatur
     dtype = tf.as_dtype(feature.dtype)
     if feature.is_sequence:
         return tf.io.VarLenFeature(dtype)
-    return tf.io.FixedLenFeature([], dtype, default_value=MISSING[feature.dtype])
+    return tf.io.FixedLenFeature([], dtype, default_value=feature.missing)
 
 
 def _all_or_none(weights: tf.Tensor, count: int) -> tf.Tensor:

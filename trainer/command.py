@@ -178,7 +178,7 @@ def _print_result(
     spec: Spec, records: Sequence[dict[str, Any]], trained: Sequence[str]
 ) -> None:
     """A line a day: what it cost, and what the model knew of it before."""
-    shown = [t.name for t in spec.tasks if t.kind == "binary"][:_SHOWN_TASKS]
+    shown = [t.name for t in spec.tasks if t.of_kind.is_probability][:_SHOWN_TASKS]
     validated = any("validation" in record for record in records)
     table = rich.table.Table(box=None)
     table.add_column("day")

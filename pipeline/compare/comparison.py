@@ -122,9 +122,10 @@ def choose_seesaw(spec: Spec, wanted: Sequence[str] | None) -> tuple[str, ...]:
         if len(set(wanted)) < len(wanted):
             raise ValueError(f"--seesaw: must be two tasks. Got {wanted[0]!r} twice.")
         return tuple(wanted)
-    kinds = {task.kind: task.name for task in reversed(spec.tasks)}
-    if len(kinds) == 2:
-        return kinds["binary"], kinds["regression"]
+    chances = [t.name for t in spec.tasks if t.of_kind.is_probability]
+    others = [t.name for t in spec.tasks if not t.of_kind.is_probability]
+    if chances and others:
+        return chances[0], others[0]
     return tuple(names[:2]) if len(names) > 1 else ()
 
 
@@ -168,7 +169,7 @@ def plan_entrants(
 
 def is_single(config: ModelConfig) -> bool:
     """Whether every task has a network of its own."""
-    return config.structure.kind == "single"
+    return config.structure.of_kind.apart
 
 
 def _named(flag: str, wanted: str, presets: dict[str, ModelConfig]) -> str:

@@ -14,25 +14,22 @@ NAMES = {
     "rmse": "RMSE",
 }
 
-# The metric that tables and figures show (PLE table 1).
-_HEADLINES = {"binary": "auc", "regression": "mse"}
-
 
 def headline(task: TaskSpec) -> str:
-    """The metric of a task that tables and figures show."""
-    return _HEADLINES[task.kind]
+    """The metric of a task that tables and figures show (PLE table 1)."""
+    return task.of_kind.metrics[0]
 
 
 def metrics_of(task: TaskSpec, spec: Spec) -> tuple[str, ...]:
     """All metrics of a task, the headline first; GAUC needs the user as a feature."""
-    if task.kind == "regression":
-        return "mse", "rmse"
-    return ("auc", "gauc", "log_loss") if user_feature(spec) else ("auc", "log_loss")
+    users = user_feature(spec)
+    return tuple(m for m in task.of_kind.metrics if users or m != "gauc")
 
 
 def user_feature(spec: Spec) -> str | None:
     """The id feature that is the user's column, if there is one."""
     for feature in spec.served_features:
-        if feature.kind == "id" and (feature.column or feature.name) == spec.log.user:
+        is_users = (feature.column or feature.name) == spec.log.user
+        if feature.of_kind.is_id and is_users:
             return feature.name
     return None

@@ -15,6 +15,7 @@ from pipeline.compare.metrics import metrics_of, user_feature
 from pipeline.evaluation import quality as evaluation
 from pipeline.reporting import metrics
 from trainer.days.input import BatchReader, match_files
+from trainer.days.layout import Layout
 from trainer.days.loop import Day
 from trainer.model.ranker import Batch, Ranker
 
@@ -41,7 +42,8 @@ def score(
         }
         for task, quality in zip(spec.tasks, qualities, strict=True)
     }
-    return scores, {q.task: q.positives for q in qualities if q.kind == "binary"}
+    counted = [t.name for t in spec.tasks if t.of_kind.is_probability]
+    return scores, {q.task: q.positives for q in qualities if q.task in counted}
 
 
 def predict(ranker: Ranker, spec: Spec, days: Sequence[Day]) -> pl.DataFrame:
@@ -63,7 +65,7 @@ def predict(ranker: Ranker, spec: Spec, days: Sequence[Day]) -> pl.DataFrame:
 
 
 def _batches(spec: Spec, days: Sequence[Day]) -> Iterator[Batch]:
-    reader = BatchReader(spec, _ROWS)
+    reader = BatchReader(Layout(spec), _ROWS)
     for name, patterns in days:
         yield from reader.batches(match_files(name, patterns), seed=0)
 
@@ -99,7 +101,7 @@ def _value(
 def _log_loss(task: TaskSpec, frame: pl.DataFrame) -> float:
     """Mean of -log(the probability of the label that came)."""
     rows = frame.filter(pl.col(mask_key(task.name)) > 0)
-    if task.kind != "binary" or rows.is_empty():
+    if not task.of_kind.is_probability or rows.is_empty():
         return math.nan
     labels = rows[label_key(task.name)].to_numpy()
     return metrics.log_loss(labels, rows[f"prediction_{task.name}"].to_numpy())

@@ -59,20 +59,21 @@ def match_size(config: ModelConfig, target: int, count: Count) -> ModelConfig:
 def scaled(config: ModelConfig, factor: float) -> ModelConfig:
     """The preset with the widths of its sharing part times `factor`, rounded."""
     structure = config.structure
-    if structure.kind == "single":
+    if structure.of_kind.apart:
         return config
-    if structure.kind == "flat":
-        switcher = _scaled_switcher(config.switcher, factor)
-        return dataclasses.replace(config, switcher=switcher)
-    return dataclasses.replace(config, structure=_scaled_structure(structure, factor))
+    if structure.of_kind.nested:
+        scaled_structure = _scaled_structure(structure, factor)
+        return dataclasses.replace(config, structure=scaled_structure)
+    switcher = _scaled_switcher(config.switcher, factor)
+    return dataclasses.replace(config, switcher=switcher)
 
 
 def sharing_widths(config: ModelConfig) -> str:
     """The widths that `scaled` changes, for people; empty for `single`."""
     structure = config.structure
-    if structure.kind == "single":
+    if structure.of_kind.apart:
         return ""
-    if structure.kind == "flat":
+    if not structure.of_kind.nested:
         return _joined(config.switcher.units)
     levels = " / ".join(_joined(level.units) for level in structure.levels)
     return f"{levels} / node {_joined(structure.node)}" if structure.node else levels
@@ -101,7 +102,7 @@ def _scaled_structure(structure: StructureConfig, factor: float) -> StructureCon
 
 
 def _step(switcher: SwitcherConfig) -> int:
-    return math.lcm(_STEP, switcher.subspaces if switcher.kind == "sluice" else 1)
+    return math.lcm(_STEP, switcher.subspaces if switcher.of_kind.in_subspaces else 1)
 
 
 def _rounded(width: float, step: int) -> int:
@@ -111,9 +112,9 @@ def _rounded(width: float, step: int) -> int:
 def _widths(config: ModelConfig) -> list[tuple[int, int]]:
     """(width, the step it is rounded to) of all that `scaled` changes."""
     structure = config.structure
-    if structure.kind == "single":
+    if structure.of_kind.apart:
         return []
-    if structure.kind == "flat":
+    if not structure.of_kind.nested:
         return [(width, _step(config.switcher)) for width in config.switcher.units]
     nodes = [structure.node, *structure.nodes.values()]
     return [

@@ -23,6 +23,7 @@ import tensorflow as tf
 from tensorflow.python.framework import ops
 
 from feature_specs import ModelConfig
+from feature_specs.model import plain_values
 from pipeline.compare.comparison import Comparison, Entrant
 from pipeline.compare.scores import Scores, score
 from pipeline.reporting.files import to_json
@@ -246,7 +247,7 @@ def preset_digest(config: ModelConfig) -> str:
 
 def _plain(config: ModelConfig) -> dict[str, Any]:
     """As it reads back from JSON: lists for tuples."""
-    return json.loads(json.dumps(dataclasses.asdict(config)))
+    return json.loads(json.dumps(plain_values(config)))
 
 
 def _digest(value: Any) -> str:

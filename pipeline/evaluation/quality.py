@@ -9,14 +9,17 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeAlias
 
 import numpy as np
 import polars as pl
 import tensorflow as tf
 
 from feature_specs import Spec, TaskSpec, label_key, mask_key
+from feature_specs.registry import RoomTable
 from feature_specs.spec import KEY_ITEM, KEY_TIME, KEY_USER, slice_key
+from feature_specs.task_kinds import Binary, Regression
 from pipeline.reporting import metrics
 
 _BATCH = 4096
@@ -134,8 +137,7 @@ def _measure_by_name(task: TaskSpec, predictions: pl.DataFrame) -> TaskQuality:
 
 def _measure_task(task: TaskSpec, predictions: pl.DataFrame) -> TaskQuality:
     rows = predictions.filter(pl.col(mask_key(task.name)) > 0)
-    labels = rows[label_key(task.name)].to_numpy()
-    values = rows[f"prediction_{task.name}"].to_numpy()
+    labels, values = _labels_and_predictions(task, rows)
     if not len(labels):
         return TaskQuality(task=task.name, kind=task.kind, rows=0)
     metrics.require_finite("predictions", values)
@@ -146,12 +148,36 @@ def _measure_task(task: TaskSpec, predictions: pl.DataFrame) -> TaskQuality:
         label_mean=float(labels.mean()),
         prediction_mean=float(values.mean()),
     )
-    if task.kind == "regression":
-        return dataclasses.replace(
-            quality,
-            rmse=metrics.rmse(labels, values),
-            constant_rmse=float(labels.std()),
-        )
+    return MEASURES[task.of_kind](task, rows, quality)
+
+
+# Kind of task -> its metrics: (task, its rows, quality so far) -> quality.
+_Measure: TypeAlias = Callable[[TaskSpec, pl.DataFrame, TaskQuality], TaskQuality]
+MEASURES: RoomTable[_Measure] = RoomTable(
+    "pipeline.evaluation.quality",
+    "measures tasks of",
+    "@pipeline.evaluation.quality.measures",
+)
+measures = MEASURES.register
+
+
+@measures(Regression)
+def _measure_regression(
+    task: TaskSpec, rows: pl.DataFrame, quality: TaskQuality
+) -> TaskQuality:
+    labels, values = _labels_and_predictions(task, rows)
+    return dataclasses.replace(
+        quality,
+        rmse=metrics.rmse(labels, values),
+        constant_rmse=float(labels.std()),
+    )
+
+
+@measures(Binary)
+def _measure_binary(
+    task: TaskSpec, rows: pl.DataFrame, quality: TaskQuality
+) -> TaskQuality:
+    labels, values = _labels_and_predictions(task, rows)
     positives = int(labels.sum())
     area = metrics.auc(labels, values)
     return dataclasses.replace(
@@ -162,6 +188,13 @@ def _measure_task(task: TaskSpec, predictions: pl.DataFrame) -> TaskQuality:
         gauc=metrics.gauc(rows[KEY_USER], labels, values),
         oracle_auc=_oracle_auc(task, rows),
     )
+
+
+def _labels_and_predictions(
+    task: TaskSpec, rows: pl.DataFrame
+) -> tuple[np.ndarray, np.ndarray]:
+    labels = rows[label_key(task.name)].to_numpy()
+    return labels, rows[f"prediction_{task.name}"].to_numpy()
 
 
 def _oracle_auc(task: TaskSpec, rows: pl.DataFrame) -> float:

@@ -3,20 +3,34 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 from rich.table import Table
 
+from feature_specs.registry import RoomTable
+from feature_specs.task_kinds import TASK_KINDS, Binary, Regression
 from pipeline.evaluation.quality import TaskQuality
 from pipeline.reporting.tables import new_table, number, percent
+
+_Tabled: TypeAlias = Callable[[Sequence[TaskQuality]], Table]
+
+# Kind of task -> one table of all such tasks; tables come in this order.
+TABLES: RoomTable[_Tabled] = RoomTable(
+    "pipeline.evaluation.tables",
+    "shows tasks of",
+    "@pipeline.evaluation.tables.tabled",
+)
+tabled = TABLES.register
 
 
 def quality_tables(qualities: Sequence[TaskQuality]) -> list[Table]:
     """Every task against the label mean as a constant prediction, and the oracle."""
-    binary = [quality for quality in qualities if quality.kind == "binary"]
-    regressions = [quality for quality in qualities if quality.kind == "regression"]
-    tables = [_binary_table(binary)] if binary else []
-    return tables + ([_regression_table(regressions)] if regressions else [])
+    tables = []
+    for table in TABLES.entries():
+        own = [q for q in qualities if TABLES[TASK_KINDS[q.kind]] is table]
+        tables += [table(own)] if own else []
+    return tables
 
 
 def slice_table(slices: dict[str, list[TaskQuality]], tasks: Sequence[str]) -> Table:
@@ -29,6 +43,7 @@ def slice_table(slices: dict[str, list[TaskQuality]], tasks: Sequence[str]) -> T
     return table
 
 
+@tabled(Binary)
 def _binary_table(qualities: Sequence[TaskQuality]) -> Table:
     with_oracle = any(not math.isnan(quality.oracle_auc) for quality in qualities)
     heads = ["task", "pos.", "mean", "AUC", "s.e.", "const", "GAUC"]
@@ -57,6 +72,7 @@ def _oracle_cells(quality: TaskQuality) -> list[str]:
     return [number(quality.oracle_auc), percent(closed)]
 
 
+@tabled(Regression)
 def _regression_table(qualities: Sequence[TaskQuality]) -> Table:
     heads = ["task", "label mean", "RMSE", "constant's RMSE", "calib"]
     table = new_table("Regressions", heads)

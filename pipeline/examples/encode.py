@@ -42,7 +42,7 @@ def _feature(feature: FeatureSpec) -> pl.Expr:
     """The feature's values in its dtype."""
     value = expressions.parse(feature.expr)
     wanted = _TYPES[feature.dtype]
-    missing = MISSING[feature.dtype]
+    missing = feature.missing
     if feature.is_sequence:
         filled = value.list.eval(pl.element().cast(wanted).fill_null(missing))
         value = pl.when(filled.list.len() > 0).then(filled)

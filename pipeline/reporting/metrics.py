@@ -17,13 +17,15 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from feature_specs.errors import TrailrankError
+
 Column: TypeAlias = "npt.NDArray[Any] | Sequence[float] | pl.Series"
 _Floats: TypeAlias = "npt.NDArray[np.float64]"
 
 NEAREST = 1e-7  # probabilities are kept this far from 0 and 1 in a log loss
 
 
-class MetricError(ValueError):
+class MetricError(TrailrankError, ValueError):
     """Values that a metric cannot be made of."""
 
 

@@ -70,7 +70,7 @@ def plan_study(
     require_trail(spec)
     columns = _columns(spec)
     needs = {task.name: _missing(task, columns) for task in spec.tasks}
-    binary = [task.name for task in spec.tasks if task.kind == "binary"]
+    binary = [task.name for task in spec.tasks if task.of_kind.is_probability]
     for name in tasks:
         _check_task(name, spec, binary, needs)
     chosen = tuple(tasks) or tuple(name for name in binary if not needs[name])

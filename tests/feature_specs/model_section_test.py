@@ -191,6 +191,7 @@ _REGRESSION = "{name: like, kind: regression,"
 @pytest.mark.parametrize(
     "task",
     [
+        f"{_TASK} loss: cross_entropy,",
         f"{_TASK} loss: focal, focal_gamma: 0,",
         f"{_TASK} loss: class_balanced, class_balance_beta: 0,",
         f"{_TASK} loss: focal, negative_rate: 0.05,",
@@ -215,8 +216,8 @@ def test_losses_are_plain_by_default(good):
     [
         (
             f"{_TASK} loss: log_target,",
-            "loss: belongs to regressions; a binary task may have default, focal, "
-            "class_balanced. Got 'log_target'.",
+            "loss: belongs to regressions; a binary task may have default, "
+            "cross_entropy, focal, class_balanced. Got 'log_target'.",
         ),
         (
             f"{_REGRESSION} loss: focal, focal_gamma: 1,",

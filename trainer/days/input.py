@@ -14,8 +14,8 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from feature_specs import FeatureSpec, Spec, TaskSpec, label_key, mask_key
-from trainer.days.packed import DayCache, Layout, rows_of
+from trainer.days.layout import Layout
+from trainer.days.packed import DayCache, rows_of
 from trainer.model.ranker import Batch
 
 _SHUFFLE_ROWS = 4096  # examples come shuffled within their day already
@@ -66,12 +66,12 @@ _ALONE = Share()
 
 
 class BatchReader:
-    """Reads files of one spec as `Batch`es; each global one has `batch_size` rows.
+    """Reads files of one layout as `Batch`es; each global one has `batch_size` rows.
 
     Keep one for all days: its parse function is traced once.
 
     Args:
-        spec: What the files hold.
+        layout: Of the files' rows.
         batch_size: Rows of one step, over all replicas.
         sample: Share of the rows that is read, always the same ones.
         seed: Which rows these are.
@@ -83,21 +83,19 @@ class BatchReader:
 
     def __init__(
         self,
-        spec: Spec,
+        layout: Layout,
         batch_size: int,
         *,
         sample: float = 1.0,
         seed: int = 0,
         cache: DayCache | None = None,
     ):
-        layout = Layout(spec)
-
         @tf.function(autograph=False)
         def unpack(matrix: tf.Tensor, rows: int) -> Batch:
             return layout.unpack(matrix, rows)
 
         self.batch_size, self._unpack = batch_size, unpack
-        self._parse = _parser(spec, layout)
+        self._parse = _traced(layout)
         self._sample, self._seed, self._cache = sample, seed, cache
 
     def batches(
@@ -196,44 +194,32 @@ class LabelCounts(NamedTuple):
 
 
 def count_labels(
-    spec: Spec, files: Sequence[str], cache: DayCache | None = None
+    layout: Layout, files: Sequence[str], cache: DayCache | None = None
 ) -> LabelCounts:
     """The labels of some files, from one pass."""
-    sums = tf.zeros([2, len(spec.tasks)], tf.float64)
-    for labels, masks in _labels(spec, files, cache):
+    tasks = layout.tasks
+    sums = tf.zeros([2, len(tasks)], tf.float64)
+    for labels, masks in _labels(layout, files, cache):
         counted = tf.stack([labels * masks, masks])
         sums += tf.cast(tf.reduce_sum(counted, axis=1), tf.float64)
     totals, rows = sums.numpy()
     means = {
-        task.name: _mean(task, float(total), float(count))
-        for task, total, count in zip(spec.tasks, totals, rows, strict=True)
+        task.name: task.of_kind.mean_label(float(total), float(count))
+        for task, total, count in zip(tasks, totals, rows, strict=True)
     }
-    names = [task.name for task in spec.tasks]
+    names = [task.name for task in tasks]
     return LabelCounts(means, dict(zip(names, rows.tolist(), strict=True)))
 
 
-def _mean(task: TaskSpec, total: float, rows: float) -> float:
-    if task.kind == "binary":
-        return (total + 0.5) / (rows + 1)
-    return total / rows if rows else 0.0
-
-
 def _labels(
-    spec: Spec, files: Sequence[str], cache: DayCache | None
+    layout: Layout, files: Sequence[str], cache: DayCache | None
 ) -> Iterable[tuple[tf.Tensor, tf.Tensor]]:
     """Pairs of labels and masks, each [rows, T]."""
-    layout = Layout(spec)
-    matrix = _cached(cache, files, _parser(spec, layout))
+    matrix = _cached(cache, files, _traced(layout))
     if matrix is not None:
         starts = range(0, len(matrix), _SCAN_ROWS)
         return (layout.labels(matrix[i : i + _SCAN_ROWS]) for i in starts)
-    columns = _label_columns(spec)
-
-    def parse(serialized: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        row = tf.io.parse_example(serialized, columns)
-        return _stack(spec, row, label_key), _stack(spec, row, mask_key)
-
-    return not_tuned(_records(files).batch(_SCAN_ROWS).map(parse))
+    return not_tuned(_records(files).batch(_SCAN_ROWS).map(layout.parse_labels))
 
 
 def _cached(
@@ -255,13 +241,12 @@ def _cached(
     )
 
 
-def _parser(spec: Spec, layout: Layout) -> Callable[[tf.Tensor], tf.Tensor]:
-    """Serialized examples [rows] -> their matrix."""
-    columns = _columns(spec)
+def _traced(layout: Layout) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Serialized examples [rows] -> their matrix, as a graph."""
 
     @tf.function(autograph=False)
     def parse(serialized: tf.Tensor) -> tf.Tensor:
-        return layout.pack(tf.io.parse_example(serialized, columns))
+        return layout.parse(serialized)
 
     return parse
 
@@ -282,21 +267,3 @@ def _records(files: Sequence[str]) -> tf.data.Dataset:
         )
         .unbatch()
     )
-
-
-def _columns(spec: Spec) -> dict[str, tf.io.FixedLenFeature]:
-    return {f.name: _column(f) for f in spec.features} | _label_columns(spec)
-
-
-def _column(feature: FeatureSpec) -> tf.io.FixedLenFeature:
-    shape = [feature.length] if feature.is_sequence else []
-    return tf.io.FixedLenFeature(shape, tf.float32 if feature.is_number else tf.int64)
-
-
-def _label_columns(spec: Spec) -> dict[str, tf.io.FixedLenFeature]:
-    keys = [key(task.name) for task in spec.tasks for key in (label_key, mask_key)]
-    return {key: tf.io.FixedLenFeature([], tf.float32) for key in keys}
-
-
-def _stack(spec: Spec, row: dict[str, tf.Tensor], key) -> tf.Tensor:
-    return tf.stack([row[key(task.name)] for task in spec.tasks], axis=1)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
 
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
 from feature_specs.model import OptimizerConfig
+from feature_specs.preset_kinds import OPTIMIZER_KINDS, PresetKind, declare
+from feature_specs.registry import Registry
 from trainer.model.ranker import Ranker
 
 # The loss is a mean over the batch, so a row's gradient is about 1e-3. Keras' default
@@ -60,21 +63,52 @@ def _network_optimizer(
 ) -> tf.keras.optimizers.Optimizer:
     """With its slots in place."""
     clip = {"global_clipnorm": config.clip_norm} if config.clip_norm else {}
-    if config.kind == "clippy_adagrad":
-        # TFRS' own absolute threshold of 1e-7 would leave biases, which start at 0,
-        # where they are.
-        clippy = tfrs.experimental.optimizers.ClippyAdagrad(
-            config.learning_rate,
-            absolute_threshold=_CLIPPY_FREE_MOVE,
-            jit_compile=False,
-            **clip,
-        )
-        clippy.build(variables)
-        return clippy
-    kinds = {
-        "adam": tf.keras.optimizers.legacy.Adam,
-        "adagrad": tf.keras.optimizers.legacy.Adagrad,
-    }
-    found = kinds[config.kind](config.learning_rate, name="network", **clip)
-    found._create_all_weights(variables)
+    found = OPTIMIZERS[config.kind](config.learning_rate, **clip)
+    if isinstance(found, tf.keras.optimizers.legacy.Optimizer):
+        found._create_all_weights(variables)
+    else:
+        found.build(variables)
     return found
+
+
+# --- kinds ----------------------------------------------------------------------------
+
+# (learning rate, global_clipnorm= if gradients are clipped) -> the optimizer.
+_Make: TypeAlias = Callable[..., Any]
+
+OPTIMIZERS: Registry[_Make] = Registry(
+    "optimizer", "@trainer.days.optimizers.optimizer(name)"
+)
+
+
+def optimizer(name: str) -> Callable[[_Make], _Make]:
+    """A decorator: the function makes what `kind: name` of a preset's optimizer means.
+
+    It takes the learning rate, and `global_clipnorm` if gradients are to be clipped.
+    """
+
+    def register(make: _Make) -> _Make:
+        OPTIMIZERS.add(name, make)
+        declare(OPTIMIZER_KINDS, PresetKind(name=name))
+        return make
+
+    return register
+
+
+@optimizer("adam")
+def _adam(rate: float, **clip: float) -> tf.keras.optimizers.legacy.Adam:
+    return tf.keras.optimizers.legacy.Adam(rate, name="network", **clip)
+
+
+@optimizer("adagrad")
+def _adagrad(rate: float, **clip: float) -> tf.keras.optimizers.legacy.Adagrad:
+    return tf.keras.optimizers.legacy.Adagrad(rate, name="network", **clip)
+
+
+@optimizer("clippy_adagrad")
+def _clippy(rate: float, **clip: float) -> tfrs.experimental.optimizers.ClippyAdagrad:
+    # TFRS' own absolute threshold of 1e-7 would leave biases, which start at 0, where
+    # they are.
+    return tfrs.experimental.optimizers.ClippyAdagrad(
+        rate, absolute_threshold=_CLIPPY_FREE_MOVE, jit_compile=False, **clip
+    )

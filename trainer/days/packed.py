@@ -1,4 +1,4 @@
-"""Rows as a matrix of 4-byte columns, and days of them kept on a local disk.
+"""Days of packed rows, kept on a local disk.
 
 Unpacking and parsing a row costs about as much as training on it. A `DayCache` does
 both once a day of examples: later passes, trainings, presets and seeds map its matrix
@@ -10,88 +10,17 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import hashlib
-import json
 import os
 import pathlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from feature_specs import Spec, label_key, mask_key
-from trainer.model.ranker import Batch
+from trainer.days.layout import Layout, short_digest
 
-_FORMAT = 1  # counts up when a file's bytes or the order of its rows change
 _SUFFIX, _UNFINISHED = ".rows", ".unfinished"
-_DIGITS = 16  # of the digests in file names
-
-
-class Layout:
-    """Where the values of a row lie in an int32 matrix [rows, width].
-
-    Ids, codes and buckets first, a column each, then the sequences; then, bit by bit,
-    the float32 values: numbers, labels, masks.
-
-    Args:
-        spec: Its features and tasks.
-
-    Attributes:
-        width: Columns of the matrix.
-        digest: Changes with what the columns hold.
-    """
-
-    def __init__(self, spec: Spec):
-        self._names = [f.name for f in spec.features]
-        self._sequences = {f.name: f.length for f in spec.features if f.is_sequence}
-        self._numbers = [f.name for f in spec.features if f.is_number]
-        others = {*self._sequences, *self._numbers}
-        self._codes = [name for name in self._names if name not in others]
-        self._labels = [label_key(task.name) for task in spec.tasks]
-        self._masks = [mask_key(task.name) for task in spec.tasks]
-        tasks = len(spec.tasks)
-        self._sizes = [len(self._codes), *self._sequences.values()]
-        self._sizes += [len(self._numbers), tasks, tasks]
-        self.width = sum(self._sizes)
-        parts = [self._codes, self._sequences, self._numbers, self._labels]
-        self.digest = _digest([_FORMAT, *parts])
-
-    def pack(self, row: Mapping[str, tf.Tensor]) -> tf.Tensor:
-        """Parsed columns, int64 or float32, by their names in the example -> matrix."""
-        codes = _columns(row, self._codes)
-        ints = [*codes, *(row[name] for name in self._sequences)]
-        floats = [_columns(row, names) for names in (self._numbers, self._labels)]
-        floats.append(_columns(row, self._masks))
-        joined = tf.concat([part for own in floats for part in own], axis=1)
-        bits = tf.bitcast(joined, tf.int32)
-        if not ints:
-            return bits
-        return tf.concat([tf.cast(tf.concat(ints, axis=1), tf.int32), bits], axis=1)
-
-    def unpack(self, matrix: tf.Tensor, rows: int) -> Batch:
-        """The batch of a matrix, filled up to `rows` rows with zeros of weight 0."""
-        count = tf.shape(matrix)[0]
-        filled = tf.pad(matrix, [[0, rows - count], [0, 0]])
-        filled = tf.ensure_shape(filled, [rows, self.width])
-        codes, *sequences, numbers, labels, masks = tf.split(
-            filled, self._sizes, axis=1
-        )
-        found = _by_name(self._codes, codes)
-        found |= dict(zip(self._sequences, sequences, strict=True))
-        found |= _by_name(self._numbers, tf.bitcast(numbers, tf.float32))
-        return Batch(
-            features={name: found[name] for name in self._names},
-            labels=tf.bitcast(labels, tf.float32),
-            masks=tf.bitcast(masks, tf.float32),
-            weight=tf.cast(tf.range(rows) < count, tf.float32),
-        )
-
-    def labels(self, matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Labels and masks of a matrix, float32 [rows, T] each."""
-        tasks = len(self._labels)
-        both = np.ascontiguousarray(matrix[:, -2 * tasks :]).view(np.float32)
-        return both[:, :tasks], both[:, tasks:]
 
 
 class DayCache:
@@ -149,7 +78,7 @@ class DayCache:
         paths = [f if "://" in f else os.path.abspath(f) for f in files]
         found = [tf.io.gfile.stat(file) for file in files]
         states = [[state.length, state.mtime_nsec] for state in found]
-        parts = (self.layout.digest, _digest(paths), _digest(states))
+        parts = (self.layout.digest, short_digest(paths), short_digest(states))
         return self._directory / ("-".join(parts) + _SUFFIX)
 
     def _pack(
@@ -210,17 +139,6 @@ def rows_of(matrix: np.ndarray, numbers: tf.Tensor) -> tf.Tensor:
     return tf.ensure_shape(found, [None, matrix.shape[1]])
 
 
-def _columns(row: Mapping[str, tf.Tensor], names: Sequence[str]) -> list[tf.Tensor]:
-    """[tensor [rows, names]], or nothing without names."""
-    return [tf.stack([row[name] for name in names], axis=1)] if names else []
-
-
-def _by_name(names: Sequence[str], columns: tf.Tensor) -> dict[str, tf.Tensor]:
-    if not names:
-        return {}
-    return dict(zip(names, tf.unstack(columns, axis=1), strict=True))
-
-
 def _write(path: pathlib.Path, matrices: tf.data.Dataset) -> None:
     with path.open("wb") as file:
         for matrix in matrices.as_numpy_iterator():
@@ -242,7 +160,3 @@ def _check_directory(directory: str) -> None:
         ) from error
     if not writable:
         raise ValueError(f"{rule} that can be written. Got one that cannot. Name one.")
-
-
-def _digest(value: object) -> str:
-    return hashlib.sha256(json.dumps(value).encode()).hexdigest()[:_DIGITS]

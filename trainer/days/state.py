@@ -11,6 +11,7 @@ from typing import Any
 import tensorflow as tf
 
 from feature_specs import ModelConfig, Spec
+from feature_specs.model import plain_values
 
 _VARIABLE = "state/.ATTRIBUTES/VARIABLE_VALUE"
 
@@ -74,7 +75,7 @@ def run_identity(
 
     Tables elsewhere than in dense variables have other names in a checkpoint.
     """
-    model = json.loads(json.dumps(_flat(dataclasses.asdict(config), "preset")))
+    model = json.loads(json.dumps(_flat(plain_values(config), "preset")))
     return {
         "spec": f"{spec.name} {spec.digest}",
         "batch_size": batch_size,

@@ -12,8 +12,9 @@ from feature_specs import ModelConfig, Spec
 from tpu_configs import SliceConfig
 from trainer.days import averaging, optimizers
 from trainer.days import input as examples
+from trainer.days.layout import Layout
 from trainer.days.means import ROWS, TASKS
-from trainer.days.packed import DayCache, Layout
+from trainer.days.packed import DayCache
 from trainer.model import embedding_engine
 from trainer.model.ranker import Batch, Ranker
 
@@ -55,8 +56,9 @@ class Training:
         self.strategy = strategy
         _check_replicas(slice, strategy.num_replicas_in_sync)
         tf.keras.utils.set_random_seed(seed)
-        days = _create_cache(cache, spec, slice)
-        labels = _count_labels(spec, first_files, days)
+        layout = Layout(spec)
+        days = _create_cache(cache, layout, slice)
+        labels = _count_labels(layout, first_files, days)
         self._rows = slice.batch_size // strategy.num_replicas_in_sync
         with strategy.scope():
             tables = optimizers.of_tables(config.optimizer)
@@ -76,7 +78,7 @@ class Training:
             )
             self.average = averaging.create(self.ranker, config.optimizer.average_steps)
         self.reader = examples.BatchReader(
-            spec, slice.batch_size, sample=sample, seed=seed, cache=days
+            layout, slice.batch_size, sample=sample, seed=seed, cache=days
         )
         self._take_steps = _step_function(self, slice.steps_per_call)
 
@@ -187,7 +189,7 @@ def _step_function(training: Training, steps: int) -> Callable[[Iterator], tf.Te
 
 
 def _create_cache(
-    directory: str | None, spec: Spec, slice: SliceConfig
+    directory: str | None, layout: Layout, slice: SliceConfig
 ) -> DayCache | None:
     if not directory:
         return None
@@ -196,17 +198,17 @@ def _create_cache(
             f"cache: is for the machine that trains. Got slice {slice.name!r} with "
             f"{slice.hosts} hosts, which read their parts themselves. Leave it out."
         )
-    return DayCache(directory, Layout(spec))
+    return DayCache(directory, layout)
 
 
 def _count_labels(
-    spec: Spec, files: list[str] | None, cache: DayCache | None
+    layout: Layout, files: list[str] | None, cache: DayCache | None
 ) -> examples.LabelCounts:
     """Of the first day; a restored ranker has what follows from its checkpoint."""
     if files is None:
-        ones = {task.name: 1.0 for task in spec.tasks}
+        ones = {task.name: 1.0 for task in layout.tasks}
         return examples.LabelCounts(dict.fromkeys(ones, 0.5), ones)
-    return examples.count_labels(spec, files, cache)
+    return examples.count_labels(layout, files, cache)
 
 
 def _check_replicas(slice: SliceConfig, replicas: int) -> None:

@@ -97,7 +97,7 @@ def _metrics(
         "calibration": {},
     }
     for column, task in enumerate(spec.tasks):
-        if task.kind == "binary":
+        if task.of_kind.is_probability:
             own = masks[:, column] > 0
             scores, truth = predictions[own, column], labels[own, column]
             for name, value in _judge(task.name, truth, scores).items():

@@ -110,7 +110,10 @@ def shared_layers(network: Network) -> dict[str, list[tf.Variable]]:
 
 def _structure_layers(structure: Any) -> dict[str, list[tf.Variable]]:
     if not isinstance(structure, Nested):
-        return _switcher_layers(structure.switcher)
+        switcher = getattr(structure, "switcher", None)
+        if switcher is None:  # a registered structure, of which nothing else is known
+            return {"structure": list(structure.trainable_variables)}
+        return _switcher_layers(switcher)
     layers: dict[str, list[tf.Variable]] = {}
     for index, level in enumerate(structure.levels):
         layers[f"nodes {index}"] = level.nodes.trainable_variables

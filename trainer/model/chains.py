@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
-from typing import Literal, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple, TypeVar
 
 import tensorflow as tf
 
 from feature_specs.model import ChainConfig
+from feature_specs.preset_kinds import CHAIN_KINDS, PresetKind, declare
+from feature_specs.registry import Registry
 from trainer.model.layers import BatchedDense, Branches
 from trainer.model.structures.base import Leaf
 from trainer.model.structures.bundles import take
@@ -29,9 +31,14 @@ class PlacedChain(NamedTuple):
         calibrator: Weight of AITM's loss on a later task that is likelier.
     """
 
-    kind: Literal["esmm", "aitm"]
+    kind: str
     places: tuple[int, ...]
     calibrator: float
+
+    @property
+    def of_kind(self) -> Chain:
+        """What such chains do."""
+        return CHAINS[self.kind]
 
 
 def place(
@@ -73,6 +80,91 @@ def _place_of(key: str, task: str, leaves: Sequence[Leaf]) -> int:
     return own[0]
 
 
+# --- kinds ----------------------------------------------------------------------------
+
+
+class Chain:
+    """What a kind of chain does; by itself nothing.
+
+    Attributes:
+        hands_on: Whether the heads read what `Transfer` makes of the towers' last
+            layers.
+    """
+
+    hands_on = False
+
+    def logits(
+        self, columns: Sequence[tf.Tensor], places: Sequence[int]
+    ) -> list[tf.Tensor]:
+        """Logits [B] of all leaves as the network has them -> of each by itself."""
+        return list(columns)
+
+    def means(
+        self, means: Mapping[str, float], tasks: Sequence[str]
+    ) -> dict[str, float]:
+        """Mean labels of all tasks -> as the network's logits need them at the
+        start."""
+        return dict(means)
+
+    def excess(self, logits: tf.Tensor, chain: PlacedChain) -> tf.Tensor | None:
+        """What `calibrator` punishes in each row, [B]; None if there is nothing."""
+        return None
+
+
+CHAINS: Registry[Chain] = Registry("chain", "@trainer.model.chains.chain(name)")
+
+_Class = TypeVar("_Class", bound=type[Chain])
+
+
+def chain(name: str) -> Callable[[_Class], _Class]:
+    """A decorator: the class is what `kind: name` of a preset's chain means."""
+
+    def register(cls: _Class) -> _Class:
+        CHAINS.add(name, cls())
+        declare(CHAIN_KINDS, PresetKind(name=name))
+        return cls
+
+    return register
+
+
+@chain("esmm")
+class Esmm(Chain):
+    """p(task) = p(task before) * sigmoid(logit) (Ma et al., 2018)."""
+
+    def logits(
+        self, columns: Sequence[tf.Tensor], places: Sequence[int]
+    ) -> list[tf.Tensor]:
+        found = list(columns)
+        for before, place in itertools.pairwise(places):
+            found[place] = _and(found[before], found[place])
+        return found
+
+    def means(
+        self, means: Mapping[str, float], tasks: Sequence[str]
+    ) -> dict[str, float]:
+        """For a later task the mean among the rows where the one before it holds, 1 at
+        most (a chain may not hold in the data)."""
+        found = dict(means)
+        for before, task in itertools.pairwise(tasks):
+            known = means[before] > 0
+            found[task] = min(means[task] / means[before], 1.0) if known else 0.0
+        return found
+
+
+@chain("aitm")
+class Aitm(Chain):
+    """A tower's last layer goes on to the next tower (Xi et al., 2021)."""
+
+    hands_on = True
+
+    def excess(self, logits: tf.Tensor, chain: PlacedChain) -> tf.Tensor | None:
+        """max(p_t - p_(t-1), 0), summed over the steps."""
+        if not chain.calibrator:
+            return None
+        p = tf.sigmoid(take(logits, chain.places))
+        return tf.reduce_sum(tf.nn.relu(p[:, 1:] - p[:, :-1]), axis=1)
+
+
 # --- ESMM -----------------------------------------------------------------------------
 
 
@@ -89,10 +181,7 @@ def product_logits(logits: tf.Tensor, chains: Sequence[PlacedChain]) -> tf.Tenso
     """
     columns = tf.unstack(logits, axis=1)
     for chain in chains:
-        if chain.kind != "esmm":
-            continue
-        for before, place in itertools.pairwise(chain.places):
-            columns[place] = _and(columns[before], columns[place])
+        columns = chain.of_kind.logits(columns, chain.places)
     return tf.stack(columns, axis=1)
 
 
@@ -119,11 +208,7 @@ def conditional_means(
     """
     found = dict(means)
     for chain in chains:
-        if chain.kind != "esmm":
-            continue
-        for before, task in itertools.pairwise(chain.tasks):
-            known = means[before] > 0
-            found[task] = min(means[task] / means[before], 1.0) if known else 0.0
+        found = CHAINS[chain.kind].means(found, chain.tasks)
     return found
 
 
@@ -192,9 +277,8 @@ def calibrator_loss(
     """
     total = tf.zeros([])
     for chain in chains:
-        if chain.kind != "aitm" or not chain.calibrator:
+        excess = chain.of_kind.excess(logits, chain)
+        if excess is None:
             continue
-        p = tf.sigmoid(take(logits, chain.places))
-        excess = tf.reduce_sum(tf.nn.relu(p[:, 1:] - p[:, :-1]), axis=1)
         total += chain.calibrator * tf.reduce_sum(excess * weight)
     return tf.math.divide_no_nan(total, global_sum(tf.reduce_sum(weight)))

@@ -7,18 +7,29 @@ TPU.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeAlias
 
 import tensorflow as tf
 
-from feature_specs import FeatureSpec, TableSpec
+from feature_specs import FeatureSpec, TableSpec, feature_kinds
 from feature_specs.model import UnifiedConfig
+from feature_specs.registry import RoomTable
 from trainer.model.unified import UnifiedTables
 
 # Tables up to this many rows get a dense gradient everywhere: writing it costs less
 # than sorting out which rows were touched.
 SMALL_ROWS = 4096
 INITIAL_SCALE = 0.01  # a new id starts close to "no opinion"
+
+# Kind of feature -> what the network reads of it. For kinds that are looked up:
+# (feature, ids [B, T], vectors [B, T, D]) -> [B, D]. For the others: (feature, values
+# [B] or [B, W], None) -> the same, or of another width.
+_Embed: TypeAlias = Callable[[FeatureSpec, tf.Tensor, "tf.Tensor | None"], tf.Tensor]
+EMBEDS: RoomTable[_Embed] = RoomTable(
+    "trainer.model.embeddings", "embeds features of", "@trainer.model.embeddings.embeds"
+)
+embeds = EMBEDS.register
 
 
 class FeatureEmbeddings(tf.keras.layers.Layer):
@@ -132,7 +143,7 @@ class FeatureEmbeddings(tf.keras.layers.Layer):
     def _pooled(self, feature: FeatureSpec, inputs: dict) -> tf.Tensor:
         """[B, D] of one feature by itself."""
         ids = _as_columns(inputs[feature.name])
-        return _pool(feature, ids, self.steps(inputs, feature))
+        return EMBEDS[feature.of_kind](feature, ids, self.steps(inputs, feature))
 
     def _alone(self, feature: FeatureSpec) -> bool:
         """Whether no gather of several features serves it."""
@@ -173,23 +184,26 @@ class FeatureEmbeddings(tf.keras.layers.Layer):
         vectors = _gather_dense(table, rows) if dense else tf.gather(table, rows)
         pieces = tf.split(vectors, [i.shape[1] for i in ids], axis=1)
         return {
-            f.name: _pool(f, i, piece)
+            f.name: EMBEDS[f.of_kind](f, i, piece)
             for f, i, piece in zip(features, ids, pieces, strict=True)
         }
 
 
 def missing_rows(feature: FeatureSpec, rows: int) -> tf.Tensor:
-    """`rows` rows in which `feature` is missing, [B] or [B, length]."""
-    if feature.is_number:
-        return tf.zeros([rows])
-    shape = [rows, feature.length] if feature.is_sequence else [rows]
-    return tf.zeros(shape, tf.int32)
+    """`rows` rows in which `feature` is missing, [B, *shape]."""
+    dtype = tf.float32 if feature.is_number else tf.int32
+    return tf.zeros([rows, *feature.shape], dtype)
 
 
 def numbers(inputs: dict[str, tf.Tensor], features: Sequence[FeatureSpec]) -> tf.Tensor:
-    """The scaled numbers among `features`: float32 [B, N], N may be 0."""
-    columns = [inputs[f.name] for f in features if f.is_number]
-    return tf.stack(columns, axis=1) if columns else _nothing(inputs)
+    """The floats of the `features` that are not looked up: [B, N], N may be 0."""
+    dense = [f for f in features if f.is_number]
+    columns = [EMBEDS[f.of_kind](f, inputs[f.name], None) for f in dense]
+    if not columns:
+        return _nothing(inputs)
+    if all(column.shape.rank == 1 for column in columns):
+        return tf.stack(columns, axis=1)
+    return tf.concat([_as_columns(column) for column in columns], axis=1)
 
 
 def pool(vectors: tf.Tensor, valid: tf.Tensor, pooling: str) -> tf.Tensor:
@@ -214,10 +228,19 @@ def pool(vectors: tf.Tensor, valid: tf.Tensor, pooling: str) -> tf.Tensor:
     return tf.einsum("bt,btd->bd", weights, vectors)
 
 
-def _pool(feature: FeatureSpec, ids: tf.Tensor, vectors: tf.Tensor) -> tf.Tensor:
-    if not feature.is_sequence:
-        return tf.squeeze(vectors, axis=1)  # [B, 1, D]: one step
+@embeds(feature_kinds.Embedded)
+def _one(feature: FeatureSpec, ids: tf.Tensor, vectors: tf.Tensor) -> tf.Tensor:
+    return tf.squeeze(vectors, axis=1)  # [B, 1, D]: one step
+
+
+@embeds(feature_kinds.Sequence)
+def _pooled(feature: FeatureSpec, ids: tf.Tensor, vectors: tf.Tensor) -> tf.Tensor:
     return pool(vectors, ids > 0, feature.pooling)
+
+
+@embeds(feature_kinds.Dense)
+def _as_it_is(feature: FeatureSpec, values: tf.Tensor, _: None) -> tf.Tensor:
+    return values
 
 
 def _as_columns(ids: tf.Tensor) -> tf.Tensor:

@@ -460,7 +460,7 @@ def _networks(
 ) -> list[tuple[str, ModelConfig, list[str]]]:
     """Name, shape and tasks of each network: one, or one a task for `single`."""
     tasks = [task.name for task in spec.tasks]
-    if config.structure.kind != "single":
+    if not config.structure.of_kind.apart:
         return [("network", config, tasks)]
     own = dataclasses.replace(config, structure=StructureConfig())
     return [(f"network_{task}", own, [task]) for task in tasks]

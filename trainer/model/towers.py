@@ -44,7 +44,7 @@ class Towers(tf.keras.layers.Layer):
         self._chains = tuple(
             (index, chain.places)
             for index, chain in enumerate(placed)
-            if chain.kind == "aitm"
+            if chain.of_kind.hands_on
         )
         self.transfers = [
             chains.Transfer(dtype=self.dtype_policy) for _ in self._chains

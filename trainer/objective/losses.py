@@ -6,18 +6,20 @@ L = one column a leaf: a task, or a task for one partition of a facet. The same
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import numpy as np
 import tensorflow as tf
 
 from feature_specs import TaskSpec
+from feature_specs.registry import Registry
+from feature_specs.task_kinds import LOSS_KINDS, declare_loss
+from trainer.objective.links import Exponential, Link
+from trainer.objective.tasks import objective_of
 from trainer.replicas import global_sum, uniform_rows
 
 _HUBER_DELTA = 1.0  # labels come on a scale of about 1
-_RAREST = 1e-6  # label means are kept this far from 0 and 1
-_LARGEST_LOG = 80.0  # expm1 of it is 5e34, which float32 still holds
 
 
 def task_losses(
@@ -37,7 +39,7 @@ def task_losses(
 
     With z the logit, y the label and p = sigmoid(z):
 
-    - binary, `default`: cross-entropy, -log p for y = 1, else -log(1 - p).
+    - binary, `default` and `cross_entropy`: -log p for y = 1, else -log(1 - p).
     - `focal`: cross-entropy times (1 - p_y)^gamma, p_y the probability of the row's
       own label (Lin et al., 2017, without alpha). It calls rare labels too likely and
       common ones not likely enough; a gamma of 0 is cross-entropy.
@@ -82,8 +84,15 @@ def predictions(tasks: Sequence[TaskSpec], logits: tf.Tensor) -> tf.Tensor:
     sigmoid(z) for a binary task, z for a regression; with `log_target` exp(z) - 1, at
     least 0, and finite: z counts as 80 at most.
     """
-    kinds = [_prediction_kind(task) for task in tasks]
-    return _choose(kinds, {k: _PREDICTIONS[k](logits) for k in set(kinds)})
+    links = [link_of(task) for task in tasks]
+    found = {link.name: link for link in links}
+    predicted = {name: link.predict(logits) for name, link in sorted(found.items())}
+    return _choose([link.name for link in links], predicted)
+
+
+def link_of(task: TaskSpec) -> Link:
+    """How the task's logits and its predictions belong together."""
+    return LOSSES[task.loss_kind].link or objective_of(task).link
 
 
 def initial_bias(task: TaskSpec, mean: float) -> float:
@@ -92,10 +101,7 @@ def initial_bias(task: TaskSpec, mean: float) -> float:
     For `focal`, `class_balanced` and `log_target` the best constant is another one
     (their docs in `task_losses`): training moves there from the mean.
     """
-    if task.kind == "regression":
-        return math.log1p(max(mean, 0.0)) if task.loss == "log_target" else mean
-    mean = min(max(mean, _RAREST), 1 - _RAREST)
-    return math.log(mean / (1 - mean))
+    return link_of(task).logit(mean)
 
 
 def loss_weights(tasks: Sequence[TaskSpec]) -> np.ndarray:
@@ -148,9 +154,8 @@ def class_weights(
     """
     weights = np.ones([len(tasks), 2])
     for index, task in enumerate(tasks):
-        if task.loss == "class_balanced":
-            counts = [negatives[index] * task.negative_rate, positives[index]]
-            weights[index] = _balanced(task.class_balance_beta, np.array(counts))
+        counts = [negatives[index] * task.negative_rate, positives[index]]
+        weights[index] = LOSSES[task.loss_kind].label_weights(task, np.array(counts))
     return weights.astype(np.float32)
 
 
@@ -162,10 +167,6 @@ def _balanced(beta: float, counts: np.ndarray) -> np.ndarray:
 
 # --- rows -----------------------------------------------------------------------------
 
-# Each function is computed for all columns if one task needs it, which is cheaper than
-# splitting a dozen columns. It is finite, and so is its slope, for logits and labels of
-# any kind: the columns that do not use it add no NaN to the gradient.
-
 
 def _row_losses(
     tasks: Sequence[TaskSpec],
@@ -174,22 +175,12 @@ def _row_losses(
     weights: tf.Tensor | None,
 ) -> tf.Tensor:
     """[B, L], of each row and column before masks."""
-    kinds = [_loss_kind(task) for task in tasks]
-    found = {k: _LOSSES[k](logits, labels) for k in set(kinds) & set(_LOSSES)}
-    if "focal" in kinds:
-        gammas = np.array([task.focal_gamma for task in tasks], np.float32)
-        found["focal"] = _focal(logits, labels, gammas)
-    if "class_balanced" in kinds:
-        if weights is None:
-            raise ValueError("class_weights: needed for class_balanced. Got none.")
-        found["class_balanced"] = _class_balanced(logits, labels, weights)
+    kinds = [task.loss_kind for task in tasks]
+    found = {
+        kind: LOSSES[kind].rows(logits, labels, tasks, weights)
+        for kind in sorted(set(kinds))
+    }
     return _choose(kinds, found)
-
-
-def _loss_kind(task: TaskSpec) -> str:
-    if task.loss != "default":
-        return task.loss
-    return "cross_entropy" if task.kind == "binary" else "squared_error"
 
 
 def _choose(kinds: Sequence[str], found: dict[str, tf.Tensor]) -> tf.Tensor:
@@ -201,61 +192,170 @@ def _choose(kinds: Sequence[str], found: dict[str, tf.Tensor]) -> tf.Tensor:
     return chosen
 
 
-def _cross_entropy(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-    return tf.nn.sigmoid_cross_entropy_with_logits(labels, logits)
+class Loss:
+    """One way to judge logits.
+
+    It is computed for all columns if one task needs it, which is cheaper than splitting
+    a dozen columns. It must be finite, and so must its slope, for logits and labels of
+    any kind: the columns that do not use it add no NaN to the gradient.
+
+    Attributes:
+        link: From its logits to predictions; None for that of the task's kind.
+    """
+
+    link: Link | None = None
+
+    def rows(
+        self,
+        logits: tf.Tensor,
+        labels: tf.Tensor,
+        tasks: Sequence[TaskSpec],
+        class_weights: tf.Tensor | None,
+    ) -> tf.Tensor:
+        """The loss of each row and column, before masks.
+
+        Args:
+            logits: float32 [B, L].
+            labels: float32 [B, L].
+            tasks: L tasks, of all losses.
+            class_weights: float32 [L, 2], see `class_weights`.
+
+        Returns:
+            float32 [B, L].
+        """
+        raise NotImplementedError
+
+    def label_weights(self, task: TaskSpec, counts: np.ndarray) -> np.ndarray:
+        """What `class_weights` holds for a task, [2].
+
+        Args:
+            task: Of this loss.
+            counts: [2], rows with label 0 and 1.
+        """
+        return np.ones([2])
 
 
-def _squared_error(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-    return tf.square(logits - labels)
+LOSSES: Registry[Loss] = Registry(
+    "loss", "@trainer.objective.losses.loss(name, tasks=...)"
+)
+
+_Class = TypeVar("_Class", bound=type[Loss])
 
 
-def _huber(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-    error = logits - labels
-    clipped = tf.clip_by_value(error, -_HUBER_DELTA, _HUBER_DELTA)
-    return clipped * (error - 0.5 * clipped)
+def loss(name: str, *, tasks: Sequence[str] = ()) -> Callable[[_Class], _Class]:
+    """A decorator: the class is what `loss: name` of a task means.
+
+    Args:
+        name: Not one of another class.
+        tasks: Kinds of tasks that may have it; specs know those of shipped ones.
+    """
+
+    def register(cls: _Class) -> _Class:
+        LOSSES.add(name, cls())
+        if name not in LOSS_KINDS:
+            declare_loss(name, tuple(tasks))
+        return cls
+
+    return register
 
 
-def _log_target(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-    return tf.square(logits - tf.math.log1p(tf.maximum(labels, 0.0)))
+@loss("cross_entropy")
+class CrossEntropy(Loss):
+    """See `task_losses`."""
+
+    def rows(
+        self,
+        logits: tf.Tensor,
+        labels: tf.Tensor,
+        tasks: Sequence[TaskSpec],
+        class_weights: tf.Tensor | None,
+    ) -> tf.Tensor:
+        return tf.nn.sigmoid_cross_entropy_with_logits(labels, logits)
 
 
-def _focal(logits: tf.Tensor, labels: tf.Tensor, gammas: np.ndarray) -> tf.Tensor:
-    """(1 - p_y)^gamma is exp(gamma log(1 - p_y)): no power of 0, whose slope is NaN."""
-    agreeing = tf.where(_positive(labels), logits, -logits)  # p_y = sigmoid(agreeing)
-    modulation = tf.exp(gammas * tf.math.log_sigmoid(-agreeing))
-    return -modulation * tf.math.log_sigmoid(agreeing)
+@loss("squared_error")
+class SquaredError(Loss):
+    """See `task_losses`."""
+
+    def rows(
+        self,
+        logits: tf.Tensor,
+        labels: tf.Tensor,
+        tasks: Sequence[TaskSpec],
+        class_weights: tf.Tensor | None,
+    ) -> tf.Tensor:
+        return tf.square(logits - labels)
 
 
-def _class_balanced(
-    logits: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor
-) -> tf.Tensor:
-    of_label = tf.where(_positive(labels), weights[:, 1], weights[:, 0])
-    return of_label * _cross_entropy(logits, labels)
+@loss("huber")
+class Huber(Loss):
+    """See `task_losses`."""
+
+    def rows(
+        self,
+        logits: tf.Tensor,
+        labels: tf.Tensor,
+        tasks: Sequence[TaskSpec],
+        class_weights: tf.Tensor | None,
+    ) -> tf.Tensor:
+        error = logits - labels
+        clipped = tf.clip_by_value(error, -_HUBER_DELTA, _HUBER_DELTA)
+        return clipped * (error - 0.5 * clipped)
+
+
+@loss("log_target")
+class LogTarget(Loss):
+    """See `task_losses`."""
+
+    link = Exponential()
+
+    def rows(
+        self,
+        logits: tf.Tensor,
+        labels: tf.Tensor,
+        tasks: Sequence[TaskSpec],
+        class_weights: tf.Tensor | None,
+    ) -> tf.Tensor:
+        return tf.square(logits - tf.math.log1p(tf.maximum(labels, 0.0)))
+
+
+@loss("focal")
+class Focal(Loss):
+    """See `task_losses`."""
+
+    def rows(
+        self,
+        logits: tf.Tensor,
+        labels: tf.Tensor,
+        tasks: Sequence[TaskSpec],
+        class_weights: tf.Tensor | None,
+    ) -> tf.Tensor:
+        # (1 - p_y)^gamma is exp(gamma log(1 - p_y)): no power of 0, whose slope is NaN.
+        gammas = np.array([task.focal_gamma for task in tasks], np.float32)
+        agreeing = tf.where(_positive(labels), logits, -logits)  # p_y = sigmoid of it
+        modulation = tf.exp(gammas * tf.math.log_sigmoid(-agreeing))
+        return -modulation * tf.math.log_sigmoid(agreeing)
+
+
+@loss("class_balanced")
+class ClassBalanced(CrossEntropy):
+    """See `task_losses` and `class_weights`."""
+
+    def rows(
+        self,
+        logits: tf.Tensor,
+        labels: tf.Tensor,
+        tasks: Sequence[TaskSpec],
+        class_weights: tf.Tensor | None,
+    ) -> tf.Tensor:
+        if class_weights is None:
+            raise ValueError("class_weights: needed for class_balanced. Got none.")
+        weights = tf.where(_positive(labels), class_weights[:, 1], class_weights[:, 0])
+        return weights * super().rows(logits, labels, tasks, None)
+
+    def label_weights(self, task: TaskSpec, counts: np.ndarray) -> np.ndarray:
+        return _balanced(task.class_balance_beta, counts)
 
 
 def _positive(labels: tf.Tensor) -> tf.Tensor:
     return labels > 0.5
-
-
-def _prediction_kind(task: TaskSpec) -> str:
-    if task.kind == "binary":
-        return "probability"
-    return "exponential" if task.loss == "log_target" else "identity"
-
-
-def _exponential(logits: tf.Tensor) -> tf.Tensor:
-    return tf.math.expm1(tf.clip_by_value(logits, 0.0, _LARGEST_LOG))
-
-
-_LOSSES: dict[str, Callable[[tf.Tensor, tf.Tensor], tf.Tensor]] = {
-    "cross_entropy": _cross_entropy,
-    "squared_error": _squared_error,
-    "huber": _huber,
-    "log_target": _log_target,
-}
-
-_PREDICTIONS: dict[str, Callable[[tf.Tensor], tf.Tensor]] = {
-    "probability": tf.sigmoid,
-    "identity": tf.identity,
-    "exponential": _exponential,
-}

@@ -1,8 +1,9 @@
 """Watch trails: stretches of watching without a long silence (SFV sec. 4.1).
 
 They are computed over all readable impressions, before any filter, and do not care for
-midnight. `trail_length` and `trail_relative` know the whole trail; the other columns
-only what was known when the impression began.
+midnight. Which columns there are, and which of them know the whole trail, is in
+`feature_specs.past.TRAIL_COLUMNS`; the others know what was known when the impression
+began.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ import numpy as np
 import polars as pl
 
 from feature_specs import Spec
-from pipeline.arrays import Bools, Ints
+from feature_specs.past import TRAIL_COLUMNS, TRAIL_LAST
+from pipeline.arrays import Bools, Ints, Numbers
 from pipeline.examples.columns.past import Past
 from pipeline.examples.columns.timeline import Timeline, milliseconds, watched_ms
 
@@ -19,12 +21,9 @@ from pipeline.examples.columns.timeline import Timeline, milliseconds, watched_m
 def add_trails(frame: pl.DataFrame, spec: Spec, timeline: Timeline) -> pl.DataFrame:
     """Adds the columns of the trail.
 
-    They are `trail_position` (int64, from 1), `trail_seconds` (float64, since the
-    trail's first begin), `trail_length` (int64, impressions of the whole trail),
-    `trail_relative` (float64, position / length), `trail_watched_share` (float64, of
-    the lengths of the trail's known impressions, the share watched; null if there are
-    none; only if the spec has both lengths) and `trail_last_<column>` (of the trail's
-    last known impression, for each of `trail.last`).
+    They are those of `TRAIL_COLUMNS` whose needs the spec has, and
+    `trail_last_<column>` (of the trail's last known impression, for each of
+    `trail.last`).
 
     Args:
         frame: Impressions [B], sorted by user, begin and item, without duplicates.
@@ -38,11 +37,18 @@ def add_trails(frame: pl.DataFrame, spec: Spec, timeline: Timeline) -> pl.DataFr
     past = Past.of(timeline, trails, np.ones(frame.height, bool))
     last = pl.Series(past.last)
     last = last.set(last < 0, None)
+    found: dict[str, Numbers | pl.Series] = {
+        **_positions(timeline, np.flatnonzero(begins_trail), trails),
+        **_watched_shares(frame, spec, past),
+    }
     return frame.with_columns(
-        *_positions(timeline, np.flatnonzero(begins_trail), trails),
-        *_watched_shares(frame, spec, past),
         *(
-            frame[name].gather(last).alias(f"trail_last_{name}")
+            pl.Series(name, found[name], column.dtype)
+            for name, column in TRAIL_COLUMNS.items()
+            if name in found
+        ),
+        *(
+            frame[name].gather(last).alias(f"{TRAIL_LAST}{name}")
             for name in spec.trail.last
         ),
     )
@@ -66,8 +72,8 @@ def _begins_trail(frame: pl.DataFrame, spec: Spec, timeline: Timeline) -> Bools:
     return begins_trail
 
 
-def _positions(timeline: Timeline, firsts: Ints, trails: Ints) -> list[pl.Series]:
-    """Where each impression stands in its trail.
+def _positions(timeline: Timeline, firsts: Ints, trails: Ints) -> dict[str, Numbers]:
+    """Where each impression stands in its trail; seconds are since its first begin.
 
     Args:
         timeline: Of all rows.
@@ -78,21 +84,26 @@ def _positions(timeline: Timeline, firsts: Ints, trails: Ints) -> list[pl.Series
     position = np.arange(len(trails)) - first + 1
     length = np.diff(firsts, append=len(trails))[trails]
     seconds = (timeline.begins - timeline.begins[first]) / 1000
-    return [
-        pl.Series("trail_position", position, pl.Int64),
-        pl.Series("trail_seconds", seconds, pl.Float64),
-        pl.Series("trail_length", length, pl.Int64),
-        pl.Series("trail_relative", position / length, pl.Float64),
-    ]
+    return {
+        "trail_position": position,
+        "trail_seconds": seconds,
+        "trail_length": length,
+        "trail_relative": position / length,
+    }
 
 
-def _watched_shares(frame: pl.DataFrame, spec: Spec, past: Past) -> list[pl.Series]:
-    """The share watched of the trail so far, if the spec has both lengths."""
+def _watched_shares(
+    frame: pl.DataFrame, spec: Spec, past: Past
+) -> dict[str, pl.Series]:
+    """Of the lengths of the trail's known impressions the share watched.
+
+    Null if there are none; no column without both lengths.
+    """
     time = spec.log.time
     if time.watched_ms is None or time.length_ms is None:
-        return []
+        return {}
     length = milliseconds(frame[time.length_ms], spec)
     watched = past.sums(np.minimum(watched_ms(frame, spec), length))
     lengths = past.sums(length)
-    share = pl.Series("trail_watched_share", watched / np.maximum(lengths, 1))
-    return [share.set(pl.Series(lengths == 0), None)]
+    share = pl.Series(watched / np.maximum(lengths, 1))
+    return {"trail_watched_share": share.set(pl.Series(lengths == 0), None)}

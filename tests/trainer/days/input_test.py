@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 
 from trainer.days import input as examples
+from trainer.days.layout import Layout
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +23,7 @@ def _files(day):
 
 
 def _batches(spec, day, size, seed=0):
-    return examples.BatchReader(spec, size).batches(_files(day), seed=seed)
+    return examples.BatchReader(Layout(spec), size).batches(_files(day), seed=seed)
 
 
 def test_every_row_comes_once_and_the_last_batch_is_filled_up(spec, day):
@@ -46,7 +47,7 @@ def test_shapes_are_static_and_ids_are_int32(spec, day):
 
 
 def test_no_tuner_delays_the_end_of_a_pass(spec, day):
-    reader = examples.BatchReader(spec, 4)
+    reader = examples.BatchReader(Layout(spec), 4)
     files = _files(day)
     for pass_ in (reader.batches(files, seed=0), reader.serialized(files, seed=0)):
         for dataset in (pass_, pass_.take(1)):
@@ -80,7 +81,7 @@ def test_order_follows_from_the_seed(spec, day):
 
 
 def test_label_means_are_over_the_sample_space(spec, day):
-    means = examples.count_labels(spec, _files(day)).means
+    means = examples.count_labels(Layout(spec), _files(day)).means
     click = np.concatenate([part.labels["click"] for part in day[1]])
     like = np.concatenate([part.labels["like"] for part in day[1]])
     watch = np.concatenate([part.labels["watch"] for part in day[1]])

@@ -17,7 +17,8 @@ from feature_specs import label_key, mask_key, read_spec
 from tpu_configs import SliceConfig
 from trainer.days import input as examples
 from trainer.days import loop
-from trainer.days.packed import DayCache, Layout
+from trainer.days.layout import Layout
+from trainer.days.packed import DayCache
 
 HERE = pathlib.Path(__file__).parent
 _ROWS = 300
@@ -71,8 +72,8 @@ def _unreadable(file):
     ],
 )
 def test_batches_are_the_same_bit_by_bit(spec, files, cache, sample, skip, share):
-    plain = examples.BatchReader(spec, 16, sample=sample, seed=5)
-    cached = examples.BatchReader(spec, 16, sample=sample, seed=5, cache=cache)
+    plain = examples.BatchReader(Layout(spec), 16, sample=sample, seed=5)
+    cached = examples.BatchReader(Layout(spec), 16, sample=sample, seed=5, cache=cache)
     found = [
         reader.batches(files, seed=1, skip=skip, share=share)
         for reader in (plain, cached)
@@ -86,7 +87,7 @@ def test_later_passes_and_other_presets_read_no_file_again(spec, files, folder):
     def batches():
         cache = DayCache(str(folder), Layout(spec))
         return _bytes(
-            examples.BatchReader(spec, 64, cache=cache).batches(files, seed=3)
+            examples.BatchReader(Layout(spec), 64, cache=cache).batches(files, seed=3)
         )
 
     first = batches()
@@ -98,11 +99,11 @@ def test_later_passes_and_other_presets_read_no_file_again(spec, files, folder):
 def test_a_changed_file_is_packed_anew_and_the_outdated_rows_go(
     spec, files, cache, folder, make_rows
 ):
-    reader = examples.BatchReader(spec, 64, cache=cache)
+    reader = examples.BatchReader(Layout(spec), 64, cache=cache)
     list(reader.batches(files, seed=3))
     before = _kept(folder)
     make_rows(120, seed=9).write(pathlib.Path(files[1]))
-    expected = _bytes(examples.BatchReader(spec, 64).batches(files, seed=3))
+    expected = _bytes(examples.BatchReader(Layout(spec), 64).batches(files, seed=3))
     assert _bytes(reader.batches(files, seed=3)) == expected
     assert len(_kept(folder)) == 1 and _kept(folder) != before
 
@@ -111,25 +112,27 @@ def test_days_and_specs_with_other_columns_have_files_of_their_own(
     spec, files, cache, folder
 ):
     for day in (files[:1], files[1:]):
-        list(examples.BatchReader(spec, 64, cache=cache).batches(day, seed=0))
+        list(examples.BatchReader(Layout(spec), 64, cache=cache).batches(day, seed=0))
     fewer = read_spec(spec.text.replace("  - {name: tab, ", "  # - {name: tab, "))
     other = DayCache(str(folder), Layout(fewer))
-    list(examples.BatchReader(fewer, 64, cache=other).batches(files[:1], seed=0))
+    list(
+        examples.BatchReader(Layout(fewer), 64, cache=other).batches(files[:1], seed=0)
+    )
     assert len(_kept(folder)) == 3
 
 
 def test_label_counts_are_the_same(spec, files, cache):
-    expected = examples.count_labels(spec, files)
-    assert examples.count_labels(spec, files, cache) == expected
+    expected = examples.count_labels(Layout(spec), files)
+    assert examples.count_labels(Layout(spec), files, cache) == expected
     for file in files:
         _unreadable(file)
-    assert examples.count_labels(spec, files, cache) == expected
+    assert examples.count_labels(Layout(spec), files, cache) == expected
 
 
 def test_a_day_without_rows_has_no_batch(spec, cache, tmp_path):
     empty = str(tmp_path / "empty.gz")
     tf.io.TFRecordWriter(empty, "GZIP").close()
-    reader = examples.BatchReader(spec, 64, cache=cache)
+    reader = examples.BatchReader(Layout(spec), 64, cache=cache)
     assert not list(reader.batches([empty], seed=0))
     assert not list(reader.batches([empty], seed=0))
 
@@ -137,8 +140,8 @@ def test_a_day_without_rows_has_no_batch(spec, cache, tmp_path):
 def test_where_a_day_does_not_fit_its_files_are_read(
     spec, files, cache, folder, caplog
 ):
-    expected = _bytes(examples.BatchReader(spec, 64).batches(files, seed=3))
-    reader = examples.BatchReader(spec, 64, cache=cache)
+    expected = _bytes(examples.BatchReader(Layout(spec), 64).batches(files, seed=3))
+    reader = examples.BatchReader(Layout(spec), 64, cache=cache)
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     with caplog.at_level(logging.WARNING, logger="absl"):
         resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limits[1]))
@@ -185,7 +188,7 @@ def test_of_several_that_want_a_day_one_packs_it(spec, files, folder):
 def test_nothing_is_kept_of_a_day_that_cannot_be_read(spec, files, cache, folder):
     whole = pathlib.Path(files[1]).read_bytes()
     pathlib.Path(files[1]).write_bytes(whole[: len(whole) // 2])
-    reader = examples.BatchReader(spec, 64, cache=cache)
+    reader = examples.BatchReader(Layout(spec), 64, cache=cache)
     with pytest.raises(tf.errors.OpError):
         list(reader.batches(files, seed=0))
     assert _kept(folder) == []
@@ -195,7 +198,8 @@ _KILLED = """
 import os, signal, sys
 import conftest
 import tensorflow as tf
-from trainer.days.packed import DayCache, Layout
+from trainer.days.layout import Layout
+from trainer.days.packed import DayCache
 
 layout = Layout(conftest.read_spec(conftest.SPEC))
 
@@ -224,8 +228,8 @@ def test_a_process_killed_while_it_packs_is_no_hindrance(spec, files, cache, fol
     )
     assert done.returncode == -signal.SIGKILL, done.stderr[-3000:]
     assert [name.endswith(".unfinished") for name in _kept(folder)] == [True]
-    expected = _bytes(examples.BatchReader(spec, 64).batches(files, seed=3))
-    reader = examples.BatchReader(spec, 64, cache=cache)
+    expected = _bytes(examples.BatchReader(Layout(spec), 64).batches(files, seed=3))
+    reader = examples.BatchReader(Layout(spec), 64, cache=cache)
     assert _bytes(reader.batches(files, seed=3)) == expected
     assert [name.endswith(".rows") for name in _kept(folder)] == [True]
 

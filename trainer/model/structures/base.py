@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 import tensorflow as tf
 
+from feature_specs.model import StructureConfig
+from feature_specs.preset_kinds import STRUCTURE_KINDS, StructureKind, declare
+from feature_specs.registry import Registry
 from trainer.model.switchers import Gating, Switched
 
 _ALGORITHM = "philox"  # named: by default XLA takes another one and draws differently
@@ -62,6 +65,9 @@ class Structured(NamedTuple):
 class Structure(tf.keras.layers.Layer):
     """Nested switchers between the shared bottom and the towers.
 
+    A registered class is made with the preset (`ModelConfig`), the names of the tasks
+    in the spec's order, and facet -> names of its partitions.
+
     Args:
         leaves: L leaves, in the order of the outputs.
 
@@ -74,6 +80,10 @@ class Structure(tf.keras.layers.Layer):
         self.leaves: tuple[Leaf, ...] = tuple(leaves)
         self.gatings: tuple[PlacedGating, ...] = ()
 
+    @classmethod
+    def check(cls, structure: StructureConfig, tasks: Sequence[str]) -> None:
+        """Raises ValueError if the preset asks for what the kind cannot be."""
+
     def call(
         self, x: tf.Tensor, training: bool = False, seed: tf.Tensor | None = None
     ) -> Structured:
@@ -84,6 +94,30 @@ class Structure(tf.keras.layers.Layer):
             seed: int32 [2], of those draws; the same on every replica.
         """
         raise NotImplementedError
+
+
+STRUCTURES: Registry[type[Structure]] = Registry(
+    "structure", "@trainer.model.structures.structure(name)"
+)
+
+_Class = TypeVar("_Class", bound=type[Structure])
+
+
+def structure(name: str, *, nested: bool = False) -> Callable[[_Class], _Class]:
+    """A decorator: the class is what `kind: name` of a preset's structure means.
+
+    Args:
+        name: Not one of another class.
+        nested: Whether its switchers are the preset's `structure.levels` and not its
+            `switcher`.
+    """
+
+    def register(cls: _Class) -> _Class:
+        STRUCTURES.add(name, cls)
+        declare(STRUCTURE_KINDS, StructureKind(name=name, nested=nested))
+        return cls
+
+    return register
 
 
 def split_leaves(task: str, facets: Mapping[str, Sequence[str]]) -> list[Leaf]:

@@ -10,12 +10,10 @@ from feature_specs.model import TASK_FACET, StructureConfig
 _SHOWN = 8  # known codes in a message
 
 
-def check(
-    structure: StructureConfig,
-    tasks: Sequence[str],
-    facets: Mapping[str, Sequence[str]],
+def check_facets(
+    structure: StructureConfig, facets: Mapping[str, Sequence[str]]
 ) -> None:
-    """Raises ValueError if the structure names what there is not, or names it twice."""
+    """`facets` must be facets that there are, each once."""
     for name in structure.facets:
         if name not in (*facets, TASK_FACET):
             rule = "must be facets of the spec, or `task`."
@@ -23,13 +21,10 @@ def check(
     repeated = [n for n in structure.facets if structure.facets.count(n) > 1]
     if repeated:
         _refuse("facets", "may name a facet once.", repeated[0], "Leave one out.")
-    if structure.kind == "flat":
-        _check_flat(structure, tasks)
-    else:
-        _check_nested(structure)
 
 
-def _check_flat(structure: StructureConfig, tasks: Sequence[str]) -> None:
+def check_flat(structure: StructureConfig, tasks: Sequence[str]) -> None:
+    """What a flat structure has a use for."""
     for task in structure.split:
         if task not in tasks:
             _refuse("split", "must be tasks of the spec.", task, _hint(task, tasks))
@@ -37,10 +32,11 @@ def _check_flat(structure: StructureConfig, tasks: Sequence[str]) -> None:
         hint = "Name a facet in structure.facets, or leave `split` out."
         _refuse("split", "needs a facet to split by.", list(structure.split), hint)
     check_nodes(structure, [])
-    _check_no_depth(structure)
+    check_no_depth(structure)
 
 
-def _check_nested(structure: StructureConfig) -> None:
+def check_nested(structure: StructureConfig) -> None:
+    """What a nested structure needs, and has no use for."""
     kind, names = structure.kind, list(structure.facets)
     if not structure.levels:
         hint = "Name one; it stands for all levels."
@@ -51,11 +47,10 @@ def _check_nested(structure: StructureConfig) -> None:
     if structure.split:
         rule = f"is for flat; {kind} splits every task."
         _refuse("split", rule, list(structure.split), "Leave it out.")
-    if kind == "hierarchical":
-        _check_no_depth(structure)
 
 
-def _check_no_depth(structure: StructureConfig) -> None:
+def check_no_depth(structure: StructureConfig) -> None:
+    """`depth` is for nested trees."""
     if structure.depth:
         rule = f"is for multi_facet, not for {structure.kind}."
         _refuse("depth", rule, structure.depth, "Leave it out.")

@@ -1,27 +1,20 @@
-"""Which class is which kind."""
+"""Which class is which kind: each registers itself as its file is imported."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from feature_specs.model import ModelConfig
-from trainer.model.structures import checks
-from trainer.model.structures.base import Structure
-from trainer.model.structures.flat import Flat
-from trainer.model.structures.nested import Hierarchical, MultiFacet
-
-_STRUCTURES: dict[str, type] = {
-    "flat": Flat,
-    "hierarchical": Hierarchical,
-    "multi_facet": MultiFacet,
-}
+from trainer.model.structures import checks, flat, nested  # noqa: F401  the shipped
+from trainer.model.structures.base import STRUCTURES, Structure
 
 
 def create(
     config: ModelConfig,
     tasks: Sequence[str],
     facets: Mapping[str, Sequence[str]],
-    **kwargs,
+    **kwargs: Any,
 ) -> Structure:
     """The structure that a preset names; `single` is a flat one for each task.
 
@@ -29,6 +22,11 @@ def create(
         config: Its `structure` and `switcher` are used.
         tasks: In the spec's order.
         facets: Each facet of the spec -> names of its partitions.
+
+    Raises:
+        ValueError: The preset names what there is not, or names it twice.
     """
-    checks.check(config.structure, tasks, facets)
-    return _STRUCTURES[config.structure.kind](config, tasks, facets, **kwargs)
+    cls: Any = STRUCTURES[config.structure.kind]  # made with the preset, not leaves
+    checks.check_facets(config.structure, facets)
+    cls.check(config.structure, tasks)
+    return cls(config, tasks, facets, **kwargs)

@@ -7,8 +7,9 @@ from typing import Any
 
 import tensorflow as tf
 
-from feature_specs.model import ModelConfig
+from feature_specs.model import ModelConfig, StructureConfig
 from trainer.model import switchers
+from trainer.model.structures import checks
 from trainer.model.structures.base import (
     Leaf,
     PlacedGating,
@@ -16,9 +17,11 @@ from trainer.model.structures.base import (
     Structured,
     draw_seed,
     split_leaves,
+    structure,
 )
 
 
+@structure("flat")
 class Flat(Structure):
     """The preset's switcher branches to every leaf (MFH fig. 2).
 
@@ -43,6 +46,10 @@ class Flat(Structure):
         policy = self.dtype_policy
         self.switcher = switchers.create(config.switcher, names, dtype=policy)
         self.gatings = tuple(PlacedGating(("",), g) for g in self.switcher.gatings)
+
+    @classmethod
+    def check(cls, structure: StructureConfig, tasks: Sequence[str]) -> None:
+        checks.check_flat(structure, tasks)
 
     def call(
         self, x: tf.Tensor, training: bool = False, seed: tf.Tensor | None = None

@@ -16,6 +16,7 @@ from trainer.model.structures.base import (
     collect,
     draw_seed,
     split_leaves,
+    structure,
 )
 from trainer.model.structures.level import LevelLayer
 
@@ -46,6 +47,10 @@ class Nested(Structure):
         ]
         self.gatings = tuple(g for level in self.levels for g in level.gatings)
 
+    @classmethod
+    def check(cls, structure: StructureConfig, tasks: Sequence[str]) -> None:
+        checks.check_nested(structure)
+
     def call(
         self, x: tf.Tensor, training: bool = False, seed: tf.Tensor | None = None
     ) -> Structured:
@@ -57,6 +62,7 @@ class Nested(Structure):
         return Structured(x, *collect(found))
 
 
+@structure("hierarchical")
 class Hierarchical(Nested):
     """H-MTL: a tree that divides by one facet after the other (MFH eq. 4, fig. 3).
 
@@ -81,7 +87,13 @@ class Hierarchical(Nested):
         levels = plan.tree(used, order)
         super().__init__(config.structure, leaves, levels, **kwargs)
 
+    @classmethod
+    def check(cls, structure: StructureConfig, tasks: Sequence[str]) -> None:
+        super().check(structure, tasks)
+        checks.check_no_depth(structure)
 
+
+@structure("multi_facet")
 class MultiFacet(Nested):
     """MFH: the trees of all orders of the facets, nested (MFH eq. 5, fig. 4 to 6).
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import tensorflow as tf
 
+from feature_specs.build import Problems, SpecError, build
 from feature_specs.model import SwitcherConfig
+from feature_specs.preset_kinds import SWITCHER_KINDS, SwitcherKind, declare
+from feature_specs.registry import Registry
 
 
 class Gating(NamedTuple):
@@ -55,8 +58,16 @@ class Switcher(tf.keras.layers.Layer):
         groups: G.
 
     Attributes:
+        Options: A frozen dataclass, if the kind has settings beside those of
+            `SwitcherConfig`; the preset gives them under `options`.
+        options: As such, or None.
         gatings: What the tensors of `Switched.gates` hold.
+
+    Raises:
+        SpecError: `options` are not what `Options` says.
     """
+
+    Options: ClassVar[type | None] = None
 
     def __init__(
         self,
@@ -66,6 +77,7 @@ class Switcher(tf.keras.layers.Layer):
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
+        self.options = _options(self.Options, config)
         self.config, self.names, self.groups = config, tuple(names), groups
         self.gatings: tuple[Gating, ...] = ()
 
@@ -84,3 +96,41 @@ class Switcher(tf.keras.layers.Layer):
             seed: int32 [2], of those draws; the same on every replica.
         """
         raise NotImplementedError
+
+
+SWITCHERS: Registry[type[Switcher]] = Registry(
+    "switcher", "@trainer.model.switchers.switcher(name)"
+)
+
+_Class = TypeVar("_Class", bound=type[Switcher])
+
+
+def switcher(name: str, *, needs_units: bool = False) -> Callable[[_Class], _Class]:
+    """A decorator: the class is what `kind: name` of a preset's switcher means.
+
+    Args:
+        name: Not one of another class.
+        needs_units: Whether a preset must give it one width at least.
+    """
+
+    def register(cls: _Class) -> _Class:
+        SWITCHERS.add(name, cls)
+        declare(SWITCHER_KINDS, SwitcherKind(name=name, needs_units=needs_units))
+        return cls
+
+    return register
+
+
+def _options(cls: type | None, config: SwitcherConfig) -> Any:
+    """The preset's `options` as a `cls`."""
+    source = f"switcher {config.kind!r}"
+    if cls is None:
+        if config.options:
+            rule = "options: has no use for this kind; remove it."
+            raise SpecError(source, [f"{rule} Got {config.options}."])
+        return None
+    problems = Problems()
+    found = build(cls, dict(config.options), "options", problems)
+    if problems.found:
+        raise SpecError(source, problems.found)
+    return found

@@ -13,11 +13,12 @@ import tensorflow as tf
 
 from feature_specs.model import SwitcherConfig
 from trainer.model.layers import BranchedMLP, Gates, mixed
-from trainer.model.switchers.base import Gating, Switched, Switcher
+from trainer.model.switchers.base import Gating, Switched, Switcher, switcher
 
 _SHARED = "shared"
 
 
+@switcher("ple")
 class ProgressiveLayeredExtraction(Switcher):
     """PLE: levels of task-specific and shared experts (PLE eq. 6-7, fig. 5).
 
@@ -66,6 +67,7 @@ class ProgressiveLayeredExtraction(Switcher):
         return Switched(own, tuple(experts), tuple(gates))
 
 
+@switcher("cgc")
 class CustomizedGateControl(ProgressiveLayeredExtraction):
     """CGC: each task's gate mixes its own experts and shared ones (PLE eq. 2-5).
 

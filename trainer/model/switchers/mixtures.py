@@ -9,9 +9,10 @@ import tensorflow as tf
 
 from feature_specs.model import SwitcherConfig
 from trainer.model.layers import BranchedMLP, Gates, ParallelMLP, mixed
-from trainer.model.switchers.base import Gating, Switched, Switcher
+from trainer.model.switchers.base import Gating, Switched, Switcher, switcher
 
 
+@switcher("mmoe")
 class MultiGateMixture(Switcher):
     """MMoE: each output's gate mixes all experts (PLE fig. 1; SFV fig. 1).
 
@@ -39,6 +40,7 @@ class MultiGateMixture(Switcher):
         return Switched(mixed(gates, experts), (experts,), (gates,))
 
 
+@switcher("moe")
 class Mixture(Switcher):
     """MoE: one gate mixes the experts for all outputs (Jacobs et al., 1991).
 
@@ -67,6 +69,7 @@ class Mixture(Switcher):
         return Switched(outputs, (experts,), (gate,))
 
 
+@switcher("ml_mmoe")
 class MultiLevelMixture(Switcher):
     """ML-MMoE: levels of experts that all gates may mix (PLE sec. 5.1.2, fig. 1 h).
 

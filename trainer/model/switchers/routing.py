@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from feature_specs.model import SwitcherConfig
 from trainer.model.layers import BranchedMLP, ParallelMLP, grouped_product
-from trainer.model.switchers.base import Switched, Switcher
+from trainer.model.switchers.base import Switched, Switcher, switcher
 
 # The hard concrete distribution of Louizos et al. (2018, sec. 4.1): temperature, and
 # the ends to which a concrete variable is stretched before it is cut to [0, 1].
@@ -19,6 +19,7 @@ _EDGE = 1e-6  # keeps uniform draws off 0 and 1, whose logits are infinite
 _ALGORITHM = "philox"  # named: by default XLA takes another one and draws differently
 
 
+@switcher("snr")
 class SubNetworkRouting(Switcher):
     """SNR-Trans: levels of sub-networks, routed by learned switches (Ma et al., 2019).
 

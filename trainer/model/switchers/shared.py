@@ -11,9 +11,10 @@ import tensorflow as tf
 
 from feature_specs.model import SwitcherConfig
 from trainer.model.layers import BatchedMLP, BranchedMLP
-from trainer.model.switchers.base import Switched, Switcher
+from trainer.model.switchers.base import Switched, Switcher, switcher
 
 
+@switcher("shared_bottom")
 class SharedBottom(Switcher):
     """Hard parameter sharing: all outputs read one bottom (PLE fig. 1 a).
 
@@ -37,6 +38,7 @@ class SharedBottom(Switcher):
         return Switched(tf.repeat(shared, self.tasks, axis=2))
 
 
+@switcher("customized")
 class CustomizedSharing(Switcher):
     """Customized sharing: [shared bottom, own bottom] (PLE fig. 1 c, sec. 3.2).
 
@@ -64,6 +66,7 @@ class CustomizedSharing(Switcher):
         return Switched(tf.concat([shared, own], axis=3))  # [B, G, K, 2 H]
 
 
+@switcher("asymmetric")
 class AsymmetricSharing(Switcher):
     """Asymmetric sharing: outputs read chosen others' bottoms (PLE fig. 1 b, sec. 3.2).
 

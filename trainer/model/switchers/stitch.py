@@ -11,9 +11,10 @@ import tensorflow as tf
 
 from feature_specs.model import SwitcherConfig
 from trainer.model.layers import BatchedMLP, BranchedMLP, by_group
-from trainer.model.switchers.base import Switched, Switcher
+from trainer.model.switchers.base import Switched, Switcher, switcher
 
 
+@switcher("cross_stitch")
 class CrossStitch(Switcher):
     """Cross-stitch network (Misra et al., 2016, eq. 1; PLE fig. 1 f).
 
@@ -87,6 +88,7 @@ class CrossStitch(Switcher):
         return tf.reshape(by_group(y), [-1, self.groups, self.tasks, y.shape[-1]])
 
 
+@switcher("sluice")
 class Sluice(CrossStitch):
     """Sluice network (Ruder et al., 2017, sec. 2; PLE fig. 1 g).
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import numpy as np
 import tensorflow as tf
 
 from feature_specs import TaskSpec
 from feature_specs.model import WeightsConfig
+from feature_specs.preset_kinds import WEIGHTS_KINDS, PresetKind, declare
+from feature_specs.registry import Registry
 from trainer.objective.losses import loss_weights
 
 
@@ -68,3 +71,21 @@ class TaskWeights(tf.Module):
             losses: As in `total`.
             rows: As in `total`.
         """
+
+
+TASK_WEIGHTS: Registry[type[TaskWeights]] = Registry(
+    "kind of task weights", "@trainer.objective.weighting.task_weights(name)"
+)
+
+_Class = TypeVar("_Class", bound=type[TaskWeights])
+
+
+def task_weights(name: str) -> Callable[[_Class], _Class]:
+    """A decorator: the class is what `kind: name` of a preset's weights means."""
+
+    def register(cls: _Class) -> _Class:
+        TASK_WEIGHTS.add(name, cls)
+        declare(WEIGHTS_KINDS, PresetKind(name=name))
+        return cls
+
+    return register

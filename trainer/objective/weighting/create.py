@@ -1,4 +1,4 @@
-"""Which class is which kind."""
+"""Which class is which kind: each registers itself as its file is imported."""
 
 from __future__ import annotations
 
@@ -6,16 +6,12 @@ from collections.abc import Sequence
 
 from feature_specs import TaskSpec
 from feature_specs.model import WeightsConfig
-from trainer.objective.weighting.base import TaskWeights
-from trainer.objective.weighting.fixed import Fixed
-from trainer.objective.weighting.gradnorm import GradNorm
-from trainer.objective.weighting.uncertainty import Uncertainty
-
-_KINDS: dict[str, type[TaskWeights]] = {
-    "fixed": Fixed,
-    "uncertainty": Uncertainty,
-    "gradnorm": GradNorm,
-}
+from trainer.objective.weighting import (  # noqa: F401  the shipped ones
+    fixed,
+    gradnorm,
+    uncertainty,
+)
+from trainer.objective.weighting.base import TASK_WEIGHTS, TaskWeights
 
 
 def create(config: WeightsConfig, tasks: Sequence[TaskSpec]) -> TaskWeights:
@@ -25,4 +21,4 @@ def create(config: WeightsConfig, tasks: Sequence[TaskSpec]) -> TaskWeights:
         config: Its `surgery` is the train step's business: see `surgery.correction`.
         tasks: L tasks, one a leaf, in the order of the losses.
     """
-    return _KINDS[config.kind](config, tasks)
+    return TASK_WEIGHTS[config.kind](config, tasks)

@@ -8,12 +8,13 @@ import tensorflow as tf
 
 from feature_specs import TaskSpec
 from feature_specs.model import WeightsConfig
-from trainer.objective.weighting.base import TaskWeights
+from trainer.objective.weighting.base import TaskWeights, task_weights
 from trainer.replicas import global_sum
 
 _UNKNOWN = -1.0  # no loss is negative
 
 
+@task_weights("gradnorm")
 class GradNorm(TaskWeights):
     """GradNorm (Chen et al., 2018): slow tasks get larger gradients.
 

@@ -9,10 +9,12 @@ import tensorflow as tf
 
 from feature_specs import TaskSpec
 from feature_specs.model import WeightsConfig
-from trainer.objective.weighting.base import TaskWeights
+from trainer.objective.tasks import objective_of
+from trainer.objective.weighting.base import TaskWeights, task_weights
 from trainer.replicas import global_sum, replica_count
 
 
+@task_weights("uncertainty")
 class Uncertainty(TaskWeights):
     """UR (Kendall et al., 2018, eq. 7 and 10), with s = log sigma^2 a leaf.
 
@@ -30,8 +32,8 @@ class Uncertainty(TaskWeights):
 
     def __init__(self, config: WeightsConfig, tasks: Sequence[TaskSpec]):
         super().__init__(config, tasks)
-        binary = np.array([task.kind == "binary" for task in tasks])
-        self._factors = np.where(binary, 1.0, 0.5).astype(np.float32)
+        factors = [objective_of(task).noise_factor for task in tasks]
+        self._factors = np.array(factors, np.float32)
         self.log_variances = tf.Variable(tf.zeros([len(tasks)]), name="log_variances")
 
     def current(self, step: tf.Tensor) -> tf.Tensor:

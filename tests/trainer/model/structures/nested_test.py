@@ -1,7 +1,6 @@
 """Nested structures against MFH's equations, evaluated node by node in NumPy."""
 
 import math
-import typing
 
 import numpy as np
 import pytest
@@ -11,8 +10,8 @@ from feature_specs.model import (
     ModelConfig,
     StructureConfig,
     SwitcherConfig,
-    SwitcherKind,
 )
+from feature_specs.preset_kinds import SWITCHER_KINDS
 from tests.trainer.model.structures import nested_numpy as reference
 from trainer.model import structures
 from trainer.model.switchers.shared import SharedBottom
@@ -350,7 +349,7 @@ def test_every_switcher_draws_from_a_seed_of_its_own(monkeypatch):
     assert len(set(seeds)) == count and (1, 2) not in seeds
 
 
-@pytest.mark.parametrize("kind", typing.get_args(SwitcherKind))
+@pytest.mark.parametrize("kind", tuple(SWITCHER_KINDS))
 def test_every_kind_of_switcher_may_be_nested(kind):
     """All weights train, and gates are as their names say."""
     level = SwitcherConfig(kind=kind, units=(4,), experts=2, penalty=0.1)

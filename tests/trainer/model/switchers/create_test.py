@@ -1,16 +1,15 @@
 """What holds for switchers of every kind."""
 
-import typing
-
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from feature_specs.model import SwitcherConfig, SwitcherKind
+from feature_specs.model import SwitcherConfig
+from feature_specs.preset_kinds import SWITCHER_KINDS
 from tests.trainer.model.switchers.equations import NAMES, built, rows
 from trainer.model import switchers
 
-KINDS = typing.get_args(SwitcherKind)
+KINDS = tuple(SWITCHER_KINDS)
 GATED = ("moe", "mmoe", "ml_mmoe", "cgc", "ple")
 DOUBLE = ("customized", "asymmetric")  # outputs as wide as two bottoms
 SEED = (3, 4)

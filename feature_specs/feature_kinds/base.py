@@ -1,0 +1,142 @@
+"""What every kind of feature says of itself, and how one is registered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, TypeVar
+
+from feature_specs.registry import Kind, Registry
+from feature_specs.values import MISSING, Dtype
+
+if TYPE_CHECKING:  # they hold kinds
+    from feature_specs.reading import Reading
+    from feature_specs.spec import FeatureSpec, TableSpec
+
+# Keys of a feature that only some kinds have a use for, and what they are if left out.
+_OWN_KEYS: dict[str, object] = {
+    "table": None,
+    "boundaries": (),
+    "size": 32,
+    "length": 0,
+    "pooling": "mean",
+    "transform": "none",
+}
+_CALLED = {"int64": "whole numbers", "float32": "numbers", "string": "text"}
+
+
+class FeatureKind(Kind):
+    """One kind of feature: what it is, in logs, in examples and for the model.
+
+    What a room does with it is in the room's table: `pipeline.transform.encodes`,
+    `trainer.model.embeddings.embeds`. Derive a kind of your own from the one that it
+    is most like, or from `Embedded` or `Dense`, and it is treated as that one is
+    wherever you register nothing else.
+
+    Attributes:
+        takes: Type of the column it is made of -> its type in examples and requests.
+        uses: Which of `table`, `boundaries`, `size`, `length`, `pooling` and
+            `transform` it has a use for.
+        is_sequence: Whether a row has a list of values and not one.
+        is_id: Whether a row names one row of a shared table: then attention may compare
+            a history with it.
+        is_number: Whether the model reads floats and not rows of an embedding table.
+        encoded: Type of what is encoded, in transformed examples.
+        may_be_length: Whether f(length) of the fused score may read it, as it is sent.
+    """
+
+    takes: Mapping[Dtype, Dtype] = {}
+    uses: frozenset[str] = frozenset()
+    is_sequence = False
+    is_id = False
+    is_number = False
+    encoded: Dtype = "int64"
+    may_be_length = False
+
+    def check(self, reading: Reading, path: str, feature: FeatureSpec) -> None:
+        """Notes what is wrong with the feature's keys.
+
+        Args:
+            reading: Takes the mistakes.
+            path: Of the feature in the file.
+            feature: As the file has it.
+        """
+        for key, unused in _OWN_KEYS.items():
+            value = getattr(feature, key)
+            # Attention has a rule of its own, which says what it is for.
+            if key in self.uses or value in (unused, "attention"):
+                continue
+            rule = f"has no use for kind {self.name}; remove it."
+            reading.problems.add(f"{path}.{key}", rule, value)
+
+    def type_rule(self) -> str:
+        """What a column must be, as a sentence for messages."""
+        if set(self.takes) == {"int64", "float32"}:
+            return "must be a number."
+        called = " or ".join(_CALLED[dtype] for dtype in self.takes)
+        return f"must be {called} for kind {self.name}."
+
+    def missing(self, feature: FeatureSpec) -> int | float | str:
+        """What stands for a missing value in examples and requests."""
+        return MISSING[feature.dtype]
+
+    def shape(self, feature: FeatureSpec) -> tuple[int, ...]:
+        """Shape of a row in transformed examples: () for one value."""
+        return ()
+
+    def rows(self, feature: FeatureSpec, tables: Mapping[str, TableSpec]) -> int:
+        """Rows of the embedding table that its ids fall in; row 0 is "missing"."""
+        raise ValueError(f"{feature.name}: kind {self.name} has no embedding rows.")
+
+    def describe(self, feature: FeatureSpec, tables: Mapping[str, TableSpec]) -> str:
+        """What the model reads of it, for `trailrank spec show`."""
+        raise NotImplementedError
+
+    def facet_codes(self, feature: FeatureSpec) -> int | None:
+        """How many codes a facet may part, from 0 on; None if it can be no facet's.
+
+        Code c must be encoded as c + 1.
+        """
+        return None
+
+
+class Embedded(FeatureKind):
+    """Encoded as ids, int64 from 1 on; each has a row in an embedding table.
+
+    0 is "missing": in a row's one value a trained row of the table, in a list padding.
+    """
+
+    def describe(self, feature: FeatureSpec, tables: Mapping[str, TableSpec]) -> str:
+        where = f"{feature.table} " if feature.table else ""
+        return f"{where}({self.rows(feature, tables):,} rows)"
+
+
+class Dense(FeatureKind):
+    """Encoded as floats, which the model reads as they are; 0 is "missing".
+
+    `shape` is () for one float a row, (W,) for W.
+    """
+
+    is_number = True
+    encoded: Dtype = "float32"
+
+    def describe(self, feature: FeatureSpec, tables: Mapping[str, TableSpec]) -> str:
+        width = sum(self.shape(feature)) or 1
+        return f"{width} floats" if width > 1 else "1 float"
+
+
+FEATURE_KINDS: Registry[FeatureKind] = Registry(
+    "feature kind", "@feature_specs.feature_kinds.feature_kind(name)"
+)
+
+_Class = TypeVar("_Class", bound=type[FeatureKind])
+
+
+def feature_kind(name: str) -> Callable[[_Class], _Class]:
+    """A decorator: the class is what `kind: name` of a feature means."""
+
+    def register(cls: _Class) -> _Class:
+        cls.name = name
+        FEATURE_KINDS.add(name, cls())
+        return cls
+
+    return register

@@ -1,0 +1,12 @@
+"""The shipped losses, as specs know them; `trainer.objective.losses` computes them."""
+
+from __future__ import annotations
+
+from feature_specs.task_kinds.base import declare_loss
+
+declare_loss("cross_entropy", ("binary",))
+declare_loss("focal", ("binary",), frozenset({"focal_gamma"}))
+declare_loss("class_balanced", ("binary",), frozenset({"class_balance_beta"}))
+declare_loss("squared_error", ("regression",))
+declare_loss("huber", ("regression",))
+declare_loss("log_target", ("regression",))

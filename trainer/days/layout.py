@@ -1,0 +1,131 @@
+"""Where a value of a row is: in its example, in the packed matrix, in a `Batch`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from feature_specs import Spec, TaskSpec, label_key, mask_key
+from trainer.model.ranker import Batch
+
+_FORMAT = 1  # counts up when the order of columns or of rows changes
+_DIGITS = 16  # of the digest
+
+
+class Layout:
+    """Where the values of a row lie in an int32 matrix [rows, width].
+
+    One value of an integer feature (ids, codes, buckets) has a column; those come
+    first, then the integer lists; then, bit by bit, the float32 values: features of one
+    float, those of several, labels, masks. Which is which the kinds of the features say
+    (`FeatureKind.shape` and `encoded`).
+
+    Args:
+        spec: Its features and tasks.
+
+    Attributes:
+        tasks: The spec's, in the order of `labels`.
+        width: Columns of the matrix.
+        digest: Changes with what the columns hold.
+    """
+
+    def __init__(self, spec: Spec):
+        self.tasks: tuple[TaskSpec, ...] = spec.tasks
+        self._names = [f.name for f in spec.features]
+        floats = [f for f in spec.features if f.is_number]
+        ints = [f for f in spec.features if not f.is_number]
+        self._codes = [f.name for f in ints if not f.shape]
+        self._sequences = {f.name: sum(f.shape) for f in ints if f.shape}
+        self._numbers = [f.name for f in floats if not f.shape]
+        self._vectors = {f.name: sum(f.shape) for f in floats if f.shape}
+        self._labels = [label_key(task.name) for task in spec.tasks]
+        self._masks = [mask_key(task.name) for task in spec.tasks]
+        self._columns = {
+            f.name: tf.io.FixedLenFeature(list(f.shape), tf.as_dtype(f.of_kind.encoded))
+            for f in spec.features
+        }
+        self._sizes = [len(self._codes), *self._sequences.values()]
+        self._sizes += [len(self._numbers), *self._vectors.values()]
+        self._sizes += [len(self._labels), len(self._masks)]
+        self.width = sum(self._sizes)
+        self.digest = self._digest()
+
+    def _digest(self) -> str:
+        parts: list[object] = [self._codes, self._sequences, self._numbers]
+        parts += [self._vectors] if self._vectors else []
+        return short_digest([_FORMAT, *parts, self._labels])
+
+    # --- examples -----------------------------------------------------------------
+
+    def parse(self, serialized: tf.Tensor) -> tf.Tensor:
+        """Serialized transformed examples [rows] -> their matrix."""
+        columns = self._columns | self._label_columns()
+        return self.pack(tf.io.parse_example(serialized, columns))
+
+    def parse_labels(self, serialized: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Serialized examples [rows] -> labels and masks, [rows, T] each."""
+        row = tf.io.parse_example(serialized, self._label_columns())
+        return (
+            tf.stack([row[key] for key in self._labels], axis=1),
+            tf.stack([row[key] for key in self._masks], axis=1),
+        )
+
+    def _label_columns(self) -> dict[str, tf.io.FixedLenFeature]:
+        keys = [*self._labels, *self._masks]
+        return {key: tf.io.FixedLenFeature([], tf.float32) for key in keys}
+
+    # --- the matrix ---------------------------------------------------------------
+
+    def pack(self, row: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        """Parsed columns, int64 or float32, by their names in the example -> matrix."""
+        codes = _columns(row, self._codes)
+        ints = [*codes, *(row[name] for name in self._sequences)]
+        floats = [*_columns(row, self._numbers), *(row[name] for name in self._vectors)]
+        floats += [*_columns(row, self._labels), *_columns(row, self._masks)]
+        bits = tf.bitcast(tf.concat(floats, axis=1), tf.int32)
+        if not ints:
+            return bits
+        return tf.concat([tf.cast(tf.concat(ints, axis=1), tf.int32), bits], axis=1)
+
+    def unpack(self, matrix: tf.Tensor, rows: int) -> Batch:
+        """The batch of a matrix, filled up to `rows` rows with zeros of weight 0."""
+        count = tf.shape(matrix)[0]
+        filled = tf.pad(matrix, [[0, rows - count], [0, 0]])
+        filled = tf.ensure_shape(filled, [rows, self.width])
+        parts = iter(tf.split(filled, self._sizes, axis=1))
+        found = _by_name(self._codes, next(parts))
+        found |= {name: next(parts) for name in self._sequences}
+        found |= _by_name(self._numbers, tf.bitcast(next(parts), tf.float32))
+        found |= {n: tf.bitcast(next(parts), tf.float32) for n in self._vectors}
+        return Batch(
+            features={name: found[name] for name in self._names},
+            labels=tf.bitcast(next(parts), tf.float32),
+            masks=tf.bitcast(next(parts), tf.float32),
+            weight=tf.cast(tf.range(rows) < count, tf.float32),
+        )
+
+    def labels(self, matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Labels and masks of a matrix, float32 [rows, T] each."""
+        tasks = len(self._labels)
+        both = np.ascontiguousarray(matrix[:, -2 * tasks :]).view(np.float32)
+        return both[:, :tasks], both[:, tasks:]
+
+
+def short_digest(value: object) -> str:
+    """Hex digits that change with a value, as JSON has it."""
+    return hashlib.sha256(json.dumps(value).encode()).hexdigest()[:_DIGITS]
+
+
+def _columns(row: Mapping[str, tf.Tensor], names: Sequence[str]) -> list[tf.Tensor]:
+    """[tensor [rows, names]], or nothing without names."""
+    return [tf.stack([row[name] for name in names], axis=1)] if names else []
+
+
+def _by_name(names: Sequence[str], columns: tf.Tensor) -> dict[str, tf.Tensor]:
+    if not names:
+        return {}
+    return dict(zip(names, tf.unstack(columns, axis=1), strict=True))
