@@ -6,7 +6,6 @@ import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-import tensorflow as tf
 from absl import logging
 
 from feature_specs import ModelConfig, Spec
@@ -133,11 +132,11 @@ def train(
         CheckpointError: None can be written, or those that are there are all broken.
     """
     options = options or LoopOptions()
-    strategy = strategies.create(slice.accelerator)
     files = _files(days)
     training, checkpoints, state, todo = _begin(
-        spec, config, files, checkpoint_dir, slice, strategy, seed, options
+        spec, config, files, checkpoint_dir, slice, seed, options
     )
+    strategy = training.strategy
     summaries = Summaries(training, log_dir) if log_dir else None
     with Progress(files, todo) as progress, Interruption(strategy) as interruption:
         loop = _Loop(training, state, checkpoints, options, progress, interruption)
@@ -238,11 +237,11 @@ def _begin(
     files: dict[str, list[str]],
     checkpoint_dir: str,
     slice: SliceConfig,
-    strategy: tf.distribute.Strategy,
     seed: int,
     options: LoopOptions,
 ) -> _Begun:
     """At the newest checkpoint, or else new or with another training's weights."""
+    strategy = strategies.create(slice.accelerator)
     sample, size, precision = options.sample, slice.batch_size, slice.precision
     run = run_identity(spec, config, size, precision, seed, sample, slice.embedding)
     found = newest_state(checkpoint_dir)
