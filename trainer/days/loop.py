@@ -1,4 +1,10 @@
-"""The day loop: each day in order, judged before it is trained, with checkpoints."""
+"""The day loop: each day in order, judged before it is trained, with checkpoints.
+
+`metrics.jsonl` beside the checkpoints has one line a finished day: `day`, `rows`,
+`steps`, `loss`, `disentangle`, `task_losses` (each a mean over the rows of its sample
+space), `seconds`, `rows_per_s`, and `validation` if asked for (see
+`validation.Validator`).
+"""
 
 from __future__ import annotations
 
@@ -106,10 +112,7 @@ def train(
 
     Checkpoints are written after each day and inside long ones. Started again with the
     same arguments, training goes on from the newest and ends with the same weights;
-    with later days added, it trains those. `checkpoint_dir/metrics.jsonl` has one line
-    a finished day: `day`, `rows`, `steps`, `loss`, `disentangle`, `task_losses` (each a
-    mean over the rows of its sample space), `seconds`, `rows_per_s`, and `validation`
-    if asked for (see `validation.Validator`).
+    with later days added, it trains those.
 
     Args:
         spec: What the examples hold.
@@ -144,10 +147,10 @@ def train(
     training.average.apply()
     if summaries:
         summaries.finish(list(files.values())[-1])
-    if training.tables_on_chips:  # which only a checkpoint brings to the host
-        slice = dataclasses.replace(slice, accelerator="cpu")
-        return load(spec, config, checkpoint_dir, slice).ranker
-    return training.ranker
+    if not training.tables_on_chips:
+        return training.ranker
+    host = dataclasses.replace(slice, accelerator="cpu")  # a checkpoint brings them
+    return load(spec, config, checkpoint_dir, host).ranker
 
 
 class Trained(NamedTuple):
@@ -322,7 +325,7 @@ class _Loop:
                 summaries.add_day(record, files)
 
     def train_day(self, day: str, files: list[str]) -> dict[str, Any]:
-        """All passes over one day; the record that `train` describes."""
+        """All passes over one day; its line of `metrics.jsonl`."""
         position = self.state.position or self._begin(day, files)
         self.state.position = position
         means = DayMeans(len(self.training.spec.tasks), position.sums)
