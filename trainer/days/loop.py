@@ -121,9 +121,7 @@ def train(
         checkpoint_dir: Where checkpoints and metrics go; may be a bucket.
         slice: Accelerator, batch size, steps per call and precision.
         seed: Of initial weights, order of rows and dropout.
-        log_dir: Where TensorBoard summaries go, if anywhere: each day's losses, a look
-            inside (`trainer.inspection`) after every 200,000 rows or more, and at the
-            end one at the returned ranker, on rows of the last day, in `inspection/`.
+        log_dir: Where TensorBoard's `summaries` go, if anywhere; a path or a bucket.
         options: How days are gone through.
 
     Raises:
