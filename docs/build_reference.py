@@ -11,10 +11,13 @@ from __future__ import annotations
 import pathlib
 import re
 import sys
+import types
 import warnings
 
 import pdoc
 import pdoc.render
+
+import trailrank
 
 _ROOMS = ("trailrank", "pipeline", "serving", "trainer", "tpu_configs", "feature_specs")
 _LEFT_OUT = "!trainer.preflight.compile_hlo"  # runs where JAX is, TensorFlow is not
@@ -33,6 +36,7 @@ def main(argv: list[str]) -> int:
         print(f"usage: python {argv[0]} DIRECTORY", file=sys.stderr)
         return 2
     out = pathlib.Path(argv[1])
+    _load_names(trailrank)
     pdoc.render.configure(docformat="google", footer_text="Trailrank")
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always", UserWarning)
@@ -42,6 +46,12 @@ def main(argv: list[str]) -> int:
         print(f"docs: {fault.message}", file=sys.stderr)
     print(f"{out / 'index.html'}: {len(list(out.rglob('*.html')))} pages")
     return 1 if faults else 0
+
+
+def _load_names(package: types.ModuleType) -> None:
+    """Imports what the package imports lazily: pdoc looks at what is there."""
+    for name in getattr(package, "__all__", ()):
+        getattr(package, name)
 
 
 def _is_fault(told: warnings.WarningMessage) -> bool:

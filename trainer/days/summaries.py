@@ -1,4 +1,9 @@
-"""What TensorBoard shows of a training, and the figures at its end."""
+"""What TensorBoard shows of a training, and the figures at its end.
+
+Each day's losses, and a look inside (`trainer.inspection`) after every 200,000 rows or
+more. At the end `inspection/` gets figures and JSON of the returned ranker, on rows of
+the last day.
+"""
 
 from __future__ import annotations
 
