@@ -145,6 +145,9 @@ def _assert_ready_for_other_machines(proto, request):
     assert {type(dofn).__name__ for dofn, _ in dofns.values()} >= _OUR_DOFNS
     harmless = (request.logs_dir, request.examples_dir, _LIBRARIES)
     for label, (_, pickled) in dofns.items():
+        # What is asked for, and what all of it is read from, stay with who asks.
+        for whole in ("ExamplesRequest", "Outputs", "FileRange"):
+            assert whole.encode() not in pickled, f"{whole} in {label}"
         for path in harmless:
             pickled = pickled.replace(path.encode(), b"")
         for trace in (_ROOT, pathlib.Path.home(), socket.gethostname(), "/tmp/"):
