@@ -10,8 +10,9 @@ import sys
 import numpy as np
 import pytest
 
+from pipeline.compare.examples import examples_of_folder
 from pipeline.compare.trials import ResultsFile, plan_trials, run_trials
-from tests.pipeline.compare.conftest import PRESETS
+from tests.pipeline.compare.conftest import DAYS, PRESETS
 from trainer.days import loop
 
 _MIXED = {"mixed": PRESETS["mixed"]}  # the reference, whose size is as it was
@@ -68,6 +69,25 @@ def test_the_scores_are_those_of_the_day_loops_ranker(
     error = rows.labels["watch"] - ranker(served)["watch"].numpy()
     found = json.loads(text.splitlines()[1])["scores"]
     assert found["watch"]["mse"] == pytest.approx(np.mean(error**2), rel=1e-5)
+
+
+def test_predictions_that_are_no_numbers_count_as_diverged(
+    comparison_of, make_rows, tmp_path
+):
+    """Training saw good rows only; a feature of those that judge is NaN."""
+    folder = tmp_path / "transformed"
+    for seed, day in enumerate(DAYS[:2]):
+        rows = make_rows(64, seed=seed)
+        if seed:
+            rows.features["age"] = np.full(64, np.nan, np.float32)
+        rows.write(folder / f"Split-{day}" / "data.gz")
+    examples = examples_of_folder(comparison_of(_MIXED).examples.spec, str(folder))
+    comparison = comparison_of(_MIXED, examples=examples, seeds=(0,))
+    trials = plan_trials(comparison)
+    found = run_trials(comparison, trials, tmp_path / "out")[trials[0].key]
+    assert found.scores == {}
+    said = "Task 'click': predictions must be numbers. Got 64 of 64"
+    assert found.diverged.startswith(said)
 
 
 def test_half_a_line_is_trained_again_and_a_stop_loses_only_the_current_one(
