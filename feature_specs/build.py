@@ -225,22 +225,22 @@ def _report(
     cls: type, value: Any, path: str, mistake: ErrorDetails, problems: Problems
 ) -> None:
     """Notes a mistake that pydantic found in `value`, which should be a `cls`."""
-    kind, place = mistake["type"], mistake["loc"][1:]  # without the list around it
+    error, place = mistake["type"], mistake["loc"][1:]  # without the list around it
     for step in place:
         path = f"{path}[{step}]" if isinstance(step, int) else _join(path, step)
-    rule = _RULES.get(kind, mistake["msg"])
-    if kind == _MISSING:
+    rule = _RULES.get(error, mistake["msg"])
+    if error == _MISSING:
         problems.add(path, rule)
         return
-    if kind == _UNKNOWN_KEY:
+    if error == _UNKNOWN_KEY:
         *above, key = place
         problems.add(path, rule + closest(str(key), _keys_at(cls, above)))
         return
     got = _at(value, place)
-    if kind == "literal_error":
+    if error == "literal_error":
         names = re.findall(r"'([^']*)'", mistake["ctx"]["expected"])
         rule = one_of(name for name in names if name)
-    if kind in ("int_type", "finite_number") and _is_too_large(got):
+    if error in ("int_type", "finite_number") and _is_too_large(got):
         rule = "must be a finite number, no larger than 64 bits hold."
     problems.add(path, rule, got)
 
