@@ -289,7 +289,8 @@ def plain_values(config: ModelConfig) -> dict[str, Any]:
     Options are left out where there are none, as in what was written before there
     could be any.
     """
-    return _without_empty_options(dataclasses.asdict(config))
+    found: dict[str, Any] = _without_empty_options(dataclasses.asdict(config))
+    return found
 
 
 def _without_empty_options(value: Any) -> Any:

@@ -142,5 +142,5 @@ class Kind:
 def _origin(entry: object) -> str:
     """Where an entry comes from: a class or function, or the class of an object."""
     named = entry if hasattr(entry, "__qualname__") else type(entry)
-    origin = f"{named.__module__}.{named.__qualname__}"  # type: ignore[attr-defined]
+    origin = f"{named.__module__}.{named.__qualname__}"
     return f"{origin}, {entry!r}" if dataclasses.is_dataclass(entry) else origin
