@@ -44,8 +44,8 @@ from pipeline.compare.gains import Gain, paired_gain
 from pipeline.examples.days import DayRange, plan_splits
 from pipeline.simulator import simulate
 from tpu_configs import load_slice
-from trainer.command import find_days
 from trainer.days import loop
+from trainer.days.folders import find_days
 from trainer.model.ranker import Batch, Ranker
 
 _FIRST_DAY = "2022-04-08"  # the simulator's

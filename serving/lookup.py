@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from feature_specs import FeatureSpec, Spec
+from feature_specs.errors import TrailrankError
 from feature_specs.spec import KEY_ITEM, KEY_TIME, KEY_USER
 from serving.requests import (
     candidate_features,
@@ -28,7 +29,7 @@ _BATCH = 4096
 _SPLIT_PREFIX = "Split-day-"
 
 
-class NoExamplesError(RuntimeError):
+class NoExamplesError(TrailrankError, RuntimeError):
     """A directory without splits of examples."""
 
 

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import tensorflow as tf
 from absl import logging
 
+from feature_specs.errors import TrailrankError
 from trainer import strategy as strategies
 from trainer.days.state import TrainingState, load_state
 from trainer.days.training import Training
@@ -21,7 +22,7 @@ _NAME = "ckpt"
 _Found = TypeVar("_Found")
 
 
-class CheckpointError(RuntimeError):
+class CheckpointError(TrailrankError, RuntimeError):
     """A checkpoint could not be written, or there are some and none can be read."""
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
+from feature_specs.errors import TrailrankError
 from trainer import strategy as strategies
 from trainer.days.means import LOSS
 from trainer.days.state import Position
@@ -14,7 +15,7 @@ from trainer.days.training import Training
 from trainer.model.ranker import Ranker
 
 
-class DivergedError(RuntimeError):
+class DivergedError(TrailrankError, RuntimeError):
     """A loss or weight is no number any more; the checkpoint before is good."""
 
 

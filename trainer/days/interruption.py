@@ -9,13 +9,14 @@ from types import FrameType
 
 import tensorflow as tf
 
+from feature_specs.errors import TrailrankError
 from trainer import strategy as strategies
 
 PREEMPTED = 75  # exit status after SIGTERM: EX_TEMPFAIL, start it again
 STOPPED = 130  # exit status after Ctrl-C, as shells have it
 
 
-class InterruptedTraining(RuntimeError):
+class InterruptedTraining(TrailrankError, RuntimeError):
     """A signal stopped the training after a checkpoint.
 
     Attributes:
