@@ -96,6 +96,7 @@ def _train(settings: TrainSettings) -> None:
         seed=settings.seed,
         tensorboard=settings.tensorboard,
         options=options,
+        console=rich.console.Console(stderr=True),
     )
     if not strategy.is_chief():
         return

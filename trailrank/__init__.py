@@ -10,8 +10,9 @@
 This is the contents page. Each name lives in the room it belongs to, and is imported
 when it is first asked for; TensorFlow only when there is work for it.
 
-Specs and presets: `load_spec`, `Spec`, `load_preset`, `ModelConfig`, `load_slice`
-Logs and examples: `simulate`, `trail_bias`, `make_examples`
+Specs and presets: `load_spec`, `read_spec`, `Spec`, `load_preset`, `ModelConfig`;
+slices: `load_slice`
+Logs and examples: `simulate`, `trail_bias`, `make_examples`, `transform_examples`
 A whole run: `RunConfig`, `run_pipeline`, `RunRecord`, `read_record`, `evaluate`
 Rankers: `train`, `load_ranker`, `Ranker`, `compare`, `inspect`
 Serving: `export`, `serve`, `Client`, `rank`
@@ -24,7 +25,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from feature_specs import ModelConfig, Spec, load_preset, load_spec
+    from feature_specs import ModelConfig, Spec, load_preset, load_spec, read_spec
     from feature_specs.errors import TrailrankError
     from pipeline.compare.run import compare
     from pipeline.evaluate import evaluate
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from pipeline.run_record import RunRecord, read_record
     from pipeline.simulator import simulate
     from pipeline.trail_bias.run import trail_bias
+    from pipeline.transform_examples import transform_examples
     from serving.client import Client
     from serving.export import export
     from serving.rank import rank
@@ -65,11 +67,13 @@ __all__ = [
     "make_examples",
     "rank",
     "read_record",
+    "read_spec",
     "run_pipeline",
     "serve",
     "simulate",
     "trail_bias",
     "train",
+    "transform_examples",
 ]
 
 # Where each name lives; the imports above say the same to type checkers and editors.
@@ -92,10 +96,12 @@ _HOMES = {
     "make_examples": "pipeline.examples.make",
     "rank": "serving.rank",
     "read_record": "pipeline.run_record",
+    "read_spec": "feature_specs",
     "run_pipeline": "pipeline.run",
     "serve": "serving.serve",
     "simulate": "pipeline.simulator",
     "train": "trainer.train",
+    "transform_examples": "pipeline.transform_examples",
     "trail_bias": "pipeline.trail_bias.run",
 }
 

@@ -17,6 +17,8 @@ from trainer.days.options import LoopOptions
 from trainer.slices import Precision, SliceLike, changed, choose_slice
 
 if TYPE_CHECKING:
+    import rich.console
+
     from trainer.model.ranker import Ranker
 
 
@@ -34,6 +36,7 @@ def train(
     seed: int = 0,
     tensorboard: Place | None = None,
     options: LoopOptions | None = None,
+    console: rich.console.Console | None = None,
 ) -> Ranker:
     """Trains a ranker on transformed examples, day after day, and returns it.
 
@@ -60,6 +63,7 @@ def train(
         seed: Of weights, order of rows and dropout.
         tensorboard: Directory of TensorBoard summaries, if any.
         options: How days are gone through.
+        console: Shows a bar, if it is a terminal; without one there is none.
 
     Raises:
         SpecError: The spec, the preset or the slice has mistakes.
@@ -80,6 +84,7 @@ def train(
         seed=seed,
         log_dir=None if tensorboard is None else os.fspath(tensorboard),
         options=options,
+        console=console,
     )
 
 

@@ -138,7 +138,6 @@ class _Lines(Listener):
         self._status.update(f"Building the presets: {preset} ...")
 
     def planned(self, comparison: Comparison, trials: int, finished: int) -> None:
-        self._status.stop()  # a training has a bar of its own
         done = f", of which {finished} are in results.jsonl" if finished else ""
         name = comparison.examples.spec.name
         self._console.print(
@@ -150,6 +149,7 @@ class _Lines(Listener):
     ) -> None:
         left = "" if left_s is None else f", about {_duration(left_s)} to go"
         text = f"Training {number} of {total}: {trial.entrant.name}, seed {trial.seed}"
+        self._status.update(f"{text} ...")
         self._console.print(text + left, highlight=False, markup=False)
 
     def interrupted(self, out: str) -> None:

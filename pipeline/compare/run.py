@@ -119,8 +119,9 @@ def compare(
     configs = _load(presets)
     if root is not None:
         read_record(root)
-    else:
-        find_days(str(transformed))
+    if spec is not None and transformed is not None:
+        spec = as_spec(spec)
+        find_days(transformed)
     with quiet_imports():
         from pipeline.compare import trials  # noqa: F401
     examples = _examples(root, spec, transformed, days, eval_days)

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
+import rich.console
 from absl import logging
 
 from feature_specs import ModelConfig, Spec
@@ -65,6 +66,7 @@ def train(
     seed: int = 0,
     log_dir: str | None = None,
     options: LoopOptions | None = None,
+    console: rich.console.Console | None = None,
 ) -> Ranker:
     """Trains a ranker on `days`, in order, and returns it.
 
@@ -90,6 +92,7 @@ def train(
             end `inspection/` gets figures and JSON of the returned ranker, on rows of
             the last day.
         options: How days are gone through.
+        console: Shows a bar, if it is a terminal; without one there is none.
 
     Raises:
         ValueError: No days, a day without files, days out of order, or a checkpoint of
@@ -132,7 +135,10 @@ def train(
             training, run, options.warm_start, partial=options.warm_start_partial
         )
     summaries = Summaries(training, log_dir) if log_dir else None
-    with Progress(files, todo) as progress, Interruption(strategy) as interruption:
+    with (
+        Progress(files, todo, console) as progress,
+        Interruption(strategy) as interruption,
+    ):
         loop = _Loop(training, state, checkpoints, options, progress, interruption)
         for day in todo:
             record = loop.train_day(day, files[day])

@@ -20,6 +20,8 @@ import pathlib
 import sys
 from collections.abc import Sequence
 
+import rich.console
+
 from feature_specs import flags, load_preset, load_spec
 from feature_specs.errors import TrailrankError
 from feature_specs.flags import ArgumentParser
@@ -48,7 +50,7 @@ def _preflight(args: argparse.Namespace) -> int:
     out = _checked_path(args.json)
     from trainer.preflight import environment
 
-    python = environment.find_or_make(args.environment)
+    python = environment.find_or_make(args.environment, _tell)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     from trainer.preflight import report
     from trainer.preflight.check import check
@@ -65,7 +67,7 @@ def _preflight(args: argparse.Namespace) -> int:
     )
     if out:
         out.write_text(report.to_json(found), encoding="utf-8")
-    report.show(found)
+    report.show(found, rich.console.Console(width=None if sys.stdout.isatty() else 110))
     return 0 if found.ok else 1
 
 
