@@ -67,7 +67,7 @@ def main(out: pathlib.Path) -> None:
         out / "blend.yaml",
         out / "encoded" / "transformed_examples",
         checkpoints=out / "blend_checkpoints",
-        days=["20240101", "20240102"],
+        days=["20240101"],
         accelerator="cpu",
         batch_size=64,
     )

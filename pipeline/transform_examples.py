@@ -88,7 +88,10 @@ def _run(
         from pipeline.transform import preprocessing_fn
 
     function = functools.partial(preprocessing_fn, custom_config={"spec": spec.text})
-    options = PipelineOptions([f"--runner={LOCAL_RUNNER}"])
+    # Without a state cache, for the reason that is told beside the DAG's Beam arguments.
+    options = PipelineOptions(
+        [f"--runner={LOCAL_RUNNER}", "--max_cache_memory_usage_mb=0"]
+    )
     with (
         tempfile.TemporaryDirectory() as scratch,
         beam.Pipeline(options=options) as pipeline,
