@@ -35,11 +35,14 @@ setuptools.setup(
         ]
     ),
     package_data={
-        "feature_specs": ["specs/*.yaml", "presets/*.yaml"],
-        "tpu_configs": ["slices/*.yaml"],
+        "feature_specs": ["specs/*.yaml", "presets/*.yaml", "py.typed"],
+        "tpu_configs": ["slices/*.yaml", "py.typed"],
+        "pipeline": ["py.typed"],
+        "trainer": ["py.typed"],
+        "trailrank": ["py.typed"],
         "trainer.preflight": ["requirements.txt"],
         "pipeline.cloud": ["*.sh", "*Dockerfile"],
-        "serving": ["deploy/*"],
+        "serving": ["deploy/*", "py.typed"],
     },
     entry_points={"console_scripts": ["trailrank = trailrank.cli:console_main"]},
     install_requires=[

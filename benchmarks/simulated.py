@@ -46,8 +46,8 @@ from pipeline.reporting.files import plain, write_bytes
 from pipeline.reporting.intervals import Gain, paired_gain
 from pipeline.simulator import simulate
 from tpu_configs import load_slice
-from trainer.command import find_days
 from trainer.days import loop
+from trainer.days.folders import find_days
 from trainer.model.ranker import Batch, Ranker
 
 _FIRST_DAY = "2022-04-08"  # the simulator's

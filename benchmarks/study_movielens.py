@@ -113,7 +113,7 @@ def _train_all(root: pathlib.Path, args, console) -> list[float]:
     from pipeline.evaluation import quality as evaluation
     from serving.export import export
     from tpu_configs import load_slice
-    from trainer.command import find_days
+    from trainer.days.folders import find_days
     from trainer.days.loop import train
 
     spec, preset = load_spec(args.spec), load_preset(args.preset)

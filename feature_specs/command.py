@@ -6,27 +6,28 @@ import argparse
 from collections.abc import Sequence
 
 import rich.console
-from absl.flags import argparse_flags
 
+from feature_specs.flags import ArgumentParser
 from feature_specs.reader import load_spec, shipped_specs
 from feature_specs.tables import spec_tables
 
 
 def run(argv: Sequence[str]) -> int:
     """`trailrank spec ...`; returns the exit status."""
-    args = _parser().parse_args(argv)
+    args = parser().parse_args(argv)
     # Without markup: the brackets of a list in SQL are text.
     status: int = args.handler(args, rich.console.Console(markup=False))
     return status
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = argparse_flags.ArgumentParser(
+def parser() -> ArgumentParser:
+    """Of the command and its subcommands."""
+    found = ArgumentParser(
         prog="trailrank spec",
         description="A spec is the one YAML file that describes a data set: "
         "its columns, features, tables and tasks.",
     )
-    commands = parser.add_subparsers(required=True, metavar="check|show")
+    commands = found.add_subparsers(required=True, metavar="check|show")
     known = f"a file, or one of {', '.join(shipped_specs())}"
     check = commands.add_parser("check", help="name every mistake in a spec")
     check.add_argument("spec", metavar="FILE", help=known)
@@ -34,7 +35,7 @@ def _parser() -> argparse.ArgumentParser:
     show = commands.add_parser("show", help="columns, features, tables, tasks")
     show.add_argument("spec", metavar="NAME", help=known)
     show.set_defaults(handler=_show)
-    return parser
+    return found
 
 
 def _check(args: argparse.Namespace, console: rich.console.Console) -> int:

@@ -32,7 +32,15 @@ def shipped_presets() -> list[str]:
 
 
 def load_preset(name_or_path: str) -> ModelConfig:
-    """The checked preset of a shipped name or of a file; SpecError lists mistakes."""
+    """The checked preset of a shipped name or of a file.
+
+    >>> preset = trailrank.load_preset("mmoe")
+    >>> preset.switcher.kind
+    'mmoe'
+
+    Raises:
+        SpecError: No such preset, or all mistakes in the file at once.
+    """
     return read_preset(preset_text(name_or_path), name_or_path)
 
 

@@ -49,6 +49,10 @@ def shipped_specs() -> list[str]:
 def load_spec(name_or_path: str) -> Spec:
     """The checked spec of a shipped name or of a file.
 
+    >>> spec = trailrank.load_spec("kuairand")
+    >>> spec.name, spec.tasks[0].name
+    ('kuairand', 'valid_play')
+
     Raises:
         SpecError: No such spec, or all mistakes in the file at once.
     """
@@ -56,7 +60,15 @@ def load_spec(name_or_path: str) -> Spec:
 
 
 def read_spec(text: str, source: str = "spec") -> Spec:
-    """The checked spec that a YAML text holds; `source` names it in errors."""
+    """The checked spec that a YAML text holds; `source` names it in errors.
+
+    >>> text = trailrank.load_spec("movielens").text
+    >>> trailrank.read_spec(text).name
+    'movielens'
+
+    Raises:
+        SpecError: All mistakes in the text at once.
+    """
     load_plugins()
     return _read_spec(text, source)
 

@@ -1,9 +1,8 @@
-"""The commands `trailrank pipeline run|compile` and `trailrank evaluate`.
+"""The command `trailrank pipeline run|compile`.
 
     trailrank pipeline run --spec kuairand --logs LOGS/data --root RUN
     trailrank pipeline compile --runner vertex --spec kuairand --logs gs://B/logs \\
         --root gs://B/run --days 20220408:20220421 --image IMAGE --out pipeline.json
-    trailrank evaluate --root RUN --truth LOGS/truth
 
 Mistakes in the arguments, the spec and the preset are told before TensorFlow loads.
 """
@@ -11,136 +10,168 @@ Mistakes in the arguments, the spec and the preset are told before TensorFlow lo
 from __future__ import annotations
 
 import argparse
-import atexit
-import logging
-import os
-import sys
-import warnings
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import rich.console
-from absl.flags import argparse_flags
+import rich.status
 
-from feature_specs.preset import preset_text, read_preset, shipped_presets
-from feature_specs.reader import load_spec, shipped_specs
-from pipeline.examples.command import add_day_arguments
-from tpu_configs import read_slice, shipped_slices, slice_text
+from feature_specs import flags
+from feature_specs.flags import ArgumentParser
+from pipeline.evaluate import check_truth, evaluation_of
+from pipeline.evaluate_command import show_evaluation
+from pipeline.examples import tables
+from pipeline.quiet import quiet_imports, quieten
+from pipeline.run import run_pipeline
+from pipeline.run_config import RunConfig, check_local, read_texts
+from pipeline.run_record import RunRecord
+from tpu_configs import shipped_slices
+
+if TYPE_CHECKING:
+    from pipeline.runners.local import StepEvent
+
+_STATES = {"done": "green", "cached": "cyan", "failed": "red"}
 
 
 def run(argv: Sequence[str]) -> int:
     """`trailrank pipeline ...`; returns the exit status."""
-    args = _parser().parse_args(argv)
-    return args.handler(args, rich.console.Console())
-
-
-def run_evaluate(argv: Sequence[str]) -> int:
-    """`trailrank evaluate ...`; returns the exit status."""
-    parser = argparse_flags.ArgumentParser(
-        prog="trailrank evaluate",
-        description="Prints the evaluation table of a run's newest model.",
-    )
-    parser.add_argument("--root", required=True, help="directory of the run")
-    parser.add_argument("--truth", help="the log simulator's truth/, for the oracle")
-    args = parser.parse_args(argv)
-    console = rich.console.Console()
-    launch = _load_libraries(console)
-    launch.evaluate(args.root, args.truth, console)
+    args = parser().parse_args(argv)
+    args.handler(args, rich.console.Console())
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse_flags.ArgumentParser(
+def parser() -> ArgumentParser:
+    """Of the command and its subcommands."""
+    found = ArgumentParser(
         prog="trailrank pipeline",
         description="Raw impression logs -> examples -> a trained, pushed ranker.",
     )
-    commands = parser.add_subparsers(required=True, metavar="run|compile")
-    run_parser = commands.add_parser("run", help="run every step on this machine")
-    _add_common(run_parser)
-    run_parser.add_argument(
-        "--days",
-        help="first and last day, 20220408:20220414; by default all in the logs",
-    )
-    run_parser.add_argument(
+    commands = found.add_subparsers(required=True, metavar="run|compile")
+    here = commands.add_parser("run", help="run every step on this machine")
+    _add_common(here)
+    flags.add_day_range(here.add_argument)
+    here.add_argument(
         "--truth", help="the log simulator's truth/, for the oracle in the last table"
     )
-    run_parser.set_defaults(handler=_run_local)
-    compile_parser = commands.add_parser("compile", help="write the DAG for a runner")
-    _add_common(compile_parser)
-    compile_parser.add_argument("--days", required=True, help="20220408:20220421")
-    compile_parser.add_argument("--runner", choices=["vertex"], default="vertex")
-    compile_parser.add_argument(
+    here.set_defaults(handler=_run_local)
+    there = commands.add_parser("compile", help="write the DAG for a runner")
+    _add_common(there)
+    flags.add_day_range(there.add_argument, required=True)
+    there.add_argument("--runner", choices=["vertex"], default="vertex")
+    there.add_argument(
         "--image",
         required=True,
         help="container image with trailrank installed, in which every step runs",
     )
-    compile_parser.add_argument("--out", required=True, help="file to write (JSON)")
-    compile_parser.set_defaults(handler=_compile)
-    return parser
+    there.add_argument("--out", required=True, help="file to write (JSON)")
+    there.set_defaults(handler=_compile)
+    return found
 
 
 def _add_common(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--spec",
-        required=True,
-        help=f"a spec's file, or one of {', '.join(shipped_specs())}",
+    add = parser.add_argument
+    flags.add_spec(add)
+    flags.add_logs(add)
+    flags.add_root(add, help="directory the run writes to")
+    flags.add_preset(add)
+    flags.add_day_settings(add)
+    flags.add_slice(add, shipped_slices(), default="cpu")
+    flags.add_seed(add, of="shuffles and initial weights")
+    flags.add_beam_args(add)
+
+
+def _config(args: argparse.Namespace) -> RunConfig:
+    return RunConfig(
+        spec=args.spec,
+        logs=args.logs,
+        root=args.root,
+        preset=args.preset,
+        slice=args.tpu_config,
+        days=args.days,
+        eval_days=args.eval_days,
+        context_days=args.context_days,
+        allow_small_days=args.allow_small_days,
+        seed=args.seed,
+        beam_args=tuple(args.beam_arg),
     )
-    parser.add_argument("--logs", required=True, help="directory of the raw logs")
-    parser.add_argument("--root", required=True, help="directory the run writes to")
-    parser.add_argument(
-        "--preset",
-        default="mmoe",
-        help=f"a preset's file, or one of {', '.join(shipped_presets())}",
-    )
-    add_day_arguments(parser)
-    parser.add_argument(
-        "--tpu_config",
-        default="cpu",
-        help=f"a slice's file, or one of {', '.join(shipped_slices())}",
-    )
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument(
-        "--beam_arg",
-        action="append",
-        default=[],
-        help="option of Beam, such as --beam_arg=--runner=DataflowRunner; repeatable",
-    )
 
 
-def _run_local(args: argparse.Namespace, console: rich.console.Console) -> int:
-    texts = _texts(args)
-    launch = _load_libraries(console)
-    launch.run_local(args, texts, console)
-    return 0
-
-
-def _compile(args: argparse.Namespace, console: rich.console.Console) -> int:
-    texts = _texts(args)
-    launch = _load_libraries(console)
-    launch.compile_vertex(args, texts, console)
-    return 0
-
-
-def _texts(args: argparse.Namespace) -> dict[str, str]:
-    """The YAML texts of spec, preset and slice, each read once and found right."""
-    preset, slice_ = preset_text(args.preset), slice_text(args.tpu_config)
-    read_preset(preset, args.preset)
-    read_slice(slice_, args.tpu_config)
-    return {"spec": load_spec(args.spec).text, "preset": preset, "slice": slice_}
-
-
-def _load_libraries(console: rich.console.Console):  # type: ignore[no-untyped-def]
-    """`pipeline.launch`, whose import brings TensorFlow, Beam and TFX (20 s or so)."""
-    # The imports alone print some hundred lines that tell a user nothing.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    atexit.register(_silence_teardown)
-    warnings.simplefilter("ignore")
-    logging.disable(logging.INFO)
+def _run_local(args: argparse.Namespace, console: rich.console.Console) -> None:
+    config = _config(args)
+    spec = check_local(config).spec
+    check_truth(args.truth)
     with console.status("Loading TensorFlow, Beam and TFX ..."):
-        from pipeline import launch
-    logging.disable(logging.NOTSET)
-    return launch
+        _load_tfx()
+    from pipeline.launch import with_days
+
+    config = with_days(config, spec)
+    console.print(
+        f"[bold]{spec.name}[/] {config.days}, the last {args.eval_days} for evaluation"
+    )
+    with _StepLines(console) as lines:
+        record = run_pipeline(config, truth=args.truth, on_step=lines)
+    console.print(tables.rows_table(record.rows))
+    console.print(tables.trails_line(record.rows), highlight=False)
+    show_evaluation(spec, evaluation_of(record), console)
+    _print_outcome(args.root, record, console)
 
 
-def _silence_teardown() -> None:
-    """Models that TFX keeps loaded complain when Python takes them apart at exit."""
-    sys.unraisablehook = lambda _: None
+def _compile(args: argparse.Namespace, console: rich.console.Console) -> None:
+    config = _config(args)
+    read_texts(config)
+    with console.status("Loading TensorFlow, Beam and TFX ..."):
+        _load_tfx()
+    from pipeline.launch import compile_vertex
+
+    steps = compile_vertex(config, args.image, args.out)
+    console.print(f"{args.out}: a valid Vertex pipeline spec of {steps} steps")
+
+
+class _StepLines:
+    """A line on the console for each step that ended, and what runs now."""
+
+    def __init__(self, console: rich.console.Console):
+        self._console = console
+        self._status: rich.status.Status | None = None
+
+    def __enter__(self) -> _StepLines:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._stop()
+
+    def __call__(self, event: StepEvent) -> None:
+        if event.state == "running":
+            self._status = self._console.status(f"{event.step} ...")
+            self._status.start()
+            return
+        self._stop()
+        state = f"[{_STATES[event.state]}]{event.state}[/]"
+        self._console.print(f"  {event.step:<20} {event.seconds:6.1f} s  {state}")
+
+    def _stop(self) -> None:
+        """Takes the spinner away."""
+        if self._status:
+            self._status.stop()
+            self._status = None
+
+
+def _print_outcome(root: str, record: RunRecord, console: rich.console.Console) -> None:
+    if record.pushed:
+        console.print(
+            f"Pushed to [bold]{root}/models/{record.spec}[/]. Serve it with "
+            f"[bold]trailrank serve --root {root}[/]."
+        )
+        return
+    console.print(
+        "[red]Not blessed, so not pushed:[/] the model missed a threshold of the "
+        "spec's `evaluation` section, or lost AUC against the last blessed model. "
+        f"The figures are above; TFMA's verdict is in {root}/artifacts/Evaluator."
+    )
+
+
+def _load_tfx() -> None:
+    """TensorFlow, Beam and TFX, which takes 20 s or so."""
+    quieten()
+    with quiet_imports():
+        from pipeline import launch  # noqa: F401

@@ -52,8 +52,8 @@ IN_PROCESS_BEAM_ARGS = (
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class RunConfig:
-    """One run of the pipeline; texts, so that no step needs a file of this machine.
+class DagConfig:
+    """One run, as its steps take it; texts, so that none needs a file of this machine.
 
     Attributes:
         spec: The spec's YAML text.
@@ -86,7 +86,7 @@ class RunConfig:
 
 
 def create_pipeline(
-    config: RunConfig,
+    config: DagConfig,
     metadata_config: object = None,
     baseline: type[LatestBlessedModelStrategy] = LatestBlessedModelStrategy,
 ) -> Pipeline:
@@ -107,6 +107,13 @@ def create_pipeline(
         metadata_connection_config=metadata_config,
         beam_pipeline_args=list(config.beam_args),
     )
+
+
+def checkpoints_dir(config: DagConfig) -> str:
+    """Of a run's training; the name has its inputs, as others may not go on there."""
+    parts = dataclasses.replace(config, beam_args=())
+    key = hashlib.sha256(repr(parts).encode()).hexdigest()[:12]
+    return os.path.join(config.root, "checkpoints", key)
 
 
 def eval_config(spec: Spec) -> tfma.EvalConfig:
@@ -135,7 +142,7 @@ def eval_config(spec: Spec) -> tfma.EvalConfig:
 
 
 def _components(
-    spec: Spec, config: RunConfig, baseline: type[LatestBlessedModelStrategy]
+    spec: Spec, config: DagConfig, baseline: type[LatestBlessedModelStrategy]
 ) -> list[BaseNode]:
     plan = plan_splits(
         DayRange.parse(config.days), config.eval_days, spec.log.days_per_split
@@ -178,7 +185,7 @@ def _components(
             "preset": config.preset,
             "slice": config.slice,
             "splits": train,
-            "checkpoints": os.path.join(config.root, "checkpoints", _key(config)),
+            "checkpoints": checkpoints_dir(config),
             "seed": config.seed,
         },
     )
@@ -243,9 +250,3 @@ def _gate_metrics(spec: Spec, task: TaskSpec, minimum: float) -> tfma.MetricsSpe
         metrics=[tfma.MetricConfig(class_name="AUC", threshold=threshold)],
         example_weights=tfma.ExampleWeightOptions(weighted=True),
     )
-
-
-def _key(config: RunConfig) -> str:
-    """Names the checkpoints of this training: other inputs may not continue them."""
-    parts = dataclasses.replace(config, beam_args=())
-    return hashlib.sha256(repr(parts).encode()).hexdigest()[:12]

@@ -15,8 +15,8 @@ from collections.abc import Sequence
 
 import polars as pl
 import rich.console
-from absl.flags import argparse_flags
 
+from feature_specs.flags import ArgumentParser
 from pipeline.simulator.oracles import ORACLES_FILE
 
 _CANDIDATES = 100
@@ -25,64 +25,69 @@ _OFTEN = 10  # impressions of a candidate: what the filters keep
 
 def run(argv: Sequence[str]) -> int:
     """`trailrank demo ...`; returns the exit status."""
-    args = _parser().parse_args(argv)
+    args = parser().parse_args(argv)
     console = rich.console.Console()
     logs, root = pathlib.Path(args.root) / "logs", pathlib.Path(args.root) / "run"
-    _simulate(args, logs, console)
-    _train(logs, root, console)
-    _rank(logs, root, console)
+    for step in (
+        lambda: _simulate(args, logs, console),
+        lambda: _train(logs, root, console),
+        lambda: _rank(logs, root, console),
+    ):
+        status = step()
+        if status:
+            return status
     _say_what_next(args.root, console)
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse_flags.ArgumentParser(
+def parser() -> ArgumentParser:
+    """Of the command's flags."""
+    found = ArgumentParser(
         prog="trailrank demo",
         description="Simulates logs, trains, serves and ranks: the whole way once.",
     )
-    parser.add_argument("--root", default="demo", help="directory to write")
-    parser.add_argument("--users", type=int, default=60)
-    parser.add_argument("--days", type=int, default=7)
-    parser.add_argument("--seed", type=int, default=0)
-    return parser
+    found.add_argument("--root", default="demo", help="directory to write")
+    found.add_argument("--users", type=int, default=60)
+    found.add_argument("--days", type=int, default=7)
+    found.add_argument("--seed", type=int, default=0)
+    return found
 
 
 def _simulate(
     args: argparse.Namespace, logs: pathlib.Path, console: rich.console.Console
-) -> None:
+) -> int:
+    """Exit status of the step, as of the next two."""
     console.rule("1. A week of impression logs, simulated")
     if (logs / "truth" / ORACLES_FILE).exists():  # a whole simulation has it
         console.print(f"{logs} is there already: reused.")
-        return
+        return 0
     from pipeline.simulator import command
 
     flags = ["--out", str(logs), "--users", str(args.users)]
-    command.run([*flags, "--days", str(args.days), "--seed", str(args.seed)])
+    return command.run([*flags, "--days", str(args.days), "--seed", str(args.seed)])
 
 
 def _train(
     logs: pathlib.Path, root: pathlib.Path, console: rich.console.Console
-) -> None:
+) -> int:
     console.rule("2. Logs -> examples -> trained, evaluated, pushed ranker")
     from pipeline import command
 
     flags = ["--spec", "kuairand", "--logs", str(logs / "data"), "--root", str(root)]
-    command.run(["run", *flags, "--truth", str(logs / "truth")])
+    return command.run(["run", *flags, "--truth", str(logs / "truth")])
 
 
-def _rank(
-    logs: pathlib.Path, root: pathlib.Path, console: rich.console.Console
-) -> None:
+def _rank(logs: pathlib.Path, root: pathlib.Path, console: rich.console.Console) -> int:
     console.rule("3. The pushed model, served over REST, ranks 100 candidates")
     from serving import rank_command
-    from serving.server import serve_in_thread
+    from serving.serve import serve
 
     user, videos = _pick(logs)
     candidates = root / "candidates.txt"
     candidates.write_text("\n".join(map(str, videos)) + "\n", encoding="utf-8")
-    with serve_in_thread(str(root / "models")) as url:
-        flags = ["--root", str(root), "--url", url, "--user", str(user)]
-        rank_command.run([*flags, "--candidates", str(candidates)])
+    with serve(root) as server:
+        flags = ["--root", str(root), "--url", server.url, "--user", str(user)]
+        return rank_command.run([*flags, "--candidates", str(candidates)])
 
 
 def _pick(logs: pathlib.Path) -> tuple[int, list[int]]:

@@ -1,8 +1,10 @@
-"""What the pipeline's commands do once their arguments are read and right."""
+"""A run whose arguments are right: on this machine, or compiled for Vertex.
+
+Importing this module brings TensorFlow, Beam and TFX; `run` and `run_config` are light.
+"""
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import hashlib
 import importlib.metadata
@@ -12,19 +14,18 @@ import pathlib
 import shutil
 import time
 
-import rich.console
-
-from feature_specs import Spec, TrailrankError, read_spec
+from feature_specs import Spec
+from feature_specs.places import Place, absolute
 from pipeline.components import ALL_EARLIER_DAYS, REPORT_FILE
-from pipeline.dag import IN_PROCESS_BEAM_ARGS, RunConfig
-from pipeline.evaluation import quality as evaluation
-from pipeline.evaluation import tables, truth_join
-from pipeline.examples import tables as example_tables
+from pipeline.dag import IN_PROCESS_BEAM_ARGS, DagConfig, checkpoints_dir
+from pipeline.evaluate import Evaluation, evaluate, with_evaluation
 from pipeline.examples.days import DayRange, plan_splits
 from pipeline.examples.reading.log_files import find_logs, match_files
 from pipeline.examples.reading.readers import discover_days, join_sources, log_source
-from pipeline.run_record import RunRecord, read_record, write_record
+from pipeline.run_config import LaunchError, RunConfig, Texts, read_texts
+from pipeline.run_record import RunRecord, write_record
 from pipeline.runners import local
+from pipeline.runners.local import OnStep, StepEvent
 
 _LIBRARIES = (
     "trailrank",
@@ -33,55 +34,54 @@ _LIBRARIES = (
     "apache-beam",
     "tensorflow-recommenders",
 )
+_SCORING = "Evaluation table"  # of `run.json`; it is no step of the DAG
 
 
-class LaunchError(TrailrankError, RuntimeError):
-    """A run that cannot begin; the message says why."""
-
-
-def run_local(
-    args: argparse.Namespace, texts: dict[str, str], console: rich.console.Console
+def run(
+    config: RunConfig, texts: Texts, truth: Place | None, on_step: OnStep | None
 ) -> RunRecord:
-    """Runs the DAG here, writes `run.json`, prints rows, quality and what is next."""
-    if "://" in args.root:
-        raise LaunchError(
-            f"--root {args.root}: a run on this machine keeps its metadata in a local "
-            "directory. Name one, or compile the pipeline for Vertex."
-        )
-    spec = read_spec(texts["spec"], args.spec)
-    args.logs = find_logs(spec, _absolute(args.logs))
-    days = args.days or str(discover_days(spec, args.logs))
-    config = _config(args, texts, days)
-    config = dataclasses.replace(config, fingerprint=fingerprint(spec, config.logs))
-    console.print(
-        f"[bold]{spec.name}[/] {days}, the last {args.eval_days} for evaluation"
-    )
-    outputs = local.run(config, console)
-    record = _record(args, spec, config, outputs)
-    write_record(args.root, record)
-    _keep_figures(pathlib.Path(outputs["Trainer"]["model_run"]), args.root)
-    console.print(example_tables.rows_table(record.rows))
-    console.print(example_tables.trails_line(record.rows), highlight=False)
-    record = evaluate(args.root, args.truth, console)
-    _print_outcome(args.root, record, console)
-    return record
+    """Runs the DAG here, scores the last days and writes `run.json`.
+
+    See `pipeline.run.run_pipeline`; `texts` are those of `check_local`.
+    """
+    on_step = on_step or (lambda event: None)
+    config = with_days(config, texts.spec)
+    dag = _dag_config(config, texts)
+    dag = dataclasses.replace(dag, fingerprint=fingerprint(texts.spec, dag.logs))
+    outputs = local.run(dag, on_step)
+    record = _record(config, texts.spec, dag, outputs)
+    write_record(dag.root, record)
+    _keep_figures(pathlib.Path(outputs["Trainer"]["model_run"]), dag.root)
+    found = _scored(dag.root, truth, on_step)
+    return with_evaluation(record, found)
 
 
-def _keep_figures(model_run: pathlib.Path, root: str) -> None:
-    """What is inside the trained model goes where a reader looks: `RUN/report/`."""
-    made = model_run / "logs" / "inspection"
-    if made.exists():
-        target = pathlib.Path(root) / "report" / "inspection"
-        shutil.copytree(made, target, dirs_exist_ok=True)
+def with_days(config: RunConfig, spec: Spec) -> RunConfig:
+    """The run with the directory that holds the logs, and with days.
+
+    Raises:
+        FileNotFoundError, ValueError: There are no logs, or no days to be found in
+            them.
+    """
+    logs = find_logs(spec, absolute(config.logs))
+    days = config.days or str(discover_days(spec, logs))
+    return dataclasses.replace(config, logs=logs, days=days)
 
 
-def compile_vertex(
-    args: argparse.Namespace, texts: dict[str, str], console: rich.console.Console
-) -> None:
-    """Writes the DAG as a Vertex pipeline spec.
+def compile_vertex(config: RunConfig, image: str, out: Place) -> int:
+    """Writes the DAG as a Vertex pipeline spec; returns the number of its steps.
 
     Each compilation has a fingerprint of its own: the logs in a bucket may have changed
     since the last one, and cached examples would be old ones.
+
+    Args:
+        config: What to run; with its days, as nobody looks at the logs.
+        image: Container image with trailrank installed, in which every step runs.
+        out: JSON file to write.
+
+    Raises:
+        LaunchError: The days are missing, or libraries.
+        ValueError: The result is no valid pipeline spec.
     """
     try:
         from pipeline.cloud import vertex_pipeline as vertex
@@ -90,38 +90,11 @@ def compile_vertex(
             f"compiling for Vertex needs more libraries ({error.name} is missing): "
             "pip install 'trailrank[vertex]'."
         ) from None
-    out = pathlib.Path(args.out).resolve()
-    config = dataclasses.replace(
-        _config(args, texts, args.days), fingerprint=f"compiled-{time.time():.0f}"
-    )
-    steps = vertex.compile_spec(config, args.image, out)
-    console.print(f"{args.out}: a valid Vertex pipeline spec of {steps} steps")
-
-
-def evaluate(root: str, truth: str | None, console: rich.console.Console) -> RunRecord:
-    """Scores the evaluation days, prints the table and keeps it in `run.json`."""
-    record = read_record(root)
-    spec = read_spec(record.spec_text)
-    with console.status("Scoring the evaluation days with the exported model ..."):
-        predictions = evaluation.score(
-            spec, record.model, record.examples, record.eval_splits
-        )
-        known = truth_join.read_truth(truth, spec) if truth else None
-        qualities = evaluation.measure(spec, predictions, known)
-        slices = evaluation.measure_slices(spec, predictions)
-    record = dataclasses.replace(
-        record,
-        metrics=[dataclasses.asdict(quality) for quality in qualities],
-        slices={
-            name: [dataclasses.asdict(quality) for quality in found]
-            for name, found in slices.items()
-        },
-    )
-    write_record(root, record)
-    console.print(*tables.quality_tables(qualities))
-    if slices and spec.evaluation.min_auc:
-        console.print(tables.slice_table(slices, list(spec.evaluation.min_auc)))
-    return record
+    if config.days is None:
+        raise LaunchError("days: must be named for Vertex, like 20220408:20220421.")
+    dag = _dag_config(config, read_texts(config))
+    dag = dataclasses.replace(dag, fingerprint=f"compiled-{time.time():.0f}")
+    return vertex.compile_spec(dag, image, pathlib.Path(out).resolve())
 
 
 def fingerprint(spec: Spec, logs: str) -> str:
@@ -135,35 +108,39 @@ def fingerprint(spec: Spec, logs: str) -> str:
     return hashlib.sha256(repr(files).encode()).hexdigest()[:12]
 
 
-def _config(args: argparse.Namespace, texts: dict[str, str], days: str) -> RunConfig:
-    return RunConfig(
-        **texts,
-        logs=_absolute(args.logs),
-        root=_absolute(args.root),
-        days=days,
-        eval_days=args.eval_days,
-        context_days=_or_all(args.context_days),
-        allow_small_days=args.allow_small_days,
-        seed=args.seed,
-        beam_args=tuple(args.beam_arg) or IN_PROCESS_BEAM_ARGS,
+def _dag_config(config: RunConfig, texts: Texts) -> DagConfig:
+    context = config.context_days
+    assert config.days is not None
+    return DagConfig(
+        spec=texts.spec.text,
+        preset=texts.preset,
+        slice=texts.slice,
+        logs=absolute(config.logs),
+        root=absolute(config.root),
+        days=config.days,
+        eval_days=config.eval_days,
+        context_days=ALL_EARLIER_DAYS if context is None else context,
+        allow_small_days=config.allow_small_days,
+        seed=config.seed,
+        beam_args=config.beam_args or IN_PROCESS_BEAM_ARGS,
     )
 
 
 def _record(
-    args: argparse.Namespace, spec: Spec, config: RunConfig, outputs: local.Outputs
+    config: RunConfig, spec: Spec, dag: DagConfig, outputs: local.Outputs
 ) -> RunRecord:
     examples = outputs["DayExampleGen"]["examples"]
-    days = DayRange.parse(config.days)
-    plan = plan_splits(days, config.eval_days, spec.log.days_per_split)
+    days = DayRange.parse(dag.days)
+    plan = plan_splits(days, dag.eval_days, spec.log.days_per_split)
     blessing = pathlib.Path(outputs["Evaluator"]["blessing"])
     return RunRecord(
         spec=spec.name,
         spec_text=spec.text,
         spec_digest=spec.digest,
-        preset=args.preset,
-        days=config.days,
+        preset=config.preset_name,
+        days=dag.days,
         eval_splits=plan.evaluation,
-        logs=config.logs,
+        logs=dag.logs,
         rows=json.loads((pathlib.Path(examples) / REPORT_FILE).read_text()),
         examples=examples,
         model=os.path.join(outputs["Trainer"]["model"], "Format-Serving"),
@@ -171,33 +148,24 @@ def _record(
         metrics=[],
         slices={},
         versions={name: importlib.metadata.version(name) for name in _LIBRARIES},
+        transformed=outputs["Transform"]["transformed_examples"],
+        transform_graph=outputs["Transform"]["transform_graph"],
+        checkpoints=checkpoints_dir(dag),
     )
 
 
-def _print_outcome(root: str, record: RunRecord, console: rich.console.Console) -> None:
-    if record.pushed:
-        console.print(
-            f"Pushed to [bold]{root}/models/{record.spec}[/]. Serve it with "
-            f"[bold]trailrank serve --root {root}[/]."
-        )
-        return
-    console.print(
-        "[red]Not blessed, so not pushed:[/] the model missed a threshold of the "
-        "spec's `evaluation` section, or lost AUC against the last blessed model. "
-        f"The figures are above; TFMA's verdict is in {root}/artifacts/Evaluator."
-    )
+def _keep_figures(model_run: pathlib.Path, root: str) -> None:
+    """What is inside the trained model goes where a reader looks: `RUN/report/`."""
+    made = model_run / "logs" / "inspection"
+    if made.exists():
+        target = pathlib.Path(root) / "report" / "inspection"
+        shutil.copytree(made, target, dirs_exist_ok=True)
 
 
-def _or_all(context_days: int | None) -> int:
-    if context_days is None:
-        return ALL_EARLIER_DAYS
-    if context_days < 0:
-        raise LaunchError(
-            f"--context_days must be 0 or more, got {context_days}. Leave it out to "
-            "read all earlier days."
-        )
-    return context_days
-
-
-def _absolute(path: str) -> str:
-    return path if "://" in path else os.path.abspath(path)
+def _scored(root: str, truth: Place | None, on_step: OnStep) -> Evaluation:
+    """The evaluation table, reported as if it were a step of its own."""
+    began = time.monotonic()
+    on_step(StepEvent(_SCORING, "running"))
+    found = evaluate(root, truth)
+    on_step(StepEvent(_SCORING, "done", time.monotonic() - began))
+    return found

@@ -7,7 +7,8 @@ import json
 import pathlib
 from typing import Any
 
-from feature_specs import TrailrankError
+from feature_specs.errors import TrailrankError
+from feature_specs.places import Place
 from pipeline.reporting.files import write_json
 
 
@@ -34,6 +35,9 @@ class RunRecord:
         metrics: The evaluation table, a mapping a task.
         slices: The same for each slice of the evaluation rows.
         versions: Versions of the libraries that made the run.
+        transformed: Directory of the transformed examples, a folder a day.
+        transform_graph: Directory of the transform that the model carries.
+        checkpoints: Directory of the training's checkpoints.
     """
 
     spec: str
@@ -50,6 +54,9 @@ class RunRecord:
     metrics: list[dict[str, Any]]
     slices: dict[str, list[dict[str, Any]]]
     versions: dict[str, str]
+    transformed: str = ""  # the last three are in no record of an older run
+    transform_graph: str = ""
+    checkpoints: str = ""
 
 
 def write_record(root: str, record: RunRecord) -> pathlib.Path:
@@ -59,8 +66,21 @@ def write_record(root: str, record: RunRecord) -> pathlib.Path:
     return path
 
 
-def read_record(root: str) -> RunRecord:
-    """The record of the run in `root`; NoRunError if there is none."""
+def read_record(root: Place) -> RunRecord:
+    """What a finished run read, made and measured, from its `run.json`.
+
+    >>> record = trailrank.read_record("run")
+    >>> record.preset, record.days
+    ('mmoe', '20220408:20220414')
+    >>> sum(record.rows["examples"].values()) < record.rows["rows_in"]  # some filtered
+    True
+
+    Args:
+        root: Directory of the run.
+
+    Raises:
+        NoRunError: There is no finished run.
+    """
     path = pathlib.Path(root) / "run.json"
     try:
         values = json.loads(path.read_text(encoding="utf-8"))

@@ -1,7 +1,7 @@
 """Calls a served model over REST: the embedded server or `tensorflow/serving`.
 
-with Client("http://127.0.0.1:8501", "kuairand") as client:
-    scores = client.rank(spec, user_features, candidates)["score"]
+with Client("http://127.0.0.1:8501", spec) as client:
+    scores = client.rank(user_features, candidates)["score"]
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from typing import Any
 import httpx
 import numpy as np
 
-from feature_specs import Spec, TrailrankError
+from feature_specs import Spec
+from feature_specs.errors import TrailrankError
 from serving.requests import rank_inputs
 
 
@@ -34,14 +35,21 @@ class ClientError(TrailrankError, RuntimeError):
 class Client:
     """One model of one server. It keeps its connection; close it, or use `with`.
 
+    >>> with trailrank.Client(url, spec) as client:
+    ...     answer = client.rank({"user_id": 1}, [{"video_id": 10}, {"video_id": 11}])
+    >>> sorted(answer), len(answer["score"])
+    (['long_view', 'score', 'watched'], 2)
+
     Args:
         url: Like `http://127.0.0.1:8501`.
-        model: The served name; the spec's.
+        model: The served model's spec, which `rank` needs, or only its name.
         timeout_s: Longest wait for an answer.
     """
 
-    def __init__(self, url: str, model: str, timeout_s: float = 30.0):
-        self._url, self._model = url.rstrip("/"), model
+    def __init__(self, url: str, model: Spec | str, timeout_s: float = 30.0):
+        self._url = url.rstrip("/")
+        self._spec = None if isinstance(model, str) else model
+        self._model = model if isinstance(model, str) else model.name
         self._http = httpx.Client(timeout=timeout_s)
 
     def __enter__(self) -> Client:
@@ -92,17 +100,32 @@ class Client:
 
     def rank(
         self,
-        spec: Spec,
         request: Mapping[str, Any],
         candidates: Sequence[Mapping[str, Any]],
         weights: Mapping[str, float] | None = None,
     ) -> dict[str, list[float]]:
         """`score` and every task's prediction, one value a candidate.
 
-        For the arguments see `serving.requests.rank_inputs`.
+        Args:
+            request: Query and context feature -> value; sequences are lists. A feature
+                left out, or None, is missing.
+            candidates: The same for each candidate's features, one mapping a candidate.
+            weights: Task -> exponent of the fused score; tasks left out keep the
+                spec's.
+
+        Raises:
+            ValueError: A name that the spec does not have, or the client has no spec.
+            ClientError: The server refused the request or could not be reached.
         """
-        inputs = rank_inputs(spec, request, candidates, weights)
-        return self.predict(inputs=inputs, signature_name="rank")
+        if self._spec is None:
+            raise ValueError(
+                f"Client of {self._model!r}: rank needs the model's spec to fill in "
+                "what is missing. Make it with Client(url, spec)."
+            )
+        inputs = rank_inputs(self._spec, request, candidates, weights)
+        answer: dict[str, list[float]]
+        answer = self.predict(inputs=inputs, signature_name="rank")
+        return answer
 
     def status(self) -> list[dict[str, Any]]:
         """`version`, `state` and `status` of each version that the server reports.

@@ -1,6 +1,6 @@
 """Writes the SavedModel that `tensorflow/serving` and `trailrank serve` load.
 
-    export(ranker, tft.TFTransformOutput(transform_graph), spec, "models/kuairand/1")
+    export(ranker, transform_graph, spec, "models/kuairand/1")
 
 Vocabularies, weights and the transform are inside; it loads where only TensorFlow is
 installed.
@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 import tensorflow as tf
 
-from feature_specs import Spec
+from feature_specs.named import SpecLike, as_spec
+from feature_specs.places import Place
 from serving.signatures import build_signatures
 from serving.warmup import write_warmup
 from trainer.model.ranker import Ranker
@@ -24,16 +25,34 @@ if TYPE_CHECKING:
 
 
 def export(
-    ranker: Ranker, tft_output: tft.TFTransformOutput, spec: Spec, path: str
+    ranker: Ranker,
+    transform: tft.TFTransformOutput | Place,
+    spec: SpecLike,
+    path: Place,
 ) -> None:
     """Writes the three signatures and their warmup requests to `path`.
 
     They appear under `path` at once: a server that polls the parent directory skips the
     temporary name, as it is no version number. (In a bucket a rename is a copy.)
 
+    >>> trailrank.export(ranker, transform, spec, "models/tiny/1")
+    >>> sorted(os.listdir("models/tiny/1"))[-2:]
+    ['saved_model.pb', 'variables']
+
+    Args:
+        ranker: Trained.
+        transform: Output of the Transform step: its directory, or an object.
+        spec: What the ranker was trained on: a shipped name, a file or a spec.
+        path: `MODELS/<spec name>/<version>`, which must not be there yet.
+
     Raises:
         FileExistsError: `path` holds something; a served version never changes.
     """
+    spec, path = as_spec(spec), os.fspath(path)
+    if isinstance(transform, str | os.PathLike):
+        import tensorflow_transform
+
+        transform = tensorflow_transform.TFTransformOutput(os.fspath(transform))
     path = path.rstrip("/")
     if tf.io.gfile.exists(path) and tf.io.gfile.listdir(path):
         raise FileExistsError(
@@ -45,7 +64,7 @@ def export(
     module = tf.Module()
     # What the signatures use is tracked here, and not the Keras model itself: its
     # training graph has no place in the export.
-    module.transform = tft_output.transform_features_layer()
+    module.transform = transform.transform_features_layer()
     module.ranker_variables = list(ranker.variables)
     signatures = build_signatures(ranker, module.transform, spec)
     tf.saved_model.save(module, temporary, signatures=signatures)

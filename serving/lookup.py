@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from feature_specs import FeatureSpec, Spec, TrailrankError
+from feature_specs import FeatureSpec, Spec
+from feature_specs.errors import TrailrankError
 from feature_specs.spec import KEY_ITEM, KEY_TIME, KEY_USER
 from serving.requests import (
     candidate_features,

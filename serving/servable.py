@@ -16,7 +16,7 @@ from google.protobuf import message
 from tensorflow.core.framework import types_pb2
 from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
-from feature_specs import TrailrankError
+from feature_specs.errors import TrailrankError
 
 WARMUP_FILE = os.path.join("assets.extra", "tf_serving_warmup_requests")
 _MOST_WARMUP_RECORDS = 1000

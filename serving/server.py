@@ -25,7 +25,7 @@ from starlette.responses import Response
 from starlette.routing import Mount
 from starlette.types import Receive, Scope, Send
 
-from feature_specs import TrailrankError
+from feature_specs.errors import TrailrankError
 from serving import rest
 from serving.versions import ModelStore
 
@@ -79,6 +79,48 @@ def serve(
     """
     with _server(models_dir, port, host, poll_s) as (server, listener):
         server.run(sockets=[listener])
+
+
+class Server:
+    """A server in a thread of this process. Close it, or use `with`.
+
+    Args:
+        models_dir: Holds `<name>/<version>/`.
+        port: 0 takes a free one.
+        host: `0.0.0.0` for every network.
+        poll_s: Seconds between looks for new versions.
+
+    Attributes:
+        url: Like `http://127.0.0.1:8501`.
+
+    Raises:
+        ServeError: No model in `models_dir`, a broken one, or the port is taken.
+    """
+
+    def __init__(
+        self,
+        models_dir: str,
+        port: int = 0,
+        host: str = "127.0.0.1",
+        *,
+        poll_s: float = 1.0,
+    ):
+        self._running = contextlib.ExitStack()
+        running = serve_in_thread(models_dir, port, host, poll_s=poll_s)
+        self.url: str = self._running.enter_context(running)
+
+    def __enter__(self) -> Server:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Answers what was asked, then ends; the second time it does nothing."""
+        self._running.close()
+
+    def __repr__(self) -> str:
+        return f"Server({self.url!r})"
 
 
 @contextlib.contextmanager

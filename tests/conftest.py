@@ -10,6 +10,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import contextlib
 import dataclasses
+import doctest
 import io
 import pathlib
 import shutil
@@ -66,6 +67,26 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         elif item.path.parent.name in ("trainer", "model", "objective", "days"):
             group = "trainer"
         item.add_marker(pytest.mark.xdist_group(group))
+
+
+@pytest.fixture(scope="session")
+def run_docstring():
+    """(a public name, values) -> runs the example in its docstring with these values.
+
+    `tests/trailrank/contents_test.py` sees to it that every name is run by some test.
+    """
+    import trailrank
+
+    def run(name: str, **values) -> None:
+        text = getattr(trailrank, name).__doc__
+        known = {"trailrank": trailrank, **values}
+        example = doctest.DocTestParser().get_doctest(text, known, name, None, 0)
+        assert example.examples, f"{name}: no example in its docstring"
+        told = io.StringIO()
+        failed, _ = doctest.DocTestRunner().run(example, out=told.write)
+        assert not failed, told.getvalue()
+
+    return run
 
 
 @pytest.fixture(scope="session")

@@ -128,7 +128,14 @@ def shipped_slices() -> list[str]:
 
 
 def load_slice(name_or_path: str) -> SliceConfig:
-    """The checked slice of a shipped name or of a file; SpecError lists mistakes."""
+    """The checked slice of a shipped name or of a file.
+
+    >>> trailrank.load_slice("v5litepod-8").cores
+    8
+
+    Raises:
+        SpecError: No such slice, or all mistakes in the file at once.
+    """
     return read_slice(slice_text(name_or_path), name_or_path)
 
 

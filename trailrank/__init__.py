@@ -1,1 +1,123 @@
-"""From raw short-video impression logs to a served multi-task ranker."""
+"""From raw short-video impression logs to a served multi-task ranker, from Python.
+
+    import trailrank
+
+    config = trailrank.RunConfig(spec="my_logs.yaml", logs="LOGS", root="RUN")
+    record = trailrank.run_pipeline(config)
+    with trailrank.serve("RUN") as server:
+        ranking = trailrank.rank("RUN", user=42, url=server.url)
+
+This is the contents page. Each name lives in the room it belongs to, and is imported
+when it is first asked for; TensorFlow only when there is work for it.
+
+Specs and presets: `load_spec`, `read_spec`, `Spec`, `load_preset`, `ModelConfig`;
+slices: `load_slice`
+Logs and examples: `simulate`, `trail_bias`, `make_examples`, `transform_examples`
+A whole run: `RunConfig`, `run_pipeline`, `RunRecord`, `read_record`, `evaluate`
+Rankers: `train`, `load_ranker`, `Ranker`, `compare`, `inspect`
+Serving: `export`, `serve`, `Client`, `rank`
+Errors: `TrailrankError` is the base of every error that is meant for a user
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from feature_specs import ModelConfig, Spec, load_preset, load_spec, read_spec
+    from feature_specs.errors import TrailrankError
+    from pipeline.compare.run import compare
+    from pipeline.evaluate import evaluate
+    from pipeline.examples.make import make_examples
+    from pipeline.run import run_pipeline
+    from pipeline.run_config import RunConfig
+    from pipeline.run_record import RunRecord, read_record
+    from pipeline.simulator import simulate
+    from pipeline.trail_bias.run import trail_bias
+    from pipeline.transform_examples import transform_examples
+    from serving.client import Client
+    from serving.export import export
+    from serving.rank import rank
+    from serving.serve import serve
+    from tpu_configs import load_slice
+    from trainer.inspect import inspect
+    from trainer.model.ranker import Ranker
+    from trainer.train import load_ranker, train
+
+    __version__: str
+
+__all__ = [
+    "Client",
+    "ModelConfig",
+    "Ranker",
+    "RunConfig",
+    "RunRecord",
+    "Spec",
+    "TrailrankError",
+    "__version__",
+    "compare",
+    "evaluate",
+    "export",
+    "inspect",
+    "load_preset",
+    "load_ranker",
+    "load_slice",
+    "load_spec",
+    "make_examples",
+    "rank",
+    "read_record",
+    "read_spec",
+    "run_pipeline",
+    "serve",
+    "simulate",
+    "trail_bias",
+    "train",
+    "transform_examples",
+]
+
+# Where each name lives; the imports above say the same to type checkers and editors.
+_HOMES = {
+    "Client": "serving.client",
+    "ModelConfig": "feature_specs",
+    "Ranker": "trainer.model.ranker",
+    "RunConfig": "pipeline.run_config",
+    "RunRecord": "pipeline.run_record",
+    "Spec": "feature_specs",
+    "TrailrankError": "feature_specs.errors",
+    "compare": "pipeline.compare.run",
+    "evaluate": "pipeline.evaluate",
+    "export": "serving.export",
+    "inspect": "trainer.inspect",
+    "load_preset": "feature_specs",
+    "load_ranker": "trainer.train",
+    "load_slice": "tpu_configs",
+    "load_spec": "feature_specs",
+    "make_examples": "pipeline.examples.make",
+    "rank": "serving.rank",
+    "read_record": "pipeline.run_record",
+    "read_spec": "feature_specs",
+    "run_pipeline": "pipeline.run",
+    "serve": "serving.serve",
+    "simulate": "pipeline.simulator",
+    "train": "trainer.train",
+    "transform_examples": "pipeline.transform_examples",
+    "trail_bias": "pipeline.trail_bias.run",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Imports what is asked for, and keeps it."""
+    if name == "__version__":
+        metadata = importlib.import_module("importlib.metadata")
+        value = metadata.version("trailrank")
+    elif name in _HOMES:
+        value = getattr(importlib.import_module(_HOMES[name]), name)
+    else:
+        raise AttributeError(f"module 'trailrank' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

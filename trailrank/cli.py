@@ -19,24 +19,28 @@ from collections.abc import Sequence
 
 from absl import app, flags
 
-# Subcommand -> (module, function, what it does). The function takes the arguments after
-# the subcommand and returns the exit status.
-_COMMANDS = {
-    "demo": ("pipeline.demo", "run", "simulate, train, serve and rank, once through"),
-    "spec": ("feature_specs.command", "run", "check a spec, or show it as tables"),
-    "simulate": ("pipeline.simulator.command", "run", "write KuaiRand-like logs"),
-    "fetch": ("pipeline.fetch", "run", "download a public data set"),
-    "examples": ("pipeline.examples.command", "run", "raw logs to tf.Examples"),
-    "trail-bias": ("pipeline.trail_bias.command", "run", "rates along the watch trail"),
-    "pipeline": ("pipeline.command", "run", "raw logs to a pushed model; compile"),
-    "evaluate": ("pipeline.command", "run_evaluate", "a run's evaluation table"),
-    "train": ("trainer.command", "run", "the day loop on transformed examples"),
-    "preflight": ("trainer.preflight.command", "run", "does it compile for a TPU?"),
-    "job": ("pipeline.cloud.command", "run", "train on Vertex AI or a TPU VM"),
-    "compare": ("pipeline.compare.command", "run", "presets, with gains over seeds"),
-    "inspect": ("trainer.inspect_command", "run", "experts, gates and conflicts"),
-    "serve": ("serving.serve_command", "run", "answer predict and rank over REST"),
-    "rank": ("serving.rank_command", "run", "rank candidates for a user"),
+import trailrank
+
+_READER_LEFT = 141  # as a shell has it: 128 and SIGPIPE
+
+# Subcommand -> (module, what it does). The module's `run` takes the arguments after the
+# subcommand and returns the exit status; its `parser` gives the parser of its flags.
+COMMANDS = {
+    "demo": ("pipeline.demo", "simulate, train, serve and rank, once through"),
+    "spec": ("feature_specs.command", "check a spec, or show it as tables"),
+    "simulate": ("pipeline.simulator.command", "write KuaiRand-like logs"),
+    "fetch": ("pipeline.fetch.command", "download a public data set"),
+    "examples": ("pipeline.examples.command", "raw logs to tf.Examples"),
+    "trail-bias": ("pipeline.trail_bias.command", "rates along the watch trail"),
+    "pipeline": ("pipeline.command", "raw logs to a pushed model; compile"),
+    "evaluate": ("pipeline.evaluate_command", "a run's evaluation table"),
+    "train": ("pipeline.train_command", "the day loop on transformed examples"),
+    "preflight": ("trainer.preflight.command", "does it compile for a TPU?"),
+    "job": ("pipeline.cloud.command", "train on Vertex AI or a TPU VM"),
+    "compare": ("pipeline.compare.command", "presets, with gains over seeds"),
+    "inspect": ("trainer.inspect_command", "experts, gates and conflicts"),
+    "serve": ("serving.serve_command", "answer predict and rank over REST"),
+    "rank": ("serving.rank_command", "rank candidates for a user"),
 }
 
 _ROOMS = ("feature_specs", "tpu_configs", "pipeline", "trainer", "serving")
@@ -52,13 +56,15 @@ def main(argv: Sequence[str]) -> int:
         print(_usage())
         return 0 if len(argv) >= 2 else 2
     name = argv[1]
-    if name not in _COMMANDS:
-        close = difflib.get_close_matches(name, _COMMANDS, n=1)
+    if name == "--version":
+        print(f"trailrank {trailrank.__version__}")
+        return 0
+    if name not in COMMANDS:
+        close = difflib.get_close_matches(name, COMMANDS, n=1)
         hint = f" Did you mean {close[0]!r}?" if close else ""
         print(f"trailrank: no command {name!r}.{hint}\n\n{_usage()}", file=sys.stderr)
         return 2
-    module, function, _ = _COMMANDS[name]
-    return _call(module, function, argv[2:])
+    return _call(COMMANDS[name][0], argv[2:])
 
 
 def console_main() -> None:
@@ -72,14 +78,20 @@ def _mark_flags_parsed(argv: list[str]) -> list[str]:
     return argv
 
 
-def _call(module: str, function: str, argv: Sequence[str]) -> int:
+def _call(module: str, argv: Sequence[str]) -> int:
     """Calls a subcommand; a mistake of the user ends in its message, not a trace."""
     try:
-        return getattr(importlib.import_module(module), function)(list(argv))
+        status: int = importlib.import_module(module).run(list(argv))
+        sys.stdout.flush()  # a reader that left is noticed here, not at exit
+        return status
     except KeyboardInterrupt:
         print("\nStopped.", file=sys.stderr)
         return 130
-    except (ValueError, RuntimeError, OSError) as error:
+    except BrokenPipeError:
+        # `trailrank ... | head` has read enough. Python flushes once more at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _READER_LEFT
+    except Exception as error:
         if os.environ.get("TRAILRANK_TRACE") or not _is_told_by_us(error):
             raise
         print(f"trailrank: {error}", file=sys.stderr)
@@ -87,10 +99,14 @@ def _call(module: str, function: str, argv: Sequence[str]) -> int:
 
 
 def _is_told_by_us(error: Exception) -> bool:
-    """Whether our own code raised it, with a message meant for the user.
+    """Whether it has a message meant for the user: it says so, or our code raised it.
 
     Any other error is a fault and keeps its trace.
     """
+    if isinstance(error, trailrank.TrailrankError):
+        return True
+    if not isinstance(error, (ValueError, RuntimeError, OSError)):
+        return False
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
@@ -99,10 +115,11 @@ def _is_told_by_us(error: Exception) -> bool:
 
 
 def _usage() -> str:
-    lines = [f"  {name:<10} {text}" for name, (_, _, text) in _COMMANDS.items()]
+    lines = [f"  {name:<10} {text}" for name, (_, text) in COMMANDS.items()]
     return (
         "usage: trailrank COMMAND ...\n\n"
         "From raw short-video impression logs to a served multi-task ranker.\n\n"
         + "\n".join(lines)
-        + "\n\n`trailrank COMMAND --help` tells more of each."
+        + "\n\n`trailrank COMMAND --help` tells more of each, `trailrank --version` "
+        "the version."
     )

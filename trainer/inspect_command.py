@@ -12,7 +12,7 @@ last day of --transformed, which a pipeline run keeps for evaluation; --days cho
 from __future__ import annotations
 
 import argparse
-import itertools
+import importlib.util
 import math
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
@@ -20,11 +20,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import rich.box
 import rich.console
-from absl.flags import argparse_flags
 from rich.table import Table
 
-from feature_specs import load_preset, load_spec
-from trainer.command import choose_slice, find_days
+from feature_specs import flags
+from feature_specs.flags import ArgumentParser
+from tpu_configs import shipped_slices
+from trainer.inspect import inspect
 
 if TYPE_CHECKING:
     from trainer.inspection import Inspection
@@ -34,45 +35,37 @@ _SHOWN = 12  # lines of a table on the console; the JSON has all
 
 def run(argv: Sequence[str]) -> int:
     """`trailrank inspect ...`; returns the exit status."""
-    args = _parser().parse_args(argv)
-    spec, preset = load_spec(args.spec), load_preset(args.preset)
+    args = parser().parse_args(argv)
     console = rich.console.Console()
-    with console.status("Loading TensorFlow and the checkpoint ..."):
-        from trainer.days import input as examples
-        from trainer.days import loop
-
-        days = find_days(args.transformed, args.days)
-        days = days if args.days else days[-1:]
-        slice_ = choose_slice(args.accelerator, args.tpu_config)
-        trained = loop.load(spec, preset, args.checkpoints, slice_)
-    with console.status("Looking inside ..."):
-        from trainer.inspection import report
-
-        batches = itertools.chain.from_iterable(
-            trained.sample(examples.match_files(day, patterns), args.batches)
-            for day, patterns in days
+    with console.status("Loading TensorFlow and the checkpoint, looking inside ..."):
+        found = inspect(
+            args.spec,
+            args.preset,
+            args.checkpoints,
+            args.transformed,
+            out=args.out,
+            days=args.days,
+            batches=args.batches,
+            gradient_batches=args.gradient_batches,
+            slice=args.tpu_config,
+            accelerator=args.accelerator,
         )
-        found = trained.inspector.inspect(batches, args.gradient_batches)
-        figures = report.write(found, args.out)
     _show(found, console)
-    if not figures:
+    if importlib.util.find_spec("matplotlib") is None:
         console.print("No figures: matplotlib is missing (the extra `report`).")
     console.print(f"Everything is in [bold]{args.out}[/].", highlight=False)
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse_flags.ArgumentParser(
-        prog="trailrank inspect",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    add = parser.add_argument
-    add("--spec", required=True, help="shipped spec or a YAML file")
-    add("--preset", default="mmoe", help="the preset it was trained with (mmoe)")
+def parser() -> ArgumentParser:
+    """Of the command's flags."""
+    found = ArgumentParser(prog="trailrank inspect", description=__doc__)
+    add = found.add_argument
+    flags.add_spec(add)
+    flags.add_preset(add)
     add("--checkpoints", required=True, metavar="DIR", help="as given to `train`")
     add("--transformed", required=True, metavar="DIR", help="transformed examples")
-    add("--days", nargs="+", metavar="DAY", help="YYYYMMDD, by default the last")
+    flags.add_days(add, default="the last")
     add("--out", required=True, metavar="DIR", help="for the figures and the JSON")
     add("--batches", type=_positive, default=64, help="of each day (64)")
     add(
@@ -81,9 +74,9 @@ def _parser() -> argparse.ArgumentParser:
         default=16,
         help="the first ones of them, for conflicts (16)",
     )
-    add("--accelerator", default="auto", choices=("auto", "tpu", "gpu", "cpu"))
-    add("--tpu_config", metavar="NAME", help="slice: a shipped one or a YAML file")
-    return parser
+    flags.add_accelerator(add)
+    flags.add_slice(add, shipped_slices())
+    return found
 
 
 def _positive(text: str) -> int:

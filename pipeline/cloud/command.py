@@ -13,14 +13,13 @@ from __future__ import annotations
 import argparse
 import pathlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from absl.flags import argparse_flags
-
-from feature_specs import SpecError
+from feature_specs import SpecError, flags
 from feature_specs.build import Problems
+from feature_specs.flags import ArgumentParser
 from pipeline.cloud import tpu_vm, vertex
-from pipeline.cloud.job import Job, read_job
+from pipeline.cloud.job import Job, JobRequest, read_job
 from tpu_configs import shipped_slices
 
 _SUBMIT = """\
@@ -78,7 +77,7 @@ _ONLY = {
 def run(argv: Sequence[str]) -> int:
     """`trailrank job ...`; 0, 1 after a failure, 2 after wrong flags."""
     own, train = split_arguments(argv)
-    args = _parser().parse_args(own)
+    args = parser().parse_args(own)
     try:
         return _submit(args, train)
     except SpecError as error:
@@ -101,24 +100,40 @@ def _submit(args: argparse.Namespace, train: Sequence[str]) -> int:
     problems = Problems()
     _check_place(args, problems)
     place = (vertex if args.where == "vertex" else tpu_vm).FILES_PLACE
-    job = read_job(args, train, place, problems)
+    job = read_job(_request(args, train), place, problems)
     send = _plan(args, job, problems)
     if problems.found or send is None:
         raise SpecError("job submit", problems.found)
     return send()
 
 
-def _plan(  # type: ignore[no-untyped-def]
+def _request(args: argparse.Namespace, train: Sequence[str]) -> JobRequest:
+    return JobRequest(
+        train=train,
+        project=args.project or "",
+        image=args.image or "",
+        tpu_config=args.tpu_config or "",
+        service_account=args.service_account or "",
+        name=args.name,
+        spot=args.spot,
+        labels=args.label or (),
+        environment=args.env or (),
+    )
+
+
+def _plan(
     args: argparse.Namespace, job: Job | None, problems: Problems
-):
+) -> Callable[[], int] | None:
     """What to do once every flag is right; None if the job is not whole."""
     if args.where == "vertex":
         options = _vertex_options(args)
         vertex.check(job, options, problems)
-        return job and (lambda: _to_vertex(job, options, args.dry_run))
+        return None if job is None else lambda: _to_vertex(job, options, args.dry_run)
     tpu_options = _tpu_vm_options(args)
     tpu_vm.check(job, tpu_options, problems)
-    return job and (lambda: _to_tpu_vm(job, tpu_options, args.dry_run))
+    if job is None:
+        return None
+    return lambda: _to_tpu_vm(job, tpu_options, args.dry_run)
 
 
 def _to_vertex(job: Job, options: vertex.VertexOptions, dry_run: bool) -> int:
@@ -150,10 +165,10 @@ def _to_tpu_vm(job: Job, options: tpu_vm.TpuVmOptions, dry_run: bool) -> int:
 
 def _check_place(args: argparse.Namespace, problems: Problems) -> None:
     """Notes flags that belong to another place than --where."""
-    for where, flags in _ONLY.items():
+    for where, names in _ONLY.items():
         if where == args.where:
             continue
-        for name, rule in flags.items():
+        for name, rule in names.items():
             if getattr(args, name) is not None:
                 problems.add(f"--{name}", rule, getattr(args, name))
 
@@ -181,13 +196,10 @@ def _tpu_vm_options(args: argparse.Namespace) -> tpu_vm.TpuVmOptions:
     )
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse_flags.ArgumentParser(
-        prog="trailrank job",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    commands = parser.add_subparsers(required=True, metavar="submit")
+def parser() -> ArgumentParser:
+    """Of the command and its subcommand."""
+    found = ArgumentParser(prog="trailrank job", description=__doc__)
+    commands = found.add_subparsers(required=True, metavar="submit")
     submit = commands.add_parser(
         "submit",
         help="train on Vertex AI or on a TPU VM; --dry_run prints what would be sent",
@@ -195,16 +207,14 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_EPILOG,
         usage="trailrank job submit --where vertex|tpu_vm --project P --image IMAGE "
         "--tpu_config SLICE [...] -- TRAIN FLAGS",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    _add_common(submit)
-    _add_vertex(submit.add_argument_group("vertex"))
-    _add_tpu_vm(submit.add_argument_group("tpu_vm"))
-    return parser
+    _add_common(submit.add_argument)
+    _add_vertex(submit.add_argument_group("vertex").add_argument)
+    _add_tpu_vm(submit.add_argument_group("tpu_vm").add_argument)
+    return found
 
 
-def _add_common(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
+def _add_common(add: flags.Add) -> None:
     add("--where", required=True, choices=("vertex", "tpu_vm"), help="see above")
     add("--project", metavar="P", help="Google Cloud project")
     add("--image", help="container image with Trailrank, REGISTRY/PATH:TAG")
@@ -234,8 +244,7 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_vertex(group) -> None:  # type: ignore[no-untyped-def]
-    add = group.add_argument
+def _add_vertex(add: flags.Add) -> None:
     add("--region", help="like europe-west4; required")
     add("--staging", metavar="GS", help="gs://BUCKET/DIR, Vertex's own output")
     add("--timeout_hours", type=float, metavar="H", help="then the job is ended (24)")
@@ -254,8 +263,7 @@ def _add_vertex(group) -> None:  # type: ignore[no-untyped-def]
     )
 
 
-def _add_tpu_vm(group) -> None:  # type: ignore[no-untyped-def]
-    add = group.add_argument
+def _add_tpu_vm(add: flags.Add) -> None:
     add("--tpu", metavar="NAME", help="name for the TPU; required")
     add("--zone", help="like europe-west4-b; required")
     add(

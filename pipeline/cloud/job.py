@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import re
 from collections.abc import Sequence
@@ -56,37 +55,61 @@ class Job:
         return [*self.train, *chosen, "--tpu_config", self.slice_argument, *more]
 
 
-def read_job(
-    args: argparse.Namespace, words: Sequence[str], place: str, problems: Problems
-) -> Job | None:
-    """The job of the parsed flags and of the train flags `words`.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class JobRequest:
+    """What is asked for, as it was written; `read_job` checks it.
+
+    Attributes:
+        train: Flags of `trailrank train`.
+        project: See `Job`; empty if it was left out, as are the next ones.
+        image: See `Job`.
+        tpu_config: Name or file of the slice.
+        service_account: See `Job`.
+        name: See `Job`; None takes one from the spec and the slice.
+        spot: See `Job`.
+        labels: Each `KEY=VALUE`.
+        environment: Each `NAME=VALUE`.
+    """
+
+    train: Sequence[str]
+    project: str = ""
+    image: str = ""
+    tpu_config: str = ""
+    service_account: str = ""
+    name: str | None = None
+    spot: bool = False
+    labels: Sequence[str] = ()
+    environment: Sequence[str] = ()
+
+
+def read_job(request: JobRequest, place: str, problems: Problems) -> Job | None:
+    """The job that is asked for, if all of it is right.
 
     Args:
-        args: Flags of `trailrank job submit`.
-        words: What stands after `--`.
+        request: As it was written.
         place: Directory in the container that holds the job's own files.
         problems: Gets every mistake.
     """
     files = JobFiles(place)
-    config = _read_slice(args.tpu_config, problems)
-    train = read_train_flags(words, files, problems)
-    _check_names(args, problems)
-    labels = _pairs("--label", args.label, problems)
-    environment = _pairs("--env", args.env, problems)
+    config = _read_slice(request.tpu_config, problems)
+    train = read_train_flags(request.train, files, problems)
+    _check_names(request, problems)
+    labels = _pairs("--label", request.labels, problems)
+    environment = _pairs("--env", request.environment, problems)
     _check_pairs(labels, environment, problems)
     if config is None or train is None:
         return None
     _check_batch(train, config, problems)
     return Job(
-        name=args.name or default_name(train, config),
-        project=args.project or "",
-        image=args.image or "",
+        name=request.name or default_name(train, config),
+        project=request.project,
+        image=request.image,
         slice=config,
-        slice_argument=files.argument("slice", args.tpu_config, slice_text),
+        slice_argument=files.argument("slice", request.tpu_config, slice_text),
         train=train.words,
         files=files.texts,
-        spot=args.spot,
-        service_account=args.service_account or "",
+        spot=request.spot,
+        service_account=request.service_account,
         labels={"app": "trailrank", "slice": _label(config.name), **labels},
         environment=environment,
     )
@@ -120,7 +143,7 @@ def tpu_environment(config: SliceConfig, runtime: str = "") -> dict[str, str]:
     }
 
 
-def _read_slice(name: str | None, problems: Problems) -> SliceConfig | None:
+def _read_slice(name: str, problems: Problems) -> SliceConfig | None:
     if not name:
         problems.add("--tpu_config", "is required: the slice, like v5litepod-8.")
         return None
@@ -137,31 +160,31 @@ def _check_batch(train: TrainFlags, config: SliceConfig, problems: Problems) -> 
         problems.add("--batch_size", rule, train.batch_size)
 
 
-def _check_names(args: argparse.Namespace, problems: Problems) -> None:
-    if not args.project:
+def _check_names(request: JobRequest, problems: Problems) -> None:
+    if not request.project:
         problems.add("--project", "is required: the Google Cloud project that pays.")
-    elif not _PROJECT.match(args.project):
-        problems.add("--project", "must be a project id, like my-team.", args.project)
-    if not args.image:
+    elif not _PROJECT.match(request.project):
+        problems.add(
+            "--project", "must be a project id, like my-team.", request.project
+        )
+    if not request.image:
         rule = (
             "is required: build one with pipeline/cloud/tpu.Dockerfile (docs/tpu.md)."
         )
         problems.add("--image", rule)
-    elif not _IMAGE.match(args.image):
+    elif not _IMAGE.match(request.image):
         rule = "must be REGISTRY/PATH:TAG, like europe-west4-docker.pkg.dev/P/R/I:1."
-        problems.add("--image", rule, args.image)
-    if args.service_account and not _ACCOUNT.match(args.service_account):
+        problems.add("--image", rule, request.image)
+    if request.service_account and not _ACCOUNT.match(request.service_account):
         rule = "must be an address, like trainer@PROJECT.iam.gserviceaccount.com."
-        problems.add("--service_account", rule, args.service_account)
-    if args.name is not None and not 1 <= len(args.name) <= 128:
-        problems.add("--name", "must have 1 to 128 characters.", args.name)
+        problems.add("--service_account", rule, request.service_account)
+    if request.name is not None and not 1 <= len(request.name) <= 128:
+        problems.add("--name", "must have 1 to 128 characters.", request.name)
 
 
-def _pairs(
-    flag: str, texts: Sequence[str] | None, problems: Problems
-) -> dict[str, str]:
+def _pairs(flag: str, texts: Sequence[str], problems: Problems) -> dict[str, str]:
     pairs = {}
-    for text in texts or ():
+    for text in texts:
         key, equals, value = text.partition("=")
         if not key or not equals:
             problems.add(flag, "must be KEY=VALUE.", text)

@@ -7,15 +7,18 @@ bucket, YAML files of one's own travel with the job.
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from feature_specs import SpecError, load_preset, load_spec, shipped_specs
 from feature_specs.build import Problems
 from feature_specs.preset import preset_text, shipped_presets
+from pipeline import train_flags
+from pipeline.train_flags import TrainSettings
 from tpu_configs import shipped_slices
-from trainer import command as train_command
+
+_Loaded = TypeVar("_Loaded")
 
 _JOBS_OWN = {
     "accelerator": "--accelerator follows from --tpu_config; leave it out.",
@@ -77,36 +80,40 @@ def read_train_flags(
     words: Sequence[str], files: JobFiles, problems: Problems
 ) -> TrainFlags | None:
     """The train flags of a job, or None after noting what is wrong with them."""
-    args = _parse(words, problems)
-    if args is None:
+    values = _parse(words, problems)
+    if values is None:
         return None
     before = len(problems.found)
     _check_owners(words, problems)
-    _check_together(args, problems)
-    _check_buckets(args, problems)
-    spec = _load(load_spec, args.spec, "--spec", problems)
-    _load(load_preset, args.preset, "--preset", problems)
-    if spec is None or len(problems.found) > before:
+    settings = _settings(values, problems)
+    _check_buckets(values, problems)
+    spec = _load(load_spec, values["spec"], "--spec", problems)
+    _load(load_preset, values["preset"], "--preset", problems)
+    if settings is None or spec is None or len(problems.found) > before:
         return None
     there = {
-        "--spec": files.argument("spec", args.spec, lambda name: load_spec(name).text),
-        "--preset": files.argument("preset", args.preset, preset_text),
+        "--spec": files.argument(
+            "spec", settings.spec, lambda name: load_spec(name).text
+        ),
+        "--preset": files.argument("preset", settings.preset, preset_text),
     }
-    return TrainFlags(tuple(_replaced(words, there)), spec.name, args.batch_size)
+    return TrainFlags(tuple(_replaced(words, there)), spec.name, settings.batch_size)
 
 
-def _parse(words: Sequence[str], problems: Problems) -> argparse.Namespace | None:
+def _parse(words: Sequence[str], problems: Problems) -> dict[str, Any] | None:
+    """Flag -> value, or None after noting what argparse says."""
     if not words:
         problems.add("--", "must come before the flags of trailrank train; add both.")
         return None
-    parser = train_command.parser()
+    parser = train_flags.parser()
 
     def refuse(message: str) -> None:  # argparse would print a usage and end
         raise ValueError(message)
 
-    parser.error = refuse  # type: ignore[method-assign, assignment]
+    parser.error = refuse  # type: ignore[assignment]
     try:
-        return parser.parse_args(list(words))
+        values: dict[str, Any] = vars(parser.parse_args(list(words)))
+        return values
     except ValueError as error:
         problems.add("after --", f"{error}. See trailrank train --help.")
         return None
@@ -118,16 +125,17 @@ def _check_owners(words: Sequence[str], problems: Problems) -> None:
             problems.add("after --", rule)
 
 
-def _check_together(args: argparse.Namespace, problems: Problems) -> None:
+def _settings(values: Mapping[str, Any], problems: Problems) -> TrainSettings | None:
     try:
-        train_command.check_flags(args)
+        return TrainSettings(**values)
     except ValueError as error:
         problems.found.append(str(error))
+        return None
 
 
-def _check_buckets(args: argparse.Namespace, problems: Problems) -> None:
+def _check_buckets(values: Mapping[str, Any], problems: Problems) -> None:
     for name in _IN_BUCKETS:
-        value = getattr(args, name, None)
+        value = values.get(name)
         if isinstance(value, str) and not value.startswith("gs://"):
             rule = (
                 "must lie in a bucket, gs://BUCKET/DIR: the job's machines see no disk "
@@ -136,7 +144,9 @@ def _check_buckets(args: argparse.Namespace, problems: Problems) -> None:
             problems.add(f"--{name}", rule, value)
 
 
-def _load(read: Callable, name: str, flag: str, problems: Problems):  # type: ignore[no-untyped-def]
+def _load(
+    read: Callable[[str], _Loaded], name: str, flag: str, problems: Problems
+) -> _Loaded | None:
     try:
         return read(name)
     except SpecError as error:

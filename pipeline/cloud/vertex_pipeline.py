@@ -9,10 +9,10 @@ from google.protobuf import json_format
 from kfp.pipeline_spec import pipeline_spec_pb2
 from tfx.orchestration.kubeflow.v2 import kubeflow_v2_dag_runner
 
-from pipeline.dag import RunConfig, create_pipeline
+from pipeline.dag import DagConfig, create_pipeline
 
 
-def compile_spec(config: RunConfig, image: str, out: pathlib.Path) -> int:
+def compile_spec(config: DagConfig, image: str, out: pathlib.Path) -> int:
     """Writes the pipeline job of `config` as JSON; every step runs in `image`.
 
     Returns:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from feature_specs import Spec, read_spec
 from pipeline.examples.days import DayRange
 from pipeline.run_record import read_record
-from trainer.command import find_days
+from trainer.days.folders import find_days
 
 if TYPE_CHECKING:
     from trainer.days.loop import Day

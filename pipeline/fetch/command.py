@@ -13,8 +13,8 @@ import pathlib
 from collections.abc import Sequence
 
 import rich.console
-from absl.flags import argparse_flags
 
+from feature_specs.flags import ArgumentParser
 from pipeline.fetch import kuairand, movielens
 from pipeline.fetch.download import progress_bars
 
@@ -64,7 +64,12 @@ terms of use:
 
 def run(argv: Sequence[str]) -> int:
     """`trailrank fetch ...`; returns the exit status."""
-    args = _parse(argv)
+    found = parser()
+    args = found.parse_args(argv)
+    if args.atomic and args.data_set != "movielens":
+        found.error(f"--atomic is for movielens, not for {args.data_set}")
+    if args.atomic and args.archive:
+        found.error("--atomic and --archive are two sources: give one of them")
     console = rich.console.Console()
     try:
         if args.data_set == "movielens":
@@ -116,22 +121,15 @@ def _say(console: rich.console.Console, text: str) -> None:
     console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
-def _parse(argv: Sequence[str]) -> argparse.Namespace:
-    parser: argparse.ArgumentParser = argparse_flags.ArgumentParser(
-        prog="trailrank fetch",
-        description=_DESCRIPTION,
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+def parser() -> ArgumentParser:
+    """Of the command's flags."""
+    found = ArgumentParser(
+        prog="trailrank fetch", description=_DESCRIPTION, epilog=_EPILOG
     )
-    add = parser.add_argument
+    add = found.add_argument
     names = [*kuairand.RELEASES, "movielens"]
     add("data_set", choices=names, metavar="data_set", help=", ".join(names))
     add("--out", required=True, type=pathlib.Path, help="directory to write")
     add("--archive", type=pathlib.Path, help="the archive, downloaded elsewhere")
     add("--atomic", type=pathlib.Path, help="directory with RecBole's ml-100k files")
-    args = parser.parse_args(argv)
-    if args.atomic and args.data_set != "movielens":
-        parser.error(f"--atomic is for movielens, not for {args.data_set}")
-    if args.atomic and args.archive:
-        parser.error("--atomic and --archive are two sources: give one of them")
-    return args
+    return found

@@ -1,34 +1,131 @@
-"""Runs the DAG on this machine, with SQLite metadata and a line of progress a step."""
+"""Runs the DAG on this machine, with SQLite metadata, and tells of every step."""
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
+import datetime
 import logging
 import os
 import pathlib
 import re
 import time
+from collections.abc import Callable, Iterator
+from typing import Any, Literal
 
-import rich.console
-import rich.status
 from absl import logging as absl_logging
 from ml_metadata.metadata_store import metadata_store
 from ml_metadata.proto import metadata_store_pb2
+from tfx.dsl.compiler import constants
 from tfx.orchestration import metadata
-from tfx.orchestration.local.local_dag_runner import LocalDagRunner
+from tfx.orchestration.local import runner_utils
+from tfx.orchestration.portable import launcher, runtime_parameter_utils, tfx_runner
+from tfx.proto.orchestration import pipeline_pb2
 
-from feature_specs import TrailrankError
+from feature_specs.errors import TrailrankError
 from pipeline.components import EarlierBlessedModel
-from pipeline.dag import RunConfig, create_pipeline
+from pipeline.dag import DagConfig, create_pipeline
 
 Outputs = dict[str, dict[str, str]]
+
+
+@dataclasses.dataclass(frozen=True)
+class StepEvent:
+    """A step of a run begins or has ended.
+
+    Attributes:
+        step: Its name, like `Trainer`.
+        state: `running` as it begins; then `done`, or `cached` if an earlier run's
+            result was taken, or `failed`.
+        seconds: Since it began.
+    """
+
+    step: str
+    state: Literal["running", "done", "cached", "failed"]
+    seconds: float = 0.0
+
+
+OnStep = Callable[[StepEvent], None]
 
 
 class StepFailedError(TrailrankError, RuntimeError):
     """A step of the pipeline stopped; says which, why, and where the log lies."""
 
 
-def run(config: RunConfig, console: rich.console.Console) -> Outputs:
+class ReportingDagRunner(tfx_runner.IrBasedRunner):
+    """Launches the nodes of a compiled pipeline one after the other, as TFX's own
+    `LocalDagRunner` does, and reports each as it begins and ends.
+
+    Args:
+        on_step: Is called with every event.
+
+    Attributes:
+        step: The node that was launched last; empty before the first.
+    """
+
+    def __init__(self, on_step: OnStep):
+        self._on_step = on_step
+        self.step = ""
+
+    def run_with_ir(
+        self,
+        pipeline: pipeline_pb2.Pipeline,
+        run_options: pipeline_pb2.RunOptions | None = None,
+    ) -> None:
+        """Runs all nodes of a pipeline, which come in topological order.
+
+        Raises:
+            ValueError: There are `run_options`; no part of a pipeline is run alone.
+            Exception: Whatever a node raised.
+        """
+        if run_options is not None:
+            raise ValueError("run_options: a run here is always a whole one.")
+        now = datetime.datetime.now().isoformat()
+        runtime_parameter_utils.substitute_runtime_parameter(
+            pipeline, {constants.PIPELINE_RUN_ID_PARAMETER_NAME: now}
+        )
+        deployment = runner_utils.extract_local_deployment_config(pipeline)
+        connection = deployment.metadata_connection_config
+        connection = getattr(connection, connection.WhichOneof("connection_config"))
+        for node in pipeline.nodes:
+            self._launch(node.pipeline_node, pipeline, deployment, connection)
+
+    def _launch(
+        self,
+        node: pipeline_pb2.PipelineNode,
+        pipeline: pipeline_pb2.Pipeline,
+        deployment: Any,
+        connection: metadata_store_pb2.ConnectionConfig,
+    ) -> None:
+        self.step = node.node_info.id
+        began = time.monotonic()
+        self._on_step(StepEvent(self.step, "running"))
+        try:
+            info = launcher.Launcher(
+                pipeline_node=node,
+                mlmd_connection=metadata.Metadata(connection),
+                pipeline_info=pipeline.pipeline_info,
+                pipeline_runtime_spec=pipeline.runtime_spec,
+                executor_spec=runner_utils.extract_executor_spec(deployment, self.step),
+                custom_driver_spec=runner_utils.extract_custom_driver_spec(
+                    deployment, self.step
+                ),
+            ).launch()
+        except BaseException:
+            seconds = time.monotonic() - began
+            self._on_step(StepEvent(self.step, "failed", seconds))
+            raise
+        cached = info is not None and _is_cached(connection, info.execution_id)
+        seconds = time.monotonic() - began
+        self._on_step(StepEvent(self.step, "cached" if cached else "done", seconds))
+
+
+def run(config: DagConfig, on_step: OnStep = lambda event: None) -> Outputs:
     """Runs every step that has no cached result.
+
+    Args:
+        config: What to run.
+        on_step: Is called as each step begins and ends.
 
     Returns:
         Step -> output name -> URI, of this run, cached steps included.
@@ -40,20 +137,16 @@ def run(config: RunConfig, console: rich.console.Console) -> Outputs:
     root.mkdir(parents=True, exist_ok=True)
     database = root / "metadata.sqlite"
     metadata_config = metadata.sqlite_metadata_connection_config(str(database))
-    progress = _Progress(console)
-    log_path = _log_to_file(root / "logs", progress)
-    pipeline = create_pipeline(config, metadata_config, EarlierBlessedModel)
-    try:
-        LocalDagRunner().run(pipeline)
-    except Exception as error:
-        progress.fail()
-        logging.getLogger().exception("step %s failed", progress.step)
-        raise StepFailedError(
-            f"{progress.step or 'pipeline'} failed: {_cause(error)}\n"
-            f"Full log: {log_path}. Finished steps are kept; run again to go on."
-        ) from error
-    finally:
-        progress.stop()
+    runner = ReportingDagRunner(on_step)
+    with _log_to_file(root / "logs") as log_path:
+        try:
+            runner.run(create_pipeline(config, metadata_config, EarlierBlessedModel))
+        except Exception as error:
+            logging.getLogger().exception("step %s failed", runner.step)
+            raise StepFailedError(
+                f"{runner.step or 'pipeline'} failed: {_cause(error)}\n"
+                f"Full log: {log_path}. Finished steps are kept; run again to go on."
+            ) from error
     return last_outputs(database)
 
 
@@ -79,71 +172,47 @@ def last_outputs(database: pathlib.Path) -> Outputs:
     return found
 
 
-class _Progress(logging.Handler):
-    """Turns the runner's log lines into one line a step on the console."""
-
-    _STARTED = re.compile(r"^Component (\S+) is running\.$")
-    _CACHED = re.compile(r"^A cached execution \d+ is used\.$")
-    _FINISHED = re.compile(r"^Component (\S+) is finished\.$")
-
-    def __init__(self, console: rich.console.Console):
-        super().__init__(logging.INFO)
-        self._console = console
-        self._status: rich.status.Status | None = None
-        self._cached = False
-        self._began = 0.0
-        self.step = ""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        message = record.getMessage()
-        if match := self._STARTED.match(message):
-            self._start(match.group(1))
-        elif self._CACHED.match(message):
-            self._cached = True
-        elif self._FINISHED.match(message):
-            self._line("[green]done[/]" if not self._cached else "[cyan]cached[/]")
-
-    def fail(self) -> None:
-        """Marks the running step as failed."""
-        if self.step:
-            self._line("[red]failed[/]")
-
-    def stop(self) -> None:
-        """Takes the spinner away."""
-        if self._status:
-            self._status.stop()
-            self._status = None
-
-    def _start(self, step: str) -> None:
-        self.step, self._cached, self._began = step, False, time.monotonic()
-        self._status = self._console.status(f"{step} ...")
-        self._status.start()
-
-    def _line(self, state: str) -> None:
-        self.stop()
-        seconds = time.monotonic() - self._began
-        self._console.print(f"  {self.step:<20} {seconds:6.1f} s  {state}")
+def _is_cached(
+    connection: metadata_store_pb2.ConnectionConfig, execution_id: int
+) -> bool:
+    """Whether an execution took an earlier one's result, by its state in MLMD."""
+    with metadata.Metadata(connection) as handle:
+        (execution,) = handle.store.get_executions_by_id([execution_id])
+    cached: int = metadata_store_pb2.Execution.CACHED
+    return bool(execution.last_known_state == cached)
 
 
-def _log_to_file(folder: pathlib.Path, progress: _Progress) -> pathlib.Path:
-    """Sends every log record of this process to one file of this run."""
+@contextlib.contextmanager
+def _log_to_file(folder: pathlib.Path) -> Iterator[pathlib.Path]:
+    """Sends every log record of this process to one file of this run; gives its path.
+
+    Afterwards logging is as it was.
+    """
     folder.mkdir(exist_ok=True)
     path = folder / time.strftime("pipeline-%Y%m%d-%H%M%S.log")
     handler = logging.FileHandler(path)
     handler.setFormatter(
         logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
     )
+    loggers = [logging.getLogger(), logging.getLogger("absl")]
+    before = [(logger, list(logger.handlers), logger.level) for logger in loggers]
+    verbosity = absl_logging.get_verbosity()
     absl_logging.use_absl_handler()
     absl_logging.set_verbosity(absl_logging.INFO)
-    root = logging.getLogger()
-    for other in [*root.handlers, *logging.getLogger("absl").handlers]:
-        root.removeHandler(other)
-        logging.getLogger("absl").removeHandler(other)
-    root.addHandler(handler)
-    root.setLevel(logging.INFO)
-    logging.getLogger("absl").addHandler(progress)
+    for logger in loggers:
+        logger.handlers = []
+    loggers[0].addHandler(handler)
+    loggers[0].setLevel(logging.INFO)
     logging.captureWarnings(True)
-    return path
+    try:
+        yield path
+    finally:
+        logging.captureWarnings(False)
+        absl_logging.set_verbosity(verbosity)
+        for logger, handlers, level in before:
+            logger.handlers = handlers
+            logger.setLevel(level)
+        handler.close()
 
 
 def _cause(error: BaseException) -> str:

@@ -14,8 +14,8 @@ import datetime
 import rich.console
 import rich.progress
 import rich.table
-from absl.flags import argparse_flags
 
+from feature_specs.flags import ArgumentParser
 from pipeline.simulator import calibration
 from pipeline.simulator.errors import SimulationError
 from pipeline.simulator.logs import simulate
@@ -26,8 +26,8 @@ _ASSUMED = ("is_follow", "is_comment", "is_forward")  # KuaiRand tells "around 0
 
 def run(argv: list[str]) -> int:
     """`trailrank simulate ...`; returns the exit status."""
-    parser = _parser()
-    args = vars(parser.parse_args(argv))
+    found = parser()
+    args = vars(found.parse_args(argv))
     console = rich.console.Console()
     out_dir = args.pop("out")
     try:
@@ -41,18 +41,19 @@ def run(argv: list[str]) -> int:
                 ),
             )
     except SimulationError as error:
-        parser.error(str(error))
+        found.error(str(error))
     _print_summary(summary, out_dir, console)
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = argparse_flags.ArgumentParser(
+def parser() -> ArgumentParser:
+    """Of the command's flags."""
+    found = ArgumentParser(
         prog="trailrank simulate",
         description="Writes KuaiRand-like logs with known truth.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    add = parser.add_argument
+    add = found.add_argument
     add("--out", required=True, help="directory, empty or of an earlier simulation")
     add("--users", type=int, required=True, help="users")
     add("--days", type=int, required=True, help="calendar days (China time)")
@@ -63,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--random_share", type=float, default=0.05, help="share of random exposures")
     add("--dirty_share", type=float, default=0.001, help="share of dirty values")
     add("--trail_effect", type=float, default=1.0, help="times the usual trail effect")
-    return parser
+    return found
 
 
 def _day(text: str) -> datetime.date:

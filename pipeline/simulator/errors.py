@@ -1,6 +1,6 @@
 """The one error of this package."""
 
-from feature_specs import TrailrankError
+from feature_specs.errors import TrailrankError
 
 
 class SimulationError(TrailrankError, ValueError):

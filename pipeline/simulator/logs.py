@@ -24,6 +24,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from feature_specs.places import Place
 from pipeline.reporting.files import write_json
 from pipeline.simulator import behaviour, exposure, features, population, world
 from pipeline.simulator.block import LOG_COLUMNS, simulate_block
@@ -194,7 +195,7 @@ def _write_tables(made: world.World, totals: Totals, paths: _Paths) -> None:
 
 
 def simulate(
-    out_dir: str,
+    out_dir: Place,
     *,
     users: int,
     days: int,
@@ -211,6 +212,10 @@ def simulate(
 
     The same arguments give the same bytes. An earlier simulation in `out_dir` is
     replaced; any other file there is an error.
+
+    >>> summary = trailrank.simulate("logs", users=3, days=2, rows_per_user_day=40)
+    >>> summary.users, str(summary.last_day)
+    (3, '2022-04-09')
 
     Args:
         out_dir: Created where it is missing.

@@ -174,7 +174,7 @@ def test_the_train_command_exports_the_same_model(
 ):
     """Every day is done already: it only restores, and writes the model."""
     from pipeline.runners.local import last_outputs
-    from trainer.command import run
+    from pipeline.train_command import run
 
     outputs = last_outputs(shared_run.root / "metadata.sqlite")
     transformed = outputs["Transform"]["transformed_examples"]

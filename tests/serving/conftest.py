@@ -192,3 +192,43 @@ def save_half_plus_two():
         )
 
     return save
+
+
+_DAYS = {"Split-day-20240101": slice(0, 4), "Split-day-20240102": slice(4, 6)}
+
+
+@pytest.fixture(scope="session")
+def write_run(spec):
+    """Writes a finished run's directory, its record and its examples; returns it."""
+    import json
+
+    import tensorflow as tf
+
+    def write(folder):
+        for split, part in _DAYS.items():
+            (folder / "examples" / split).mkdir(parents=True)
+            path = str(folder / "examples" / split / "data_tfrecord-00000-of-00001.gz")
+            with tf.io.TFRecordWriter(path, "GZIP") as writer:
+                for row in ROWS[part]:
+                    writer.write(_serialized(row))
+        record = {"spec_text": spec.text, "examples": str(folder / "examples")}
+        (folder / "run.json").write_text(json.dumps(record))
+        return folder
+
+    return write
+
+
+def _serialized(row: dict[str, Any]) -> bytes:
+    import tensorflow as tf
+
+    example = tf.train.Example()
+    for name, value in row.items():
+        values = value if isinstance(value, list) else [value]
+        feature = example.features.feature[name]
+        if name == "kind":
+            feature.bytes_list.value.extend(v.encode() for v in values)
+        elif isinstance(value, float):
+            feature.float_list.value.extend(values)
+        else:
+            feature.int64_list.value.extend(values)
+    return example.SerializeToString()

@@ -119,13 +119,13 @@ def test_score_examples_reads_training_examples_and_ignores_their_trail(
 
 
 def test_rest_serves_the_same_in_both_formats(spec, model_url, expected):
-    with Client(model_url, "tiny") as client:
+    with Client(model_url, spec) as client:
         history = ROW["history_video_id"]
         by_row = client.predict(instances=[ROW, OTHER])
         request = {"user_id": 2, "history_video_id": history, "tab": 1}
         names = ("video_id", "kind", "seconds")
         candidates = [{n: row[n] for n in names} for row in (ROW, OTHER)]
-        ranked = client.rank(spec, request, candidates)
+        ranked = client.rank(request, candidates)
     assert_outputs({n: [r[n] for r in by_row] for n in OUTPUTS}, expected)
     assert_outputs(ranked, expected)
 

@@ -2,42 +2,16 @@ import dataclasses
 import json
 
 import pytest
-import tensorflow as tf
 
 from feature_specs.past import CounterSpec
 from serving.lookup import Examples, NoExamplesError
 from serving.rank_command import run
 
-DAYS = {"Split-day-20240101": slice(0, 4), "Split-day-20240102": slice(4, 6)}
-
-
-def serialized(row) -> bytes:
-    example = tf.train.Example()
-    for name, value in row.items():
-        values = value if isinstance(value, list) else [value]
-        feature = example.features.feature[name]
-        if name == "kind":
-            feature.bytes_list.value.extend(v.encode() for v in values)
-        elif isinstance(value, float):
-            feature.float_list.value.extend(values)
-        else:
-            feature.int64_list.value.extend(values)
-    return example.SerializeToString()
-
 
 @pytest.fixture(scope="module")
-def root(rows, spec, tmp_path_factory):
+def root(write_run, tmp_path_factory):
     """A finished run's directory: its record and its examples."""
-    folder = tmp_path_factory.mktemp("run")
-    for split, part in DAYS.items():
-        (folder / "examples" / split).mkdir(parents=True)
-        path = str(folder / "examples" / split / "data_tfrecord-00000-of-00001.gz")
-        with tf.io.TFRecordWriter(path, "GZIP") as writer:
-            for row in rows[part]:
-                writer.write(serialized(row))
-    record = {"spec_text": spec.text, "examples": str(folder / "examples")}
-    (folder / "run.json").write_text(json.dumps(record))
-    return folder
+    return write_run(tmp_path_factory.mktemp("run"))
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import tensorflow as tf
 from absl import logging
 
-from feature_specs import TrailrankError
+from feature_specs.errors import TrailrankError
 from trainer import strategy as strategies
 from trainer.days.state import TrainingState, load_state
 from trainer.days.training import Training

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from feature_specs import TrailrankError
+from feature_specs.errors import TrailrankError
 from trainer import strategy as strategies
 from trainer.days.means import LOSS
 from trainer.days.state import Position

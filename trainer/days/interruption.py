@@ -9,7 +9,7 @@ from types import FrameType
 
 import tensorflow as tf
 
-from feature_specs import TrailrankError
+from feature_specs.errors import TrailrankError
 from trainer import strategy as strategies
 
 PREEMPTED = 75  # exit status after SIGTERM: EX_TEMPFAIL, start it again

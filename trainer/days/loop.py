@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
+import rich.console
 from absl import logging
 
 from feature_specs import ModelConfig, Spec
@@ -23,6 +24,7 @@ from trainer.days.checkpoints import (
 from trainer.days.divergence import DivergedError
 from trainer.days.interruption import InterruptedTraining, Interruption
 from trainer.days.means import DayMeans
+from trainer.days.options import LoopOptions
 from trainer.days.progress import Progress
 from trainer.days.state import (
     Position,
@@ -54,41 +56,6 @@ __all__ = [
 Day = tuple[str, list[str]]  # split name, file paths or globs
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class LoopOptions:
-    """How days are gone through.
-
-    Attributes:
-        checkpoint_steps: Steps between two checkpoints inside a day; what a killed
-            machine loses at most. 0 writes them between days only.
-        validate_rows: Rows of each day that are predicted before it is trained on; 0
-            leaves that out.
-        sample: Share of the rows that is read, always the same ones.
-        cache: Directory of a local disk that keeps parsed days for the next pass or
-            training (`trainer.days.packed`); nothing else changes.
-        warm_start: Directory of another training's checkpoints, whose newest weights
-            are the first ones here.
-        warm_start_partial: Takes the weights that are equal in name and shape, if spec
-            or preset changed.
-    """
-
-    checkpoint_steps: int = 5_000
-    validate_rows: int = 0
-    sample: float = 1.0
-    cache: str | None = None
-    warm_start: str | None = None
-    warm_start_partial: bool = False
-
-    def __post_init__(self) -> None:
-        if not 0 < self.sample <= 1:
-            raise ValueError(
-                f"sample: must be above 0 and at most 1. Got {self.sample}."
-            )
-        for key in ("checkpoint_steps", "validate_rows"):
-            if getattr(self, key) < 0:
-                raise ValueError(f"{key}: must be 0 or more. Got {getattr(self, key)}.")
-
-
 def train(
     spec: Spec,
     config: ModelConfig,
@@ -99,6 +66,7 @@ def train(
     seed: int = 0,
     log_dir: str | None = None,
     options: LoopOptions | None = None,
+    console: rich.console.Console | None = None,
 ) -> Ranker:
     """Trains a ranker on `days`, in order, and returns it.
 
@@ -124,6 +92,7 @@ def train(
             end `inspection/` gets figures and JSON of the returned ranker, on rows of
             the last day.
         options: How days are gone through.
+        console: Shows a bar, if it is a terminal; without one there is none.
 
     Raises:
         ValueError: No days, a day without files, days out of order, or a checkpoint of
@@ -138,7 +107,7 @@ def train(
     begun = _begin(spec, config, files, checkpoint_dir, slice, seed, options)
     training = begun.training
     summaries = Summaries(training, log_dir) if log_dir else None
-    _train_days(begun, files, options, summaries)
+    _train_days(begun, files, options, summaries, console)
     training.average.apply()
     if summaries:
         summaries.finish(list(files.values())[-1])
@@ -153,9 +122,13 @@ def _train_days(
     files: dict[str, list[str]],
     options: LoopOptions,
     summaries: Summaries | None,
+    console: rich.console.Console | None,
 ) -> None:
     training, state, checkpoints, todo = begun
-    with Progress(files, todo) as progress, Interruption(training.strategy) as stop:
+    with (
+        Progress(files, todo, console) as progress,
+        Interruption(training.strategy) as stop,
+    ):
         loop = _Loop(training, state, checkpoints, options, progress, stop)
         for day in todo:
             record = loop.train_day(day, files[day])

@@ -19,7 +19,7 @@ _ASKED_AT_ONCE = 32
 
 
 class Progress:
-    """A bar on stderr over the bytes of all days, silent off a terminal; log lines.
+    """A bar over the bytes of all days, for a console that is a terminal; log lines.
 
     How many rows a day has is not known before it is read. Days before it tell how many
     bytes a row takes, and so how far the day is and when the last one will end.
@@ -27,14 +27,19 @@ class Progress:
     Args:
         files: Day -> its files.
         todo: The days that will be trained, in order.
+        console: Shows the bar; without one there is none.
     """
 
-    def __init__(self, files: Mapping[str, Sequence[str]], todo: Sequence[str]):
+    def __init__(
+        self,
+        files: Mapping[str, Sequence[str]],
+        todo: Sequence[str],
+        console: Console | None = None,
+    ):
         self._sizes = _sizes({day: files[day] for day in todo})
         self._days, self._done, self._bytes = list(todo), 0, 0
         self._rows = 0
         self._started = time.perf_counter()
-        console = Console(stderr=True)
         self._bar = progress.Progress(
             progress.SpinnerColumn(),
             progress.TextColumn("{task.description}"),
@@ -44,7 +49,7 @@ class Progress:
             progress.TextColumn("ETA"),
             progress.TimeRemainingColumn(elapsed_when_finished=True),
             console=console,
-            disable=not (console.is_terminal and strategies.is_chief()),
+            disable=not (console and console.is_terminal and strategies.is_chief()),
             transient=True,
         )
         total = sum(self._sizes.values())

@@ -20,9 +20,11 @@ import pathlib
 import sys
 from collections.abc import Sequence
 
-from absl.flags import argparse_flags
+import rich.console
 
-from feature_specs import load_preset, load_spec
+from feature_specs import flags, load_preset, load_spec
+from feature_specs.errors import TrailrankError
+from feature_specs.flags import ArgumentParser
 from tpu_configs import SliceConfig, load_slice, shipped_slices
 
 _PRECISIONS = ("float32", "bfloat16")
@@ -30,10 +32,10 @@ _PRECISIONS = ("float32", "bfloat16")
 
 def run(argv: Sequence[str]) -> int:
     """Runs `preflight`; 0 if all compiles and fits, else 1."""
-    args = _parser().parse_args(argv)
+    args = parser().parse_args(argv)
     try:
         return _preflight(args)
-    except (ValueError, RuntimeError) as error:
+    except (TrailrankError, ValueError, RuntimeError) as error:
         print(f"preflight: {str(error).removeprefix('preflight: ')}", file=sys.stderr)
         return 1
 
@@ -48,7 +50,7 @@ def _preflight(args: argparse.Namespace) -> int:
     out = _checked_path(args.json)
     from trainer.preflight import environment
 
-    python = environment.find_or_make(args.environment)
+    python = environment.find_or_make(args.environment, _tell)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     from trainer.preflight import report
     from trainer.preflight.check import check
@@ -65,7 +67,7 @@ def _preflight(args: argparse.Namespace) -> int:
     )
     if out:
         out.write_text(report.to_json(found), encoding="utf-8")
-    report.show(found)
+    report.show(found, rich.console.Console(width=None if sys.stdout.isatty() else 110))
     return 0 if found.ok else 1
 
 
@@ -100,21 +102,13 @@ def _tell(text: str) -> None:
     print(f"preflight: {text} ...", file=sys.stderr, flush=True)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse_flags.ArgumentParser(
-        prog="trailrank preflight",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    add = parser.add_argument
-    add(
-        "--tpu_config",
-        required=True,
-        metavar="NAME",
-        help=f"a slice's file, or one of {', '.join(_tpus())}",
-    )
-    add("--spec", default="kuairand", help="shipped spec or a YAML file (kuairand)")
-    add("--preset", default="mmoe", help="shipped preset or a YAML file (mmoe)")
+def parser() -> ArgumentParser:
+    """Of the command's flags."""
+    found = ArgumentParser(prog="trailrank preflight", description=__doc__)
+    add = found.add_argument
+    flags.add_slice(add, _tpus(), required=True)
+    flags.add_spec(add, default="kuairand")
+    flags.add_preset(add)
     add("--precision", choices=_PRECISIONS, help="instead of the slice's")
     add(
         "--one_precision",
@@ -134,4 +128,4 @@ def _parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help="an environment with requirements/preflight.txt, instead of our own",
     )
-    return parser
+    return found

@@ -16,7 +16,7 @@ import pathlib
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 VARIABLE = "TRAILRANK_PREFLIGHT_ENV"
 PYTHON = "3.12"
@@ -25,12 +25,15 @@ _DONE = ".complete"  # written last: an environment without it is made again
 _TAIL = 12  # lines of an installer's output that are shown
 
 
-def find_or_make(directory: str | None = None) -> pathlib.Path:
+def find_or_make(
+    directory: str | None = None, told: Callable[[str], None] = lambda text: None
+) -> pathlib.Path:
     """The Python of the compiler's environment, which is made if there is none.
 
     Args:
         directory: An existing environment; by default that of the variable
             `TRAILRANK_PREFLIGHT_ENV`, else one of our own in the user's cache.
+        told: Is told that one is made, which takes a minute.
 
     Raises:
         RuntimeError: It has no Python, or cannot be made; says what to do.
@@ -42,6 +45,10 @@ def find_or_make(directory: str | None = None) -> pathlib.Path:
     place.parent.mkdir(parents=True, exist_ok=True)
     with _locked(place.with_suffix(".lock")):
         if not (place / _DONE).exists():
+            told(
+                f"setting up the TPU compiler in {place} (about 1 GB, once; a minute "
+                f"or so)"
+            )
             _make(place)
     return place / "bin" / "python"
 
@@ -74,12 +81,6 @@ def _locked(path: pathlib.Path) -> Iterator[None]:
 
 
 def _make(place: pathlib.Path) -> None:
-    print(
-        f"preflight: setting up the TPU compiler in {place} (about 1 GB, once; a "
-        f"minute or so) ...",
-        file=sys.stderr,
-        flush=True,
-    )
     uv = _uv()
     shutil.rmtree(place, ignore_errors=True)
     _run([*uv, "venv", "--quiet", "--python", _python(), str(place)], place)

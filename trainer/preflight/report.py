@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
 from collections.abc import Callable
 
 from rich.console import Console
@@ -39,9 +38,8 @@ def to_json(report: Report) -> str:
     return files.to_json(content).decode()
 
 
-def show(report: Report, console: Console | None = None) -> None:
+def show(report: Report, console: Console) -> None:
     """Prints the tables, what is wrong, and the verdict."""
-    console = console or Console(width=None if sys.stdout.isatty() else 110)
     console.print(_programs_table(report))
     if report.variables:
         console.print(_variables_table(report))

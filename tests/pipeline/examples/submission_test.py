@@ -185,7 +185,7 @@ def _mistakes(beam_args):
 
 @pytest.mark.parametrize("argv", [a[1:] for a in _commands() if a[0] == "pipeline"])
 def test_the_commands_of_the_whole_pipeline_parse(argv):
-    args = pipeline.command._parser().parse_args(argv)
+    args = pipeline.command.parser().parse_args(argv)
     PipelineOptions(args.beam_arg)
 
 

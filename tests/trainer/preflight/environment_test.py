@@ -44,17 +44,18 @@ def test_lock_is_the_one_of_requirements():
 
 
 def test_without_packages_there_is_a_message_and_no_half_environment(
-    tmp_path, monkeypatch, capfd
+    tmp_path, monkeypatch
 ):
     monkeypatch.delenv(environment.VARIABLE, raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "uv"))
     monkeypatch.setenv("UV_OFFLINE", "1")
     monkeypatch.setenv("UV_NO_INDEX", "1")
+    told = []
     with pytest.raises(RuntimeError, match="cannot be made. It needs Python 3.12"):
-        environment.find_or_make()
+        environment.find_or_make(told=told.append)
     assert not environment.own_place().exists()
-    assert "setting up the TPU compiler" in capfd.readouterr().err
+    assert "setting up the TPU compiler" in told[0]
 
 
 def test_without_uv_there_is_a_message(tmp_path, monkeypatch):

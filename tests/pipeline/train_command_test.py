@@ -1,4 +1,4 @@
-"""`python -m trainer`: days are found, wrong arguments refused."""
+"""`trailrank train`: days are found, wrong arguments refused."""
 
 import subprocess
 import sys
@@ -6,7 +6,9 @@ import sys
 import pytest
 import tensorflow as tf
 
-from trainer.command import find_days, run
+from pipeline.train_command import run
+from tests.trainer.conftest import make_rows, spec_file  # noqa: F401  fixtures
+from trainer.days.folders import find_days
 
 
 @pytest.fixture
@@ -34,7 +36,7 @@ def test_days_may_lie_in_a_bucket():
 
 
 @pytest.mark.slow  # starts a Python that loads TensorFlow, twice
-def test_off_a_terminal_each_day_has_a_line(spec_file, make_rows, tmp_path):
+def test_off_a_terminal_each_day_has_a_line(spec_file, make_rows, tmp_path):  # noqa: F811
     for seed, day in enumerate(("20220408", "20220409")):
         make_rows(64, seed=seed).write(tmp_path / "days" / f"Split-day-{day}" / "0.gz")
     command = [sys.executable, "-m", "trailrank", "train"]

@@ -1,0 +1,226 @@
+"""Comparing presets from Python: trainings, findings, tables and figures."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from feature_specs import ModelConfig
+from feature_specs.errors import TrailrankError
+from feature_specs.named import PresetLike, SpecLike, as_preset, as_spec
+from feature_specs.places import Place, is_bucket
+from pipeline.compare import comparison as planning
+from pipeline.quiet import quiet_imports
+from pipeline.reporting.figures import require_matplotlib
+from pipeline.run_record import read_record
+from trainer.days.folders import find_days
+from trainer.slices import SliceLike, choose_slice
+
+if TYPE_CHECKING:
+    from pipeline.compare.comparison import Comparison
+    from pipeline.compare.examples import Examples
+    from pipeline.compare.findings import Findings
+    from pipeline.compare.trials import Trial
+
+_NAME = "compare"
+
+Presets = Sequence[Place] | Mapping[str, PresetLike]
+
+
+class CompareError(TrailrankError, ValueError):
+    """Arguments that do not go together; the message says which."""
+
+
+class Listener:
+    """Is told how a comparison goes. Override what is of interest."""
+
+    def sizing(self, preset: str) -> None:
+        """A preset is built, to count and match its weights."""
+
+    def planned(self, comparison: Comparison, trials: int, finished: int) -> None:
+        """The trainings are known, and so many of them are finished already."""
+
+    def training(
+        self, number: int, total: int, trial: Trial, left_s: float | None
+    ) -> None:
+        """A training begins; all will take so many seconds more, None if unknown."""
+
+
+def compare(
+    presets: Presets,
+    out: Place,
+    *,
+    root: Place | None = None,
+    spec: SpecLike | None = None,
+    transformed: Place | None = None,
+    seeds: int = 5,
+    days: Sequence[str] = (),
+    eval_days: int | None = None,
+    baseline: str | None = None,
+    match: bool = True,
+    reference: str | None = None,
+    seesaw: Sequence[str] | None = None,
+    keep: bool = False,
+    slice: SliceLike | None = None,
+    listener: Listener | None = None,
+) -> Findings:
+    """Trains every preset with every seed on the same rows, and tells them apart.
+
+    >>> found = trailrank.compare(
+    ...     ["alone.yaml", "mixed.yaml"], "out", spec="small.yaml",
+    ...     transformed="transformed", seeds=2, slice="tiny.yaml",
+    ... )
+    >>> gain = found.cell("mixed", "click").gain  # of AUC, over the single-task model
+    >>> gain.low < gain.mean < gain.high
+    True
+
+    `out` gets `compare.csv`, `.json`, `.md` and the figures. What is in
+    `out/results.jsonl` is not trained again.
+
+    Args:
+        presets: Shipped names and files, or name -> preset.
+        out: Directory of this machine.
+        root: A run, whose newest examples are taken.
+        spec: Or a spec, and
+        transformed: the output of the Transform step.
+        seeds: Trainings of each preset.
+        days: `20220408` or `20220408:20220414`; by default all.
+        eval_days: The last days judge; by default as many as the run's, or 1.
+        baseline: Name of the preset that gains are over; by default the first
+            single-task one.
+        match: Whether widths are scaled until all sizes are the reference's.
+        reference: Name of the preset whose size is matched; by default the first that
+            shares.
+        seesaw: Two tasks for the seesaw scatter.
+        keep: Whether checkpoints stay in `out/checkpoints`.
+        slice: What a training runs on; by default the best that is here.
+        listener: Is told how it goes.
+
+    Raises:
+        CompareError: Arguments that do not go together.
+        SpecError, ValueError: A preset has mistakes or does not fit the spec.
+        NoRunError, PlaceError: There are no examples.
+        RuntimeError: matplotlib is missing.
+    """
+    check_arguments(
+        out,
+        has_root=root is not None,
+        has_spec=spec is not None,
+        has_transformed=transformed is not None,
+        seeds=seeds,
+        eval_days=eval_days,
+        matches_reference=match or reference is None,
+    )
+    require_matplotlib()
+    listener = listener or Listener()
+    configs = _load(presets)
+    if root is not None:
+        read_record(root)
+    if spec is not None and transformed is not None:
+        spec = as_spec(spec)
+        find_days(transformed)
+    with quiet_imports():
+        from pipeline.compare import trials  # noqa: F401
+    examples = _examples(root, spec, transformed, days, eval_days)
+    wanted = planning.choose_reference(configs, reference) if match else None
+    comparison = planning.Comparison(
+        examples=examples,
+        slice=choose_slice("auto", slice),
+        baseline=planning.choose_baseline(configs, baseline),
+        reference=wanted,
+        seesaw=planning.choose_seesaw(examples.spec, seesaw),
+        entrants=planning.plan_entrants(
+            configs, examples.spec, wanted, listener.sizing
+        ),
+        seeds=tuple(range(seeds)),
+    )
+    return _run(comparison, pathlib.Path(out), keep, listener)
+
+
+def check_arguments(
+    out: Place,
+    *,
+    has_root: bool,
+    has_spec: bool,
+    has_transformed: bool,
+    seeds: int,
+    eval_days: int | None,
+    matches_reference: bool,
+) -> None:
+    """CompareError where arguments do not go together."""
+    if has_root and (has_spec or has_transformed):
+        raise CompareError(
+            "--root takes the run's examples: leave --spec, --transformed out"
+        )
+    if not has_root and not (has_spec and has_transformed):
+        raise CompareError(
+            "name a run by --root, or examples by --spec and --transformed"
+        )
+    if seeds < 1:
+        raise CompareError(f"--seeds: must be at least 1, got {seeds}")
+    if eval_days is not None and eval_days < 1:
+        raise CompareError(f"--eval_days: must be at least 1, got {eval_days}")
+    if not matches_reference:
+        raise CompareError(
+            "--reference says whose size is matched: leave --no-match out"
+        )
+    if is_bucket(out):
+        raise CompareError(f"--out {out}: must be a directory of this machine")
+
+
+def _load(presets: Presets) -> dict[str, ModelConfig]:
+    if isinstance(presets, Mapping):
+        return {name: as_preset(preset) for name, preset in presets.items()}
+    return planning.load_presets([os.fspath(name) for name in presets])
+
+
+def _examples(
+    root: Place | None,
+    spec: SpecLike | None,
+    transformed: Place | None,
+    days: Sequence[str],
+    eval_days: int | None,
+) -> Examples:
+    from pipeline.compare.examples import examples_of_folder, examples_of_run
+
+    if root is not None:
+        return examples_of_run(os.fspath(root), days, eval_days)
+    assert spec is not None and transformed is not None  # see `check_arguments`
+    folder = os.fspath(transformed)
+    return examples_of_folder(as_spec(spec), folder, days, eval_days)
+
+
+def _run(
+    comparison: Comparison, out: pathlib.Path, keep: bool, listener: Listener
+) -> Findings:
+    """Trains what `out` does not have, and writes tables and figures there."""
+    from pipeline.compare.findings import find
+    from pipeline.compare.trials import ResultsFile, plan_trials, run_trials
+
+    planned, finished = plan_trials(comparison), ResultsFile(out).read()
+    done = sum(trial.key in finished for trial in planned)
+    listener.planned(comparison, len(planned), done)
+    results = run_trials(comparison, planned, out, keep=keep, report=listener.training)
+    findings = find(comparison, planned, results)
+    _write(findings, out)
+    return findings
+
+
+def _write(findings: Findings, out: pathlib.Path) -> None:
+    from pipeline.compare import plot, report
+    from pipeline.reporting import files
+    from pipeline.reporting.figures import png
+
+    contents = {
+        f"{_NAME}.csv": report.results_csv(findings).encode(),
+        f"{_NAME}.json": files.to_json(report.summary(findings)),
+        f"{_NAME}.md": report.markdown(findings).encode(),
+    }
+    if findings.rivals:
+        contents["gains.png"] = png(plot.draw_gains(findings))
+    if findings.rivals and findings.comparison.seesaw:
+        contents["seesaw.png"] = png(plot.draw_seesaw(findings))
+    for name, content in contents.items():
+        files.write_bytes(out / name, content)

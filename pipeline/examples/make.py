@@ -1,0 +1,148 @@
+"""Making examples from Python, without the other steps of the pipeline."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from feature_specs import Spec
+from feature_specs.named import SpecLike, as_spec
+from feature_specs.places import Place, absolute, check_writable_directory
+from pipeline.log_places import check_logs
+from pipeline.quiet import load_beam
+
+if TYPE_CHECKING:
+    from pipeline.examples.request import ExamplesRequest
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ExamplesReport:
+    """What example generation read and made.
+
+    Attributes:
+        out: Directory with a `Split-day-YYYYMMDD` a day, `report.json` and `rejects/`.
+        figures: All of `report.json`.
+    """
+
+    out: str
+    figures: Mapping[str, Any]
+
+    @property
+    def examples(self) -> dict[str, int]:
+        """Split -> its examples, in order."""
+        return dict(self.figures["examples"])
+
+    @property
+    def rows_in(self) -> int:
+        """Rows of the log."""
+        return int(self.figures["rows_in"])
+
+    @property
+    def rejected(self) -> int:
+        """Rows that could not be read; each is in `rejects/` with its reason."""
+        return int(self.figures["rejected"])
+
+    @property
+    def filtered(self) -> dict[str, int]:
+        """Rule of the spec -> rows that it left out."""
+        return dict(self.figures["filtered"])
+
+
+def make_examples(
+    spec: SpecLike,
+    logs: Place,
+    out: Place,
+    *,
+    days: str | None = None,
+    eval_days: int = 1,
+    context_days: int | None = None,
+    replace: str | None = None,
+    allow_small_days: bool = False,
+    seed: int = 0,
+    shards: int | None = None,
+    beam_args: Sequence[str] = (),
+) -> ExamplesReport:
+    """Raw impression logs -> day-sequenced tf.Examples.
+
+    >>> report = trailrank.make_examples(
+    ...     "kuairand", "logs/data", "examples", days="20220408:20220409"
+    ... )
+    >>> list(report.examples)
+    ['day-20220408', 'day-20220409']
+
+    Args:
+        spec: What the logs hold: a shipped name, a file or a spec.
+        logs: Directory of the raw logs; may lie in a bucket.
+        out: Directory to write, a new one; may lie in a bucket.
+        days: First and last day, `20220408:20220414`; by default all in the logs.
+        eval_days: Last days kept for evaluation.
+        context_days: Days before `days` that are read for trails, history and
+            statistics; by default all that the logs have.
+        replace: Days of finished examples that are written anew, the others stay.
+        allow_small_days: Whether a day with unusually few rows passes.
+        seed: Of the order inside a day.
+        shards: Parts that users are hashed into; by default chosen by the log's size.
+        beam_args: Beam's options; without `--runner` it runs in this process.
+
+    Raises:
+        SpecError: The spec has mistakes.
+        PlaceError: There are no logs, or `out` cannot be a directory.
+        ExamplesError: Rows are lost or unreadable, or a day lacks its rows.
+        FileNotFoundError, ValueError: Files or options are unusable.
+    """
+    request = plan_request(
+        as_spec(spec),
+        logs,
+        out,
+        days=days,
+        eval_days=eval_days,
+        context_days=context_days,
+        replace=replace,
+        allow_small_days=allow_small_days,
+        seed=seed,
+        shards=shards,
+    )
+    return run_request(request, beam_args)
+
+
+def plan_request(
+    spec: Spec,
+    logs: Place,
+    out: Place,
+    *,
+    days: str | None,
+    replace: str | None,
+    **settings: Any,
+) -> ExamplesRequest:
+    """The request of `make_examples`, whose arguments these are; Beam is loaded."""
+    check_logs(spec, absolute(logs))
+    check_writable_directory("--out", out)
+    load_beam()
+    from pipeline.examples.days import DayRange
+    from pipeline.examples.reading.log_files import find_logs
+    from pipeline.examples.reading.readers import discover_days
+    from pipeline.examples.request import ExamplesRequest
+
+    found, directory = find_logs(spec, absolute(logs)), absolute(out)
+    return ExamplesRequest(
+        spec=spec,
+        logs_dir=found,
+        examples_dir=directory,
+        rejects_dir=os.path.join(directory, "rejects"),
+        report_path=os.path.join(directory, "report.json"),
+        days=DayRange.parse(days) if days else discover_days(spec, found),
+        only=DayRange.parse(replace) if replace else None,
+        **settings,
+    )
+
+
+def run_request(
+    request: ExamplesRequest, beam_args: Sequence[str] = ()
+) -> ExamplesReport:
+    """Makes the examples of a request; Beam is loaded already."""
+    from pipeline.examples.build import run_examples
+
+    figures = run_examples(request, beam_args)
+    return ExamplesReport(out=request.examples_dir, figures=figures)

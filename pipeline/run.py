@@ -1,0 +1,45 @@
+"""The whole pipeline from Python, on this machine: raw logs to a pushed model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from feature_specs.places import Place
+from pipeline.evaluate import check_truth
+from pipeline.quiet import quiet_imports
+from pipeline.run_config import RunConfig, check_local
+from pipeline.run_record import RunRecord
+
+if TYPE_CHECKING:
+    from pipeline.runners.local import OnStep
+
+
+def run_pipeline(
+    config: RunConfig, *, truth: Place | None = None, on_step: OnStep | None = None
+) -> RunRecord:
+    """Runs every step without a cached result, scores the last days, writes `run.json`.
+
+    >>> record = trailrank.run_pipeline(
+    ...     trailrank.RunConfig(spec="kuairand", logs="logs/data", root="run")
+    ... )
+    >>> record.spec, record.preset, record.pushed
+    ('kuairand', 'mmoe', True)
+
+    Args:
+        config: What to run.
+        truth: The log simulator's `truth/`, for the oracle in the evaluation.
+        on_step: Is called as each step begins and ends.
+
+    Returns:
+        What the run read, made and measured, as it stands in `root/run.json`.
+
+    Raises:
+        SpecError: Spec, preset or slice have mistakes.
+        PlaceError, LaunchError: It cannot begin; told before TensorFlow is imported.
+        StepFailedError: A step failed; steps before it are kept and will be reused.
+    """
+    texts = check_local(config)
+    check_truth(truth)
+    with quiet_imports():
+        from pipeline import launch
+    return launch.run(config, texts, truth, on_step)

@@ -1,0 +1,127 @@
+"""What a run of the pipeline is asked for; light, so that mistakes are told at once."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from typing import NamedTuple
+
+from feature_specs import ModelConfig, Spec
+from feature_specs.errors import TrailrankError
+from feature_specs.named import PresetLike, SpecLike, as_spec, preset_as_text
+from feature_specs.places import Place, absolute, check_writable_directory, is_bucket
+from feature_specs.preset import preset_text, read_preset
+from pipeline.log_places import check_logs
+from tpu_configs import SliceConfig, read_slice, slice_text
+from trainer.slices import SliceLike
+
+
+class LaunchError(TrailrankError, RuntimeError):
+    """A run that cannot begin; the message says why."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """One run of the pipeline, from raw logs to a pushed model.
+
+    >>> config = trailrank.RunConfig(spec="kuairand", logs="logs/data", root="run")
+    >>> config.preset, config.eval_days
+    ('mmoe', 1)
+
+    Attributes:
+        spec: What the logs hold: a shipped name, a file or a spec.
+        logs: Directory with the raw logs; may lie in a bucket.
+        root: Directory of everything the run writes; a bucket on Vertex.
+        preset: The ranker's shape: a shipped name, a file or a preset.
+        slice: What training runs on: a shipped name, a file or a slice.
+        days: First and last day, `20220408:20220414`; by default all in the logs.
+        eval_days: How many of the last days are kept for evaluation.
+        context_days: Days before `days` that are read for history and statistics; by
+            default all that the logs have.
+        allow_small_days: Whether a day with unusually few rows passes.
+        seed: Of shuffles and initial weights.
+        beam_args: Options of every Beam step; by default they run in this process.
+    """
+
+    spec: SpecLike
+    logs: Place
+    root: Place
+    preset: PresetLike = "mmoe"
+    slice: SliceLike = "cpu"
+    days: str | None = None
+    eval_days: int = 1
+    context_days: int | None = None
+    allow_small_days: bool = False
+    seed: int = 0
+    beam_args: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.context_days is not None and self.context_days < 0:
+            raise LaunchError(
+                f"--context_days must be 0 or more, got {self.context_days}. Leave it "
+                "out to read all earlier days."
+            )
+
+    @property
+    def preset_name(self) -> str:
+        """Of a shipped preset or of its file, for people."""
+        if isinstance(self.preset, ModelConfig):
+            return "a preset given as an object"
+        return os.fspath(self.preset)
+
+
+class Texts(NamedTuple):
+    """A run's YAML texts, each read once and found right.
+
+    Attributes:
+        spec: The read spec, which has its text.
+        preset: The preset's text.
+        slice: The slice's text.
+    """
+
+    spec: Spec
+    preset: str
+    slice: str
+
+
+def read_texts(config: RunConfig) -> Texts:
+    """The spec, and the texts of preset and slice; SpecError lists mistakes."""
+    return Texts(as_spec(config.spec), _preset(config.preset), _slice(config.slice))
+
+
+def check_local(config: RunConfig) -> Texts:
+    """What `read_texts` gives, if the run can begin on this machine.
+
+    Raises:
+        SpecError: Spec, preset or slice have mistakes.
+        LaunchError: The run's directory is no local one.
+        PlaceError: There are no logs, or a file is in the way.
+    """
+    if is_bucket(config.root):
+        raise LaunchError(
+            f"--root {config.root}: a run on this machine keeps its metadata in a "
+            "local directory. Name one, or compile the pipeline for Vertex."
+        )
+    texts = read_texts(config)
+    check_writable_directory("--root", config.root)
+    check_logs(texts.spec, absolute(config.logs))
+    return texts
+
+
+def _preset(preset: PresetLike) -> str:
+    if isinstance(preset, ModelConfig):
+        return preset_as_text(preset)
+    name = os.fspath(preset)
+    text = preset_text(name)
+    read_preset(text, name)
+    return text
+
+
+def _slice(slice: SliceLike) -> str:
+    if isinstance(slice, SliceConfig):
+        return json.dumps(dataclasses.asdict(slice))
+    name = os.fspath(slice)
+    text = slice_text(name)
+    read_slice(text, name)
+    return text

@@ -1,0 +1,186 @@
+"""Trains a ranker on transformed examples, day after day.
+
+    trailrank train --spec kuairand --preset mmoe \\
+        --transformed RUN/artifacts/Transform/transformed_examples/<n> \\
+        --checkpoints RUN/checkpoints
+
+DIR of --transformed is the output of the Transform step, a bucket's too: it holds
+`Split-day-YYYYMMDD/*.gz`, one folder a day. By default ALL of its days are trained, the
+evaluation days of a pipeline run included; --days chooses.
+
+Stopped at any moment and started again with the same arguments, training goes on from
+the newest checkpoint and ends with the same weights. Tomorrow's command names
+tomorrow's days and the same --checkpoints. With --validate_rows each day is predicted
+before it is trained on: the metrics that the model would have had online.
+
+    trailrank train ... --accelerator tpu --tpu_config v5litepod-8    # on a TPU VM
+    trailrank train ... --batch_size 1024 --precision bfloat16
+    trailrank train ... --warm_start OLD/checkpoints --warm_start_partial
+    trailrank train ... --validate_rows 200000 --export MODELS/7
+
+With TF_CONFIG set, as Vertex does, the machines of a cluster train together.
+
+Exit status: 0 trained, 1 an error that a message explains, 75 stopped by SIGTERM
+(preempted) and 130 by Ctrl-C, both after a checkpoint: start it again.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import rich.console
+import rich.table
+from absl import logging
+
+from feature_specs import Spec, load_preset, load_spec
+from feature_specs.errors import TrailrankError
+from feature_specs.flags import ArgumentParser
+from feature_specs.places import PlaceError, is_bucket
+from pipeline import train_flags
+from pipeline.train_flags import TrainSettings
+from trainer.slices import choose_slice
+from trainer.train import check_places, train
+
+if TYPE_CHECKING:
+    from trainer.model.ranker import Ranker
+
+_EXAMPLES, _GRAPH = "transformed_examples", "transform_graph"
+_SHOWN_TASKS = 3  # in the table at the end
+
+
+def parser() -> ArgumentParser:
+    """Of the command, with its manual."""
+    return train_flags.parser(__doc__)
+
+
+def run(argv: Sequence[str]) -> int:
+    """Runs `train` with the arguments `argv`; returns the exit status."""
+    args = parser().parse_args(argv)
+    # TensorFlow warns of the end of every pass over data.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    try:
+        _train(TrainSettings(**vars(args)))
+    except (TrailrankError, ValueError, RuntimeError, OSError) as error:
+        print(f"train: {error}", file=sys.stderr)
+        return getattr(error, "status", 1)  # an InterruptedTraining has its own
+    return 0
+
+
+def _train(settings: TrainSettings) -> None:
+    spec, preset = load_spec(settings.spec), load_preset(settings.preset)
+    options = settings.options
+    if settings.tpu:
+        os.environ["TPU_NAME"] = settings.tpu
+    graph = find_graph(settings) if settings.export else None
+    check_places(settings.transformed, settings.days, settings.checkpoints, options)
+    choose_slice(settings.accelerator, settings.tpu_config)
+    from trainer import strategy
+    from trainer.days import checkpoints
+
+    logging.use_absl_handler()
+    logging.set_verbosity(logging.INFO)  # a line a day, off a terminal too
+    restored = checkpoints.finished_days(settings.checkpoints)
+    ranker = train(
+        spec,
+        preset,
+        settings.transformed,
+        checkpoints=settings.checkpoints,
+        days=settings.days,
+        slice=settings.tpu_config,
+        accelerator=settings.accelerator,
+        batch_size=settings.batch_size,
+        precision=settings.precision,
+        seed=settings.seed,
+        tensorboard=settings.tensorboard,
+        options=options,
+        console=rich.console.Console(stderr=True),
+    )
+    if not strategy.is_chief():
+        return
+    records = checkpoints.read_metrics(settings.checkpoints)
+    fresh = [record for record in records if record["day"] not in restored]
+    table = days_table(spec, fresh)
+    if table.row_count:
+        rich.console.Console().print(table)
+    print(
+        f"Trained {len(fresh)} days, restored {len(restored)}; "
+        f"checkpoints and metrics: {settings.checkpoints}"
+    )
+    if graph is not None:
+        _export(ranker, spec, graph, str(settings.export))
+
+
+def find_graph(settings: TrainSettings) -> str:
+    """The transform graph that the exported model carries; checked before training.
+
+    Raises:
+        PlaceError: There is none, or the model's directory holds something.
+    """
+    export, transformed = str(settings.export), settings.transformed
+    if _holds_something(export):
+        raise PlaceError(
+            f"--export {export}: must be a new directory, as a served version "
+            f"never changes. Name the next version."
+        )
+    parts = transformed.rstrip("/").rsplit(f"/{_EXAMPLES}/", 1)
+    beside = f"/{_GRAPH}/".join(parts) if len(parts) == 2 else ""
+    graph = settings.transform_graph or beside
+    if not graph or not _is_directory(os.path.join(graph, "transform_fn")):
+        raise PlaceError(
+            f"--export: needs the Transform step's other output, a directory with "
+            f"`transform_fn`. Got {graph or 'none'}. Name it with --transform_graph."
+        )
+    return graph
+
+
+def _holds_something(directory: str) -> bool:
+    if not is_bucket(directory):
+        return os.path.isdir(directory) and bool(os.listdir(directory))
+    import tensorflow as tf
+
+    found = tf.io.gfile.exists(directory) and tf.io.gfile.listdir(directory)
+    return bool(found)
+
+
+def _is_directory(directory: str) -> bool:
+    if not is_bucket(directory):
+        return os.path.isdir(directory)
+    import tensorflow as tf
+
+    return bool(tf.io.gfile.isdir(directory))
+
+
+def _export(ranker: Ranker, spec: Spec, graph: str, path: str) -> None:
+    from serving.export import export
+
+    export(ranker, graph, spec, path)
+    print(f"Model: {path}")
+
+
+def days_table(spec: Spec, records: Sequence[dict[str, Any]]) -> rich.table.Table:
+    """A line a day: what it cost, and what the model knew of it before."""
+    shown = [t.name for t in spec.tasks if t.kind == "binary"][:_SHOWN_TASKS]
+    validated = any("validation" in record for record in records)
+    table = rich.table.Table(box=None)
+    table.add_column("day")
+    for head in ("rows", "rows/s", "loss"):
+        table.add_column(head, justify="right")
+    for task in shown if validated else ():
+        table.add_column(f"AUC before, {task}", justify="right")
+    for record in records:
+        found = record.get("validation", {}).get("auc", {})
+        table.add_row(
+            record["day"],
+            f"{record['rows']:,}",
+            f"{record['rows_per_s']:,.0f}",
+            f"{record['loss']:.4f}",
+            *(_auc(found.get(task)) for task in shown if validated),
+        )
+    return table
+
+
+def _auc(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"

@@ -1,0 +1,146 @@
+"""The Transform step alone, from Python: raw examples -> what a model reads.
+
+In a run of the whole pipeline TFX's own Transform does the same with the same
+`preprocessing_fn`.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import pathlib
+import tempfile
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from feature_specs import Spec
+from feature_specs.named import SpecLike, as_spec
+from feature_specs.places import Place, PlaceError, absolute, check_directory
+from pipeline.quiet import load_beam, quiet_imports
+
+if TYPE_CHECKING:
+    import apache_beam as beam
+
+_REPORT = "report.json"
+
+
+class Transformed(NamedTuple):
+    """Where the step's two outputs lie.
+
+    Attributes:
+        examples: Directory with a folder `Split-day-YYYYMMDD` a day, for `train`.
+        graph: Directory of the transform, for `export`.
+    """
+
+    examples: str
+    graph: str
+
+
+def transform_examples(spec: SpecLike, examples: Place, out: Place) -> Transformed:
+    """Encodes the examples of `make_examples` as a model reads them.
+
+    Vocabularies and scales are those of the training days. It runs in this process: for
+    logs of some gigabytes take `run_pipeline`, whose steps run where Beam is told to.
+
+    >>> found = trailrank.transform_examples("tiny.yaml", "examples", "transformed")
+    >>> sorted(os.listdir(found.examples))
+    ['Split-day-20240101', 'Split-day-20240102']
+
+    Args:
+        spec: What the examples hold: a shipped name, a file or a spec.
+        examples: Directory of this machine that `make_examples` wrote.
+        out: Gets `transformed_examples/` and `transform_graph/`; a new directory.
+
+    Raises:
+        PlaceError: There are no examples, or `out` holds something already.
+    """
+    known, source = as_spec(spec), pathlib.Path(examples)
+    remedy = "Name the directory that `make_examples` wrote."
+    check_directory("examples", source, remedy, _REPORT)
+    target = pathlib.Path(absolute(out))
+    if target.exists() and any(target.iterdir()):
+        raise PlaceError(f"out {out}: must be a new directory, as it holds something.")
+    report: dict[str, Any] = json.loads((source / _REPORT).read_text())
+    found = Transformed(
+        os.path.join(target, "transformed_examples"),
+        os.path.join(target, "transform_graph"),
+    )
+    load_beam()
+    _run(known, source, report["train"], report["evaluation"], found)
+    return found
+
+
+def _run(
+    spec: Spec,
+    source: pathlib.Path,
+    train: list[str],
+    evaluation: list[str],
+    target: Transformed,
+) -> None:
+    import apache_beam as beam
+    from apache_beam.options.pipeline_options import PipelineOptions
+
+    from pipeline.examples.build import LOCAL_RUNNER
+
+    with quiet_imports():
+        import tensorflow_transform.beam as tft_beam
+
+        from pipeline.transform import preprocessing_fn
+
+    function = functools.partial(preprocessing_fn, custom_config={"spec": spec.text})
+    # Without a state cache, for the reason told beside the DAG's Beam arguments.
+    options = PipelineOptions(
+        [f"--runner={LOCAL_RUNNER}", "--max_cache_memory_usage_mb=0"]
+    )
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        beam.Pipeline(options=options) as pipeline,
+        tft_beam.Context(temp_dir=scratch),
+    ):
+        rows, config = _read(pipeline, spec, source, train, "training days")
+        fitted = (rows, config) | "Fit" >> tft_beam.AnalyzeDataset(function)
+        _ = fitted | "Write graph" >> tft_beam.WriteTransformFn(target.graph)
+        for split in (*train, *evaluation):
+            rows, config = _read(pipeline, spec, source, [split], split)
+            data = ((rows, config), fitted) | f"Encode {split}" >> (
+                tft_beam.TransformDataset(output_record_batches=True)
+            )
+            _write(data, split, os.path.join(target.examples, f"Split-{split}"))
+
+
+def _read(
+    pipeline: beam.Pipeline,
+    spec: Spec,
+    source: pathlib.Path,
+    splits: list[str],
+    label: str,
+) -> tuple[beam.PCollection, Any]:
+    """Record batches of some splits, and how tensors are read from them."""
+    from tfx_bsl.public import tfxio
+
+    from pipeline.schema import build_schema
+
+    files = tfxio.TFExampleRecord(
+        [str(source / f"Split-{split}" / "*.gz") for split in splits],
+        schema=build_schema(spec),
+        telemetry_descriptors=["trailrank"],
+    )
+    rows = pipeline | f"Read {label}" >> files.BeamSource()
+    return rows, files.TensorAdapterConfig()
+
+
+def _write(data: Any, split: str, directory: str) -> None:
+    """Transformed record batches -> a compressed TFRecord file of tf.Examples."""
+    import apache_beam as beam
+    from tfx_bsl.coders import example_coder
+
+    batches, metadata = data
+    coder = example_coder.RecordBatchToExamplesEncoder(metadata.schema)
+    _ = (
+        batches
+        | f"Encode examples {split}" >> beam.FlatMapTuple(lambda b, _: coder.encode(b))
+        | f"Write {split}"
+        >> beam.io.WriteToTFRecord(
+            os.path.join(directory, "transformed_examples"), file_name_suffix=".gz"
+        )
+    )

@@ -1,0 +1,75 @@
+"""The scripts in `examples/`, run as a newcomer runs them."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+import trainer.model.switchers
+
+_ROOT = pathlib.Path(__file__).parents[2]
+
+
+def _run(script: str, *args: str) -> str:
+    """What a script of `examples/` prints."""
+    done = subprocess.run(
+        [sys.executable, str(_ROOT / "examples" / script), *args],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(_ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"},
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def own_logs(tmp_path_factory):
+    """(directory, what was printed) of own_logs.py."""
+    out = tmp_path_factory.mktemp("examples") / "own_logs"
+    return out, _run("own_logs.py", str(out))
+
+
+@pytest.mark.slow
+def test_own_logs_rank_what_each_listener_likes(own_logs):
+    out, printed = own_logs
+    assert printed.startswith("6,000 plays, examples a day: {'day-20240101': 3000,")
+    best = [line.split()[2] for line in printed.splitlines() if "  song " in line]
+    # Who likes a genre hears 72 % of its songs for 30 s, and 14 % of the others
+    # (exp(-30/90), exp(-30/15)): five times as many.
+    assert best == ["rock"] * 3 + ["jazz"] * 3
+    assert (out / "models" / "songs" / "1" / "saved_model.pb").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    not hasattr(trainer.model.switchers, "switcher"),
+    reason="the decorator that registers a switcher is not there yet",
+)
+def test_a_structure_of_ones_own_trains_exports_and_serves(own_logs):
+    out, _ = own_logs
+    printed = _run("own_structure.py", str(out))
+    shares = [line for line in printed.splitlines() if "of the shared bottom" in line]
+    assert [line.split(":")[0] for line in shares] == ["heard", "liked"]
+    answer = printed.splitlines()[-1]
+    rock, jazz = (
+        float(answer.split(f"{g} ")[-1].split(",")[0]) for g in ("rock", "jazz")
+    )
+    assert answer.startswith("Listener 0, who likes rock:")
+    assert rock > jazz
+
+
+@pytest.mark.slow
+def test_results_of_a_run_are_read(shared_run):
+    printed = _run("read_results.py", str(shared_run.root))
+    assert "kuairand with preset mmoe, 20220408:20220414" in printed
+    for part in (
+        "filtered: ",
+        "outside the days",
+        "calibration",
+        "by slice",
+        "level 1",
+    ):
+        assert part in printed
+    assert "day-20220413" in printed  # the last day of training

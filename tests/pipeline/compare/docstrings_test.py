@@ -1,0 +1,12 @@
+"""The example in `compare`'s docstring, on trainings that the other tests need too."""
+
+import shutil
+
+
+def test_example(run_docstring, compared, files, transformed, tmp_path, monkeypatch):
+    for path in files.iterdir():
+        shutil.copy(path, tmp_path)
+    shutil.copytree(compared, tmp_path / "out")
+    (tmp_path / "transformed").symlink_to(transformed)
+    monkeypatch.chdir(tmp_path)
+    run_docstring("compare")

@@ -1,0 +1,171 @@
+"""A wrong path is told before TensorFlow, TFX or Beam are imported, which takes 10 s
+and more. Whether they were is asked of the interpreter, as a clock tells of the machine."""
+
+import json
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+# (arguments, what is told); {there} is a directory with some files, {none} is nowhere.
+_CASES = {
+    "rank": ("rank --root {none} --user 1", "no finished run here"),
+    "evaluate": ("evaluate --root {none}", "no finished run here"),
+    "evaluate moved": ("evaluate --root {moved}", "was moved or cleaned"),
+    "evaluate truth": ("evaluate --root {moved} --truth {none}", "--truth"),
+    "rank moved": ("rank --root {moved} --user 1", "moved or cleaned"),
+    "serve": ("serve --root {none}", "no model here"),
+    "serve models": ("serve --models {there}", "no model here"),
+    "inspect checkpoints": (
+        "inspect --spec kuairand --checkpoints {none} --transformed {days} --out {out}",
+        "--checkpoints",
+    ),
+    "inspect other checkpoints": (
+        "inspect --spec kuairand --checkpoints {there} --transformed {days} --out {out}",
+        "must hold one checkpoint at least",
+    ),
+    "inspect transformed": (
+        "inspect --spec kuairand --checkpoints {trained} --transformed {none} "
+        "--out {out}",
+        "must hold folders Split-day-YYYYMMDD",
+    ),
+    "compare": (
+        "compare --root {none} --presets single mmoe --out {out}",
+        "no finished run here",
+    ),
+    "compare transformed": (
+        "compare --spec kuairand --transformed {none} --presets single --out {out}",
+        "must hold folders Split-day-YYYYMMDD",
+    ),
+    "compare spec": (
+        "compare --spec kuairnd --transformed {days} --presets single --out {out}",
+        "Did you mean 'kuairand'?",
+    ),
+    "train spec": (
+        "train --spec kuairnd --transformed {days} --checkpoints {out}",
+        "Did you mean 'kuairand'?",
+    ),
+    "train transformed": (
+        "train --spec kuairand --transformed {there} --checkpoints {out}",
+        "must hold folders Split-day-YYYYMMDD",
+    ),
+    "train days": (
+        "train --spec kuairand --transformed {days} --checkpoints {out} --days 20200101",
+        "It has day-20220408 to day-20220408",
+    ),
+    "train checkpoints": (
+        "train --spec kuairand --transformed {days} --checkpoints {file}",
+        "must be a directory",
+    ),
+    "train warm start": (
+        "train --spec kuairand --transformed {days} --checkpoints {out} "
+        "--warm_start {none}",
+        "--warm_start",
+    ),
+    "train export": (
+        "train --spec kuairand --transformed {days} --checkpoints {out} --export {out}",
+        "Name it with --transform_graph",
+    ),
+    "pipeline spec": (
+        "pipeline run --spec kuairnd --logs {there} --root {out}",
+        "Did you mean 'kuairand'?",
+    ),
+    "pipeline logs": (
+        "pipeline run --spec kuairand --logs {none} --root {out}",
+        "does not exist. Give the directory with the logs",
+    ),
+    "pipeline other logs": (
+        "pipeline run --spec kuairand --logs {there} --root {out}",
+        "It holds notes.txt. Give the directory with the logs",
+    ),
+    "pipeline root": (
+        "pipeline run --spec kuairand --logs {logs} --root {file}/run",
+        "must be a directory",
+    ),
+    "pipeline bucket": (
+        "pipeline run --spec kuairand --logs {logs} --root gs://b/run",
+        "compile the pipeline for Vertex",
+    ),
+    "examples logs": (
+        "examples --spec kuairand --logs {none} --out {out}",
+        "does not exist. Give the directory with the logs",
+    ),
+    "trail-bias logs": (
+        "trail-bias --spec kuairand --logs {none} --out {out}",
+        "does not exist. Give the directory with the logs",
+    ),
+}
+
+_HEAVY = ("tensorflow", "tfx", "apache_beam")
+
+# One interpreter for all: none of them may load what the next one would not see anew.
+_DRIVER = """
+import contextlib, io, json, sys
+from trailrank import cli
+found = {}
+for name, argv in json.load(sys.stdin).items():
+    told = io.StringIO()
+    with contextlib.redirect_stderr(told), contextlib.redirect_stdout(io.StringIO()):
+        status = cli.main(["trailrank", *argv])
+    loaded = [module for module in %r if module in sys.modules]
+    found[name] = {"status": status, "told": told.getvalue(), "loaded": loaded}
+print(json.dumps(found))
+"""
+
+
+def _places(folder: pathlib.Path) -> dict[str, str]:
+    names = ("there", "days/Split-day-20220408", "trained", "logs", "moved")
+    for name in names:
+        (folder / name).mkdir(parents=True)
+    (folder / "there" / "notes.txt").write_text("nothing")
+    (folder / "file").write_text("a file")
+    (folder / "trained" / "ckpt-3.index").write_text("")
+    (folder / "logs" / "log_standard_4_08.csv").write_text("user_id\n")
+    spec = pathlib.Path(__file__).parents[2] / "feature_specs/specs/kuairand.yaml"
+    record = {
+        "spec": "kuairand",
+        "spec_text": spec.read_text(),
+        "spec_digest": "",
+        "preset": "mmoe",
+        "days": "20220408:20220409",
+        "eval_splits": [],
+        "logs": "",
+        "rows": {},
+        "examples": str(folder / "moved" / "examples"),
+        "model": str(folder / "moved" / "model"),
+        "pushed": True,
+        "metrics": [],
+        "slices": {},
+        "versions": {},
+    }
+    (folder / "moved" / "run.json").write_text(json.dumps(record))
+    known = ("there", "days", "trained", "logs", "moved", "file", "none", "out")
+    return {name: str(folder / name) for name in known}
+
+
+@pytest.fixture(scope="module")
+def answers(tmp_path_factory):
+    """Case -> exit status, what was told, and which heavy modules were loaded."""
+    places = _places(tmp_path_factory.mktemp("places"))
+    asked = {
+        name: text.format(**places).split(" ") for name, (text, _) in _CASES.items()
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", _DRIVER % (_HEAVY,)],
+        input=json.dumps(asked),
+        capture_output=True,
+        text=True,
+        cwd=pathlib.Path(__file__).parents[2],
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.mark.parametrize("case", _CASES)
+def test_a_wrong_path_is_told_before_anything_heavy_is_imported(answers, case):
+    found = answers[case]
+    assert found["status"] == 1
+    assert _CASES[case][1] in " ".join(found["told"].split())
+    assert "Traceback" not in found["told"]
+    assert found["loaded"] == []
