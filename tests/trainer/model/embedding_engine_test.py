@@ -1,8 +1,6 @@
 """Tables on the embedding engine against dense ones: the same numbers, off TPU."""
 
 import dataclasses
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -241,42 +239,23 @@ def test_a_training_resumes_with_its_tables(spec, config, days, tmp_path):
         np.testing.assert_array_equal(value, weights(loaded.ranker)[name], err_msg=name)
 
 
-_TWO_REPLICAS = """
-import sys
-import conftest
-import tensorflow as tf
-from embedding_engine_test import on, randomise, weights
-from trainer.days.training import Training
+def test_two_replicas_give_the_weights_of_dense_tables_on_one(
+    two_replicas, spec, config, days
+):
+    def train(embedding, strategy):
+        training = Training(spec, config, on(embedding), strategy, seed=0)
+        randomise(training.ranker)
+        epoch = training.epoch("day", days[0][1], 0)
+        losses = [step[1] for table in epoch for step in table]
+        return {"losses": losses} | weights(training.ranker)
 
-cpu = tf.config.list_physical_devices("CPU")[0]
-tf.config.set_logical_device_configuration(
-    cpu, [tf.config.LogicalDeviceConfiguration()] * 2
-)
-spec, config = conftest.read_spec(conftest.SPEC), conftest.read_preset(conftest.PRESET)
-means = {"click": 0.4, "watch": 1.5, "like": 0.02, "seconds": -0.5}
-
-def train(embedding, strategy):
-    training = Training(spec, config, on(embedding), strategy, seed=0)
-    randomise(training.ranker)
-    losses = [step[1] for table in training.epoch("day", sys.argv[1:], 0) for step in table]
-    return {"losses": losses} | weights(training.ranker)
-
-one = train("dense", tf.distribute.get_strategy())
-two = train("tpu_embedding", tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]))
-assert one.keys() == two.keys() and len(one["losses"]) == 5
-for name in one:
-    tf.debugging.assert_near(one[name], two[name], rtol=1e-3, atol=1e-4, message=name)
-print("same")
-"""
-
-
-@pytest.mark.slow  # starts a Python that loads TensorFlow
-def test_two_replicas_give_the_weights_of_dense_tables_on_one(request, days):
-    folder = str(request.path.parent)
-    code = f"import sys; sys.path.insert(0, {folder!r})\n{_TWO_REPLICAS}"
-    command = [sys.executable, "-c", code, *days[0][1]]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.stdout.endswith("same\n"), done.stderr[-3000:]
+    one = train("dense", tf.distribute.get_strategy())
+    two = train("tpu_embedding", two_replicas)
+    assert one.keys() == two.keys() and len(one["losses"]) == 5
+    for name, value in one.items():
+        np.testing.assert_allclose(
+            value, two[name], rtol=1e-3, atol=1e-4, err_msg=name
+        )
 
 
 # --- refusals -----------------------------------------------------------------------------
