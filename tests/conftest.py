@@ -56,21 +56,49 @@ def pipeline_run(spec: str, logs: pathlib.Path, root: pathlib.Path, *flags: str)
     return printed.getvalue()
 
 
+# What takes longest goes first, or one of two processes would end with it alone. The
+# others follow as they come.
+_LONGEST_FIRST = (
+    "shared run",
+    "tests/e2e/movielens_test.py",
+    "processes",
+    "tests/serving",
+    "tests/trainer/model/ranker_test.py",
+    "tests/pipeline/compare",
+    "tests/trainer/days/loop_test.py",
+    "tests/trainer/model/embedding_engine_test.py",
+    "tests/trainer/inspection/look_test.py",
+)
+# They start processes from one that takes as long to be ready as TensorFlow takes.
+_FORKING = (
+    "tests/trainer/command_test.py",
+    "tests/trainer/days/packed_test.py",
+    "tests/trainer/days/recovery_test.py",
+    "tests/trainer/days/workers_test.py",
+)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Of two processes (`make test`), one takes all tests that share costly fixtures.
 
     Those are the tests of the shared run, of one room's models, and of one file.
     """
-    for item in items:
-        group = str(item.path)
-        if "shared_run" in getattr(item, "fixturenames", ()):
-            group = "shared run"
-        elif item.path.parent.name in ("serving", "fetch", "compare"):
-            group = str(item.path.parent)
-        elif item.path.parent.name in ("trainer", "model", "objective", "days"):
-            group = "trainer"
+    groups = {item: _group(item) for item in items}
+    for item, group in groups.items():
         item.add_marker(pytest.mark.xdist_group(group))
+    order = {group: place for place, group in enumerate(_LONGEST_FIRST)}
+    items.sort(key=lambda item: order.get(groups[item], len(order)))
+
+
+def _group(item: pytest.Item) -> str:
+    path = item.path.relative_to(item.config.rootpath)
+    folder = path.parent
+    if "shared_run" in getattr(item, "fixturenames", ()):
+        return "shared run"
+    if folder.name in ("serving", "fetch", "compare"):
+        return str(folder)
+    return "processes" if str(path) in _FORKING else str(path)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -30,6 +30,7 @@ def test_xla_takes_the_same_steps(make_training, batch, config):
         )
 
 
+@pytest.mark.stochastic
 def test_xla_compiles_surgery(make_training, batch):
     training = make_training(dataclasses.replace(GRADNORM, surgery=True))
     losses = training.run(batch, 4, jit=True)
