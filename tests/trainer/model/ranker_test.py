@@ -22,6 +22,8 @@ from feature_specs.spec import FacetSpec
 from trainer.days import optimizers
 from trainer.model.ranker import Batch, Ranker
 
+_ESMM = ChainConfig(kind="esmm", tasks=("click", "like"))
+
 
 @pytest.fixture(scope="module")
 def ranker(spec, config, label_means):
@@ -150,11 +152,17 @@ def test_every_variable_is_either_dense_or_a_table(ranker):
     assert both == len(ranker.trainable_variables)
 
 
+def _compiled(spec, config, means) -> Ranker:
+    config = dataclasses.replace(config, chains=(_ESMM,))
+    ranker = Ranker(spec, config, means, sparse_gradients=False)
+    ranker.compile(optimizer=optimizers.create(config.optimizer, ranker))
+    return ranker
+
+
 @pytest.fixture(scope="module")
 def compiled(spec, config, label_means):
     """A ranker and its step, compiled by XLA."""
-    ranker = Ranker(spec, config, label_means, sparse_gradients=False)
-    ranker.compile(optimizer=optimizers.create(config.optimizer, ranker))
+    ranker = _compiled(spec, config, label_means)
     return ranker, tf.function(ranker.train_step, jit_compile=True, autograph=False)
 
 
@@ -162,8 +170,7 @@ def test_the_step_compiles_with_static_shapes(
     compiled, spec, config, label_means, make_rows
 ):
     ranker, step = compiled
-    other = Ranker(spec, config, label_means, sparse_gradients=False)
-    other.compile(optimizer=optimizers.create(config.optimizer, other))
+    other = _compiled(spec, config, label_means)
     for mine, theirs in zip(other.variables, ranker.variables, strict=True):
         mine.assign(theirs)
     batch = make_rows(16, seed=0).batch()
@@ -306,18 +313,21 @@ def test_losses_are_told_as_served(split_ranker, make_rows):
     np.testing.assert_allclose(found, expected, rtol=1e-4)
 
 
+_AITM = ChainConfig(kind="aitm", tasks=("click", "like"))
 _BIAS = BiasConfig(features=("tag", "tab"), units=(4,))
 # Together they have every part of a ranker; all weights are random, so that a part that
 # is wrong shows in the predictions, whatever stands beside it.
 _VARIANTS = {
-    "single, low-rank cross, esmm": {
+    "single, low-rank cross": {
         "structure": StructureConfig(kind="single"),
         "cross": CrossConfig(layers=1, rank=3),
-        "chains": (ChainConfig(kind="esmm", tasks=("click", "like")),),
     },
-    "split, bias tower, own inputs, unified": {
+    "split, bias tower": {
         "structure": StructureConfig(kind="flat", facets=("place",)),
         "bias": _BIAS,
+    },
+    "esmm, own inputs, unified": {
+        "chains": (_ESMM,),
         "towers": {
             "like": TowerConfig(units=(4,), inputs=("age", "history_video_id")),
             "watch": TowerConfig(inputs=("tag",)),
@@ -333,12 +343,11 @@ _VARIANTS = {
         ),
         "cross": CrossConfig(layers=2),
     },
-    "attention, aitm": {"chains": (ChainConfig(kind="aitm", tasks=("click", "like")),)},
+    "attention, aitm": {"chains": (_AITM,)},
 }
 _TRAINED = {
     "apart": {
         "structure": StructureConfig(kind="single"),
-        "chains": (ChainConfig(kind="esmm", tasks=("click", "like")),),
         "weights": WeightsConfig(kind="uncertainty", decay={"click": 0.9}),
     },
     "all features": {
@@ -347,7 +356,7 @@ _TRAINED = {
         "towers": {"watch": TowerConfig(units=(4, 8), inputs=("age",))},
         "structure": StructureConfig(facets=("place",), split=("watch", "seconds")),
         "unified": UnifiedConfig(buckets=64),
-        "chains": (ChainConfig(kind="aitm", tasks=("click", "like")),),
+        "chains": (_AITM,),
         "weights": WeightsConfig(kind="gradnorm", surgery=True),
     },
 }
