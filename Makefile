@@ -9,13 +9,21 @@ DEMO ?= demo
 
 SPEED := $(filter-out benchmarks/study_% benchmarks/simulated.py benchmarks/measured.py, $(wildcard benchmarks/*.py))
 
-.PHONY: demo test lint bench studies lock clean install
+.PHONY: demo test seeds mutants lint bench studies lock clean install
 
 demo: $(STAMP)
 	$(BIN)/trailrank demo --root $(DEMO)
 
 test: $(STAMP)
 	$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder
+
+# What hangs on a draw, with ten seeds each; and deliberate faults, which tests must
+# notice. For whoever changes tests; neither is part of the CI.
+seeds: $(STAMP)
+	$(BIN)/python -m pytest -m stochastic --seeds 10 -n 2 --dist loadgroup
+
+mutants: $(STAMP)
+	$(BIN)/python tests/mutants/run.py
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -1,7 +1,10 @@
-"""One simulated week of logs and one run of the whole pipeline, shared by all tests.
+"""What all tests share: a simulated week, one run of the whole pipeline, the seed.
 
 The run is made once a test session and read by everybody; a test that changes it copies
 it first.
+
+Tests marked `stochastic` hang on a draw or on how a training went. They take all of it
+from `any_seed`, so that `make seeds` can run each with ten seeds.
 """
 
 import os
@@ -14,10 +17,12 @@ import doctest
 import io
 import pathlib
 import shutil
+from collections.abc import Iterator
 
 import pytest
 
 import trainer  # noqa: F401  Keras 2, before a test imports TensorFlow
+from tests.forks import Forks
 
 _USERS, _DAYS = 60, 7
 
@@ -52,21 +57,95 @@ def pipeline_run(spec: str, logs: pathlib.Path, root: pathlib.Path, *flags: str)
     return printed.getvalue()
 
 
+# What takes longest goes first, or one of two processes would end with it alone. The
+# others follow as they come.
+_LONGEST_FIRST = (
+    "shared run",
+    "tests/e2e/movielens_test.py",
+    "processes",
+    "tests/serving",
+    "tests/trainer/model/ranker_test.py",
+    "tests/pipeline/compare",
+    "tests/trainer/days/loop_test.py",
+    "tests/trainer/model/embedding_engine_test.py",
+    "tests/trainer/inspection/look_test.py",
+)
+# They start processes from one that takes as long to be ready as TensorFlow takes.
+_FORKING = (
+    "tests/trainer/command_test.py",
+    "tests/trainer/days/packed_test.py",
+    "tests/trainer/days/recovery_test.py",
+    "tests/trainer/days/workers_test.py",
+)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Of two processes (`make test`), one takes all tests that share costly fixtures.
 
     Those are the tests of the shared run, of one room's models, and of one file.
     """
-    for item in items:
-        group = str(item.path)
-        if "shared_run" in getattr(item, "fixturenames", ()):
-            group = "shared run"
-        elif item.path.parent.name in ("serving", "fetch", "compare"):
-            group = str(item.path.parent)
-        elif item.path.parent.name in ("trainer", "model", "objective", "days"):
-            group = "trainer"
+    groups = {item: _group(item) for item in items}
+    for item, group in groups.items():
         item.add_marker(pytest.mark.xdist_group(group))
+    order = {group: place for place, group in enumerate(_LONGEST_FIRST)}
+    items.sort(key=lambda item: order.get(groups[item], len(order)))
+
+
+def _group(item: pytest.Item) -> str:
+    path = item.path.relative_to(item.config.rootpath)
+    folder = path.parent
+    if "shared_run" in getattr(item, "fixturenames", ()):
+        return "shared run"
+    if folder.name in ("serving", "fetch", "compare"):
+        return str(folder)
+    return "processes" if str(path) in _FORKING else str(path)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--seeds",
+        type=int,
+        default=0,
+        metavar="N",
+        help="run what reads `any_seed` with the seeds 0 to N - 1 (`make seeds`)",
+    )
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    seeds = metafunc.config.getoption("seeds")
+    if seeds and "any_seed" in metafunc.fixturenames:
+        metafunc.parametrize("any_seed", range(seeds), indirect=True, scope="session")
+
+
+@pytest.fixture(scope="session")
+def any_seed(request: pytest.FixtureRequest) -> int:
+    """What draws follow from: 0, or TRAILRANK_TEST_SEED, or each of `--seeds`."""
+    return getattr(request, "param", int(os.environ.get("TRAILRANK_TEST_SEED", "0")))
+
+
+@pytest.fixture(scope="session")
+def bfloat16_products() -> None:
+    """Skips where TensorFlow ends the process at a product of bfloat16 matrices.
+
+    On a processor with AVX-512 it gives them to oneDNN, and aborts where that refuses
+    them: if ONEDNN_MAX_CPU_ISA holds it to older instructions. Where the processor
+    itself lacks them, TensorFlow knows and multiplies by other means.
+    """
+    cap = os.environ.get("ONEDNN_MAX_CPU_ISA", "AVX512").upper()
+    is_used = os.environ.get("TF_ENABLE_ONEDNN_OPTS", "1") != "0"
+    info = pathlib.Path("/proc/cpuinfo")
+    has_more = info.exists() and "avx512bw" in info.read_text()
+    if is_used and has_more and not cap.startswith(("AVX512", "AVX10", "ALL", "DEF")):
+        pytest.skip(f"TensorFlow cannot multiply bfloat16 with oneDNN held to {cap}")
+
+
+@pytest.fixture(scope="session")
+def forks(tmp_path_factory) -> Iterator[Forks]:
+    """Starts processes that have TensorFlow loaded; see `tests.forks`."""
+    started = Forks(tmp_path_factory.mktemp("forks"))
+    yield started
+    started.close()
 
 
 @pytest.fixture(scope="session")

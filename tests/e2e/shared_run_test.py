@@ -3,11 +3,8 @@
 import csv
 import json
 import math
-import os
 import pathlib
 import shutil
-import subprocess
-import sys
 
 import numpy as np
 import polars as pl
@@ -283,52 +280,6 @@ def test_trail_features_are_no_inputs_and_move_no_score(record, served_rows):
         score(examples=tf.constant(serialized))["score"],
         score(examples=tf.constant(moved))["score"],
     )
-
-
-@pytest.mark.slow
-def test_the_model_answers_where_only_tensorflow_is_installed(
-    record, served_rows, tmp_path
-):
-    """A fresh environment with `tensorflow` and nothing else of ours."""
-    serialized, _ = served_rows
-    records = tmp_path / "rows.tfrecord"
-    with tf.io.TFRecordWriter(str(records)) as writer:
-        for row in serialized:
-            writer.write(row)
-    python = _bare_tensorflow(tmp_path / "bare")
-    script = (
-        "import sys, json, tensorflow as tf\n"
-        "model = tf.saved_model.load(sys.argv[1])\n"
-        "rows = list(tf.data.TFRecordDataset(sys.argv[2]).as_numpy_iterator())\n"
-        "out = model.signatures['score_examples'](examples=tf.constant(rows))\n"
-        "print(json.dumps(out['score'].numpy().tolist()))\n"
-    )
-    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
-    answer = subprocess.run(
-        [python, "-I", "-c", script, record.model, str(records)],
-        capture_output=True,
-        text=True,
-        env=environment,
-        cwd=tmp_path,
-    )
-    assert answer.returncode == 0, answer.stderr[-2000:]
-    model = tf.saved_model.load(record.model)
-    expected = model.signatures["score_examples"](examples=tf.constant(serialized))
-    scores = json.loads(answer.stdout.splitlines()[-1])
-    np.testing.assert_allclose(scores, expected["score"], rtol=1e-5)
-
-
-def _bare_tensorflow(folder: pathlib.Path) -> str:
-    uv = [sys.executable, "-m", "uv"]
-    subprocess.run(
-        [*uv, "venv", "--quiet", "--python", sys.executable, str(folder)], check=True
-    )
-    python = str(folder / "bin" / "python")
-    wanted = f"tensorflow=={tf.__version__}"
-    subprocess.run(
-        [*uv, "pip", "install", "--quiet", "--python", python, wanted], check=True
-    )
-    return python
 
 
 # --- running again -------------------------------------------------------------------

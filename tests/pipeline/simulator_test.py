@@ -77,11 +77,16 @@ class Simulation:
 
 
 @pytest.fixture(scope="module")
-def week(tmp_path_factory) -> Simulation:
+def week(any_seed, tmp_path_factory) -> Simulation:
     """300 users from Friday 8 to Thursday 14 April 2022, about 250,000 rows."""
     folder = tmp_path_factory.mktemp("week")
     return Simulation(
-        folder, users=300, days=7, seed=1, rows_per_user_day=120, random_share=0.1
+        folder,
+        users=300,
+        days=7,
+        seed=1 + any_seed,
+        rows_per_user_day=120,
+        random_share=0.1,
     )
 
 
@@ -106,6 +111,7 @@ def _digests(folder: pathlib.Path) -> dict[str, str]:
 # The files
 
 
+@pytest.mark.stochastic
 def test_logs_have_kuairands_names_columns_and_whole_numbers(week):
     names = sorted(path.name for path in (week.folder / "data").iterdir())
     assert names == [
@@ -120,6 +126,7 @@ def test_logs_have_kuairands_names_columns_and_whole_numbers(week):
     assert week.random["is_rand"].unique().to_list() == [1]
 
 
+@pytest.mark.stochastic
 def test_feature_files_cover_every_user_and_video_of_the_logs(week):
     users, videos = week.table("user_features"), week.table("video_features_basic")
     assert users["user_id"].to_list() == list(range(300))
@@ -135,6 +142,7 @@ def test_feature_files_cover_every_user_and_video_of_the_logs(week):
     assert (length["duration_ms"] == length["video_duration"]).all()
 
 
+@pytest.mark.stochastic
 def test_statistic_file_is_the_daily_mean_of_the_logs(week):
     statistic = week.table("video_features_statistic")
     from_log = week.log.group_by("video_id").agg(
@@ -151,6 +159,7 @@ def test_statistic_file_is_the_daily_mean_of_the_logs(week):
         np.testing.assert_allclose(both[column], both[expected])
 
 
+@pytest.mark.stochastic
 def test_date_and_hourmin_are_china_time(week):
     row = week.standard.row(0, named=True)
     china = datetime.timezone(datetime.timedelta(hours=8))
@@ -160,6 +169,7 @@ def test_date_and_hourmin_are_china_time(week):
     assert (week.log["date"].min(), week.log["date"].max()) == (20220408, 20220414)
 
 
+@pytest.mark.stochastic
 def test_keys_are_unique_but_for_dirty_duplicates(week):
     duplicates = len(week.log) - week.log.n_unique(KEY)
     assert week.truth.n_unique(KEY) == len(week.truth) == len(week.log) - duplicates
@@ -198,6 +208,7 @@ def test_labels_follow_kuairands_rules(
     }
 
 
+@pytest.mark.stochastic
 def test_logged_labels_agree_with_play_time_in_every_row(week):
     play, duration = pl.col.play_time_ms, pl.col.duration_ms
     short, middle = duration <= 7_000, duration <= 18_000
@@ -211,6 +222,7 @@ def test_logged_labels_agree_with_play_time_in_every_row(week):
     assert ((week.log["profile_stay_time"] > 0) == entered).all()
 
 
+@pytest.mark.stochastic
 def test_dirty_values_are_rare_and_recognisable(week):
     share = week.summary.dirty_rows / week.summary.rows
     assert 0.0003 < share < 0.002  # asked for 0.001
@@ -231,6 +243,7 @@ def test_no_dirty_share_gives_clean_logs(tmp_path):
 # KuaiRand's facts
 
 
+@pytest.mark.stochastic
 @pytest.mark.parametrize(
     ("signal", "feed", "random"),
     [
@@ -252,6 +265,7 @@ def test_rates_are_the_published_ones(week, signal, feed, random):
         assert abs(rates[signal] - published) < error
 
 
+@pytest.mark.stochastic
 def test_summary_counts_the_lines_of_the_logs(week):
     assert week.summary.standard_rows == len(week.standard)
     assert week.summary.random_rows == len(week.random)
@@ -260,6 +274,7 @@ def test_summary_counts_the_lines_of_the_logs(week):
     assert 0.09 < len(week.random) / len(week.log) < 0.11  # asked for 0.1
 
 
+@pytest.mark.stochastic
 def test_rows_per_user_are_lognormal(week):
     rows = week.log["user_id"].value_counts()["count"]
     assert 0.95 < rows.mean() / (7 * 120) < 1.05
@@ -267,12 +282,14 @@ def test_rows_per_user_are_lognormal(week):
     assert 0.7 < rows.log().std() < 0.95  # sqrt(2 ln 1.4) = 0.82
 
 
+@pytest.mark.stochastic
 def test_users_differ_as_published(week):
     rates = week.standard.group_by("user_id").agg(pl.col.is_click.mean())["is_click"]
     assert abs(rates.median() - 0.47) < 0.05
     assert abs(rates.quantile(0.9) - 0.72) < 0.06
 
 
+@pytest.mark.stochastic
 def test_weekend_has_10_to_30_percent_more_rows(week):
     days = dict(week.standard["date"].value_counts().iter_rows())
     weekend = np.mean([days[20220409], days[20220410]])
@@ -280,17 +297,20 @@ def test_weekend_has_10_to_30_percent_more_rows(week):
     assert 1.1 < weekend / weekdays < 1.3
 
 
+@pytest.mark.stochastic
 def test_days_valid_play_rate_moves_mildly(week):
     rates = week.standard.group_by("date").agg(pl.col.is_click.mean())["is_click"]
     assert rates.min() > 0.35 and rates.max() < 0.42  # published: 0.367 to 0.402
 
 
+@pytest.mark.stochastic
 def test_video_lengths_are_the_published_ones(week):
     seconds = week.table("video_features_basic")["video_duration"] / 1000
     assert abs(seconds.median() - 27.0) < 1.5
     assert abs(seconds.quantile(0.9) - 169) < 15
 
 
+@pytest.mark.stochastic
 def test_feed_is_skewed_and_random_exposure_uniform(week):
     feed = week.standard["video_id"].value_counts()["count"].to_numpy()
     top = np.sort(feed)[-round(0.01 * len(feed)) :].sum() / feed.sum()
@@ -301,6 +321,7 @@ def test_feed_is_skewed_and_random_exposure_uniform(week):
     assert 8 < feed.mean() < 20
 
 
+@pytest.mark.stochastic
 def test_tab_1_is_the_main_feed(week):
     counts = week.standard["tab"].value_counts(sort=True)["tab"].to_list()
     assert counts[:2] == [1, 0] and set(counts[2:5]) == {2, 4, 6}
@@ -309,6 +330,7 @@ def test_tab_1_is_the_main_feed(week):
 # Watch trails
 
 
+@pytest.mark.stochastic
 def test_true_trails_are_those_of_30_minutes_of_silence_in_a_tab(week):
     rebuilt = (
         week.joined.filter(pl.col.dirty != "play_time")
@@ -323,6 +345,7 @@ def test_true_trails_are_those_of_30_minutes_of_silence_in_a_tab(week):
     assert (rebuilt["new"] == (rebuilt["silence"] > 30 * 60_000)).all()
 
 
+@pytest.mark.stochastic
 def test_a_video_starts_when_the_one_before_it_was_left(week):
     steps = (
         week.joined.sort("trail_id", "time_ms")
@@ -337,6 +360,7 @@ def test_a_video_starts_when_the_one_before_it_was_left(week):
     assert swipe.min() >= 200 and swipe.max() <= 60_000
 
 
+@pytest.mark.stochastic
 def test_positions_count_from_zero_in_time(week):
     ordered = week.truth.sort("trail_id", "time_ms")
     # Every trail of the log starts at 0; a trail cut at the last midnight only ends.
@@ -347,6 +371,7 @@ def test_positions_count_from_zero_in_time(week):
 # The truth
 
 
+@pytest.mark.stochastic
 @pytest.mark.parametrize("signal", TRUE_SIGNALS)
 @pytest.mark.parametrize("is_rand", [0, 1])
 def test_mean_probability_is_the_rate(week, signal, is_rand):
@@ -356,6 +381,7 @@ def test_mean_probability_is_the_rate(week, signal, is_rand):
     assert abs(rows[signal].mean() - p.mean()) < error
 
 
+@pytest.mark.stochastic
 @pytest.mark.parametrize("signal", ["is_click", "long_view", "complete", "skip"])
 def test_probabilities_are_calibrated_in_every_decile(week, signal):
     rows = week.joined.filter(pl.col.dirty == "").sort(f"p_{signal}")
@@ -369,6 +395,7 @@ def test_probabilities_are_calibrated_in_every_decile(week, signal):
         assert abs(label.mean() - p.mean()) < error
 
 
+@pytest.mark.stochastic
 def test_expected_completion_is_the_mean_completion(week):
     rows = week.joined.filter(pl.col.dirty == "")
     difference = rows["completion"] - rows["p_completion"]
@@ -387,6 +414,7 @@ def test_play_law_is_exact_by_hand():
     assert law.mean_capped(np.array([30.0]))[0] == pytest.approx(by_sum, rel=1e-3)
 
 
+@pytest.mark.stochastic
 def test_trail_moves_p_and_not_u(week):
     first = week.truth.filter(pl.col.trail_position == 0)
     late = week.truth.filter(pl.col.trail_position > 50)
@@ -399,6 +427,7 @@ def test_trail_moves_p_and_not_u(week):
         assert (late[f"p_{signal}"] > late[f"u_{signal}"]).all()
 
 
+@pytest.mark.stochastic
 def test_odds_of_hate_move_by_the_stated_curve(week):
     model = json.loads((week.folder / "truth" / "model.json").read_text())
     rows = week.truth.filter(pl.col.trail_position < 257).head(20_000)
@@ -410,6 +439,7 @@ def test_odds_of_hate_move_by_the_stated_curve(week):
     assert curve.max() > 0.8
 
 
+@pytest.mark.stochastic
 def test_position_confounds_quality_in_the_feed_only(week):
     """Within users, so that heavy users' long trails do not count."""
 
@@ -438,6 +468,7 @@ def test_new_users_care_for_quality_and_active_ones_for_topics():
     assert shares[0] < 1 / 3 and shares[2] > 1.5
 
 
+@pytest.mark.stochastic
 def test_earlier_days_predict_the_last_day_in_part(week):
     """A naive predictor learns much of the truth, but far from all."""
     rows = week.joined.filter(pl.col.is_rand == 0)

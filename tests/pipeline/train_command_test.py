@@ -1,8 +1,5 @@
 """`trailrank train`: days are found, wrong arguments refused."""
 
-import subprocess
-import sys
-
 import pytest
 import tensorflow as tf
 
@@ -35,22 +32,27 @@ def test_days_may_lie_in_a_bucket():
     assert find_days("ram://bucket/out") == [("day-20220408", [f"{folder}/*.gz"])]
 
 
-@pytest.mark.slow  # starts a Python that loads TensorFlow, twice
-def test_off_a_terminal_each_day_has_a_line(spec_file, make_rows, tmp_path):  # noqa: F811
+_TRAILRANK = """
+import sys
+from trailrank import cli
+
+sys.exit(cli.main(["trailrank", *sys.argv[1:]]))
+"""
+
+
+@pytest.mark.slow
+def test_off_a_terminal_each_day_has_a_line(forks, spec_file, make_rows, tmp_path):  # noqa: F811
     for seed, day in enumerate(("20220408", "20220409")):
         make_rows(64, seed=seed).write(tmp_path / "days" / f"Split-day-{day}" / "0.gz")
-    command = [sys.executable, "-m", "trailrank", "train"]
-    command += ["--spec", spec_file, "--accelerator", "cpu"]
-    command += ["--transformed", str(tmp_path / "days")]
-    command += ["--checkpoints", str(tmp_path / "checkpoints")]
-    first, second = (
-        subprocess.run([*command, *days], capture_output=True, text=True, check=True)
-        for days in (["--days", "20220408"], [])
-    )
-    assert "\nTrained 1 days, restored 0;" in first.stdout
-    assert "day-20220408    64 " in first.stdout
-    assert "Trained 1/1 days, day-20220408: 64 rows" in first.stderr
-    assert "\nTrained 1 days, restored 1;" in second.stdout, second.stdout
+    flags = ["train", "--spec", spec_file, "--accelerator", "cpu"]
+    flags += ["--transformed", tmp_path / "days"]
+    flags += ["--checkpoints", tmp_path / "checkpoints"]
+    first = forks.run(_TRAILRANK, [*flags, "--days", "20220408"])
+    second = forks.run(_TRAILRANK, flags)
+    assert "\nTrained 1 days, restored 0;" in first.out
+    assert "day-20220408    64 " in first.out
+    assert "Trained 1/1 days, day-20220408: 64 rows" in first.err
+    assert "\nTrained 1 days, restored 1;" in second.out, second.out
 
 
 def test_a_day_that_is_not_there_is_named(transformed):

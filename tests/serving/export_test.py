@@ -1,7 +1,9 @@
 """One row, every way in: model and transform, the three signatures, REST."""
 
+import importlib.metadata
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -206,15 +208,17 @@ def test_three_rows_of_request_features_are_refused(spec, model_url, rows):
     assert error.value.status == 400
 
 
-@pytest.mark.slow
-def test_loads_where_only_tensorflow_is_installed(spec, models_dir, signatures):
-    """A process without our packages, TFX, TFT, TFRS and Keras 2."""
-    script = """
+# Answers from a Python in which only the modules of argv[2] can be imported, and those
+# that belong to Python itself.
+_ELSEWHERE = """
 import importlib.abc, json, sys
+present = {*sys.argv[2].split(","), *sys.stdlib_module_names}
+
 class Missing(importlib.abc.MetaPathFinder):
     def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in sys.argv[2].split(","):
+        if name.split(".")[0] not in present:
             raise ModuleNotFoundError(name)
+
 sys.meta_path.insert(0, Missing())
 import tensorflow as tf
 rank = tf.saved_model.load(sys.argv[1]).signatures["rank"]
@@ -223,28 +227,60 @@ inputs = json.loads(sys.argv[3])
 outputs = rank(**{n: tf.constant(v, specs[n].dtype) for n, v in inputs.items()})
 print(json.dumps({n: v.numpy().tolist() for n, v in outputs.items()}))
 """
-    absent = [
+
+
+def _modules_of(distribution: str) -> set[str]:
+    """What `pip install` of it would bring into an empty environment."""
+    brought, wanted = set(), [distribution]
+    while wanted:
+        name = _normal(wanted.pop())
+        if name not in brought:
+            brought.add(name)
+            wanted += _required(name)
+    return {module for name in brought for module in _installed(name)}
+
+
+def _required(distribution: str) -> list[str]:
+    """Other distributions, without those of extras; none if it is not here."""
+    try:
+        lines = importlib.metadata.requires(distribution) or []
+    except importlib.metadata.PackageNotFoundError:  # for another platform
+        return []
+    return [re.split(r"[^\w.-]", line)[0] for line in lines if "extra ==" not in line]
+
+
+def _installed(distribution: str) -> set[str]:
+    """Its modules, by the files that it has installed."""
+    try:
+        files = importlib.metadata.files(distribution) or []
+    except importlib.metadata.PackageNotFoundError:
+        return set()
+    return {file.parts[0].split(".")[0] for file in files}
+
+
+def _normal(distribution: str) -> str:
+    return re.sub(r"[-_.]+", "-", distribution).lower()
+
+
+@pytest.mark.slow
+def test_loads_where_only_tensorflow_is_installed(spec, models_dir, signatures):
+    """A process without our packages, TFX, TFT, TFRS and Keras 2."""
+    modules = _modules_of("tensorflow")
+    assert {"tensorflow", "keras", "numpy", "google"} <= modules
+    assert not modules & {
         "trainer", "serving", "pipeline", "feature_specs", "tensorflow_transform",
         "tfx", "tfx_bsl", "tensorflow_recommenders", "tf_keras", "tensorflow_text",
         "tensorflow_serving", "apache_beam",
-    ]  # fmt: skip
+    }  # fmt: skip
     inputs = {n: t.numpy() for n, t in rank_tensors(spec, [ROW, OTHER]).items()}
     plain = {
         n: v.astype(str).tolist() if v.dtype == object else v.tolist()
         for n, v in inputs.items()
     }
     environment = {k: v for k, v in os.environ.items() if k != "TF_USE_LEGACY_KERAS"}
-    model = str(models_dir / "tiny" / "1")
+    arguments = [str(models_dir / "tiny" / "1"), ",".join(modules), json.dumps(plain)]
     done = subprocess.run(
-        [
-            sys.executable,
-            "-I",
-            "-c",
-            script,
-            model,
-            ",".join(absent),
-            json.dumps(plain),
-        ],
+        [sys.executable, "-I", "-c", _ELSEWHERE, *arguments],
         capture_output=True,
         text=True,
         env=environment,

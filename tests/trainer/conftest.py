@@ -1,5 +1,5 @@
 """A small data set for the trainer's tests: spec, batches and files, from one known
-model of what users like."""
+model of what users like; and two devices."""
 
 import dataclasses
 
@@ -9,6 +9,20 @@ import tensorflow as tf
 
 from feature_specs import ModelConfig, Spec, label_key, mask_key, read_preset, read_spec
 from trainer.model.ranker import Batch
+
+
+def _split_the_processor() -> None:
+    """Makes it two devices of TensorFlow's, so that two replicas need no process of
+    their own. Now, as devices are set before TensorFlow starts; what names none runs
+    on the first, as ever."""
+    (processor,) = tf.config.list_physical_devices("CPU")
+    if not tf.config.get_logical_device_configuration(processor):
+        tf.config.set_logical_device_configuration(
+            processor, [tf.config.LogicalDeviceConfiguration()] * 2
+        )
+
+
+_split_the_processor()
 
 SPEC = """
 name: small
@@ -52,9 +66,17 @@ optimizer: {learning_rate: 0.01, table_learning_rate: 0.2}
 
 
 @pytest.fixture(autouse=True)
-def seeded():
+def seeded(any_seed):
     """Every test starts with the same random numbers, alone or among others."""
-    tf.keras.utils.set_random_seed(1)
+    tf.keras.utils.set_random_seed(1 + any_seed)
+
+
+@pytest.fixture(scope="session")
+def two_replicas() -> tf.distribute.Strategy:
+    """A strategy of two devices, as a machine with two GPUs has it."""
+    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    assert strategy.num_replicas_in_sync == 2
+    return strategy
 
 
 @pytest.fixture(scope="session")
@@ -119,12 +141,13 @@ def _feature(value) -> tf.train.Feature:
 
 
 @pytest.fixture(scope="session")
-def make_rows():
+def make_rows(any_seed):
     """`make_rows(rows, seed)`: users like tags, and tire along a trail."""
-    taste = np.random.default_rng(7).normal(size=(50, 8)) * 1.5
+    shift = 1000 * any_seed
+    taste = np.random.default_rng(7 + shift).normal(size=(50, 8)) * 1.5
 
     def make(rows: int, seed: int) -> Rows:
-        rng = np.random.default_rng(seed)
+        rng = np.random.default_rng(seed + shift)
         user, tag = rng.integers(1, 50, rows), rng.integers(1, 7, rows)
         position = rng.integers(1, 5, rows)
         logit = taste[user, tag] + 1.5 - position

@@ -3,9 +3,8 @@
 import dataclasses
 import gc
 import json
-import pathlib
-import subprocess
-import sys
+import signal
+import time
 
 import numpy as np
 import pytest
@@ -157,9 +156,17 @@ def test_the_key_changes_with_what_decides_the_weights(comparison_of):
     assert len({same, *changed}) == 5
 
 
+_COMPARE = """
+import sys
+from trailrank import cli
+
+sys.exit(cli.main(["trailrank", "compare", *sys.argv[1:]]))
+"""
+
+
 @pytest.mark.slow
 def test_a_killed_process_goes_on_to_the_figures_of_an_unbroken_one(
-    text, files, transformed, tmp_path
+    forks, text, files, transformed, tmp_path
 ):
     out = tmp_path / "out"
     arguments = [
@@ -167,16 +174,14 @@ def test_a_killed_process_goes_on_to_the_figures_of_an_unbroken_one(
         *("--tpu_config", files / "tiny.yaml", "--presets", files / "mixed.yaml"),
         *("--seeds", "2", "--out", out),
     ]
-    root = pathlib.Path(__file__).parents[3]
-    command = [sys.executable, "-m", "trailrank", "compare", *map(str, arguments)]
-    with subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        for line in process.stdout:
-            if b"Training 2 of 2" in line:
-                process.kill()
+    process = forks.start(_COMPARE, arguments)
+    while "Training 2 of 2" not in process.out and process.is_running:
+        time.sleep(0.01)
+    process.kill(signal.SIGKILL)
+    assert process.end() == -signal.SIGKILL, process.err[-3000:]
     file = out / "results.jsonl"
     assert len(file.read_text().splitlines()) == 1
-    subprocess.run(command, cwd=root, check=True)
+    forks.run(_COMPARE, arguments)
     scores = [json.loads(line)["scores"] for line in file.read_text().splitlines()]
     unbroken = [json.loads(line)["scores"] for line in text.splitlines()]
     assert scores == unbroken

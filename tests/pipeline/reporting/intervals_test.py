@@ -104,8 +104,9 @@ def test_summary_of_known_values():
     assert math.isnan(summarise([]).mean)
 
 
-def test_intervals_cover_what_they_claim():
-    rng = np.random.default_rng(0)
+@pytest.mark.stochastic
+def test_intervals_cover_what_they_claim(any_seed):
+    rng = np.random.default_rng(any_seed)
     shared = rng.normal(size=(4000, 5))  # what a seed does to both models
     values, baseline = 0.3 + shared + rng.normal(size=(4000, 5)), shared
     gains = [
@@ -113,4 +114,4 @@ def test_intervals_cover_what_they_claim():
         for a, b in zip(values.tolist(), baseline.tolist(), strict=True)
     ]
     covered = np.mean([gain.low < 0.3 < gain.high for gain in gains])
-    assert covered == pytest.approx(0.95, abs=0.012)  # 3.5 standard errors
+    assert covered == pytest.approx(0.95, abs=0.017)  # five standard errors

@@ -12,6 +12,7 @@ import tensorflow as tf
 from tpu_configs import SliceConfig
 from trainer.days import loop
 from trainer.days.checkpoints import find, finished_days
+from trainer.days.validation import auc
 
 SLICE = SliceConfig(name="tiny", accelerator="cpu", batch_size=64, steps_per_call=4)
 DAYS = ("day-20220408", "day-20220409", "day-20220410")
@@ -27,11 +28,11 @@ def days(make_rows, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def trained(spec, config, days, tmp_path_factory):
+def trained(spec, config, days, any_seed, tmp_path_factory):
     """An uninterrupted run, and its directory."""
     directory = tmp_path_factory.mktemp("whole")
     logs = str(directory / "logs")
-    ranker = _train(spec, config, days, directory, log_dir=logs)
+    ranker = _train(spec, config, days, directory, log_dir=logs, seed=3 + any_seed)
     return ranker, directory
 
 
@@ -51,8 +52,13 @@ def test_every_day_is_recorded(trained):
     assert [record["day"] for record in records] == list(DAYS)
     assert [(record["rows"], record["steps"]) for record in records] == [(600, 10)] * 3
     assert set(records[0]["task_losses"]) == {"click", "watch", "like", "seconds"}
-    assert records[2]["loss"] < records[0]["loss"]
     assert int(ranker.steps) == 30
+
+
+@pytest.mark.stochastic
+def test_the_loss_falls_from_day_to_day(trained):
+    records = _metrics(trained[1])
+    assert records[2]["loss"] < records[0]["loss"]
 
 
 def test_tensorboard_summaries_are_written(trained):
@@ -60,24 +66,23 @@ def test_tensorboard_summaries_are_written(trained):
 
 
 def test_restart_after_a_day_ends_with_the_same_weights(
-    spec, config, days, trained, tmp_path
+    spec, config, days, trained, any_seed, tmp_path
 ):
-    _train(spec, config, days[:1], tmp_path)
-    resumed = _train(spec, config, days, tmp_path)
+    # One checkpoint inside the day after its tenth and last step, one at its end: none
+    # is written over another.
+    options = loop.LoopOptions(checkpoint_steps=10)
+    _train(spec, config, days[:1], tmp_path, seed=3 + any_seed, options=options)
+    assert len(find(str(tmp_path))) == 2
+    resumed = _train(spec, config, days, tmp_path, seed=3 + any_seed)
     assert [record["day"] for record in _metrics(tmp_path)] == list(DAYS)
     for found, expected in zip(resumed.variables, trained[0].variables, strict=True):
         np.testing.assert_array_equal(found, expected, found.name)
 
 
-def test_a_checkpoint_is_never_written_over(spec, config, days, tmp_path):
-    # One inside the day after its tenth and last step, one at its end.
-    options = loop.LoopOptions(checkpoint_steps=10)
-    _train(spec, config, days[:1], tmp_path, options=options)
-    assert len(find(str(tmp_path))) == 2
-
-
-def test_finished_run_is_loaded_not_trained_again(spec, config, days, trained):
-    again = _train(spec, config, days, trained[1])
+def test_finished_run_is_loaded_not_trained_again(
+    spec, config, days, trained, any_seed
+):
+    again = _train(spec, config, days, trained[1], seed=3 + any_seed)
     assert int(again.steps) == 30
     for found, expected in zip(again.variables, trained[0].variables, strict=True):
         np.testing.assert_array_equal(found, expected)
@@ -178,18 +183,19 @@ def test_a_day_without_files_stops_before_training(spec, config, days, tmp_path)
     assert not (tmp_path / "run").exists()
 
 
-def test_served_predictions_are_calibrated_and_rank(spec, config, make_rows, tmp_path):
+@pytest.mark.stochastic
+def test_served_predictions_are_calibrated_and_rank(
+    spec, config, make_rows, any_seed, tmp_path
+):
     files = tmp_path / "Split-day-20220408" / "data.gz"
     make_rows(16_000, seed=11).write(files)
     fresh = make_rows(10_000, seed=12)
     served = {k: tf.constant(v) for k, v in fresh.features.items() if "trail" not in k}
     label, days = fresh.labels["click"], [(DAYS[0], [str(files)])]
-    means, areas = [], []
-    for seed in range(3):  # one seed's mean is 6 % off, its AUC 0.02, more or less
-        ranker = _train(spec, config, days, tmp_path / str(seed), seed=seed)
-        predicted = ranker(served)["click"].numpy()
-        means.append(predicted.mean())
-        positive, negative = predicted[label > 0], predicted[label == 0]
-        areas.append(np.searchsorted(np.sort(negative), positive).mean())
-    assert np.mean(areas) / len(negative) > 0.7
-    assert abs(np.mean(means) / label.mean() - 1) < 0.1
+    # Averaged over most of the training, so that the last batches do not decide.
+    optimizer = dataclasses.replace(config.optimizer, average_steps=200)
+    steady = dataclasses.replace(config, optimizer=optimizer, epochs_per_day=2)
+    ranker = _train(spec, steady, days, tmp_path / "run", seed=any_seed)
+    predicted = ranker(served)["click"].numpy()
+    assert auc(predicted, label > 0.5) > 0.7
+    assert abs(predicted.mean() / label.mean() - 1) < 0.1

@@ -6,8 +6,6 @@ import os
 import pathlib
 import resource
 import signal
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -20,7 +18,6 @@ from trainer.days import loop
 from trainer.days.layout import Layout
 from trainer.days.packed import DayCache
 
-HERE = pathlib.Path(__file__).parent
 _ROWS = 300
 
 
@@ -196,12 +193,12 @@ def test_nothing_is_kept_of_a_day_that_cannot_be_read(spec, files, cache, folder
 
 _KILLED = """
 import os, signal, sys
-import conftest
 import tensorflow as tf
+import tests.trainer.conftest as small
 from trainer.days.layout import Layout
 from trainer.days.packed import DayCache
 
-layout = Layout(conftest.read_spec(conftest.SPEC))
+layout = Layout(small.read_spec(small.SPEC))
 
 def matrices():
     for index in range(50):
@@ -217,16 +214,12 @@ cache.open(
 """
 
 
-@pytest.mark.slow  # starts a Python that loads TensorFlow
-def test_a_process_killed_while_it_packs_is_no_hindrance(spec, files, cache, folder):
-    path = os.pathsep.join([str(HERE), str(HERE.parent.parent)])
-    done = subprocess.run(
-        [sys.executable, "-c", _KILLED, str(folder), *files],
-        env={**os.environ, "PYTHONPATH": path},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == -signal.SIGKILL, done.stderr[-3000:]
+@pytest.mark.slow
+def test_a_process_killed_while_it_packs_is_no_hindrance(
+    forks, spec, files, cache, folder
+):
+    killed = forks.start(_KILLED, [folder, *files])
+    assert killed.end() == -signal.SIGKILL, killed.err[-3000:]
     assert [name.endswith(".unfinished") for name in _kept(folder)] == [True]
     expected = _bytes(examples.BatchReader(Layout(spec), 64).batches(files, seed=3))
     reader = examples.BatchReader(Layout(spec), 64, cache=cache)

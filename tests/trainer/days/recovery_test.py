@@ -2,14 +2,11 @@
 
 import contextlib
 import json
-import os
 import pathlib
 import random
 import resource
 import shutil
 import signal
-import subprocess
-import sys
 import time
 
 import numpy as np
@@ -24,35 +21,22 @@ from trainer.days.state import load_state
 SLICE = SliceConfig(name="tiny", accelerator="cpu", batch_size=64, steps_per_call=4)
 DAYS = ("day-20220408", "day-20220409", "day-20220410")
 OFTEN = loop.LoopOptions(checkpoint_steps=4, validate_rows=128)
-HERE = pathlib.Path(__file__).parent
-# Has TensorFlow loaded, but not started; each line on stdin makes it fork a process that
-# trains and can be killed.
-_TRAINER = """
-import os, pathlib, sys
-import conftest, recovery_test as t
+# Trains the days below argv[1] into argv[2]; the exit status says how that ended.
+_TRAIN = """
+import pathlib, sys
+import tests.trainer.conftest as small
+import tests.trainer.days.recovery_test as t
 from trainer.days import loop
 from trainer.days.interruption import InterruptedTraining
 
-def train(directory):
-    spec, config = conftest.read_spec(conftest.SPEC), conftest.read_preset(conftest.PRESET)
-    days = t.days_below(pathlib.Path(sys.argv[1]))
-    try:
-        loop.train(spec, config, days, slice=t.SLICE, seed=3, checkpoint_dir=directory,
-                   options=t.OFTEN)
-    except InterruptedTraining as stop:
-        print(stop, file=sys.stderr, flush=True)
-        return stop.status
-    except loop.CheckpointError as error:
-        print(error, file=sys.stderr, flush=True)
-        return 1
-    return 0
-
-for line in sys.stdin:
-    child = os.fork()
-    if child == 0:
-        os._exit(train(line.strip()))
-    print(child, flush=True)
-    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+spec, config = small.read_spec(small.SPEC), small.read_preset(small.PRESET)
+days = t.days_below(pathlib.Path(sys.argv[1]))
+try:
+    loop.train(spec, config, days, slice=t.SLICE, seed=3, checkpoint_dir=sys.argv[2],
+               options=t.OFTEN)
+except InterruptedTraining as stop:
+    print(stop, file=sys.stderr)
+    sys.exit(stop.status)
 """
 
 
@@ -117,112 +101,64 @@ def _metrics(directory):
     return [json.loads(line) for line in text.splitlines()]
 
 
-class Trainer:
-    """Starts trainings, each a process, and tells how they ended."""
-
-    def __init__(self, folder, log):
-        path = os.pathsep.join([str(HERE), str(HERE.parent.parent)])
-        self._log = log.open("w")
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", _TRAINER, str(folder)],
-            env={**os.environ, "PYTHONPATH": path},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._log,
-            text=True,
-        )
-        self.log = log
-
-    def start(self, directory) -> int:
-        """Its process number."""
-        self._process.stdin.write(f"{directory}\n")
-        self._process.stdin.flush()
-        return int(self._process.stdout.readline())
-
-    def end(self) -> int:
-        """Waits for the training's exit status, below 0 for a signal."""
-        return int(self._process.stdout.readline())
-
-    def close(self):
-        self._process.communicate()
-        self._log.close()
-
-
-@pytest.fixture(scope="module")
-def trainer_process(folder, tmp_path_factory):
-    trainer = Trainer(folder, tmp_path_factory.mktemp("trainer") / "log")
-    yield trainer
-    trainer.close()
+@pytest.fixture
+def start(forks, folder, tmp_path):
+    """Starts a process that trains into `tmp_path`."""
+    return lambda: forks.start(_TRAIN, [folder, tmp_path])
 
 
 def _newest(directory):
     return next(iter(checkpoints.find(str(directory))), None)
 
 
-def _wait_for_a_new_checkpoint(directory, pid):
+def _wait_for_a_new_checkpoint(directory, process):
     """Or for the process' end."""
     before = _newest(directory)
-    while _newest(directory) == before and pathlib.Path(f"/proc/{pid}/fd").exists():
+    while _newest(directory) == before and process.is_running:
         time.sleep(0.002)
 
 
 @pytest.mark.slow
-def test_killed_at_ten_moments_it_ends_with_the_same_weights(
-    trainer_process, whole, tmp_path
-):
+def test_killed_at_six_moments_it_ends_with_the_same_weights(start, whole, tmp_path):
     draw, ends = random.Random(7), []
-    for kill in range(10):
-        pid = trainer_process.start(tmp_path)
-        if kill in (0, 5):  # while it starts: reads, builds, traces, restores
+    for kill in range(6):
+        process = start()
+        if kill in (0, 3):  # while it starts: reads, builds, traces, restores
             time.sleep(draw.uniform(0, 2))
         else:
-            _wait_for_a_new_checkpoint(tmp_path, pid)
+            _wait_for_a_new_checkpoint(tmp_path, process)
             time.sleep(draw.uniform(0, 0.15))
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-        ends.append(trainer_process.end())
-    assert ends == [-signal.SIGKILL] * 10
-    trainer_process.start(tmp_path)
-    assert trainer_process.end() == 0
+        process.kill(signal.SIGKILL)
+        ends.append(process.end())
+    assert ends == [-signal.SIGKILL] * 6, process.err[-3000:]
+    assert start().end() == 0
     _assert_same(tmp_path, whole)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("number", "status"), [(signal.SIGTERM, PREEMPTED), (signal.SIGINT, STOPPED)]
-)
-def test_a_signal_makes_a_checkpoint_and_a_status(
-    trainer_process, whole, tmp_path, number, status
-):
-    pid = trainer_process.start(tmp_path)
-    _wait_for_a_new_checkpoint(tmp_path, pid)
-    os.kill(pid, number)
-    assert trainer_process.end() == status
-    position = load_state(_newest(tmp_path)).position
-    assert f"Stopped by {number.name}" in trainer_process.log.read_text()
-    assert str(position) in trainer_process.log.read_text()
-    trainer_process.start(tmp_path)
-    assert trainer_process.end() == 0
+def test_a_signal_makes_a_checkpoint_and_a_status(start, whole, tmp_path):
+    for number, status in ((signal.SIGTERM, PREEMPTED), (signal.SIGINT, STOPPED)):
+        process = start()
+        _wait_for_a_new_checkpoint(tmp_path, process)
+        process.kill(number)
+        assert process.end() == status, process.err[-3000:]
+        position = load_state(_newest(tmp_path)).position
+        assert f"Stopped by {number.name}" in process.err
+        assert str(position) in process.err
+    assert start().end() == 0
     _assert_same(tmp_path, whole)
 
 
-def test_a_broken_checkpoint_is_passed_over(spec, config, folder, whole, tmp_path):
+def test_broken_checkpoints_are_passed_over(spec, config, folder, whole, tmp_path):
+    """The newest has a wrong byte, the one before has lost its data."""
     directory = tmp_path / "run"
     shutil.copytree(whole, directory)
-    data = pathlib.Path(f"{_newest(directory)}.data-00000-of-00001")
+    newest, second, _ = checkpoints.find(str(directory))
+    data = pathlib.Path(f"{newest}.data-00000-of-00001")
     content = bytearray(data.read_bytes())
     content[len(content) // 2] ^= 0xFF
     data.write_bytes(content)
-    _train(spec, config, folder, directory)
-    _assert_same(directory, whole)
-
-
-def test_a_checkpoint_without_its_data_is_passed_over(
-    spec, config, folder, whole, tmp_path
-):
-    directory = tmp_path / "run"
-    shutil.copytree(whole, directory)
-    pathlib.Path(f"{_newest(directory)}.data-00000-of-00001").unlink()
+    pathlib.Path(f"{second}.data-00000-of-00001").unlink()
     _train(spec, config, folder, directory)
     _assert_same(directory, whole)
 

@@ -1,7 +1,7 @@
 """Progressive validation: what it measures, and that it leaves no trace."""
 
-import dataclasses
 import json
+import math
 
 import numpy as np
 import pytest
@@ -10,6 +10,8 @@ import tensorflow as tf
 from tpu_configs import SliceConfig
 from trainer.days import loop
 from trainer.days.divergence import DivergedError
+from trainer.days.input import count_labels
+from trainer.days.layout import Layout
 from trainer.days.training import Training
 from trainer.days.validation import Validator, _metrics
 
@@ -98,18 +100,37 @@ def test_the_weights_are_as_before(training, files):
 
 
 def test_a_day_is_judged_before_it_is_trained(spec, config, files, make_rows, tmp_path):
-    """So the first day's judge knows nothing but label means."""
-    make_rows(4000, seed=2).write(tmp_path / "d1.gz")
+    """Exactly what a validator says of the ranker as it was then."""
+    make_rows(600, seed=2).write(tmp_path / "d1.gz")
+    first_files = [str(tmp_path / "d1.gz")]
     loop.train(
         spec,
-        dataclasses.replace(config, epochs_per_day=4),
-        [("d1", [str(tmp_path / "d1.gz")]), ("d2", files)],
+        config,
+        [("d1", first_files), ("d2", files)],
         checkpoint_dir=str(tmp_path / "run"),
         slice=SLICE,
         options=loop.LoopOptions(validate_rows=300),
     )
     lines = (tmp_path / "run" / loop.METRICS_FILE).read_text().splitlines()
     first, second = (json.loads(line)["validation"] for line in lines)
-    assert first["auc"]["click"] == pytest.approx(0.5, abs=0.1)
-    assert second["auc"]["click"] > 0.6
-    assert first["calibration"]["click"] == pytest.approx(1, abs=0.1)
+    strategy = tf.distribute.get_strategy()
+    by_hand = Training(spec, config, SLICE, strategy, seed=0, first_files=first_files)
+    judge = Validator(by_hand, 300)
+    assert first == judge.validate(first_files)
+    for _ in by_hand.epoch("d1", first_files, 0):
+        pass
+    assert second == judge.validate(files)
+    assert second != judge.validate(first_files)
+    # The first day's judge knows nothing but label means, and ranks nobody.
+    mean = count_labels(Layout(spec), first_files).means["click"]
+    clicks = _labels(by_hand, first_files, 5)[:, 0].mean()
+    entropy = -clicks * math.log(mean) - (1 - clicks) * math.log(1 - mean)
+    assert first["loss"]["click"] == pytest.approx(entropy, rel=1e-5)
+    assert first["calibration"]["click"] == pytest.approx(mean / clicks, rel=1e-5)
+    assert first["auc"]["click"] == 0.5
+
+
+def _labels(training, files, batches):
+    """[rows, tasks], of the rows that are judged."""
+    found = [batch.labels.numpy() for batch in training.sample(files, batches)]
+    return np.concatenate(found)

@@ -1,11 +1,7 @@
 """Several processes train as one: the same global batches, the same losses."""
 
 import json
-import os
-import pathlib
 import socket
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -13,14 +9,15 @@ import pytest
 from trainer import strategy
 from trainer.days.means import DISENTANGLE
 
-HERE = pathlib.Path(__file__).parent
-# Trains the days below argv[1] into argv[2], and keeps what every step returned.
+# Trains the days below argv[1] into argv[2] with the seed argv[3], and keeps what every
+# step returned.
 _TRAIN = """
 import sys
-import conftest, workers_test as t
 import numpy as np
-from trainer.days import loop
+import tests.trainer.conftest as small
+import tests.trainer.days.workers_test as t
 from trainer import strategy
+from trainer.days import loop
 from trainer.days.training import Training
 
 calls, epoch = [], Training.epoch
@@ -33,11 +30,11 @@ def recorded(*args):
 Training.epoch = recorded
 
 loop.train(
-    conftest.read_spec(conftest.SPEC),
-    conftest.read_preset(conftest.PRESET),
+    small.read_spec(small.SPEC),
+    small.read_preset(t.PRESET),
     [(day, [f"{sys.argv[1]}/{day}.gz"]) for day in t.DAYS],
     slice=t.small_slice(),
-    seed=3,
+    seed=int(sys.argv[3]),
     checkpoint_dir=sys.argv[2],
     log_dir=sys.argv[2] + "/logs",
     options=loop.LoopOptions(checkpoint_steps=8, validate_rows=128),
@@ -46,6 +43,16 @@ if strategy.is_chief():
     np.save(sys.argv[2] + "/curve.npy", np.concatenate(calls))
 """
 DAYS = ("day-20220408", "day-20220409")
+# Adagrad, whose first steps are in proportion to the gradients. Adam's have one size,
+# also where a gradient is nothing but rounding, which two workers round otherwise.
+PRESET = """
+bottom: [16]
+switcher: {kind: mmoe, experts: 3, units: [8]}
+tower: [8]
+trail: {units: [4], dim: 4, dropout: 0.1}
+disentangle: 0.001
+optimizer: {kind: adagrad, learning_rate: 0.05, table_learning_rate: 0.2}
+"""
 
 
 def small_slice():
@@ -62,20 +69,12 @@ def _free_ports(count):
     return ports
 
 
-def _start(folder, directory, **environment):
-    path = os.pathsep.join([str(HERE), str(HERE.parent.parent)])
-    return subprocess.Popen(
-        [sys.executable, "-c", _TRAIN, str(folder), str(directory)],
-        env={**os.environ, "PYTHONPATH": path, **environment},
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def _finish(processes):
-    for process in processes:
-        error = process.communicate(timeout=300)[1]
-        assert process.returncode == 0, error[-3000:]
+def _cluster(index, addresses):
+    config = {
+        "cluster": {"worker": addresses},
+        "task": {"type": "worker", "index": index},
+    }
+    return {"TF_CONFIG": json.dumps(config)}
 
 
 def _metrics(directory):
@@ -84,40 +83,39 @@ def _metrics(directory):
 
 
 @pytest.mark.slow
-def test_two_workers_give_the_losses_of_one_process(make_rows, tmp_path):
+@pytest.mark.stochastic
+def test_two_workers_give_the_losses_of_one_process(
+    forks, make_rows, any_seed, tmp_path
+):
     # 1,500 rows: 24 steps, the last of them 28 rows, all of the first worker's half.
     for seed, day in enumerate(DAYS):
         make_rows(1500, seed=seed).write(tmp_path / f"{day}.gz")
-    workers = [f"127.0.0.1:{port}" for port in _free_ports(2)]
+    addresses = [f"127.0.0.1:{port}" for port in _free_ports(2)]
     two = [
-        _start(
-            tmp_path,
-            tmp_path / "two",
-            TF_CONFIG=json.dumps(
-                {
-                    "cluster": {"worker": workers},
-                    "task": {"type": "worker", "index": index},
-                }
-            ),
+        forks.start(
+            _TRAIN, [tmp_path, tmp_path / "two", any_seed], _cluster(index, addresses)
         )
         for index in range(2)
     ]
-    _finish(two)
-    _finish([_start(tmp_path, tmp_path / "one")])
+    for worker in two:
+        assert worker.end() == 0, worker.err[-3000:]
+    forks.run(_TRAIN, [tmp_path, tmp_path / "one", any_seed])
     one, both = (np.load(tmp_path / name / "curve.npy") for name in ("one", "two"))
-    # Rows, loss, disentangle, tasks' losses, rows of tasks. Rounding grows with steps:
-    # tenfold in two of them in the correlations of an expert that hardly moves.
+    # Rows, loss, disentangle, tasks' losses, rows of tasks. Rounding alone moves the
+    # losses by up to 5e-4 in 48 steps; and by 4e-2 the correlations of an expert that
+    # hardly moves, which are ratios of two next to nothing.
     assert one.shape == both.shape == (48, 3 + 2 * 4)
     np.testing.assert_allclose(both[:8], one[:8], rtol=1e-4, atol=1e-6)
     without = np.delete(np.arange(one.shape[1]), DISENTANGLE)
-    np.testing.assert_allclose(both[:, without], one[:, without], rtol=2e-2)
+    np.testing.assert_allclose(both[:, without], one[:, without], rtol=5e-3)
     one, both = _metrics(tmp_path / "one"), _metrics(tmp_path / "two")
     assert [day["rows"] for day in both] == [1500, 1500]
     for own, other in zip(both, one, strict=True):
         own, other = own["validation"], other["validation"]
         for key in ("loss", "calibration"):
-            assert own[key] == pytest.approx(other[key], rel=2e-3), key
-        # Few pairs of rows, and the first day's scores are next to equal.
+            assert own[key] == pytest.approx(other[key], rel=1e-3), key
+        # Untrained, all scores are equal. On the second day rounding turns pairs round
+        # that are next to equal: up to 0.002 of them.
         assert own["auc"] == pytest.approx(other["auc"], abs=0.02)
     assert (tmp_path / "two" / "logs" / "inspection").is_dir()
 

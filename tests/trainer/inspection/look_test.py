@@ -1,8 +1,6 @@
 """A real ranker, looked into: figures equal those made row by row and task by task."""
 
 import dataclasses
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -180,26 +178,7 @@ def test_an_untrained_ranker_has_no_gradient_below_its_heads(
     assert found.layers == ()  # heads start at zero
 
 
-# A process of its own: devices are set before TensorFlow starts.
-_TWO_REPLICAS = """
-import conftest
-import numpy as np
-import tensorflow as tf
-from trainer.inspection import Inspector
-from trainer.model.ranker import Ranker
-
-cpu = tf.config.list_physical_devices("CPU")[0]
-tf.config.set_logical_device_configuration(
-    cpu, [tf.config.LogicalDeviceConfiguration()] * 2
-)
-spec, config = conftest.read_spec(conftest.SPEC), conftest.read_preset(conftest.PRESET)
-means = {"click": 0.4, "watch": 1.5, "like": 0.02, "seconds": -0.5}
-rows = conftest.make_rows.__wrapped__()(24, seed=0).batch()
-weight = tf.constant([1.0] * 21 + [0.0] * 3)
-batch = rows._replace(masks=rows.masks * weight[:, None], weight=weight)
-data = tf.data.Dataset.from_tensors(batch).unbatch().batch(24, drop_remainder=True)
-
-def look(strategy):
+def _look_at_drawn(strategy, spec, config, means, data):
     with strategy.scope():
         ranker = Ranker(spec, config, means)
     for index, variable in enumerate(ranker.dense_variables):
@@ -210,28 +189,25 @@ def look(strategy):
     batches = strategy.experimental_distribute_dataset(data)
     return Inspector(ranker, strategy).inspect(batches, 1)
 
-two = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
-assert two.num_replicas_in_sync == 2
-one, both = look(tf.distribute.get_strategy()), look(two)
-assert one.rows == both.rows == both.gradient_rows == 21
-np.testing.assert_allclose(one.gates[0].mean, both.gates[0].mean, rtol=1e-4)
-np.testing.assert_allclose(one.gates[0].sd, both.gates[0].sd, rtol=1e-3)
-np.testing.assert_allclose(
-    one.experts[0].correlation, both.experts[0].correlation, rtol=1e-3
-)
-assert len(one.layers) == len(both.layers) == 5
-for a, b in zip(one.layers, both.layers):
-    np.testing.assert_allclose(a.norms, b.norms, rtol=1e-3)
-    np.testing.assert_allclose(a.cosines, b.cosines, atol=1e-3)
-print("same")
-"""
 
-
-@pytest.mark.slow  # starts a Python with two devices
-def test_two_replicas_see_what_one_sees(request):
-    folder = request.config.rootpath / "tests" / "trainer"
-    code = f"import sys; sys.path.insert(0, {str(folder)!r})\n{_TWO_REPLICAS}"
-    found = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+def test_two_replicas_see_what_one_sees(
+    two_replicas, spec, config, label_means, make_rows
+):
+    rows = make_rows(24, seed=0).batch()
+    weight = tf.constant([1.0] * 21 + [0.0] * 3)
+    batch = rows._replace(masks=rows.masks * weight[:, None], weight=weight)
+    data = tf.data.Dataset.from_tensors(batch).unbatch().batch(24, drop_remainder=True)
+    one, both = (
+        _look_at_drawn(strategy, spec, config, label_means, data)
+        for strategy in (tf.distribute.get_strategy(), two_replicas)
     )
-    assert found.stdout.strip().endswith("same"), found.stderr[-3000:]
+    assert one.rows == both.rows == both.gradient_rows == 21
+    np.testing.assert_allclose(one.gates[0].mean, both.gates[0].mean, rtol=1e-4)
+    np.testing.assert_allclose(one.gates[0].sd, both.gates[0].sd, rtol=1e-3)
+    np.testing.assert_allclose(
+        one.experts[0].correlation, both.experts[0].correlation, rtol=1e-3
+    )
+    assert len(one.layers) == len(both.layers) == 5
+    for a, b in zip(one.layers, both.layers, strict=True):
+        np.testing.assert_allclose(a.norms, b.norms, rtol=1e-3)
+        np.testing.assert_allclose(a.cosines, b.cosines, atol=1e-3)

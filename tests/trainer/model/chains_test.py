@@ -110,6 +110,7 @@ def test_transfer_has_a_dense_layer_and_three_kernels_a_step():
     assert _transfer().count_params() == 2 * (4 * 4 + 4 + 3 * 4 * 4)
 
 
+@pytest.mark.usefixtures("bfloat16_products")
 def test_transfer_in_bfloat16_is_close():
     q = np.random.default_rng(2).normal(size=(5, 3, 4)).astype(np.float32)
     expected = _transfer()(tf.constant(q))

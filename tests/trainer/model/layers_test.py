@@ -55,6 +55,7 @@ class ProductsTest(tf.test.TestCase):
         expected = [[[[5.5, 11.0], [1.0, 2.0], [1.0, 2.0]]]]
         self.assertAllClose(mixed(gates, experts), expected)
 
+    @pytest.mark.usefixtures("bfloat16_products")
     def test_mixed_has_the_experts_type(self):
         experts = tf.ones([2, 1, 3, 4], tf.bfloat16)
         self.assertEqual(mixed(tf.ones([2, 1, 5, 3]), experts).dtype, tf.bfloat16)
@@ -221,6 +222,7 @@ class GatesTest(tf.test.TestCase):
         found = gates(tf.ones([1, 2, 1]))
         self.assertAllClose(found, [[[[0.25, 0.75]], [[0.8, 0.2]]]])
 
+    @pytest.mark.usefixtures("bfloat16_products")
     def test_are_float32_in_bfloat16_networks(self):
         gates = Gates(1, 2, 3, dtype=tf.keras.mixed_precision.Policy("mixed_bfloat16"))
         found = gates(tf.ones([4, 1, 5]))

@@ -183,6 +183,7 @@ def test_xla_gives_the_same_logits_and_gradients():
         np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-3 * scale)
 
 
+@pytest.mark.usefixtures("bfloat16_products")
 def test_bfloat16_towers_give_float32_logits():
     chain = ChainConfig(kind="aitm", tasks=("click", "like"))
     config = ModelConfig(tower=(5,), chains=(chain,))

@@ -45,7 +45,15 @@ def test_each_leaf_has_the_gradient_of_its_own_loss(jit):
         )
 
 
-@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+@pytest.mark.parametrize(
+    "policy",
+    [
+        "float32",
+        pytest.param(
+            "mixed_bfloat16", marks=pytest.mark.usefixtures("bfloat16_products")
+        ),
+    ],
+)
 def test_layers_of_the_ranker_have_gradients_by_leaf(policy):
     """A gated mixture; each leaf's gradient as an ordinary tape gives it."""
     bottom = BatchedMLP(1, [8], dtype=policy)

@@ -28,7 +28,7 @@ def _printed(found) -> str:
 
 
 @pytest.fixture(scope="module")
-def found(spec, config, python):
+def found(bfloat16_products, spec, config, python):
     """The small ranker, four cores, both precisions."""
     return check(spec, config, SLICE, python=python, preset="small", candidates=20)
 
@@ -137,6 +137,7 @@ def test_step_of_a_broken_ranker_is_refused(
     lower(programs.rank(model, 4))  # which does not have the culprit
 
 
+@pytest.mark.usefixtures("bfloat16_products")
 def test_ranker_that_cannot_be_built_is_reported(spec, config, python, monkeypatch):
     class Mixing(Ranker):
         def call(self, features, training=False):
@@ -170,6 +171,7 @@ def test_broken_ranker_is_reported(spec, config, python, monkeypatch):
     assert "What to do: A TPU has no strings" in text
 
 
+@pytest.mark.usefixtures("bfloat16_products")
 @pytest.mark.slow
 def test_bounded_rows_are_warned_of(spec, config, python, monkeypatch):
     class Masking(Ranker):
@@ -192,6 +194,7 @@ def test_bounded_rows_are_warned_of(spec, config, python, monkeypatch):
     assert "known at run time only" in _printed(found)
 
 
+@pytest.mark.usefixtures("bfloat16_products")
 @pytest.mark.slow
 def test_tables_too_large_are_refused_by_name(spec, config, python):
     # 2 x 50 M rows x 32 columns x 4 bytes, and as much for Adagrad: 23.8 GiB.

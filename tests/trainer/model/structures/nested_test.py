@@ -378,6 +378,7 @@ def test_the_number_of_rows_may_be_unknown():
     np.testing.assert_allclose(run(x), net(tf.constant(x)).outputs, atol=1e-5)
 
 
+@pytest.mark.usefixtures("bfloat16_products")
 @pytest.mark.parametrize("kind", ["hierarchical", "multi_facet"])
 def test_bfloat16_is_close_to_float32(kind):
     """Outputs in bfloat16, gates and weights in float32."""

@@ -102,6 +102,7 @@ def test_every_weight_learns(kind):
         assert np.all(np.isfinite(gradient))
 
 
+@pytest.mark.usefixtures("bfloat16_products")
 @every_kind
 def test_bfloat16_outputs_float32_variables_gates_and_penalty(kind):
     policy = tf.keras.mixed_precision.Policy("mixed_bfloat16")
@@ -114,6 +115,7 @@ def test_bfloat16_outputs_float32_variables_gates_and_penalty(kind):
     assert tf.convert_to_tensor(found.penalty).dtype == tf.float32
 
 
+@pytest.mark.usefixtures("bfloat16_products")
 @every_kind
 def test_bfloat16_is_near_float32(kind):
     switcher, x = built(_config(kind)), rows(7)

@@ -25,9 +25,9 @@ TASKS = [
 class Small(tf.Module):
     """x [B, INPUTS] -> logits [B, L]; two shared layers, then one a leaf."""
 
-    def __init__(self):
+    def __init__(self, seed=0):
         super().__init__()
-        tf.keras.utils.set_random_seed(3)
+        tf.keras.utils.set_random_seed(3 + seed)
         self.bottom = BatchedMLP(1, [8, 4])
         self.heads = BatchedDense(len(TASKS), 1)
         self(tf.zeros([1, INPUTS]))
@@ -37,9 +37,9 @@ class Small(tf.Module):
         return self.heads(shared)[:, :, 0]
 
 
-def make_batch(rows=ROWS):
+def make_batch(rows=ROWS, seed=0):
     """x, labels and masks; `watch` has rows in the second half only, `never` none."""
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(seed)
     x = rng.normal(size=(rows, INPUTS))
     labels = rng.random((rows, len(TASKS))) < 0.4
     masks = np.ones([rows, len(TASKS)])
@@ -51,8 +51,8 @@ def make_batch(rows=ROWS):
 class Training:
     """What a ranker does in a step, with `config` for the weights."""
 
-    def __init__(self, config):
-        self.model, self.surgery = Small(), config.surgery
+    def __init__(self, config, seed=0):
+        self.model, self.surgery = Small(seed), config.surgery
         self.weights = weighting.create(config, TASKS)
         self.optimizer = tf.keras.optimizers.legacy.SGD(0.1)
         self.balance = class_weights(TASKS, [9] * 5, [900] * 5)
@@ -109,10 +109,10 @@ class Training:
 
 
 @pytest.fixture
-def make_training():
-    return Training
+def make_training(any_seed):
+    return lambda config: Training(config, any_seed)
 
 
 @pytest.fixture
-def batch():
-    return make_batch()
+def batch(any_seed):
+    return make_batch(seed=any_seed)

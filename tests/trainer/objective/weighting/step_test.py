@@ -1,8 +1,6 @@
 """Every way of weighting in a training step: compiled, and on two replicas."""
 
 import dataclasses
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -32,6 +30,7 @@ def test_xla_takes_the_same_steps(make_training, batch, config):
         )
 
 
+@pytest.mark.stochastic
 def test_xla_compiles_surgery(make_training, batch):
     training = make_training(dataclasses.replace(GRADNORM, surgery=True))
     losses = training.run(batch, 4, jit=True)
@@ -59,49 +58,36 @@ def test_the_leaf_without_rows_keeps_its_weight(make_training, batch):
     assert (np.abs(uncertainty.weights.log_variances[:4]) > 1e-3).all()
 
 
-# A process of its own: devices are set before TensorFlow starts.
-_TWO_REPLICAS = """
-import dataclasses
-import conftest
-import step_test
-import tensorflow as tf
-
-cpu = tf.config.list_physical_devices("CPU")[0]
-tf.config.set_logical_device_configuration(
-    cpu, [tf.config.LogicalDeviceConfiguration()] * 2
-)
-batch = conftest.make_batch()
-data = tf.data.Dataset.from_tensors(batch).unbatch()
-data = data.batch(conftest.ROWS, drop_remainder=True).repeat(4)
-
-def train(config, strategy):
+def _trained(make_training, config, strategy, data):
     with strategy.scope():
-        training = conftest.Training(config)
-    run = tf.function(lambda b: strategy.run(training.step, b), autograph=False)
+        training = make_training(config)
+    run = tf.function(lambda *b: strategy.run(training.step, b), autograph=False)
     for batch in strategy.experimental_distribute_dataset(data):
-        total = strategy.reduce("SUM", run(batch), axis=None)
+        total = strategy.reduce("SUM", run(*batch), axis=None)
     return {"total": float(total), **training.values()}
 
-two = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
-assert two.num_replicas_in_sync == 2
-for config in (
-    step_test.DECAYING,
-    dataclasses.replace(step_test.UNCERTAINTY, surgery=True),
-    dataclasses.replace(step_test.GRADNORM, surgery=True),
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        DECAYING,
+        dataclasses.replace(UNCERTAINTY, surgery=True),
+        dataclasses.replace(GRADNORM, surgery=True),
+    ],
+    ids=lambda config: config.kind,
+)
+def test_two_replicas_give_the_weights_of_one(
+    two_replicas, make_training, batch, config
 ):
-    one, both = train(config, tf.distribute.get_strategy()), train(config, two)
-    assert one.keys() == both.keys(), (one.keys(), both.keys())
-    for name, value in one.items():
-        message = f"{config} {name}"
-        tf.debugging.assert_near(value, both[name], 1e-4, 1e-5, message=message)
-print("same")
-"""
-
-
-@pytest.mark.slow  # starts a Python that loads TensorFlow
-def test_two_replicas_give_the_weights_of_one(request):
     """One leaf has rows on the second replica only, one has none."""
-    folder = str(request.path.parent)
-    code = f"import sys; sys.path.insert(0, {folder!r})\n{_TWO_REPLICAS}"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.stdout.endswith("same\n"), done.stderr[-3000:]
+    data = tf.data.Dataset.from_tensors(batch).unbatch()
+    data = data.batch(len(batch[0]), drop_remainder=True).repeat(4)
+    one, both = (
+        _trained(make_training, config, strategy, data)
+        for strategy in (tf.distribute.get_strategy(), two_replicas)
+    )
+    assert one.keys() == both.keys()
+    for name, value in one.items():
+        np.testing.assert_allclose(
+            value, both[name], rtol=1e-4, atol=1e-5, err_msg=name
+        )
