@@ -1,5 +1,7 @@
 """What a field of a YAML's class may hold beyond its type, said in its annotation.
 
+    dim: PositiveInt = 8
+    buckets: Annotated[int, Rule("must be at least 2.", ge=2)]
     kind: Annotated[str, Named(SWITCHERS)]
 
 `build.build` checks it when a file is read; Python code that makes an instance itself
@@ -8,14 +10,84 @@ is not checked.
 
 from __future__ import annotations
 
+import dataclasses
+import types
+import typing
 from collections.abc import Iterable
+from typing import TYPE_CHECKING, Annotated, Any
+
+if TYPE_CHECKING:  # pydantic takes a third of a second; only reading a file needs it
+    from pydantic import GetCoreSchemaHandler
+    from pydantic_core import CoreSchema
+
+TYPES_ONLY = "types only"  # context of a validation that lets every `Rule` be broken
+BROKEN_RULE, UNKNOWN_NAME = "broken_rule", "unknown_name"  # types of errors
+_OF_A_NUMBER = ("gt", "ge", "lt", "le", "multiple_of")
+
+
+@dataclasses.dataclass(frozen=True)
+class Rule:
+    """Which values of a type are allowed. Bounds of a list are those of its numbers.
+
+    Attributes:
+        told: The sentence for a value that is not, with the remedy.
+        gt: Numbers have to be above this.
+        ge: At least.
+        lt: Below.
+        le: At most.
+        multiple_of: And a multiple of this.
+        min_length: Of a text, a list or a mapping.
+        max_length: The same.
+    """
+
+    told: str
+    gt: float | None = None
+    ge: float | None = None
+    lt: float | None = None
+    le: float | None = None
+    multiple_of: float | None = None
+    min_length: int | None = None
+    max_length: int | None = None
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        """First the type with its own errors, then the rule with one of its own."""
+        from pydantic_core import core_schema
+
+        ruled = core_schema.custom_error_schema(
+            handler.generate_schema(self._narrowed(source)),
+            BROKEN_RULE,
+            custom_error_message=self.told,
+        )
+        unless_types_only = core_schema.with_info_wrap_validator_function(
+            lambda value, check, info: (
+                value if info.context == TYPES_ONLY else check(value)
+            ),
+            ruled,
+        )
+        return core_schema.chain_schema([handler(source), unless_types_only])
+
+    def _narrowed(self, source: Any) -> Any:
+        """The type `source` with the rule as pydantic has it."""
+        from pydantic import Field
+
+        given = dataclasses.asdict(self)
+        numbers = {key: given[key] for key in _OF_A_NUMBER if given[key] is not None}
+        lengths = {key: given[key] for key in ("min_length", "max_length")}
+        if typing.get_origin(source) is tuple:
+            entry: Any = typing.get_args(source)[0]
+            each = (Annotated[entry, Field(**numbers)], ...)
+            source, numbers = types.GenericAlias(tuple, each), {}
+        return Annotated[source, Field(**numbers, **lengths)]
 
 
 class Named:
     """The value is one of the names in a registry, as it is when a file is read.
 
     Args:
-        registry: The names, asked for each time.
+        registry: The names, asked for each time; derive a class with another `names`
+            where they are not what an iteration gives.
     """
 
     def __init__(self, registry: Iterable[str]):
@@ -25,7 +97,31 @@ class Named:
         """The names that are right now, in the order in which they are told."""
         return list(self._registry)
 
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        """Takes the place of the type's own check: any other value is no name."""
+        from pydantic_core import PydanticCustomError, core_schema
+
+        def known(value: Any) -> Any:
+            names = self.names()
+            if value not in names:
+                rule = one_of(names)
+                raise PydanticCustomError(UNKNOWN_NAME, "{rule}", {"rule": rule})
+            return value
+
+        return core_schema.no_info_plain_validator_function(known)
+
 
 def one_of(names: Iterable[str]) -> str:
     """The rule of a value that must be one of `names`."""
     return f"must be one of {', '.join(names)}."
+
+
+PositiveInt = Annotated[int, Rule("must be at least 1.", ge=1)]
+NonNegativeInt = Annotated[int, Rule("must be 0 or more.", ge=0)]
+PositiveFloat = Annotated[float, Rule("must be positive.", gt=0)]
+NonNegativeFloat = Annotated[float, Rule("must be 0 or more.", ge=0)]
+Share = Annotated[float, Rule("must be a share between 0 and 1.", ge=0, le=1)]
+ShareBelowOne = Annotated[float, Rule("must be at least 0 and below 1.", ge=0, lt=1)]
+Widths = Annotated[tuple[int, ...], Rule("must be positive widths.", ge=1)]

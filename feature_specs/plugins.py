@@ -13,13 +13,15 @@ import importlib.metadata
 import os
 from collections.abc import Iterator
 
+from feature_specs.errors import TrailrankError
+
 PLUGINS = "TRAILRANK_PLUGINS"
 GROUP = "trailrank.plugins"
 
 _loaded: set[str] = set()  # begun, too: a plugin may read a spec as it is imported
 
 
-class PluginError(ValueError):
+class PluginError(TrailrankError, ValueError):
     """A plugin that cannot be imported."""
 
 

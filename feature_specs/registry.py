@@ -12,12 +12,13 @@ from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar
 
 from feature_specs import plugins
+from feature_specs.errors import TrailrankError
 from feature_specs.plugins import PLUGINS
 
 _T = TypeVar("_T")
 
 
-class UnknownKindError(ValueError):
+class UnknownKindError(TrailrankError, ValueError):
     """A kind that nobody has registered, or a room that does not know a kind."""
 
 
