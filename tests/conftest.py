@@ -72,7 +72,7 @@ _LONGEST_FIRST = (
 )
 # They start processes from one that takes as long to be ready as TensorFlow takes.
 _FORKING = (
-    "tests/trainer/command_test.py",
+    "tests/pipeline/train_command_test.py",
     "tests/trainer/days/packed_test.py",
     "tests/trainer/days/recovery_test.py",
     "tests/trainer/days/workers_test.py",
