@@ -11,6 +11,7 @@ import math
 
 import numpy as np
 
+from pipeline.arrays import Numbers
 from pipeline.reporting.intervals import LEVEL, student_t
 from pipeline.trail_bias.sums import COUNT, POSITIVE_WEIGHT, POSITIVES, WEIGHT
 
@@ -22,9 +23,9 @@ MIN_GROUPS = 10  # groups of users with rows; fewer say nothing of how much they
 class Band:
     """Ratios by bin [B] with their limits; NaN where there are none."""
 
-    ratio: np.ndarray
-    low: np.ndarray
-    high: np.ndarray
+    ratio: Numbers
+    low: Numbers
+    high: Numbers
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -38,13 +39,13 @@ class Curve:
         relative: `rate` over that of the first bin.
     """
 
-    impressions: np.ndarray
-    positives: np.ndarray
-    rate: np.ndarray
+    impressions: Numbers
+    positives: Numbers
+    rate: Numbers
     relative: Band
 
 
-def curve(cells: np.ndarray) -> Curve:
+def curve(cells: Numbers) -> Curve:
     """The curve of one task on one slice; cells [B, G, 4] as in `Sums`."""
     totals = cells.sum(axis=1)  # [B, 4]
     logs = _LogRates.of(cells)
@@ -56,7 +57,7 @@ def curve(cells: np.ndarray) -> Curve:
     )
 
 
-def compare(cells: np.ndarray, others: np.ndarray) -> Band:
+def compare(cells: Numbers, others: Numbers) -> Band:
     """The relative rates of one slice over those of another, both [B, G, 4].
 
     The slices share their users, so a group is left out of both at once.
@@ -75,13 +76,13 @@ class _LogRates:
         present: Whether a group has any rows [G].
     """
 
-    all: np.ndarray
-    without: np.ndarray
-    enough: np.ndarray
-    present: np.ndarray
+    all: Numbers
+    without: Numbers
+    enough: Numbers
+    present: Numbers
 
     @classmethod
-    def of(cls, cells: np.ndarray) -> _LogRates:
+    def of(cls, cells: Numbers) -> _LogRates:
         """The rates of cells [B, G, 4]."""
         weight = cells[..., WEIGHT].astype(np.float64)
         positive = cells[..., POSITIVE_WEIGHT].astype(np.float64)
@@ -137,7 +138,7 @@ class _LogRates:
         return Band(ratio=ratio, low=ratio * np.exp(-half), high=ratio * np.exp(half))
 
 
-def _log_ratio(positive: np.ndarray, weight: np.ndarray) -> np.ndarray:
+def _log_ratio(positive: Numbers, weight: Numbers) -> Numbers:
     """log(positive / weight); NaN for 0 / 0, minus infinity without positives."""
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.log(positive / weight)

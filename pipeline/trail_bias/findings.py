@@ -9,6 +9,7 @@ from typing import Literal
 
 import numpy as np
 
+from pipeline.arrays import Numbers
 from pipeline.trail_bias import curves
 from pipeline.trail_bias.curves import Band, Curve
 from pipeline.trail_bias.study import SLICES, Study
@@ -101,7 +102,7 @@ def direction(band: Band) -> Direction:
     return "rises" if low > 1 else "unclear"
 
 
-def _compared(cells: Mapping[str, Mapping[str, np.ndarray]]) -> dict[str, Band]:
+def _compared(cells: Mapping[str, Mapping[str, Numbers]]) -> dict[str, Band]:
     """Task -> the feed's curve over the random slice's; empty without one of them."""
     if len(cells) < len(SLICES):
         return {}

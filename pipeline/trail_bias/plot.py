@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pipeline.arrays import Numbers
 from pipeline.reporting.figures import (
     TEXT_SIZE,
     TITLE_SIZE,
@@ -104,7 +105,7 @@ def _ticks(low: float, high: float) -> list[float]:
     return [n * step for n in range(math.ceil(low / step), math.floor(high / step) + 1)]
 
 
-def _add_legend(figure: Figure, panels: np.ndarray) -> None:
+def _add_legend(figure: Figure, panels: Numbers) -> None:
     """One legend for all panels, in the order in which the curves end."""
     lines = {
         line.get_label(): line

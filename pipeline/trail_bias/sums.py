@@ -17,6 +17,7 @@ import numpy as np
 import polars as pl
 
 from feature_specs import Spec, TaskSpec, expressions
+from pipeline.arrays import Numbers
 from pipeline.examples.columns.evaluate import holds, numbers
 from pipeline.examples.columns.timeline import TIME_MS, Timeline, watched_ms
 from pipeline.examples.columns.trails import add_trails
@@ -44,7 +45,7 @@ class Sums:
         cut: Trails that may go on before or after the days.
     """
 
-    cells: np.ndarray
+    cells: Numbers
     lengths: dict[int, int]
     cut: int
 
@@ -87,9 +88,7 @@ def sum_rows(rows: pl.DataFrame, study: Study) -> Sums:
     )
 
 
-def place(
-    position: np.ndarray, length: np.ndarray, bins: int
-) -> tuple[np.ndarray, np.ndarray]:
+def place(position: Numbers, length: Numbers, bins: int) -> tuple[Numbers, Numbers]:
     """(bin from 0, weight in `WEIGHT_UNIT`) of impressions, both int64 [B].
 
     An impression lies in the bin of its middle, and a trail weighs length / bins in
@@ -106,12 +105,12 @@ def place(
     return found, weight.astype(np.int64)
 
 
-def _first_of(number: np.ndarray, length: np.ndarray, bins: int) -> np.ndarray:
+def _first_of(number: Numbers, length: Numbers, bins: int) -> Numbers:
     """The first position whose middle is not before a bin: a division rounded up."""
     return -(-(2 * length * number + bins) // (2 * bins))
 
 
-def _is_whole(frame: pl.DataFrame, study: Study) -> np.ndarray:
+def _is_whole(frame: pl.DataFrame, study: Study) -> Numbers:
     """Where an impression's trail begins and ends inside the days, bool [B].
 
     Of both there is the silence that ends a trail; before the first day and after the
@@ -148,7 +147,7 @@ def _finish(frame: pl.DataFrame, study: Study) -> pl.DataFrame:
     return frame.filter(kept)
 
 
-def _sum_cells(frame: pl.DataFrame, study: Study) -> np.ndarray:
+def _sum_cells(frame: pl.DataFrame, study: Study) -> Numbers:
     """`Sums.cells` of the rows of long, whole trails."""
     bins, weights = place(
         frame["trail_position"].to_numpy(), frame["trail_length"].to_numpy(), study.bins
@@ -164,12 +163,12 @@ def _sum_cells(frame: pl.DataFrame, study: Study) -> np.ndarray:
 
 
 def _sum_task(
-    cells: np.ndarray,
-    weights: np.ndarray,
-    known: np.ndarray,
-    positive: np.ndarray,
+    cells: Numbers,
+    weights: Numbers,
+    known: Numbers,
+    positive: Numbers,
     shape: tuple[int, ...],
-) -> np.ndarray:
+) -> Numbers:
     """The measures of one task [*shape, 4]; cells, weights, known, positive are [B]."""
     size = math.prod(shape)
     sums = [
@@ -181,7 +180,7 @@ def _sum_task(
     return np.stack(sums, axis=-1).astype(np.int64).reshape(*shape, len(sums))
 
 
-def _outcome(frame: pl.DataFrame, task: TaskSpec) -> tuple[np.ndarray, np.ndarray]:
+def _outcome(frame: pl.DataFrame, task: TaskSpec) -> tuple[Numbers, Numbers]:
     """(rows of the sample space with a label, those of label 1), bool [B] each."""
     label = numbers(frame, task.label)
     known = np.isfinite(label)
@@ -190,7 +189,7 @@ def _outcome(frame: pl.DataFrame, task: TaskSpec) -> tuple[np.ndarray, np.ndarra
     return known, known & (label > 0.5)
 
 
-def _groups(users: pl.Series, groups: int) -> np.ndarray:
+def _groups(users: pl.Series, groups: int) -> Numbers:
     """Each row's group of users, int64 [B]."""
     users = users.fill_null("" if users.dtype == pl.String else -1)
     return bucket_of(hash_columns([users], _GROUP_SEED), groups)

@@ -9,9 +9,9 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 from trainer.days.layout import Layout
@@ -226,7 +226,7 @@ def _cached(
     cache: DayCache | None,
     files: Sequence[str],
     parse: Callable[[tf.Tensor], tf.Tensor],
-) -> np.ndarray | None:
+) -> npt.NDArray[Any] | None:
     """The matrix of all rows of the files, in the order of `_records`."""
     if cache is None:
         return None

@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 from feature_specs import Spec, TaskSpec, label_key, mask_key
@@ -108,7 +110,9 @@ class Layout:
             weight=tf.cast(tf.range(rows) < count, tf.float32),
         )
 
-    def labels(self, matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def labels(
+        self, matrix: npt.NDArray[Any]
+    ) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
         """Labels and masks of a matrix, float32 [rows, T] each."""
         tasks = len(self._labels)
         both = np.ascontiguousarray(matrix[:, -2 * tasks :]).view(np.float32)

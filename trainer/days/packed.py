@@ -13,8 +13,10 @@ import fcntl
 import os
 import pathlib
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 from absl import logging
 
@@ -50,7 +52,7 @@ class DayCache:
 
     def open(
         self, files: Sequence[str], matrices: Callable[[], tf.data.Dataset]
-    ) -> np.ndarray | None:
+    ) -> npt.NDArray[Any] | None:
         """A day's rows, int32 [rows, width], mapped; None if they cannot be kept.
 
         Args:
@@ -108,7 +110,7 @@ class DayCache:
             for old in self._directory.glob(pattern):
                 old.unlink(missing_ok=True)
 
-    def _map(self, path: pathlib.Path) -> np.ndarray:
+    def _map(self, path: pathlib.Path) -> npt.NDArray[Any]:
         rows = path.stat().st_size // self._row_bytes
         if not rows:  # nothing cannot be mapped
             return np.zeros([0, self.layout.width], np.int32)
@@ -127,7 +129,7 @@ class DayCache:
             yield
 
 
-def rows_of(matrix: np.ndarray, numbers: tf.Tensor) -> tf.Tensor:
+def rows_of(matrix: npt.NDArray[Any], numbers: tf.Tensor) -> tf.Tensor:
     """The rows of a mapped matrix with some numbers, int64 [n] -> int32 [n, width].
 
     NumPy picks them: given the matrix as a tensor, `tf.data` would take as much memory

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
-import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 from feature_specs import ModelConfig, Spec
@@ -84,7 +85,7 @@ class Training:
 
     def epoch(
         self, day: str, files: list[str], epoch: int, skip: int = 0
-    ) -> Iterator[np.ndarray]:
+    ) -> Iterator[npt.NDArray[Any]]:
         """What the steps of one pass returned, [steps, columns] for each call.
 
         Args:
@@ -144,7 +145,7 @@ class Training:
 
     def distributed(
         self, files: Sequence[str], order: int, skip: int = 0, batches: int = -1
-    ):
+    ) -> tf.distribute.DistributedDataset:
         """Batches as the strategy takes them: a part of each for every replica."""
         engine = self.ranker.engine
 
@@ -164,7 +165,9 @@ class Training:
         )
 
 
-def _step_function(training: Training, steps: int) -> Callable[[Iterator], tf.Tensor]:
+def _step_function(
+    training: Training, steps: int
+) -> Callable[[Iterator[Batch]], tf.Tensor]:
     """A graph that takes up to `steps` steps from an iterator.
 
     It returns float32 [steps, columns]; the rows after the data's end are zeros.
@@ -172,7 +175,7 @@ def _step_function(training: Training, steps: int) -> Callable[[Iterator], tf.Te
     strategy, columns = training.strategy, TASKS + 2 * len(training.spec.tasks)
 
     @tf.function
-    def take_steps(iterator):
+    def take_steps(iterator: Any) -> tf.Tensor:
         table = tf.TensorArray(tf.float32, steps, element_shape=[columns])
         for index in tf.range(steps):
             batch = iterator.get_next_as_optional()

@@ -3,10 +3,11 @@ metrics are those that the model would have had online."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 from feature_specs import Spec
@@ -52,7 +53,7 @@ class Validator:
         )
 
 
-def _traced(training: Training):
+def _traced(training: Training) -> Callable[[Batch], list[npt.NDArray[Any]]]:
     """A batch -> arrays of all replicas: see `judged`."""
     strategy, ranker = training.strategy, training.ranker
     names = [feature.name for feature in ranker.spec.served_features]
@@ -68,10 +69,10 @@ def _traced(training: Training):
         return [losses[tf.newaxis], predictions, batch.labels, batch.masks]
 
     @tf.function(autograph=False)
-    def run(batch: Batch):
+    def run(batch: Batch) -> Any:
         return strategy.run(judged, (batch,))
 
-    def call(batch: Batch) -> list[np.ndarray]:
+    def call(batch: Batch) -> list[npt.NDArray[Any]]:
         losses, *rows = (strategy.gather(v, axis=0).numpy() for v in run(batch))
         masks = rows[-1]
         # Replicas have shares of the mean over the batch; a day's mean is over rows.
@@ -83,10 +84,10 @@ def _traced(training: Training):
 
 def _metrics(
     spec: Spec,
-    losses: np.ndarray,
-    predictions: np.ndarray,
-    labels: np.ndarray,
-    masks: np.ndarray,
+    losses: npt.NDArray[Any],
+    predictions: npt.NDArray[Any],
+    labels: npt.NDArray[Any],
+    masks: npt.NDArray[Any],
 ) -> dict[str, Any]:
     """Of sums of losses [batches, T] and of rows [N, T], padded ones included."""
     means = losses.sum(axis=0, dtype=np.float64) / np.maximum(masks.sum(axis=0), 1)

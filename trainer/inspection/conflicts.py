@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 from trainer.inspection.inspection import LayerGradients
@@ -21,7 +23,7 @@ class GradientMeans:
 
     def __init__(self) -> None:
         self.rows, self._batches = 0, 0
-        self._sums: list[np.ndarray] | None = None
+        self._sums: list[npt.NDArray[Any]] | None = None
 
     def add(self, rows: int, gradients: Sequence[tf.Tensor]) -> None:
         """Adds a batch: [T, weights] for each layer."""
@@ -43,7 +45,7 @@ class GradientMeans:
         return (layer_gradients(ALL_LAYERS, sum(grams.values())), *found)
 
 
-def layer_gradients(name: str, gram: np.ndarray) -> LayerGradients:
+def layer_gradients(name: str, gram: npt.NDArray[Any]) -> LayerGradients:
     """From the products [T, T] of the tasks' gradients."""
     norms = np.sqrt(np.diag(gram))
     scale = np.where(norms > 0, norms, math.nan)
@@ -51,6 +53,6 @@ def layer_gradients(name: str, gram: np.ndarray) -> LayerGradients:
     return LayerGradients(name=name, norms=norms, cosines=cosines)
 
 
-def _shared(gradients: np.ndarray) -> np.ndarray:
+def _shared(gradients: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """The columns of [T, weights] that two tasks or more move."""
     return gradients[:, np.count_nonzero(gradients, axis=0) >= 2]

@@ -9,10 +9,11 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import matplotlib
 import numpy as np
+import numpy.typing as npt
 
 from pipeline.reporting.figures import COLOURS, SMALL_SIZE, TEXT_SIZE, new_figure, tidy
 from trainer.inspection.drawing import short
@@ -136,7 +137,7 @@ def _head_room(use: GateUse) -> int:
     return math.ceil(inches * _ROOM / _WIDTH)
 
 
-def _draw_row(figure: Figure, place, row: list[_Panel], room: int) -> None:
+def _draw_row(figure: Figure, place: Any, row: list[_Panel], room: int) -> None:
     if row[0].is_map:
         _draw_maps(figure, place, row[0].use)
         return
@@ -184,7 +185,14 @@ def _draw_single(axes: Axes, use: GateUse) -> None:
     axes.set_xlim(-1, use.width)
 
 
-def _draw_bars(axes: Axes, places, mean, sd, colour, label: str | None) -> None:
+def _draw_bars(
+    axes: Axes,
+    places: npt.NDArray[Any],
+    mean: npt.NDArray[Any],
+    sd: npt.NDArray[Any],
+    colour: str,
+    label: str | None,
+) -> None:
     axes.bar(places, np.nan_to_num(mean), width=0.9, color=colour, label=label)
     low, high = np.maximum(mean - sd, 0), mean + sd
     axes.vlines(places, low, high, color="white", linewidth=2.2)
@@ -207,7 +215,7 @@ def _top(use: GateUse) -> float:
     return min(1.0, 1.08 * float(tops.max())) if tops.size else 1.0
 
 
-def _draw_maps(figure: Figure, place, use: GateUse) -> None:
+def _draw_maps(figure: Figure, place: Any, use: GateUse) -> None:
     """Too many for bars: means and standard deviations as colours."""
     grid = place.subgridspec(1, 2)
     for column, (name, values) in enumerate(
@@ -234,7 +242,7 @@ def _draw_maps(figure: Figure, place, use: GateUse) -> None:
             bar.ax.axhline(even, color="white", linewidth=1.2)
 
 
-def _draw_summary(axes: Axes, families: list[tuple[str, np.ndarray]]) -> None:
+def _draw_summary(axes: Axes, families: list[tuple[str, npt.NDArray[Any]]]) -> None:
     """A line for each kind of gate, a dot a gate."""
     for line, (_, shares) in enumerate(families):
         places = np.full(len(shares), line)
@@ -255,7 +263,7 @@ def _draw_summary(axes: Axes, families: list[tuple[str, np.ndarray]]) -> None:
     tidy(axes, "x")
 
 
-def _families(gates: Sequence[GateUse]) -> list[tuple[str, np.ndarray]]:
+def _families(gates: Sequence[GateUse]) -> list[tuple[str, npt.NDArray[Any]]]:
     """Gates with the same readers: their name and their shares of entropy."""
     families = []
     for (level, readers, width), same in itertools.groupby(
@@ -295,7 +303,7 @@ def _labels(use: GateUse) -> list[str]:
     return labels
 
 
-def _colours(count: int) -> list:
+def _colours(count: int) -> list[Any]:
     if count <= len(COLOURS):
         return list(COLOURS[:count])
     return list(matplotlib.colormaps["viridis"](np.linspace(0, 0.95, count)))
@@ -321,7 +329,9 @@ def _add_legend(axes: Axes, use: GateUse) -> None:
     )
 
 
-def _name_ticks(axes: Axes, places, names: Sequence[str], spacing: float) -> None:
+def _name_ticks(
+    axes: Axes, places: npt.NDArray[Any], names: Sequence[str], spacing: float
+) -> None:
     """Level where the names fit between the ticks, else at an angle."""
     fits = max(map(len, names)) * _LETTER <= spacing * _WIDTH / _ROOM
     axes.set_xticks(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import matplotlib
 import numpy as np
+import numpy.typing as npt
 from matplotlib.figure import Figure
 
 from pipeline.reporting.figures import (
@@ -26,6 +27,7 @@ from trainer.inspection.inspection import ExpertUse, Inspection, LayerGradients
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.image import AxesImage
 
 _MOST = 9
 _COLUMNS = 3
@@ -122,12 +124,14 @@ class _Grid:
         below = self.size[1] - _TITLE - (row + 1) * (self._side + _ABOVE)
         return self._shares(left, below, self._side, self._side)
 
-    def _shares(self, left: float, below: float, width: float, height: float):
+    def _shares(
+        self, left: float, below: float, width: float, height: float
+    ) -> tuple[float, float, float, float]:
         across, up = self.size
         return left / across, below / up, width / across, height / up
 
 
-def _first(items: Sequence, sizes: Sequence[float]) -> list:
+def _first(items: Sequence[Any], sizes: Sequence[float]) -> list[Any]:
     """All, or those with the largest sizes, in their own order."""
     order = np.argsort(-np.nan_to_num(np.array(sizes, float), nan=-1.0), kind="stable")
     kept = {int(index) for index in order[:_MOST]}
@@ -142,8 +146,8 @@ def _name(
     figure: Figure,
     what: str,
     rows: int,
-    shown: Sequence,
-    known: Sequence,
+    shown: Sequence[Any],
+    known: Sequence[Any],
     y: float | None = None,
 ) -> None:
     left = len(known) - len(shown)
@@ -151,7 +155,7 @@ def _name(
     figure.suptitle(f"{what} over {rows:,} rows.{more}", fontsize=TEXT_SIZE, y=y)
 
 
-def _draw_level(panel: Axes, level: ExpertUse, top: float):
+def _draw_level(panel: Axes, level: ExpertUse, top: float) -> AxesImage:
     colours = matplotlib.colormaps["viridis"].with_extremes(bad="0.88")
     image = panel.imshow(level.correlation, cmap=colours, vmin=0, vmax=top)
     names = [short(name).removeprefix("expert ") for name in level.names]
@@ -172,7 +176,7 @@ def _draw_level(panel: Axes, level: ExpertUse, top: float):
 
 def _draw_layer(
     panel: Axes, layer: LayerGradients, below: Sequence[str], beside: Sequence[str]
-):
+) -> AxesImage:
     colours = matplotlib.colormaps["RdBu"].with_extremes(bad="0.88")
     cosines = layer.cosines.copy()
     np.fill_diagonal(cosines, math.nan)
@@ -185,7 +189,10 @@ def _draw_layer(
 
 
 def _draw_norms(
-    panel: Axes, layers: Sequence[LayerGradients], tasks, with_names: bool
+    panel: Axes,
+    layers: Sequence[LayerGradients],
+    tasks: Sequence[str],
+    with_names: bool,
 ) -> None:
     """A marker a layer, on a logarithmic axis, tasks as in the matrices."""
     for number, layer in enumerate(layers):
@@ -222,7 +229,7 @@ def _letters(count: int) -> float:
     return min(7.0, 0.6 * 72 * _side(count) / max(count, 1))
 
 
-def _write_values(panel: Axes, values: np.ndarray, top: float) -> None:
+def _write_values(panel: Axes, values: npt.NDArray[Any], top: float) -> None:
     for (row, column), value in np.ndenumerate(values):
         if math.isfinite(value):
             ink = "white" if value < 0.6 * top else "black"
@@ -232,6 +239,6 @@ def _write_values(panel: Axes, values: np.ndarray, top: float) -> None:
             )
 
 
-def _largest(values: np.ndarray) -> float:
+def _largest(values: npt.NDArray[Any]) -> float:
     known = values[np.isfinite(values)]
     return float(known.max()) if known.size else 1.0

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 UNUSED = 0.05  # of an even share: a smaller mean weight counts as none
 
@@ -35,10 +37,10 @@ class GateUse:
     level: int
     readers: tuple[str, ...]
     experts: tuple[tuple[str, ...], ...]
-    rows: np.ndarray
-    mean: np.ndarray
-    sd: np.ndarray
-    entropy: np.ndarray
+    rows: npt.NDArray[Any]
+    mean: npt.NDArray[Any]
+    sd: npt.NDArray[Any]
+    entropy: npt.NDArray[Any]
 
     @property
     def title(self) -> str:
@@ -51,7 +53,7 @@ class GateUse:
         return self.mean.shape[1]
 
     @property
-    def entropy_share(self) -> np.ndarray:
+    def entropy_share(self) -> npt.NDArray[Any]:
         """[Q], entropy over log E: 1 for even weights; NaN for a single expert."""
         if self.width == 1:
             return np.full(len(self.readers), math.nan)
@@ -79,9 +81,9 @@ class ExpertUse:
     node: str
     level: int
     names: tuple[str, ...]
-    correlation: np.ndarray
-    moving: np.ndarray
-    largest_weight: np.ndarray
+    correlation: npt.NDArray[Any]
+    moving: npt.NDArray[Any]
+    largest_weight: npt.NDArray[Any]
 
     @property
     def title(self) -> str:
@@ -121,8 +123,8 @@ class LayerGradients:
     """
 
     name: str
-    norms: np.ndarray
-    cosines: np.ndarray
+    norms: npt.NDArray[Any]
+    cosines: npt.NDArray[Any]
 
     @property
     def conflict_share(self) -> float:
@@ -178,5 +180,5 @@ def _title(node: str, level: int) -> str:
     return f"node {node}, level {level}" if node else f"level {level}"
 
 
-def _chosen(names: tuple[str, ...], which: np.ndarray) -> tuple[str, ...]:
+def _chosen(names: tuple[str, ...], which: npt.NDArray[Any]) -> tuple[str, ...]:
     return tuple(name for name, chosen in zip(names, which, strict=True) if chosen)

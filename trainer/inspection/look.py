@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
@@ -67,7 +67,9 @@ class Inspector:
                 gradients.add(int(seen), self._pull(batch))
         return self._inspection(found, rows, gradients)
 
-    def _inspection(self, found, rows: int, gradients: GradientMeans) -> Inspection:
+    def _inspection(
+        self, found: list[list[Moments]], rows: int, gradients: GradientMeans
+    ) -> Inspection:
         uses = [n.uses(own) for n, own in zip(self._networks, found, strict=False)]
         return Inspection(
             tasks=tuple(task.name for task in self._ranker.spec.tasks),
@@ -81,7 +83,7 @@ class Inspector:
 
     # --- on the device ----------------------------------------------------------------
 
-    def _sums(self, batch: Batch) -> tuple[tf.Tensor, list]:
+    def _sums(self, batch: Batch) -> tuple[tf.Tensor, list[Any]]:
         """Rows, and for each network what `NetworkSums.of_batch` gives."""
         inside = self._ranker.look_inside(batch)
         sums = [
@@ -107,15 +109,17 @@ class Inspector:
         ]
 
 
-def _traced(function, strategy: tf.distribute.Strategy):
+def _traced(
+    function: Callable[[Batch], Any], strategy: tf.distribute.Strategy
+) -> Callable[[Batch], Any]:
     """`function` of a batch on every replica, which all return the same."""
     plain = tf.autograph.experimental.do_not_convert(function)
 
     @tf.function(autograph=False)
-    def run(batch: Batch):
+    def run(batch: Batch) -> Any:
         return strategy.run(plain, (batch,))
 
-    def call(batch: Batch):
+    def call(batch: Batch) -> Any:
         return tf.nest.map_structure(
             lambda value: strategy.experimental_local_results(value)[0], run(batch)
         )
@@ -123,7 +127,7 @@ def _traced(function, strategy: tf.distribute.Strategy):
     return call
 
 
-def _add(found: list[list[Moments]], sums) -> None:
+def _add(found: list[list[Moments]], sums: Any) -> None:
     """Adds a batch of every network."""
     for moments, new in zip(found, sums, strict=True):
         for own, parts in zip(moments, new, strict=True):

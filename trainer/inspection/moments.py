@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 
 
 class Moments:
@@ -18,11 +21,13 @@ class Moments:
     """
 
     def __init__(self) -> None:
-        self.rows: np.ndarray = np.zeros([])
-        self.mean: np.ndarray = np.zeros([])
-        self.products: np.ndarray = np.zeros([])
+        self.rows: npt.NDArray[Any] = np.zeros([])
+        self.mean: npt.NDArray[Any] = np.zeros([])
+        self.products: npt.NDArray[Any] = np.zeros([])
 
-    def add(self, rows: np.ndarray, mean: np.ndarray, products: np.ndarray) -> None:
+    def add(
+        self, rows: npt.NDArray[Any], mean: npt.NDArray[Any], products: npt.NDArray[Any]
+    ) -> None:
         """Joins a batch: its rows, its mean, its sums around that mean."""
         rows, mean = np.asarray(rows, np.float64), np.asarray(mean, np.float64)
         total = self.rows + rows
@@ -39,12 +44,12 @@ class Moments:
         self.rows = total
 
     @property
-    def sd(self) -> np.ndarray:
+    def sd(self) -> npt.NDArray[Any]:
         """[..., N], standard deviations; of sums of squares."""
         rows = _under(np.maximum(self.rows, 1.0), self.products)
         return np.sqrt(self.products / rows)
 
 
-def _under(value: np.ndarray, like: np.ndarray) -> np.ndarray:
+def _under(value: npt.NDArray[Any], like: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """`value` with as many axes as `like`, new ones last."""
     return np.reshape(value, value.shape + (1,) * (np.ndim(like) - value.ndim))

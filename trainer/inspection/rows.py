@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 from feature_specs import Spec
@@ -28,7 +30,7 @@ class PartitionRows:
     def __init__(self, spec: Spec, facets: Collection[str], codes: Sequence[str]):
         words = [code.split("&") for code in codes]
         self._count = len(words)
-        self._facets: list[tuple[str, np.ndarray, np.ndarray]] = []
+        self._facets: list[tuple[str, npt.NDArray[Any], npt.NDArray[Any]]] = []
         for facet in (spec.facets[name] for name in facets):
             names = _certain(spec, facet)
             allowed = np.array(

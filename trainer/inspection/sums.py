@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 from feature_specs import Spec
@@ -23,6 +25,10 @@ from trainer.replicas import global_sum
 _ROOT = "input"  # the node without a code, where there are others
 OUTPUTS = 64  # of each expert, at most: their products with all others are kept
 _CONSTANT = 1e-5  # a smaller share of the mean is float32 rounding (`disentangle`)
+
+_Sums = tuple[
+    tf.Tensor, tf.Tensor, tf.Tensor
+]  # rows, mean, centred squares or products
 
 
 class NetworkSums:
@@ -40,7 +46,9 @@ class NetworkSums:
     def _rows(self, codes: Sequence[str]) -> PartitionRows:
         return PartitionRows(self._spec, self._facets, codes)
 
-    def of_batch(self, structured: Structured, features: Features, weight: tf.Tensor):
+    def of_batch(
+        self, structured: Structured, features: Features, weight: tf.Tensor
+    ) -> list[_Sums]:
         """Rows, mean and centred products of every tensor, for `Moments.add`."""
         sizes = [(e.shape[1], e.shape[2]) for e in structured.experts]
         self._places = expert_places(self._gatings, sizes)
@@ -110,7 +118,7 @@ class NetworkSums:
 # --- one batch ------------------------------------------------------------------------
 
 
-def _gate_sums(gates: tf.Tensor, weight: tf.Tensor):
+def _gate_sums(gates: tf.Tensor, weight: tf.Tensor) -> _Sums:
     """Gates [B, G, Q, E], weights [B, G * Q] -> rows [G, Q], mean and centred squares
     [G, Q, E + 1]; the last column is the gate's entropy."""
     entropy = -tf.reduce_sum(tf.math.xlogy(gates, gates), axis=3, keepdims=True)
@@ -121,7 +129,7 @@ def _gate_sums(gates: tf.Tensor, weight: tf.Tensor):
     return rows, mean, global_sum(tf.reduce_sum(tf.square(centred), axis=0))
 
 
-def _expert_sums(experts: tf.Tensor, weight: tf.Tensor):
+def _expert_sums(experts: tf.Tensor, weight: tf.Tensor) -> _Sums:
     """Experts [B, G, E, H], weights [B, G] -> rows [G], mean [G, E * H] and centred
     products [G, E * H, E * H]; of the first outputs of each expert."""
     _, groups, count, width = experts.shape
@@ -133,7 +141,9 @@ def _expert_sums(experts: tf.Tensor, weight: tf.Tensor):
     return rows, mean, global_sum(products)
 
 
-def _centred(x: tf.Tensor, weight: tf.Tensor, rows: tf.Tensor):
+def _centred(
+    x: tf.Tensor, weight: tf.Tensor, rows: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
     """Mean of x [B, ..., N] over rows of weight 1, and x less it, 0 in other rows."""
     weight = tf.expand_dims(weight, axis=-1)
     total = global_sum(tf.reduce_sum(x * weight, axis=0))
@@ -149,12 +159,16 @@ def _gate_codes(placed: PlacedGating) -> list[str]:
     return [f"{node}&{r}" for node in placed.groups for r in placed.gating.readers]
 
 
-def _moving(mean: np.ndarray, products: np.ndarray, rows: float) -> np.ndarray:
+def _moving(
+    mean: npt.NDArray[Any], products: npt.NDArray[Any], rows: float
+) -> npt.NDArray[Any]:
     """[N] bool, the columns that are not constant."""
     return np.diag(products) > np.square(_CONSTANT * mean) * rows
 
 
-def _correlation(products: np.ndarray, moving: np.ndarray, count: int) -> np.ndarray:
+def _correlation(
+    products: npt.NDArray[Any], moving: npt.NDArray[Any], count: int
+) -> npt.NDArray[Any]:
     """[E, E], root mean squares over the blocks of the correlation matrix [N, N]."""
     scale = np.sqrt(np.where(moving, np.diag(products), 1.0))
     squares = np.square(products / scale / scale[:, np.newaxis])
@@ -167,7 +181,9 @@ def _correlation(products: np.ndarray, moving: np.ndarray, count: int) -> np.nda
     return found
 
 
-def _largest_weights(names: Sequence[str], weighing: Sequence[GateUse]) -> np.ndarray:
+def _largest_weights(
+    names: Sequence[str], weighing: Sequence[GateUse]
+) -> npt.NDArray[Any]:
     """[E], in even shares; NaN for an expert that no gate weighs."""
     found = dict.fromkeys(names, math.nan)
     for use in weighing:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import tensorflow as tf
 
@@ -140,7 +140,7 @@ class FeatureEmbeddings(tf.keras.layers.Layer):
         dense = not self._sparse or not self._is_large(feature)
         return _gather_dense(table, ids) if dense else tf.gather(table, ids)
 
-    def _pooled(self, feature: FeatureSpec, inputs: dict) -> tf.Tensor:
+    def _pooled(self, feature: FeatureSpec, inputs: dict[str, tf.Tensor]) -> tf.Tensor:
         """[B, D] of one feature by itself."""
         ids = _as_columns(inputs[feature.name])
         return EMBEDS[feature.of_kind](feature, ids, self.steps(inputs, feature))
@@ -161,7 +161,14 @@ class FeatureEmbeddings(tf.keras.layers.Layer):
     def _columns(self, feature: FeatureSpec) -> int:
         return self._widths[self._key(feature)]
 
-    def _look_up(self, features, inputs, *, key, joined) -> dict[str, tf.Tensor]:
+    def _look_up(
+        self,
+        features: Sequence[FeatureSpec],
+        inputs: dict[str, tf.Tensor],
+        *,
+        key: Callable[[FeatureSpec], Any],
+        joined: bool,
+    ) -> dict[str, tf.Tensor]:
         """One gather for all features with the same `key`: name -> [B, D]."""
         found: dict[str, tf.Tensor] = {}
         here = [f for f in features if not self._alone(f)]
@@ -169,7 +176,12 @@ class FeatureEmbeddings(tf.keras.layers.Layer):
             found |= self._gather_together(list(same), inputs, joined)
         return found
 
-    def _gather_together(self, features, inputs, joined) -> dict[str, tf.Tensor]:
+    def _gather_together(
+        self,
+        features: Sequence[FeatureSpec],
+        inputs: dict[str, tf.Tensor],
+        joined: bool,
+    ) -> dict[str, tf.Tensor]:
         keys = list(dict.fromkeys(self._key(f) for f in features))
         tables = [self._tables[key] for key in keys]
         sizes = [table.shape[0] for table in tables]
@@ -253,11 +265,13 @@ def _nothing(inputs: dict[str, tf.Tensor]) -> tf.Tensor:
 
 
 @tf.custom_gradient
-def _gather_dense(table: tf.Tensor, ids: tf.Tensor):
+def _gather_dense(
+    table: tf.Tensor, ids: tf.Tensor
+) -> tuple[tf.Tensor, Callable[[tf.Tensor], tuple[tf.Tensor, None]]]:
     """`tf.gather`, with a dense gradient of static shape."""
     rows = table.shape[0]
 
-    def gradient(upstream):
+    def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, None]:
         return tf.math.unsorted_segment_sum(upstream, ids, rows), None
 
     return tf.gather(table, ids), gradient

@@ -7,9 +7,10 @@ L = one column a leaf: a task, or a task for one partition of a facet. The same
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 from feature_specs import TaskSpec
@@ -104,7 +105,7 @@ def initial_bias(task: TaskSpec, mean: float) -> float:
     return link_of(task).logit(mean)
 
 
-def loss_weights(tasks: Sequence[TaskSpec]) -> np.ndarray:
+def loss_weights(tasks: Sequence[TaskSpec]) -> npt.NDArray[Any]:
     """float32 [L], the factor of each task's loss (SFV sec. 5.2)."""
     return np.array([task.loss_weight for task in tasks], np.float32)
 
@@ -140,7 +141,7 @@ def sampled_masks(
 
 def class_weights(
     tasks: Sequence[TaskSpec], positives: Sequence[float], negatives: Sequence[float]
-) -> np.ndarray:
+) -> npt.NDArray[Any]:
     """Weights of the labels 0 and 1 for `class_balanced`, float32 [L, 2].
 
     w_y is proportional to (1 - beta) / (1 - beta^n_y), n_y the rows with label y
@@ -159,7 +160,7 @@ def class_weights(
     return weights.astype(np.float32)
 
 
-def _balanced(beta: float, counts: np.ndarray) -> np.ndarray:
+def _balanced(beta: float, counts: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """[2], the inverse of each effective number of rows, scaled to the sum 2."""
     effective = (1 - np.power(beta, np.maximum(counts, 1.0))) / (1 - beta)
     return 2 / effective / np.sum(1 / effective)
@@ -225,7 +226,9 @@ class Loss:
         """
         raise NotImplementedError
 
-    def label_weights(self, task: TaskSpec, counts: np.ndarray) -> np.ndarray:
+    def label_weights(
+        self, task: TaskSpec, counts: npt.NDArray[Any]
+    ) -> npt.NDArray[Any]:
         """What `class_weights` holds for a task, [2].
 
         Args:
@@ -353,7 +356,9 @@ class ClassBalanced(CrossEntropy):
         weights = tf.where(_positive(labels), class_weights[:, 1], class_weights[:, 0])
         return weights * super().rows(logits, labels, tasks, None)
 
-    def label_weights(self, task: TaskSpec, counts: np.ndarray) -> np.ndarray:
+    def label_weights(
+        self, task: TaskSpec, counts: npt.NDArray[Any]
+    ) -> npt.NDArray[Any]:
         return _balanced(task.class_balance_beta, counts)
 
 
