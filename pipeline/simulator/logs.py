@@ -224,8 +224,8 @@ def simulate(
         seed: Of all draws.
         start: First day.
         rows_per_user_day: Mean impressions, random ones included.
-        videos: Videos; by default one for 14 expected rows (at least 160), so that a
-            video of the tail has about ten impressions, as in 27K.
+        videos: Videos; by default one for 14 expected rows (at least 160), as a video
+            of 27K's tail has about ten impressions.
         random_share: Share of the impressions that show a random video. The default
             leaves enough of them to measure on; 27K has 0.004, Pure 0.45.
         dirty_share: Share of rows with a dirty value, in three equal parts: videos of
