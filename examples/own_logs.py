@@ -47,8 +47,8 @@ bottom: [32]
 switcher: {kind: mmoe, experts: 2, units: [16]}
 tower: [8]
 trail: {units: [4], dim: 4}
-epochs_per_day: 8
-optimizer: {learning_rate: 0.01, table_learning_rate: 0.2, average_steps: 0}
+epochs_per_day: 6
+optimizer: {learning_rate: 0.003, table_learning_rate: 0.1, average_steps: 0}
 """
 
 LISTENERS, SONGS, PLAYS_A_DAY, DAYS = 60, 200, 3000, 2

@@ -88,7 +88,7 @@ def _run(
         from pipeline.transform import preprocessing_fn
 
     function = functools.partial(preprocessing_fn, custom_config={"spec": spec.text})
-    # Without a state cache, for the reason told beside the DAG's Beam arguments.
+    # No state cache: the reason stands beside the DAG's Beam arguments.
     options = PipelineOptions(
         [f"--runner={LOCAL_RUNNER}", "--max_cache_memory_usage_mb=0"]
     )

@@ -1,0 +1,83 @@
+"""The runner of this machine: what it reports of each step, and what is logged where."""
+
+import logging
+import re
+
+import pytest
+from tfx.orchestration.pipeline import Pipeline
+
+from pipeline.dag import DagConfig
+from pipeline.runners import local
+from tests.pipeline.runners.steps import ReadText, WriteText
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """Runs two steps; returns (step, state) of each event, and keeps them in `events`."""
+    refuse, events = tmp_path / "refuse", []
+
+    def create(config, metadata_config, baseline):
+        write = WriteText(says="hello")
+        read = ReadText(text=write.outputs["text"], refuse=str(refuse))
+        return Pipeline(
+            pipeline_name="two-steps",
+            pipeline_root=str(tmp_path / "artifacts"),
+            components=[write, read],
+            enable_cache=True,
+            metadata_connection_config=metadata_config,
+        )
+
+    monkeypatch.setattr(local, "create_pipeline", create)
+    config = DagConfig(
+        spec="", preset="", slice="", logs="", root=str(tmp_path), days=""
+    )
+
+    def call():
+        events.clear()
+        local.run(config, events.append)
+        return [(event.step, event.state) for event in events]
+
+    call.events, call.refuse = events, refuse
+    return call
+
+
+def test_each_step_is_reported_as_it_begins_and_ends(run):
+    assert run() == [
+        ("WriteText", "running"),
+        ("WriteText", "done"),
+        ("ReadText", "running"),
+        ("ReadText", "done"),
+    ]
+    assert all(event.seconds > 0 for event in run.events if event.state == "done")
+    # Run again: what has an output artifact is taken from the cache.
+    assert run()[:2] == [("WriteText", "running"), ("WriteText", "cached")]
+
+
+def test_a_step_that_fails_is_named_with_its_error_and_the_log(run, tmp_path):
+    run.refuse.touch()
+    before = list(logging.getLogger().handlers), logging.getLogger().level
+    with pytest.raises(local.StepFailedError) as failed:
+        run()
+    assert [(event.step, event.state) for event in run.events][-2:] == [
+        ("ReadText", "running"),
+        ("ReadText", "failed"),
+    ]
+    told = str(failed.value)
+    assert told.startswith("ReadText failed: refused: ")
+    path = re.search(r"Full log: (\S+\.log)\. Finished steps are kept", told)[1]
+    log = (tmp_path / "logs" / path.rsplit("/", 1)[1]).read_text()
+    assert "step ReadText failed" in log
+    # A notebook's logging is its own again.
+    assert (list(logging.getLogger().handlers), logging.getLogger().level) == before
+
+
+def test_no_part_of_a_pipeline_is_run_alone():
+    runner = local.ReportingDagRunner(lambda event: None)
+    with pytest.raises(ValueError, match="always a whole one"):
+        runner.run_with_ir(None, run_options=object())
+
+
+def test_the_outputs_of_the_newest_run_are_found(run, tmp_path):
+    run()
+    outputs = local.last_outputs(tmp_path / "metadata.sqlite")
+    assert outputs["WriteText"]["text"].startswith(str(tmp_path / "artifacts"))
