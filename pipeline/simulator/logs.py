@@ -248,8 +248,16 @@ def simulate(
         dirty_share=dirty_share,
         trail_effect=trail_effect,
     )
-    paths = _Paths.of(pathlib.Path(out_dir), settings)
-    _make_room(paths.root)
+    return _simulate(settings, pathlib.Path(out_dir), on_progress)
+
+
+def _simulate(
+    settings: world.Settings,
+    root: pathlib.Path,
+    on_progress: Callable[[int, int], None] | None,
+) -> SimulationSummary:
+    paths = _Paths.of(root, settings)
+    _make_room(root)
     made = world.create_world(settings)
     kinds = world.calibrate(made)
     # First, so that an interrupted run is known as ours and can be replaced.

@@ -48,6 +48,7 @@ def test_liked_beats_the_smoothed_mean_rating_of_the_item(
     assert record.rows["rows_in"] == 100_000
     assert liked["rows"] >= 10_000
     assert baseline == pytest.approx(0.707, abs=0.001)
+    # The ranker's is 0.7516, with a spread of 0.0014 over seeds: see docs/studies.md.
     assert liked["auc"] > baseline
 
 

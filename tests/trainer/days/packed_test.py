@@ -184,7 +184,10 @@ def test_of_several_that_want_a_day_one_packs_it(spec, files, folder):
 
 def test_nothing_is_kept_of_a_day_that_cannot_be_read(spec, files, cache, folder):
     whole = pathlib.Path(files[1]).read_bytes()
-    pathlib.Path(files[1]).write_bytes(whole[: len(whole) // 2])
+    # Zeros, as cutting it off is not always noticed: TensorFlow takes the end of the
+    # bytes for the end of the file, if it comes inside the 12 that begin a record.
+    half = len(whole) // 2
+    pathlib.Path(files[1]).write_bytes(whole[:half] + bytes(len(whole) - half))
     reader = examples.BatchReader(Layout(spec), 64, cache=cache)
     with pytest.raises(tf.errors.OpError):
         list(reader.batches(files, seed=0))

@@ -27,9 +27,9 @@ _PLACE = FacetSpec(
 _VARIANTS = {
     "plain": {},
     "a network a task": {"structure": StructureConfig(kind="single")},
-    "attention, facets, own inputs": {
-        "structure": StructureConfig(kind="flat", facets=("place",)),
-        "towers": {"like": TowerConfig(units=(4,), inputs=("history_video_id", "tag"))},
+    "attention, facets": {"structure": StructureConfig(kind="flat", facets=("place",))},
+    "own inputs": {
+        "towers": {"like": TowerConfig(units=(4,), inputs=("history_video_id", "tag"))}
     },
 }
 
@@ -113,7 +113,8 @@ def _changed(spec, feature, **changes):
     [
         ("partial", "plain"),
         ("tpu_embedding", "a network a task"),
-        ("tpu_embedding", "attention, facets, own inputs"),
+        ("tpu_embedding", "attention, facets"),
+        ("tpu_embedding", "own inputs"),
     ],
 )
 def test_losses_weights_and_predictions_are_those_of_dense_tables(
