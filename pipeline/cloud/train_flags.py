@@ -110,7 +110,7 @@ def _parse(words: Sequence[str], problems: Problems) -> dict[str, Any] | None:
     def refuse(message: str) -> None:  # argparse would print a usage and end
         raise ValueError(message)
 
-    parser.error = refuse  # type: ignore[assignment]
+    parser.error = refuse
     try:
         values: dict[str, Any] = vars(parser.parse_args(list(words)))
         return values
