@@ -36,8 +36,10 @@ def add_trails(frame: pl.DataFrame, spec: Spec, timeline: Timeline) -> pl.DataFr
     past = Past.of(timeline, trails, np.ones(frame.height, bool))
     last = pl.Series(past.last)
     last = last.set(last < 0, None)
-    found = _positions(timeline, np.flatnonzero(begins_trail), trails)
-    found |= _watched_shares(frame, spec, past)
+    found: dict[str, np.ndarray | pl.Series] = {
+        **_positions(timeline, np.flatnonzero(begins_trail), trails),
+        **_watched_shares(frame, spec, past),
+    }
     return frame.with_columns(
         *(
             pl.Series(name, found[name], column.dtype)
