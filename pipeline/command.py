@@ -21,8 +21,7 @@ from feature_specs.flags import ArgumentParser
 from pipeline.evaluate import check_truth, evaluation_of
 from pipeline.evaluate_command import show_evaluation
 from pipeline.examples import tables
-from pipeline.quiet import load_tfx
-from pipeline.run import run_pipeline
+from pipeline.run import load_tfx, run_pipeline
 from pipeline.run_config import RunConfig, check_local, read_texts
 from pipeline.run_record import RunRecord
 from tpu_configs import shipped_slices

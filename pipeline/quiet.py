@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import logging
 import os
-import sys
 import warnings
 from collections.abc import Iterator
 
@@ -30,19 +28,3 @@ def load_beam() -> None:
     with quiet_imports():
         import apache_beam  # noqa: F401
     logging.getLogger("apache_beam").setLevel(logging.WARNING)
-
-
-def load_tfx() -> None:
-    """Imports TensorFlow, Beam and TFX for a command, which takes 20 s or so.
-
-    From then on this process warns of nothing, and ends without a word: models that TFX
-    keeps loaded complain when Python takes them apart.
-    """
-    atexit.register(_silence_teardown)
-    warnings.simplefilter("ignore")
-    with quiet_imports():
-        from pipeline import launch  # noqa: F401
-
-
-def _silence_teardown() -> None:
-    sys.unraisablehook = lambda _: None
