@@ -21,8 +21,7 @@ from feature_specs.flags import ArgumentParser
 from pipeline.evaluate import check_truth, evaluation_of
 from pipeline.evaluate_command import show_evaluation
 from pipeline.examples import tables
-from pipeline.quiet import quiet_imports, quieten
-from pipeline.run import run_pipeline
+from pipeline.run import load_tfx, run_pipeline
 from pipeline.run_config import RunConfig, check_local, read_texts
 from pipeline.run_record import RunRecord
 from tpu_configs import shipped_slices
@@ -101,7 +100,7 @@ def _run_local(args: argparse.Namespace, console: rich.console.Console) -> None:
     spec = check_local(config).spec
     check_truth(args.truth)
     with console.status("Loading TensorFlow, Beam and TFX ..."):
-        _load_tfx()
+        load_tfx()
     from pipeline.launch import with_days
 
     config = with_days(config, spec)
@@ -120,7 +119,7 @@ def _compile(args: argparse.Namespace, console: rich.console.Console) -> None:
     config = _config(args)
     read_texts(config)
     with console.status("Loading TensorFlow, Beam and TFX ..."):
-        _load_tfx()
+        load_tfx()
     from pipeline.launch import compile_vertex
 
     steps = compile_vertex(config, args.image, args.out)
@@ -168,10 +167,3 @@ def _print_outcome(root: str, record: RunRecord, console: rich.console.Console) 
         "spec's `evaluation` section, or lost AUC against the last blessed model. "
         f"The figures are above; TFMA's verdict is in {root}/artifacts/Evaluator."
     )
-
-
-def _load_tfx() -> None:
-    """TensorFlow, Beam and TFX, which takes 20 s or so."""
-    quieten()
-    with quiet_imports():
-        from pipeline import launch  # noqa: F401

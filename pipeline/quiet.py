@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import logging
 import os
-import sys
 import warnings
 from collections.abc import Iterator
 
@@ -30,17 +28,3 @@ def load_beam() -> None:
     with quiet_imports():
         import apache_beam  # noqa: F401
     logging.getLogger("apache_beam").setLevel(logging.WARNING)
-
-
-def quieten() -> None:
-    """From now on this process warns of nothing, and ends without a word.
-
-    For commands that run TFX: models that it keeps loaded complain when Python takes
-    them apart.
-    """
-    atexit.register(_silence_teardown)
-    warnings.simplefilter("ignore")
-
-
-def _silence_teardown() -> None:
-    sys.unraisablehook = lambda _: None

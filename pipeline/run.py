@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
+import sys
+import warnings
 from typing import TYPE_CHECKING
 
 from feature_specs.places import Place
@@ -43,3 +46,19 @@ def run_pipeline(
     with quiet_imports():
         from pipeline import launch
     return launch.run(config, texts, truth, on_step)
+
+
+def load_tfx() -> None:
+    """Imports TensorFlow, Beam and TFX for a command, which takes 20 s or so.
+
+    From then on this process warns of nothing, and ends without a word: models that TFX
+    keeps loaded complain when Python takes them apart.
+    """
+    atexit.register(_silence_teardown)
+    warnings.simplefilter("ignore")
+    with quiet_imports():
+        from pipeline import launch  # noqa: F401
+
+
+def _silence_teardown() -> None:
+    sys.unraisablehook = lambda _: None
