@@ -192,6 +192,6 @@ def test_served_predictions_are_calibrated_and_rank(
     ranker = _train(spec, steady, days, tmp_path / "run", seed=any_seed)
     predicted = ranker(served)["click"].numpy()
     # Over nine seeds the AUC is 0.749, with a standard deviation of 0.013; the ratio
-    # 0.967 and 0.026: the margins leave four and five of them.
-    assert auc(predicted, label > 0.5) > 0.7
-    assert abs(predicted.mean() / label.mean() - 1) < 0.16
+    # 0.967 and 0.027: the margins leave five of them.
+    assert auc(predicted, label > 0.5) > 0.68
+    assert abs(predicted.mean() / label.mean() - 1) < 0.17
