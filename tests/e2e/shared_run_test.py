@@ -104,12 +104,18 @@ def test_dense_tasks_close_most_of_the_distance_to_the_oracle(qualities, task):
     quality = qualities[task]
     assert quality.oracle_auc > 0.6
     closed = (quality.auc - 0.5) / (quality.oracle_auc - 0.5)
-    assert closed >= 0.6, quality
+    assert closed >= 0.6, quality  # 0.8 to 0.9, and 0.003 more or less over seeds
 
 
-@pytest.mark.parametrize("task", [*_DENSE, "completion", "watch_time"])
-def test_dense_tasks_are_calibrated(qualities, task):
-    assert qualities[task].calibration == pytest.approx(1, abs=0.05)
+# Trainings with other seeds, or on another processor, differ. Over five seeds the ratio
+# has means of 0.99 to 1.03 and a standard deviation of 0.02 at most; 0.04 for completion,
+# whose few large values decide. The margin leaves five of them and more on either side.
+@pytest.mark.parametrize(
+    ("task", "margin"),
+    [*((task, 0.14) for task in _DENSE), ("completion", 0.26), ("watch_time", 0.14)],
+)
+def test_dense_tasks_are_calibrated(qualities, task, margin):
+    assert qualities[task].calibration == pytest.approx(1, abs=margin)
 
 
 @pytest.mark.parametrize("task", ["completion", "watch_time"])

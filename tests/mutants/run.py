@@ -1,7 +1,7 @@
 """Deliberate faults, and whether the tests notice them: `make mutants`.
 
     python tests/mutants/run.py                     # all of mutants.yaml
-    python tests/mutants/run.py --only losses       # those of files with this in the path
+    python tests/mutants/run.py --only losses       # with this in a path, or its tests'
     python tests/mutants/run.py --tree ../other     # in another checkout
 
 Each mutant is put into a copy of the tree and its tests run with -x, in a process that
@@ -159,7 +159,7 @@ class Copy:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the list; the exit status."""
     args = _parse(argv)
-    chosen = [m for m in read() if args.only in m.file]
+    chosen = [m for m in read() if any(args.only in p for p in (m.file, *m.tests))]
     for name in _PRELOADED:
         importlib.import_module(name)
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:

@@ -45,17 +45,11 @@ def test_each_leaf_has_the_gradient_of_its_own_loss(jit):
         )
 
 
-@pytest.mark.parametrize(
-    "policy",
-    [
-        "float32",
-        pytest.param(
-            "mixed_bfloat16", marks=pytest.mark.usefixtures("bfloat16_products")
-        ),
-    ],
-)
-def test_layers_of_the_ranker_have_gradients_by_leaf(policy):
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+def test_layers_of_the_ranker_have_gradients_by_leaf(policy, request):
     """A gated mixture; each leaf's gradient as an ordinary tape gives it."""
+    if policy == "mixed_bfloat16":
+        request.getfixturevalue("bfloat16_products")
     bottom = BatchedMLP(1, [8], dtype=policy)
     experts = BranchedMLP(1, 3, [4], dtype=policy)
     gates = Gates(1, LEAVES, 3, dtype=policy)
