@@ -113,20 +113,29 @@ def rank(
         outputs = client.rank(request or {}, [c.values for c in found], weights)
         latency_ms = 1000 * (time.perf_counter() - begin)
     _check_tasks(outputs, spec, url, root)
-    timed = f"{len(found)} candidates in {latency_ms:.1f} ms, from {url}"
-    new = (
-        []
-        if request is not None
-        else [f"user {user} is in no example: ranked as a new user"]
-    )
+    notes = [f"{len(found)} candidates in {latency_ms:.1f} ms, from {url}"]
+    if request is None:
+        notes.append(f"user {user} is in no example: ranked as a new user")
+    notes += _notes(spec, found)
+    return _ordered(spec, str(user), found, outputs, notes)
+
+
+def _ordered(
+    spec: Spec,
+    user: str,
+    candidates: Sequence[Candidate],
+    outputs: Mapping[str, Sequence[float]],
+    notes: Sequence[str],
+) -> Ranking:
+    """The best first."""
     scores = outputs["score"]
-    order = sorted(range(len(found)), key=lambda n: scores[n], reverse=True)
+    order = sorted(range(len(scores)), key=lambda n: scores[n], reverse=True)
     return Ranking(
         spec=spec,
-        user=str(user),
-        candidates=tuple(found[n] for n in order),
+        user=user,
+        candidates=tuple(candidates[n] for n in order),
         outputs={name: [values[n] for n in order] for name, values in outputs.items()},
-        notes=(timed, *new, *_notes(spec, found)),
+        notes=tuple(notes),
     )
 
 

@@ -14,7 +14,8 @@ Specs and presets: `load_spec`, `read_spec`, `Spec`, `load_preset`, `ModelConfig
 slices: `load_slice`
 Logs and examples: `simulate`, `trail_bias`, `make_examples`, `transform_examples`
 A whole run: `RunConfig`, `run_pipeline`, `RunRecord`, `read_record`, `evaluate`
-Rankers: `train`, `load_ranker`, `Ranker`, `compare`, `inspect`
+Rankers: `train`, `LoopOptions`, `load_ranker`, `Ranker`, `inspect`;
+`compare`, `CompareOptions`
 Serving: `export`, `serve`, `Client`, `rank`
 Errors: `TrailrankError` is the base of every error that is meant for a user
 """
@@ -27,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from feature_specs import ModelConfig, Spec, load_preset, load_spec, read_spec
     from feature_specs.errors import TrailrankError
-    from pipeline.compare.run import compare
+    from pipeline.compare.run import CompareOptions, compare
     from pipeline.evaluate import evaluate
     from pipeline.examples.make import make_examples
     from pipeline.run import run_pipeline
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from serving.rank import rank
     from serving.serve import serve
     from tpu_configs import load_slice
+    from trainer.days.options import LoopOptions
     from trainer.inspect import inspect
     from trainer.model.ranker import Ranker
     from trainer.train import load_ranker, train
@@ -49,6 +51,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Client",
+    "CompareOptions",
+    "LoopOptions",
     "ModelConfig",
     "Ranker",
     "RunConfig",
@@ -79,6 +83,8 @@ __all__ = [
 # Where each name lives; the imports above say the same to type checkers and editors.
 _HOMES = {
     "Client": "serving.client",
+    "CompareOptions": "pipeline.compare.run",
+    "LoopOptions": "trainer.days.options",
     "ModelConfig": "feature_specs",
     "Ranker": "trainer.model.ranker",
     "RunConfig": "pipeline.run_config",

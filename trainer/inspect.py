@@ -13,6 +13,7 @@ from trainer.days.folders import check_checkpoints, find_days
 from trainer.slices import SliceLike, choose_slice
 
 if TYPE_CHECKING:
+    from trainer.days.loop import Day, Trained
     from trainer.inspection import Inspection
 
 
@@ -63,17 +64,24 @@ def inspect(
     if out is not None:
         check_writable_directory("--out", out)
     where = choose_slice(accelerator, slice)
-    from trainer.days import input as examples
     from trainer.days import loop
 
     trained = loop.load(found, config, os.fspath(checkpoints), where)
-    rows = itertools.chain.from_iterable(
-        trained.sample(examples.match_files(day, patterns), batches)
-        for day, patterns in chosen
-    )
-    seen = trained.inspector.inspect(rows, gradient_batches)
+    seen = _look(trained, chosen, batches, gradient_batches)
     if out is not None:
         from trainer.inspection import report
 
         report.write(seen, os.fspath(out))
     return seen
+
+
+def _look(
+    trained: Trained, days: Sequence[Day], batches: int, gradient_batches: int
+) -> Inspection:
+    from trainer.days import input as examples
+
+    rows = itertools.chain.from_iterable(
+        trained.sample(examples.match_files(day, patterns), batches)
+        for day, patterns in days
+    )
+    return trained.inspector.inspect(rows, gradient_batches)

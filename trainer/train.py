@@ -40,13 +40,9 @@ def train(
 ) -> Ranker:
     """Trains a ranker on transformed examples, day after day, and returns it.
 
-    Called again with the same arguments it goes on from the newest checkpoint; with
-    later days it trains those.
-
     >>> ranker = trailrank.train(
     ...     "small.yaml", "tiny.yaml", "transformed",
-    ...     checkpoints="checkpoints", days=["20220408"], accelerator="cpu",
-    ... )
+    ...     checkpoints="checkpoints", days=["20220408"], accelerator="cpu")
     >>> [task.name for task in ranker.spec.tasks]
     ['click', 'watch', 'like', 'seconds']
 
@@ -54,9 +50,9 @@ def train(
         spec: What the examples hold: a shipped name, a file or a spec.
         preset: The ranker's shape, likewise.
         transformed: Output of the Transform step; a folder `Split-day-YYYYMMDD` a day.
-        checkpoints: Directory of weights to go on from, and of `metrics.jsonl`.
+        checkpoints: Weights to go on from, if it is called again; `metrics.jsonl`.
         days: Which days, as `20220408`; by default all.
-        slice: A shipped slice, a file or a slice; by default the accelerator's.
+        slice: A shipped slice, a file or a slice; by default the `accelerator`'s.
         accelerator: `auto`, `tpu`, `gpu` or `cpu`.
         batch_size: Rows of a step over all chips, instead of the slice's.
         precision: Of the dense products, instead of the slice's.
@@ -66,8 +62,7 @@ def train(
         console: Shows a bar, if it is a terminal; without one there is none.
 
     Raises:
-        SpecError: The spec, the preset or the slice has mistakes.
-        PlaceError: There are no such days.
+        SpecError, PlaceError: A YAML has mistakes; there are no such days.
         DivergedError, InterruptedTraining, CheckpointError: See `loop.train`.
     """
     found, config = as_spec(spec), as_preset(preset)

@@ -27,7 +27,13 @@ from absl import logging as absl_logging
 from feature_specs import flags
 from feature_specs.flags import ArgumentParser
 from feature_specs.preset import shipped_presets
-from pipeline.compare.run import CompareError, Listener, check_arguments, compare
+from pipeline.compare.run import (
+    CompareError,
+    CompareOptions,
+    Listener,
+    check_places,
+    compare,
+)
 from tpu_configs import shipped_slices
 
 if TYPE_CHECKING:
@@ -41,7 +47,7 @@ def run(argv: Sequence[str]) -> int:
     found = parser()
     args = found.parse_args(argv)
     try:
-        _check(args)
+        options = _options(args)
     except CompareError as error:
         found.error(str(error))
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -49,25 +55,30 @@ def run(argv: Sequence[str]) -> int:
     logging.getLogger("tensorflow").setLevel("ERROR")  # no advice on tracing rankers
     console = rich.console.Console()
     with console.status("Loading TensorFlow ...") as status:
-        findings = _compare(args, _Lines(console, status))
+        findings = _compare(args, options, _Lines(console, status))
     _show(findings, console)
     console.print(f"Tables and figures are in [bold]{args.out}[/].", highlight=False)
     return 1 if findings.diverged else 0
 
 
-def _check(args: argparse.Namespace) -> None:
-    check_arguments(
-        args.out,
-        has_root=bool(args.root),
-        has_spec=bool(args.spec),
-        has_transformed=bool(args.transformed),
+def _options(args: argparse.Namespace) -> CompareOptions:
+    """CompareError where flags do not go together."""
+    check_places(args.out, args.root, args.spec, args.transformed)
+    return CompareOptions(
         seeds=args.seeds,
+        days=args.days,
         eval_days=args.eval_days,
-        matches_reference=args.match or not args.reference,
+        baseline=args.baseline,
+        match=args.match,
+        reference=args.reference,
+        seesaw=args.seesaw,
+        keep=args.keep,
     )
 
 
-def _compare(args: argparse.Namespace, lines: _Lines) -> Findings:
+def _compare(
+    args: argparse.Namespace, options: CompareOptions, lines: _Lines
+) -> Findings:
     try:
         return compare(
             args.presets,
@@ -75,14 +86,7 @@ def _compare(args: argparse.Namespace, lines: _Lines) -> Findings:
             root=args.root,
             spec=args.spec,
             transformed=args.transformed,
-            seeds=args.seeds,
-            days=args.days,
-            eval_days=args.eval_days,
-            baseline=args.baseline,
-            match=args.match,
-            reference=args.reference,
-            seesaw=args.seesaw,
-            keep=args.keep,
+            options=options,
             slice=args.tpu_config,
             listener=lines,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from pipeline.compare.examples import Examples
     from pipeline.compare.findings import Findings
     from pipeline.compare.trials import Trial
+    from tpu_configs import SliceConfig
 
 _NAME = "compare"
 
@@ -48,6 +50,46 @@ class Listener:
         """A training begins; all will take so many seconds more, None if unknown."""
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CompareOptions:
+    """How presets are compared.
+
+    Attributes:
+        seeds: Trainings of each preset.
+        days: `20220408` or `20220408:20220414`; by default all.
+        eval_days: The last days judge; by default as many as the run's, or 1.
+        baseline: Name of the preset that gains are over; by default the first
+            single-task one.
+        match: Whether widths are scaled until all sizes are the reference's.
+        reference: Name of the preset whose size is matched; by default the first that
+            shares.
+        seesaw: Two tasks for the seesaw scatter.
+        keep: Whether checkpoints stay in `out/checkpoints`.
+
+    Raises:
+        CompareError: Values that do not go together.
+    """
+
+    seeds: int = 5
+    days: Sequence[str] = ()
+    eval_days: int | None = None
+    baseline: str | None = None
+    match: bool = True
+    reference: str | None = None
+    seesaw: Sequence[str] | None = None
+    keep: bool = False
+
+    def __post_init__(self) -> None:
+        if self.seeds < 1:
+            raise CompareError(f"--seeds: must be at least 1, got {self.seeds}")
+        if self.eval_days is not None and self.eval_days < 1:
+            raise CompareError(f"--eval_days: must be at least 1, got {self.eval_days}")
+        if self.reference and not self.match:
+            raise CompareError(
+                "--reference says whose size is matched: leave --no-match out"
+            )
+
+
 def compare(
     presets: Presets,
     out: Place,
@@ -55,14 +97,7 @@ def compare(
     root: Place | None = None,
     spec: SpecLike | None = None,
     transformed: Place | None = None,
-    seeds: int = 5,
-    days: Sequence[str] = (),
-    eval_days: int | None = None,
-    baseline: str | None = None,
-    match: bool = True,
-    reference: str | None = None,
-    seesaw: Sequence[str] | None = None,
-    keep: bool = False,
+    options: CompareOptions | None = None,
     slice: SliceLike | None = None,
     listener: Listener | None = None,
 ) -> Findings:
@@ -70,7 +105,8 @@ def compare(
 
     >>> found = trailrank.compare(
     ...     ["alone.yaml", "mixed.yaml"], "out", spec="small.yaml",
-    ...     transformed="transformed", seeds=2, slice="tiny.yaml",
+    ...     transformed="transformed", slice="tiny.yaml",
+    ...     options=trailrank.CompareOptions(seeds=2),
     ... )
     >>> gain = found.cell("mixed", "click").gain  # of AUC, over the single-task model
     >>> gain.low < gain.mean < gain.high
@@ -85,16 +121,7 @@ def compare(
         root: A run, whose newest examples are taken.
         spec: Or a spec, and
         transformed: the output of the Transform step.
-        seeds: Trainings of each preset.
-        days: `20220408` or `20220408:20220414`; by default all.
-        eval_days: The last days judge; by default as many as the run's, or 1.
-        baseline: Name of the preset that gains are over; by default the first
-            single-task one.
-        match: Whether widths are scaled until all sizes are the reference's.
-        reference: Name of the preset whose size is matched; by default the first that
-            shares.
-        seesaw: Two tasks for the seesaw scatter.
-        keep: Whether checkpoints stay in `out/checkpoints`.
+        options: How they are compared.
         slice: What a training runs on; by default the best that is here.
         listener: Is told how it goes.
 
@@ -104,67 +131,28 @@ def compare(
         NoRunError, PlaceError: There are no examples.
         RuntimeError: matplotlib is missing.
     """
-    check_arguments(
-        out,
-        has_root=root is not None,
-        has_spec=spec is not None,
-        has_transformed=transformed is not None,
-        seeds=seeds,
-        eval_days=eval_days,
-        matches_reference=match or reference is None,
-    )
+    options, listener = options or CompareOptions(), listener or Listener()
+    check_places(out, root, spec, transformed)
     require_matplotlib()
-    listener = listener or Listener()
     configs = _load(presets)
-    if root is not None:
-        read_record(root)
-    if spec is not None and transformed is not None:
-        spec = as_spec(spec)
-        find_days(transformed)
-    with quiet_imports():
-        from pipeline.compare import trials  # noqa: F401
-    examples = _examples(root, spec, transformed, days, eval_days)
-    wanted = planning.choose_reference(configs, reference) if match else None
-    comparison = planning.Comparison(
-        examples=examples,
-        slice=choose_slice("auto", slice),
-        baseline=planning.choose_baseline(configs, baseline),
-        reference=wanted,
-        seesaw=planning.choose_seesaw(examples.spec, seesaw),
-        entrants=planning.plan_entrants(
-            configs, examples.spec, wanted, listener.sizing
-        ),
-        seeds=tuple(range(seeds)),
+    examples = _examples(root, spec, transformed, options)
+    comparison = _plan(
+        configs, examples, choose_slice("auto", slice), options, listener
     )
-    return _run(comparison, pathlib.Path(out), keep, listener)
+    return _run(comparison, pathlib.Path(out), options.keep, listener)
 
 
-def check_arguments(
-    out: Place,
-    *,
-    has_root: bool,
-    has_spec: bool,
-    has_transformed: bool,
-    seeds: int,
-    eval_days: int | None,
-    matches_reference: bool,
+def check_places(
+    out: Place, root: Place | None, spec: object, transformed: Place | None
 ) -> None:
-    """CompareError where arguments do not go together."""
-    if has_root and (has_spec or has_transformed):
+    """CompareError where it is not said, or said twice, what is compared on."""
+    if root is not None and (spec is not None or transformed is not None):
         raise CompareError(
             "--root takes the run's examples: leave --spec, --transformed out"
         )
-    if not has_root and not (has_spec and has_transformed):
+    if root is None and (spec is None or transformed is None):
         raise CompareError(
             "name a run by --root, or examples by --spec and --transformed"
-        )
-    if seeds < 1:
-        raise CompareError(f"--seeds: must be at least 1, got {seeds}")
-    if eval_days is not None and eval_days < 1:
-        raise CompareError(f"--eval_days: must be at least 1, got {eval_days}")
-    if not matches_reference:
-        raise CompareError(
-            "--reference says whose size is matched: leave --no-match out"
         )
     if is_bucket(out):
         raise CompareError(f"--out {out}: must be a directory of this machine")
@@ -180,16 +168,46 @@ def _examples(
     root: Place | None,
     spec: SpecLike | None,
     transformed: Place | None,
-    days: Sequence[str],
-    eval_days: int | None,
+    options: CompareOptions,
 ) -> Examples:
+    """The rows; what is wrong with a name or a path is told before TensorFlow loads."""
+    if root is not None:
+        read_record(root)
+    if spec is not None and transformed is not None:
+        spec = as_spec(spec)
+        find_days(transformed)
+    with quiet_imports():
+        from pipeline.compare import trials  # noqa: F401
     from pipeline.compare.examples import examples_of_folder, examples_of_run
 
+    days, eval_days = options.days, options.eval_days
     if root is not None:
         return examples_of_run(os.fspath(root), days, eval_days)
-    assert spec is not None and transformed is not None  # see `check_arguments`
-    folder = os.fspath(transformed)
-    return examples_of_folder(as_spec(spec), folder, days, eval_days)
+    assert spec is not None and transformed is not None  # see `check_places`
+    return examples_of_folder(as_spec(spec), os.fspath(transformed), days, eval_days)
+
+
+def _plan(
+    configs: dict[str, ModelConfig],
+    examples: Examples,
+    slice: SliceConfig,
+    options: CompareOptions,
+    listener: Listener,
+) -> Comparison:
+    wanted = None
+    if options.match:
+        wanted = planning.choose_reference(configs, options.reference)
+    return planning.Comparison(
+        examples=examples,
+        slice=slice,
+        baseline=planning.choose_baseline(configs, options.baseline),
+        reference=wanted,
+        seesaw=planning.choose_seesaw(examples.spec, options.seesaw),
+        entrants=planning.plan_entrants(
+            configs, examples.spec, wanted, listener.sizing
+        ),
+        seeds=tuple(range(options.seeds)),
+    )
 
 
 def _run(
