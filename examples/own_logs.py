@@ -47,11 +47,11 @@ bottom: [32]
 switcher: {kind: mmoe, experts: 2, units: [16]}
 tower: [8]
 trail: {units: [4], dim: 4}
-epochs_per_day: 6
+epochs_per_day: 8
 optimizer: {learning_rate: 0.003, table_learning_rate: 0.1, average_steps: 0}
 """
 
-LISTENERS, SONGS, PLAYS_A_DAY, DAYS = 60, 200, 3000, 2
+LISTENERS, SONGS, PLAYS_A_DAY, DAYS = 30, 20, 3000, 2
 GENRES = ("rock", "jazz")
 FIRST_DAY = 1_704_067_200  # 2024-01-01, in seconds
 DAY = 86_400

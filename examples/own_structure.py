@@ -25,7 +25,7 @@ bottom: [32]
 switcher: {kind: blend, units: [16]}        # the name that is registered below
 tower: [8]
 trail: {units: [4], dim: 4}
-epochs_per_day: 6
+epochs_per_day: 8
 optimizer: {learning_rate: 0.003, table_learning_rate: 0.1, average_steps: 0}
 """
 

@@ -111,7 +111,7 @@ def load_ranker(
     ...     "small.yaml", "tiny.yaml", "checkpoints", accelerator="cpu"
     ... )
     >>> int(ranker.steps)
-    4
+    8
 
     Args:
         spec: What it was trained on: a shipped name, a file or a spec.

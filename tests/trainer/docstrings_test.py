@@ -14,5 +14,5 @@ def test_examples(run_docstring, make_rows, tmp_path, monkeypatch):
         make_rows(2048, seed=seed).write(folder / "data.gz")
     monkeypatch.chdir(tmp_path)
     run_docstring("train")
-    run_docstring("load_ranker")  # four steps of 512 rows
+    run_docstring("load_ranker")  # eight steps of 256 rows, the cpu slice's
     run_docstring("inspect")
