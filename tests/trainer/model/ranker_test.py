@@ -542,3 +542,6 @@ def test_losses_are_told_over_all_rows_when_negatives_are_sampled(
     trained = ranker.task_losses(batch, training=True)
     np.testing.assert_allclose(trained.tasks, ranker.task_losses(batch).tasks)
     assert float(trained.leaf_rows[0]) < 0.8 * 256
+    ranker.steps.assign_add(1)  # which draws others
+    later = ranker.task_losses(batch, training=True)
+    assert float(later.leaves[0]) != float(trained.leaves[0])
