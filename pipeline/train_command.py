@@ -162,7 +162,7 @@ def _export(ranker: Ranker, spec: Spec, graph: str, path: str) -> None:
 
 def days_table(spec: Spec, records: Sequence[dict[str, Any]]) -> rich.table.Table:
     """A line a day: what it cost, and what the model knew of it before."""
-    shown = [t.name for t in spec.tasks if t.kind == "binary"][:_SHOWN_TASKS]
+    shown = [t.name for t in spec.tasks if t.of_kind.is_probability][:_SHOWN_TASKS]
     validated = any("validation" in record for record in records)
     table = rich.table.Table(box=None)
     table.add_column("day")
