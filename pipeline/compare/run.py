@@ -54,6 +54,9 @@ class Listener:
 class CompareOptions:
     """How presets are compared.
 
+    >>> trailrank.CompareOptions(seeds=3).match
+    True
+
     Attributes:
         seeds: Trainings of each preset.
         days: `20220408` or `20220408:20220414`; by default all.

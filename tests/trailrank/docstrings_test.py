@@ -23,6 +23,8 @@ _OF_A_RUN = (
         "load_preset",
         "load_slice",
         "RunConfig",
+        "LoopOptions",
+        "CompareOptions",
         "simulate",
     ],
 )

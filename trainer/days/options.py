@@ -9,6 +9,9 @@ import dataclasses
 class LoopOptions:
     """How days are gone through.
 
+    >>> trailrank.LoopOptions(validate_rows=200_000).checkpoint_steps
+    5000
+
     Attributes:
         checkpoint_steps: Steps between two checkpoints inside a day; what a killed
             machine loses at most. 0 writes them between days only.
