@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import atexit
+import logging
 import sys
 import warnings
 from typing import TYPE_CHECKING
+
+from absl import logging as absl_logging
 
 from feature_specs.places import Place
 from pipeline.evaluate import check_truth
@@ -51,11 +54,13 @@ def run_pipeline(
 def load_tfx() -> None:
     """Imports TensorFlow, Beam and TFX for a command, which takes 20 s or so.
 
-    From then on this process warns of nothing, and ends without a word: models that TFX
-    keeps loaded complain when Python takes them apart.
+    From then on this process says nothing of its own accord: what a run logs goes to
+    its file, and models that TFX keeps loaded complain when Python takes them apart.
     """
     atexit.register(_silence_teardown)
     warnings.simplefilter("ignore")
+    absl_logging.set_verbosity(absl_logging.WARNING)
+    logging.getLogger().setLevel(logging.WARNING)
     with quiet_imports():
         from pipeline import launch  # noqa: F401
 
