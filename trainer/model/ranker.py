@@ -316,6 +316,8 @@ class Ranker(tfrs.Model):
                 slope + change[places[v.ref()]] if v.ref() in places else slope
                 for v, slope in zip(variables, slopes, strict=True)
             ]
+            slopes = surgery.after(weights, slopes)
+            own = surgery.after(weights, own)
         norms = gradients.norms([own[places[v.ref()]] for v in last])
         self.task_weights.update(norms, found.leaves, found.leaf_rows)
         return slopes

@@ -50,6 +50,18 @@ def correction(
     ]
 
 
+def after(
+    weights: tf.Tensor, gradients: Sequence[tf.Tensor | None]
+) -> list[tf.Tensor | None]:
+    """The gradients, once the weights [L] are reckoned: no update comes before.
+
+    A graph reads a variable before it updates it, but what is made of the value may be
+    made late, and then of the updated one: a step in thirty took other weights.
+    """
+    with tf.control_dependencies([weights]):
+        return [None if g is None else tf.identity(g) for g in gradients]
+
+
 def _shared(gradient: tf.Tensor) -> tf.Tensor:
     """[*shape], 1 where at least two leaves have a gradient, else 0."""
     leaves = tf.math.count_nonzero(gradient, axis=0, dtype=tf.int32)

@@ -84,17 +84,18 @@ class Training:
         gradients = tape.gradient(total, variables)
         if by_leaf:
             own = task_gradients(tape, losses, shared)
-            self._bend(gradients, own, seed)
+            if self.surgery:
+                gradients, own = self._bent(gradients, own, seed)
             self.weights.update(norms(own[-2:]), losses, rows)
         self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
         self.steps.assign_add(1)
         return total
 
-    def _bend(self, gradients, own, seed):
-        if self.surgery:
-            current = self.weights.current(self.steps)
-            for index, change in enumerate(surgery.correction(own, current, seed)):
-                gradients[index] += change
+    def _bent(self, gradients, own, seed):
+        current = self.weights.current(self.steps)
+        for index, change in enumerate(surgery.correction(own, current, seed)):
+            gradients[index] += change
+        return surgery.after(current, gradients), surgery.after(current, own)
 
     def run(self, batch, steps, jit=False):
         """The totals of some steps on one batch."""
