@@ -53,10 +53,11 @@ def correction(
 def after(
     weights: tf.Tensor, gradients: Sequence[tf.Tensor | None]
 ) -> list[tf.Tensor | None]:
-    """The gradients, once the weights [L] are reckoned: no update comes before.
+    """The gradients, to be had only once the weights [L] are read.
 
-    A graph reads a variable before it updates it, but what is made of the value may be
-    made late, and then of the updated one: a step in thirty took other weights.
+    Weights that are learned are updated by these gradients. TensorFlow orders a reading
+    before the update, but its graph optimizer drops that order where, as here, no data
+    flows from one to the other: some steps were bent by the weights of the next one.
     """
     with tf.control_dependencies([weights]):
         return [None if g is None else tf.identity(g) for g in gradients]
