@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 
-from feature_specs.model import ModelConfig
+from feature_specs.model import ModelConfig, plain_values
 from feature_specs.preset import load_preset
 from feature_specs.reader import load_spec
 from feature_specs.spec import Spec
@@ -37,4 +36,4 @@ def as_preset(preset: PresetLike) -> ModelConfig:
 
 def preset_as_text(preset: ModelConfig) -> str:
     """A preset as YAML that `read_preset` reads back, in its JSON form."""
-    return json.dumps(dataclasses.asdict(preset))
+    return json.dumps(plain_values(preset))

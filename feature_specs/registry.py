@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from feature_specs import plugins
 from feature_specs.errors import TrailrankError
@@ -138,6 +138,20 @@ class Kind:
 
     def __hash__(self) -> int:
         return hash(type(self))
+
+
+_KindClass = TypeVar("_KindClass", bound=type[Kind])
+
+
+def kind_class(kinds: Registry[Any], name: str) -> Callable[[_KindClass], _KindClass]:
+    """A decorator: the class is the kind called `name`, of which one object is kept."""
+
+    def register(cls: _KindClass) -> _KindClass:
+        cls.name = name
+        kinds.add(name, cls())
+        return cls
+
+    return register
 
 
 def _origin(entry: object) -> str:

@@ -61,13 +61,21 @@ def transform_examples(spec: SpecLike, examples: Place, out: Place) -> Transform
     if target.exists() and any(target.iterdir()):
         raise PlaceError(f"out {out}: must be a new directory, as it holds something.")
     report: dict[str, Any] = json.loads((source / _REPORT).read_text())
-    found = Transformed(
-        os.path.join(target, "transformed_examples"),
-        os.path.join(target, "transform_graph"),
-    )
     load_beam()
-    _run(known, source, report["train"], report["evaluation"], found)
+    target.mkdir(parents=True, exist_ok=True)
+    # Nothing half-made may be taken for the whole, which would be days too few.
+    with tempfile.TemporaryDirectory(dir=target, prefix=".unfinished-") as folder:
+        unfinished = _outputs(folder)
+        _run(known, source, report["train"], report["evaluation"], unfinished)
+        found = _outputs(target)
+        for made, place in zip(unfinished, found, strict=True):
+            os.rename(made, place)
     return found
+
+
+def _outputs(directory: Place) -> Transformed:
+    names = ("transformed_examples", "transform_graph")
+    return Transformed(*(os.path.join(directory, name) for name in names))
 
 
 def _run(

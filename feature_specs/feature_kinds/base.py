@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import abc
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, TypeVar
 
-from feature_specs.registry import Kind, Registry
+from feature_specs.registry import Kind, Registry, kind_class
 from feature_specs.values import MISSING, Dtype
 
 if TYPE_CHECKING:  # they hold kinds
@@ -24,7 +25,7 @@ _OWN_KEYS: dict[str, object] = {
 _CALLED = {"int64": "whole numbers", "float32": "numbers", "string": "text"}
 
 
-class FeatureKind(Kind):
+class FeatureKind(Kind, abc.ABC):
     """One kind of feature: what it is, in logs, in examples and for the model.
 
     What a room does with it is in the room's table: `pipeline.transform.encodes`,
@@ -87,9 +88,9 @@ class FeatureKind(Kind):
         """Rows of the embedding table that its ids fall in; row 0 is "missing"."""
         raise ValueError(f"{feature.name}: kind {self.name} has no embedding rows.")
 
+    @abc.abstractmethod
     def describe(self, feature: FeatureSpec, tables: Mapping[str, TableSpec]) -> str:
         """What the model reads of it, for `trailrank spec show`."""
-        raise NotImplementedError
 
     def facet_codes(self, feature: FeatureSpec) -> int | None:
         """How many codes a facet may part, from 0 on; None if it can be no facet's.
@@ -134,9 +135,4 @@ _Class = TypeVar("_Class", bound=type[FeatureKind])
 def feature_kind(name: str) -> Callable[[_Class], _Class]:
     """A decorator: the class is what `kind: name` of a feature means."""
 
-    def register(cls: _Class) -> _Class:
-        cls.name = name
-        FEATURE_KINDS.add(name, cls())
-        return cls
-
-    return register
+    return kind_class(FEATURE_KINDS, name)

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
-from feature_specs.registry import Kind, Registry
+from feature_specs.registry import Kind, Registry, kind_class
 
 DEFAULT_LOSS = "default"  # stands for the kind's own
 
@@ -67,12 +67,7 @@ _Class = TypeVar("_Class", bound=type[TaskKind])
 def task_kind(name: str) -> Callable[[_Class], _Class]:
     """A decorator: the class is what `kind: name` of a task means."""
 
-    def register(cls: _Class) -> _Class:
-        cls.name = name
-        TASK_KINDS.add(name, cls())
-        return cls
-
-    return register
+    return kind_class(TASK_KINDS, name)
 
 
 def declare_loss(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import math
 
 import tensorflow as tf
@@ -10,7 +11,7 @@ _RAREST = 1e-6  # label means are kept this far from 0 and 1
 _LARGEST_LOG = 80.0  # expm1 of it is 5e34, which float32 still holds
 
 
-class Link:
+class Link(abc.ABC):
     """A link function and its inverse.
 
     Attributes:
@@ -19,13 +20,13 @@ class Link:
 
     name: str
 
+    @abc.abstractmethod
     def predict(self, logits: tf.Tensor) -> tf.Tensor:
         """The means that logits of any shape predict."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def logit(self, mean: float) -> float:
         """The logit that predicts a label mean."""
-        raise NotImplementedError
 
 
 class Probability(Link):

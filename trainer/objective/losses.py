@@ -6,6 +6,7 @@ L = one column a leaf: a task, or a task for one partition of a facet. The same
 
 from __future__ import annotations
 
+import abc
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -193,7 +194,7 @@ def _choose(kinds: Sequence[str], found: dict[str, tf.Tensor]) -> tf.Tensor:
     return chosen
 
 
-class Loss:
+class Loss(abc.ABC):
     """One way to judge logits.
 
     It is computed for all columns if one task needs it, which is cheaper than splitting
@@ -206,6 +207,7 @@ class Loss:
 
     link: Link | None = None
 
+    @abc.abstractmethod
     def rows(
         self,
         logits: tf.Tensor,
@@ -224,7 +226,6 @@ class Loss:
         Returns:
             float32 [B, L].
         """
-        raise NotImplementedError
 
     def label_weights(
         self, task: TaskSpec, counts: npt.NDArray[Any]
