@@ -314,6 +314,9 @@ def test_a_kind_that_a_room_does_not_know_is_told(registered, missing):
     class Odd(kinds.FeatureKind):
         name = "odd"
 
+        def describe(self, feature, tables):
+            return "odd"
+
     table: RoomTable[Any] = {"pipeline": ENCODERS, "trainer": EMBEDS}[missing]
     with pytest.raises(ValueError, match=rf"{missing}\..* kind 'odd'\. Register it w"):
         table[Odd()]
