@@ -75,7 +75,7 @@ def main(out: pathlib.Path) -> None:
         out / "small.yaml",
         encoded.examples,
         checkpoints=out / "checkpoints",
-        days=["20240101"],  # the last day is for evaluation
+        days=report.train,  # the last day is for evaluation
         accelerator="cpu",
         batch_size=64,
     )

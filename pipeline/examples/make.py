@@ -35,6 +35,16 @@ class ExamplesReport:
         return dict(self.figures["examples"])
 
     @property
+    def train(self) -> list[str]:
+        """Splits to train on, in order."""
+        return list(self.figures["train"])
+
+    @property
+    def evaluation(self) -> list[str]:
+        """Splits that are kept for evaluation, in order."""
+        return list(self.figures["evaluation"])
+
+    @property
     def rows_in(self) -> int:
         """Rows of the log."""
         return int(self.figures["rows_in"])

@@ -258,8 +258,8 @@ def _add_past(rows, spec):
             liked = [by_known[i] for i in past if positive[i]]
             for c in spec.history_columns:
                 r[f"history_{c}"] = [e[c] for e in liked[-spec.history_length :]]
-        for counter, entries in zip(spec.counters, prepared, strict=True):
-            r[counter.name] = _count(counter, r, [entries[i] for i in past])
+        for counter, known in zip(spec.counters, prepared, strict=True):
+            r[counter.name] = _count(counter, r, known)
 
 
 def _add_trail_outcomes(r, past, spec):
@@ -273,13 +273,17 @@ def _add_trail_outcomes(r, past, spec):
 
 
 def _prepare(counter, rows):
-    """(known from, set of matched values, value) of each row; None for no candidate."""
-    entries = []
+    """Matched value -> (known from, value) of each candidate row, as two lists."""
+    found = {}
     for e in rows:
+        if not counter.where(e):
+            continue
         value = counter.value(e) if counter.value else None
-        entry = (e["_known"], _matched(counter, e), value)
-        entries.append(entry if counter.where(e) else None)
-    return entries
+        for matched in _matched(counter, e) or ():
+            known, values = found.setdefault(matched, ([], []))
+            known.append(e["_known"])
+            values.append(value)
+    return found
 
 
 def _matched(counter, r):
@@ -292,21 +296,18 @@ def _matched(counter, r):
     return {v for v in found if v is not None} or None
 
 
-def _count(counter, r, past):
+def _count(counter, r, prepared):
     wanted = _matched(counter, r)
     if wanted is None:
         return None
-    known, values, pairs = [], [], 0
-    for entry in past:
-        if entry is None or not entry[1]:
-            continue
-        times = len(wanted & entry[1])
-        pairs += times
-        if times:
-            known.append(entry[0])
-            values += [entry[2]] * times
+    known, values = [], []
+    for matched in wanted:
+        times, found = prepared.get(matched, ([], []))
+        past = bisect.bisect_right(times, r["_begin"])
+        known += times[:past]
+        values += found[:past]
     if counter.measure == "count":
-        return pairs
+        return len(known)
     if counter.measure == "seconds_since":
         return (r["_begin"] - max(known)) / 1000 if known else None
     values = [v for v in values if v is not None]
