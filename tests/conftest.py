@@ -24,7 +24,7 @@ import pytest
 import trainer  # noqa: F401  Keras 2, before a test imports TensorFlow
 from tests.forks import Forks
 
-_USERS, _DAYS = 60, 7
+_USERS, _DAYS = 45, 7
 
 
 @dataclasses.dataclass(frozen=True)

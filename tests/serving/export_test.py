@@ -139,6 +139,17 @@ def test_padding_may_stand_at_either_end(spec, signatures, expected):
     assert_outputs(signatures["serving_default"](**inputs), expected)
 
 
+def test_id_0_of_a_history_is_an_id_as_in_training(spec, signatures):
+    rows = [{**ROW, "history_video_id": h} for h in ([0, 10], [10])]
+    outputs = signatures["serving_default"](**tensors(spec, rows))
+    trained = signatures["score_examples"](
+        examples=tf.constant(list(map(example, rows)))
+    )
+    assert_outputs(outputs, trained)
+    with_0, without = outputs["long_view"].numpy()
+    assert abs(with_0 - without) > 1e-4
+
+
 def test_a_missing_history_is_not_an_empty_video(spec, signatures):
     inputs = tensors(spec, [{**ROW, "history_video_id": h} for h in ([], [10])])
     outputs = signatures["serving_default"](**inputs)
@@ -206,6 +217,8 @@ def test_three_rows_of_request_features_are_refused(spec, model_url, rows):
     with Client(model_url, "tiny") as client, pytest.raises(ClientError) as error:
         client.predict(inputs=inputs, signature_name="rank")
     assert error.value.status == 400
+    # By a check of ours, and not where a product happens not to fit.
+    assert "is not compatible with expected shape [1" in str(error.value)
 
 
 # Answers from a Python in which only the modules of argv[2] can be imported, and those
