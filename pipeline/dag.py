@@ -13,7 +13,7 @@ import dataclasses
 import hashlib
 import os
 
-import tensorflow_model_analysis as tfma
+from tensorflow_model_analysis.proto import config_pb2
 from tfx.components import (
     Evaluator,
     ExampleValidator,
@@ -116,7 +116,7 @@ def checkpoints_dir(config: DagConfig) -> str:
     return os.path.join(config.root, "checkpoints", key)
 
 
-def eval_config(spec: Spec) -> tfma.EvalConfig:
+def eval_config(spec: Spec) -> config_pb2.EvalConfig:
     """What the Evaluator measures, and when it blesses.
 
     TFMA judges the tasks that the spec sets a limit for. Every task's quality, by slice
@@ -125,9 +125,9 @@ def eval_config(spec: Spec) -> tfma.EvalConfig:
     a task's sample space weigh nothing.
     """
     names = [task.name for task in spec.tasks]
-    return tfma.EvalConfig(
+    return config_pb2.EvalConfig(
         model_specs=[
-            tfma.ModelSpec(
+            config_pb2.ModelSpec(
                 signature_name="score_examples",
                 label_keys={name: label_key(name) for name in names},
                 example_weight_keys={name: mask_key(name) for name in names},
@@ -137,7 +137,11 @@ def eval_config(spec: Spec) -> tfma.EvalConfig:
             _gate_metrics(spec, spec.task(name), minimum)
             for name, minimum in spec.evaluation.min_auc.items()
         ]
-        or [tfma.MetricsSpec(metrics=[tfma.MetricConfig(class_name="ExampleCount")])],
+        or [
+            config_pb2.MetricsSpec(
+                metrics=[config_pb2.MetricConfig(class_name="ExampleCount")]
+            )
+        ],
     )
 
 
@@ -236,17 +240,19 @@ def _evaluation(
     return [blessed, evaluator]
 
 
-def _gate_metrics(spec: Spec, task: TaskSpec, minimum: float) -> tfma.MetricsSpec:
+def _gate_metrics(spec: Spec, task: TaskSpec, minimum: float) -> config_pb2.MetricsSpec:
     """A task's AUC, at least `minimum` and not far below the last blessed model's."""
-    threshold = tfma.MetricThreshold(
-        value_threshold=tfma.GenericValueThreshold(lower_bound={"value": minimum}),
-        change_threshold=tfma.GenericChangeThreshold(
-            direction=tfma.MetricDirection.HIGHER_IS_BETTER,
+    threshold = config_pb2.MetricThreshold(
+        value_threshold=config_pb2.GenericValueThreshold(
+            lower_bound={"value": minimum}
+        ),
+        change_threshold=config_pb2.GenericChangeThreshold(
+            direction=config_pb2.MetricDirection.HIGHER_IS_BETTER,
             absolute={"value": -spec.evaluation.max_auc_drop},
         ),
     )
-    return tfma.MetricsSpec(
+    return config_pb2.MetricsSpec(
         output_names=[task.name],
-        metrics=[tfma.MetricConfig(class_name="AUC", threshold=threshold)],
-        example_weights=tfma.ExampleWeightOptions(weighted=True),
+        metrics=[config_pb2.MetricConfig(class_name="AUC", threshold=threshold)],
+        example_weights=config_pb2.ExampleWeightOptions(weighted=True),
     )

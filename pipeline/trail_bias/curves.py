@@ -94,7 +94,7 @@ class _LogRates:
                 all_positive[:, np.newaxis] - positive,
                 all_weight[:, np.newaxis] - weight,
             ),
-            cells[..., POSITIVES].sum(axis=1) >= MIN_EVENTS,
+            np.asarray(cells[..., POSITIVES].sum(axis=1) >= MIN_EVENTS),
             cells[..., COUNT].any(axis=0),
         )
 

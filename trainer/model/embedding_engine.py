@@ -9,7 +9,6 @@ looks up once, ahead of its networks.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Sequence
 from typing import TypeAlias
 
@@ -191,31 +190,24 @@ def on_tpu(strategy: tf.distribute.Strategy) -> bool:
 
 
 def check_generation(generation: _Generation, slice: SliceConfig) -> None:
-    """That a TPU has an engine, and that this TensorFlow can drive it.
+    """That a TPU has an engine that we know our tables work on.
+
+    A SparseCore is refused: the layer cannot be built for one with TensorFlow 2.16, and
+    with 2.21 it wants shapes of look-ups that nobody has tried.
 
     Raises:
         RuntimeError: Says what is missing.
     """
     if generation == _Generation.UNSUPPORTED:
-        lacking, way_out = "has no embedding engine", ""
-    elif generation == _Generation.V2 and not _builds_sparse_core():
-        lacking = (
-            f"has a SparseCore, for which TensorFlow {tf.__version__} lacks what TFRS' "
-            f"layer needs"
-        )
-        way_out = ", or take a later TensorFlow"
+        lacking = "has no embedding engine"
+    elif generation == _Generation.V2:
+        lacking = "has a SparseCore, which TFRS' layer was never tried on"
     else:
         return
     raise RuntimeError(
         f"Slice {slice.name!r}: embedding: must be dense, as this TPU {lacking}. Got "
-        f"{slice.embedding!r}. Set embedding: dense in a slice of your own{way_out}."
+        f"{slice.embedding!r}. Set embedding: dense in a slice of your own."
     )
-
-
-def _builds_sparse_core() -> bool:
-    """Whether the layer's fourth argument is known, which TensorFlow 2.16 has not."""
-    engine = getattr(tf.tpu.experimental.embedding, "TPUEmbeddingV2", None)
-    return engine is not None and len(inspect.signature(engine).parameters) > 3
 
 
 def feature_name(key: str) -> str:

@@ -67,7 +67,7 @@ def test_every_figure_of_the_csv_follows_from_the_trainings(out, scores):
         assert float(line["low"]) == pytest.approx(gains.mean() - half, rel=1e-3)
         assert float(line["high"]) == pytest.approx(gains.mean() + half, rel=1e-3)
         assert line["pairs"] == "2"
-        assert line["significant"] == "*" * (abs(gains.mean()) > half)
+        assert line["significant"] == "*" * bool(abs(gains.mean()) > half)
 
 
 def test_the_json_says_what_was_compared(out, scores, make_rows):

@@ -274,7 +274,7 @@ def test_unified_tables_are_refused(spec, config, label_means):
 
 @pytest.mark.parametrize(
     ("generation", "told"),
-    [("UNSUPPORTED", "this TPU has no embedding"), ("V2", "SparseCore, for which")],
+    [("UNSUPPORTED", "this TPU has no embedding"), ("V2", "SparseCore, which TFRS")],
 )
 def test_a_tpu_that_cannot_is_told_what_to_do(generation, told):
     kinds = tf.tpu.experimental.HardwareFeature.EmbeddingFeature
