@@ -33,6 +33,7 @@ if TYPE_CHECKING:  # a third of a second that only reading a file is worth
 
 _T = TypeVar("_T")
 _LARGEST_INT = 2**63 - 1  # what a column of int64 holds
+_MOST_PROBLEMS, _LONGEST_PROBLEM = 100, 1_000
 _JSON_TYPES = (str, bool, int, float, type(None))
 
 
@@ -50,13 +51,22 @@ class SpecError(TrailrankError, ValueError):
 class Problems:
     """The mistakes found so far in one file."""
 
-    def __init__(self) -> None:
+    def __init__(self, source: str = "spec") -> None:
+        self._source = source
         self.found: list[str] = []
 
     def add(self, path: str, rule: str, value: Any = dataclasses.MISSING) -> None:
-        """Notes that the value at `path` breaks `rule` (a sentence with the remedy)."""
+        """Notes that the value at `path` breaks `rule` (a sentence with the remedy).
+
+        Raises:
+            SpecError: There are so many mistakes that nobody would read more.
+        """
         got = "" if value is dataclasses.MISSING else f" Got {_short(value)}."
-        self.found.append(f"{path}: {rule}{got}")
+        path = path if path.isprintable() else repr(path)[1:-1]
+        self.found.append(_cut(f"{path}: {rule}{got}", _LONGEST_PROBLEM))
+        if len(self.found) >= _MOST_PROBLEMS:
+            more = "There may be more mistakes; mend these first."
+            raise SpecError(self._source, [*self.found, more])
 
 
 def parse_yaml(text: str, source: str) -> dict[str, Any]:
@@ -235,5 +245,8 @@ def _join(path: str, key: Any) -> str:
 
 
 def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."
+    return _cut(repr(value), 80)
+
+
+def _cut(text: str, length: int) -> str:
+    return text if len(text) <= length else text[: length - 3] + "..."

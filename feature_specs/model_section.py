@@ -9,6 +9,7 @@ import dataclasses
 import polars as pl
 
 from feature_specs.build import build, closest
+from feature_specs.ceilings import check_tables
 from feature_specs.log_section import joined_columns
 from feature_specs.past_section import Past
 from feature_specs.reading import Reading, element_type, example_type, reads
@@ -25,6 +26,7 @@ from feature_specs.spec import (
 from feature_specs.task_kinds import LOSS_KINDS, TASK_KINDS, losses_of
 
 _BUILT_IN_FILTERS = ("duplicate", "min_item_impressions", "min_user_events")
+_LONGEST_SEQUENCE = 10_000
 # Keys of a task that only some kinds, or some losses, have a use for.
 _OWN_KEYS = ("focal_gamma", "class_balance_beta", "negative_rate")
 
@@ -62,6 +64,8 @@ def read_tables(reading: Reading) -> dict[str, TableSpec]:
         table = build(TableSpec, value, path, reading.problems)
         if table is not None and len(reading.problems.found) == before:
             tables[str(name)] = table
+    if tables:
+        check_tables(tables, reading.problems)
     return tables
 
 
@@ -97,7 +101,7 @@ def _feature(
     text = feature.expr or f'"{feature.name}"'  # quoted: it may be an SQL word
     length = feature.length or (past.history.length if past.history else 50)
     feature.of_kind.check(reading, path, feature)
-    reading.at_least(f"{path}.length", feature.length, 0)
+    reading.between(f"{path}.length", feature.length, 0, _LONGEST_SEQUENCE)
     found = reading.type_of(f"{path}.expr", text, past.scope)
     _check_leak(reading, past, path, feature, text)
     dtype = _dtype(reading, path, feature, found) if found is not None else None
@@ -211,7 +215,7 @@ def _check_loss(reading: Reading, path: str, task: TaskSpec) -> None:
         others = " and ".join(TASK_KINDS[kind].plural for kind in of)
         rule = f"belongs to {others}; a {task.kind} task may have {', '.join(known)}."
         reading.problems.add(f"{path}.loss", rule, task.loss)
-    reading.at_least(f"{path}.focal_gamma", task.focal_gamma, 0)
+    reading.between(f"{path}.focal_gamma", task.focal_gamma, 0, 100)
     if not 0 <= task.class_balance_beta < 1:
         rule = "must be at least 0 and below 1."
         reading.problems.add(

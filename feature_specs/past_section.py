@@ -39,6 +39,7 @@ from feature_specs.spec import Dtype, LogSpec
 
 _Column = TypeVar("_Column", CounterSpec, StatisticSpec, QuantileSpec)
 _MOST_BINS = 1_000_000  # of a quantile's histogram; each group has one, in memory
+_MOST_GROUPED_BINS = 10_000_000  # of all groups: 80 MB of counts
 _KEY_RULE = (
     "must be whole numbers or text, or a list of these; CAST(... AS BIGINT) makes "
     "whole numbers."
@@ -257,12 +258,19 @@ def _check_bins(reading: Reading, path: str, quantile: QuantileSpec) -> None:
         reading.problems.add(f"{path}.boundaries", rule)
     if quantile.step <= 0:
         return  # told already
+    groups = len(quantile.boundaries) + 1
     if quantile.max <= quantile.step:
         rule = f"must be above step, {quantile.step:g}."
         reading.problems.add(f"{path}.max", rule, quantile.max)
     elif quantile.max / quantile.step > _MOST_BINS:
         rule = f"makes more than {_MOST_BINS:,} bins of max; take a larger one."
         reading.problems.add(f"{path}.step", rule, quantile.step)
+    elif quantile.max / quantile.step * groups > _MOST_GROUPED_BINS:
+        rule = (
+            f"cut {groups:,} groups, each with its own bins (max / step): more than "
+            f"{_MOST_GROUPED_BINS:,} in all. Take fewer, or a larger step."
+        )
+        reading.problems.add(f"{path}.boundaries", rule)
 
 
 def _named(

@@ -13,7 +13,8 @@ from feature_specs.build import Problems, build, closest
 from feature_specs.spec import RESERVED_PREFIXES, Dtype
 
 _T = TypeVar("_T")
-_NAME = re.compile(r"^[a-z][a-z0-9_]*$")
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
+_LONGEST_COLUMN = 128
 
 
 class Scope:
@@ -144,8 +145,17 @@ class Reading:
 
     def name(self, path: str, name: Any) -> None:
         """Checks the spelling of a name."""
-        if not isinstance(name, str) or not _NAME.match(name):
-            rule = "must be lower-case letters, digits and _, a letter first."
+        if not isinstance(name, str) or not _NAME.fullmatch(name):
+            rule = "must be lower-case letters, digits and _, a letter first, 64 in all."
+            self.problems.add(path, rule, name)
+
+    def foreign_name(self, path: str, name: str) -> None:
+        """Checks a name that others gave: a log's column, which may be any text."""
+        if not name.isprintable() or name != name.strip() or '"' in name:
+            rule = 'may hold no control characters, no ", and no blanks at its ends.'
+            self.problems.add(path, rule, name)
+        if not 1 <= len(name) <= _LONGEST_COLUMN:
+            rule = f"must have from 1 to {_LONGEST_COLUMN} characters."
             self.problems.add(path, rule, name)
 
     def free_name(self, path: str, name: str) -> None:
@@ -178,11 +188,10 @@ class Reading:
                 self.problems.add(f"{path}[{index}]", rule, column)
             seen.add(column)
 
-    def at_least(self, path: str, value: float, least: float) -> None:
-        """Checks that a number is `least` or more."""
-        if value < least:
-            rule = f"must be at least {least:g}." if least else "must be 0 or more."
-            self.problems.add(path, rule, value)
+    def between(self, path: str, value: float, least: float, most: float) -> None:
+        """Checks that a number has a floor and a ceiling."""
+        if not least <= value <= most:
+            self.problems.add(path, f"must be from {least:,} to {most:,}.", value)
 
     def increasing(self, path: str, cuts: Collection[float]) -> None:
         """Checks cut points."""

@@ -80,7 +80,7 @@ def test_a_large_whole_number_may_be_a_float():
     ("text", "told"),
     [
         ("rate: &x {a: *x}", "line 1, column 7: not YAML: found unconstructable"),
-        ('rate: "\\ud800"', "line 1, column 7: not YAML: found invalid Unicode"),
+        ('rate: "\\ud800"', "line 1, column 10: not YAML: found invalid Unicode"),
         ("rate: 2024-13-45", "line 1, column 7: not YAML: is no timestamp (month must be"),
     ],
 )

@@ -132,7 +132,7 @@ def test_a_label_without_an_outcome_teaches_nothing(mistakes, label):
         ("[18, 30]", "[30, 18]", r"boundaries: must be increasing"),
         ("[18, 30]", "[]", r"boundaries: must be one number at least"),
         ("[18, 30]", "[18, .inf]", r"boundaries\[1\]: must be a finite number"),
-        ("size: 24", "size: 0", r"\(hour\)\.size: must be at least 1"),
+        ("size: 24", "size: 0", r"\(hour\)\.size: must be from 1 to"),
         ("buckets: 100,", "buckets: 1,", r"tables\.user\.buckets: must be at least 2"),
         ("dim: 8", "dim: 6", r"tables\.user\.dim: must be a multiple of 4"),
         (
@@ -226,7 +226,7 @@ def test_losses_are_plain_by_default(good):
         ),
         (
             f"{_TASK} loss: focal, focal_gamma: -1,",
-            "focal_gamma: must be 0 or more. Got -1.0.",
+            "focal_gamma: must be from 0 to 100. Got -1.0.",
         ),
         (
             f"{_TASK} loss: class_balanced, class_balance_beta: 1,",
