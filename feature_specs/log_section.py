@@ -108,7 +108,11 @@ def _check_time(reading: Reading, log: LogSpec) -> None:
         if column is not None
     }
     named = {"user": log.user, "item": log.item, "time.column": time.column}
+    roles: dict[str, str] = {}
     for key, column in (named | durations).items():
+        if roles.setdefault(column, key) != key:
+            rule = f"is log.{roles[column]} already; name another column."
+            reading.problems.add(f"log.{key}", rule, column)
         reading.column(f"log.{key}", column, log.columns)
         if log.columns.get(column, "").endswith("?"):
             rule = f"may not be empty in any row, as log.{key}; drop the ? of its type."

@@ -14,7 +14,12 @@ from typing import TypeVar
 import polars as pl
 
 from feature_specs.build import build
-from feature_specs.log_section import joined_columns, log_scope, row_scope
+from feature_specs.log_section import (
+    EVENT_TIME,
+    joined_columns,
+    log_scope,
+    row_scope,
+)
 from feature_specs.past import (
     HISTORY,
     TRAIL_COLUMNS,
@@ -35,6 +40,7 @@ from feature_specs.reading import (
     names_of,
     reads,
 )
+from feature_specs.sides import Sides, add_made, sides_of_log
 from feature_specs.spec import Dtype, LogSpec
 
 _Column = TypeVar("_Column", CounterSpec, StatisticSpec, QuantileSpec)
@@ -55,6 +61,7 @@ class Past:
         outcomes: Those known only after the impression (`Spec.outcomes`).
         future: Those known only when the trail is over (`Spec.future`).
         paired: Those that differ from candidate to candidate (`Spec.paired`).
+        sides: Column -> whose it is, where that is known.
     """
 
     scope: Scope
@@ -67,6 +74,7 @@ class Past:
     outcomes: frozenset[str] = frozenset()
     future: frozenset[str] = frozenset()
     paired: frozenset[str] = frozenset()
+    sides: Sides = dataclasses.field(default_factory=dict)
 
     @property
     def column_types(self) -> dict[str, Dtype]:
@@ -91,6 +99,9 @@ def read_past(reading: Reading, log: LogSpec | None) -> Past:
     past.future = with_readers(TRAIL_FUTURE, past.derived)
     matching = (counter.name for counter in past.counters if counter.match)
     past.paired = with_readers(matching, past.derived)
+    if log is not None:
+        past.sides = sides_of_log(log, EVENT_TIME)
+        add_made(past.sides, past.counters, past.statistics, past.derived)
     return past
 
 

@@ -10,6 +10,7 @@ import polars as pl
 
 from feature_specs import expressions
 from feature_specs.build import Problems, build, closest
+from feature_specs.constants import constant_of
 from feature_specs.spec import RESERVED_PREFIXES, Dtype
 
 _T = TypeVar("_T")
@@ -141,7 +142,19 @@ class Reading:
     def condition(self, path: str, text: str, scope: Scope) -> None:
         """Checks that an expression is true/false, or a number: 0 is false."""
         rule = "must be a condition such as tab = 1."
-        self.typed(path, text, scope, is_number, rule)
+        if self.typed(path, text, scope, is_number, rule) is None:
+            return
+        value = constant_of(text)
+        if value is not None and not value:
+            self.problems.add(path, "never holds; mend it, or leave it out.", text)
+
+    def condition_that_varies(self, path: str, text: str, scope: Scope) -> None:
+        """Checks a condition that would say nothing if it always held."""
+        before = len(self.problems.found)
+        self.condition(path, text, scope)
+        if len(self.problems.found) == before and not names_of(text):
+            rule = "reads no column, so it holds for all rows; leave it out."
+            self.problems.add(path, rule, text)
 
     def name(self, path: str, name: Any) -> None:
         """Checks the spelling of a name."""

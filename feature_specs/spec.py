@@ -224,6 +224,8 @@ class FeatureSpec:
             share one row.
         boundaries: Increasing cut points of a bucket.
         transform: Applied to a number before it is scaled.
+        paired: Whether a `candidate` feature reads the user or the request beside the
+            video, so that nobody may keep it from one request to the next.
         dtype: Type in examples and requests, filled in by the reader from `expr`.
     """
 
@@ -238,6 +240,7 @@ class FeatureSpec:
     size: int = 32
     boundaries: tuple[float, ...] = ()
     transform: Literal["none", "log1p"] = "none"
+    paired: bool = False
     dtype: Dtype = "int64"
 
     @property

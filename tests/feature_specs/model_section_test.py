@@ -95,7 +95,8 @@ def test_what_differs_from_candidate_to_candidate_is_theirs(mistakes, group):
     old = 'group: query, kind: number, expr: "age / 1"'
     (told,) = mistakes(old, f"group: {group}, kind: number, expr: author_seen")
     assert "reads author_seen, a counter with a `match`" in told
-    assert mistakes(old, "group: candidate, kind: number, expr: author_seen") == []
+    paired = "group: candidate, paired: true, kind: number, expr: author_seen"
+    assert mistakes(old, paired) == []
 
 
 @pytest.mark.parametrize(
@@ -280,7 +281,8 @@ def test_both_sides_of_a_request_have_features(good, group, rule):
         good = good.replace(f"group: {other}", f"group: {group}")
     with pytest.raises(SpecError) as caught:
         read_spec(good)
-    assert list(caught.value.problems) == [rule]
+    # Beside it, each feature of the other side is told to be on the wrong one.
+    assert [p for p in caught.value.problems if p.startswith("features:")] == [rule]
 
 
 def test_an_empty_list_is_refused(good):

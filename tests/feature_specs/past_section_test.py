@@ -37,10 +37,10 @@ def test_a_column_of_an_absent_section_says_what_it_needs(good):
     [
         "- {name: trail_last_tags, group: context, kind: category}",
         "- {name: trail_watched_share, group: context, kind: number}",
-        "- {name: tag_likes, group: candidate, kind: number}",
+        "- {name: tag_likes, group: candidate, paired: true, kind: number}",
         "- {name: since, group: query, kind: number, expr: since_like}",
         "- {name: plays, group: candidate, kind: number, transform: log1p}",
-        "- {name: both, group: candidate, kind: number, expr: author_seen + trail_position}",
+        "- {name: both, group: candidate, paired: true, kind: number, expr: author_seen + trail_position}",
         "- {name: trail_length, group: trail, kind: number}",
     ],
 )
