@@ -7,6 +7,7 @@ slip of a finger, and for files of unknown origin.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -87,7 +88,7 @@ def _switcher_weights(switcher: SwitcherConfig) -> int:
 
 
 def _weights(units: Sequence[int]) -> int:
-    return sum(a * b for a, b in zip(units, units[1:], strict=False))
+    return sum(a * b for a, b in itertools.pairwise(units))
 
 
 def bytes_as_text(size: int) -> str:

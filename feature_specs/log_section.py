@@ -153,7 +153,7 @@ def _check_joins(reading: Reading, log: LogSpec) -> None:
 
 
 def _check_inside(reading: Reading, path: str, files: str) -> None:
-    """Checks that a glob stays inside the log directory: a spec may come from anyone."""
+    """Checks that a glob stays below the logs: a spec may come from anyone."""
     outside = files.startswith(("/", "~")) or ".." in files.split("/")
     if outside or "://" in files or "\\" in files:
         rule = (

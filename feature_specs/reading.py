@@ -159,7 +159,9 @@ class Reading:
     def name(self, path: str, name: Any) -> None:
         """Checks the spelling of a name."""
         if not isinstance(name, str) or not _NAME.fullmatch(name):
-            rule = "must be lower-case letters, digits and _, a letter first, 64 in all."
+            rule = (
+                "must be lower-case letters, digits and _, a letter first; at most 64."
+            )
             self.problems.add(path, rule, name)
 
     def foreign_name(self, path: str, name: str) -> None:

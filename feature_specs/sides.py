@@ -25,23 +25,27 @@ from feature_specs.spec import LogSpec
 
 Side = Literal["user", "video", "request"]
 Sides = dict[str, frozenset[Side]]
-REQUEST_SIDE: frozenset[Side] = frozenset({"user", "request"})
+_USER: frozenset[Side] = frozenset({"user"})
+_VIDEO: frozenset[Side] = frozenset({"video"})
+_REQUEST: frozenset[Side] = frozenset({"request"})
+_PAIR = _USER | _VIDEO
+REQUEST_SIDE = _USER | _REQUEST
 
 
 def sides_of_log(log: LogSpec, event_time: str) -> Sides:
     """Columns of the log, its joins, the trail and the history -> whose they are."""
-    sides: Sides = {log.user: frozenset({"user"}), log.item: frozenset({"video"})}
+    sides: Sides = {log.user: _USER, log.item: _VIDEO}
     trail = set(TRAIL_COLUMNS) - TRAIL_FUTURE  # that no served feature may read
     for column in (log.time.column, event_time, *sorted(trail)):
-        sides[column] = frozenset({"request"})
+        sides[column] = _REQUEST
     if log.time.length_ms:
-        sides[log.time.length_ms] = frozenset({"video"})
+        sides[log.time.length_ms] = _VIDEO
     for join in log.joins.values():
         for column in join.columns:
             sides.setdefault(column, sides.get(join.on, frozenset()))
     for column in [*log.columns, *sides]:
-        sides[f"{TRAIL_LAST}{column}"] = frozenset({"request"})
-        sides[f"{HISTORY}{column}"] = frozenset({"user"})
+        sides[f"{TRAIL_LAST}{column}"] = _REQUEST
+        sides[f"{HISTORY}{column}"] = _USER
     return sides
 
 
@@ -53,10 +57,12 @@ def add_made(
 ) -> None:
     """Adds the columns that a spec makes, in the order in which they may be read."""
     for counter in counters:
-        pair = frozenset({"user", "video"}) if counter.match else frozenset({"user"})
-        sides[counter.name] = pair
+        sides[counter.name] = _PAIR if counter.match else _USER
     for statistic in statistics:
         sides[statistic.name] = sides.get(statistic.by, frozenset())
     for name, text in derived.items():
-        read = (sides.get(c, frozenset()) for c in expressions.columns_of(text))
-        sides[name] = frozenset().union(*read)
+        sides[name] = frozenset(
+            side
+            for column in expressions.columns_of(text)
+            for side in sides.get(column, frozenset())
+        )

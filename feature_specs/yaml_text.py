@@ -1,4 +1,4 @@
-"""YAML text -> plain values, within limits: no file hangs its reader or takes its memory.
+"""YAML text -> plain values, within limits: no file hangs or fills its reader.
 
 What is read is YAML as people write it by hand: few levels, plain numbers, no tags that
 run code. Whatever is beyond that is a `YamlMistake` with line and column.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections.abc import Hashable
 from typing import Any
 
 import yaml
@@ -101,16 +102,20 @@ class _Loader(yaml.CSafeLoader):
 
     def construct_mapping(
         self, node: yaml.MappingNode, deep: bool = False
-    ) -> dict[Any, Any]:
+    ) -> dict[Hashable, Any]:
+        """Keys are text, or whole numbers, which are read as text."""
         seen: set[str] = set()
         for key_node, _ in node.value if isinstance(node, yaml.MappingNode) else ():
             if key_node.tag == f"{_TAG}merge":
                 raise _mistake("<< is no key of YAML 1.2; write the keys out", key_node)
             key = self.construct_object(key_node, deep=True)
-            if str(key) in seen:  # as text: a key is one where it is read
+            if type(key) not in (str, int):
+                raise _mistake(f"key {key!r} must be text; quote it", key_node)
+            if str(key) in seen:
                 raise _mistake(f"key {key!r} is written twice in one mapping", key_node)
             seen.add(str(key))
-        return super().construct_mapping(node, deep)
+        found = super().construct_mapping(node, deep)
+        return {str(key): value for key, value in found.items()}
 
 
 _Loader.add_implicit_resolver(
@@ -173,7 +178,7 @@ def _check_size(text: str) -> None:
         elif isinstance(event, yaml.ScalarEvent):
             opened[-1].add(_Open(levels=0))
         elif isinstance(event, yaml.AliasEvent):
-            opened[-1].add(known.get(event.anchor, _Open(levels=0)))
+            opened[-1].add(known.get(event.anchor or "", _Open(levels=0)))
         _check_open(opened, event)
 
 
@@ -184,4 +189,5 @@ def _check_open(opened: list[_Open], event: yaml.Event) -> None:
     elif opened[-1].values > _MOST_VALUES:
         found = f"more than {_MOST_VALUES:,} values, with every alias written out"
     if found:
-        raise yaml.MarkedYAMLError(problem=found, problem_mark=event.start_mark)
+        mark: Any = event.start_mark  # of the C parser
+        raise yaml.MarkedYAMLError(problem=found, problem_mark=mark)
