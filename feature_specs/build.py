@@ -23,10 +23,9 @@ import typing
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-import yaml
-
 from feature_specs.errors import TrailrankError
 from feature_specs.fields import BROKEN_RULE, TYPES_ONLY, one_of
+from feature_specs.yaml_text import MOST_CHARACTERS, YamlMistake, read_yaml
 
 if TYPE_CHECKING:  # a third of a second that only reading a file is worth
     from pydantic import TypeAdapter
@@ -34,6 +33,7 @@ if TYPE_CHECKING:  # a third of a second that only reading a file is worth
 
 _T = TypeVar("_T")
 _LARGEST_INT = 2**63 - 1  # what a column of int64 holds
+_MOST_PROBLEMS, _LONGEST_PROBLEM = 100, 1_000
 _JSON_TYPES = (str, bool, int, float, type(None))
 
 
@@ -51,72 +51,32 @@ class SpecError(TrailrankError, ValueError):
 class Problems:
     """The mistakes found so far in one file."""
 
-    def __init__(self) -> None:
+    def __init__(self, source: str = "spec") -> None:
+        self._source = source
         self.found: list[str] = []
 
     def add(self, path: str, rule: str, value: Any = dataclasses.MISSING) -> None:
-        """Notes that the value at `path` breaks `rule` (a sentence with the remedy)."""
+        """Notes that the value at `path` breaks `rule` (a sentence with the remedy).
+
+        Raises:
+            SpecError: There are so many mistakes that nobody would read more.
+        """
         got = "" if value is dataclasses.MISSING else f" Got {_short(value)}."
-        self.found.append(f"{path}: {rule}{got}")
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML with the booleans of 1.2 (`on` is a key of joins, not true).
-
-    Refused are a key written twice (the first would be lost), what holds itself, and
-    text that is not Unicode: half a surrogate pair.
-    """
-
-    yaml_implicit_resolvers = {
-        first: [rule for rule in rules if rule[0] != "tag:yaml.org,2002:bool"]
-        for first, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
-
-    def construct_document(self, node: yaml.Node) -> Any:
-        self.deep_construct = True  # else what holds itself is made, without an end
-        return super().construct_document(node)
-
-    def construct_scalar(self, node: yaml.ScalarNode | yaml.MappingNode) -> Any:
-        value = super().construct_scalar(node)
-        if isinstance(value, str) and value != value.encode(errors="ignore").decode():
-            raise yaml.constructor.ConstructorError(
-                problem="half a surrogate pair is no text", problem_mark=node.start_mark
-            )
-        return value
-
-    def construct_mapping(
-        self, node: yaml.MappingNode, deep: bool = False
-    ) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for index, key in enumerate(keys):
-            if key in keys[:index]:
-                mark = node.value[index][0].start_mark
-                raise yaml.constructor.ConstructorError(
-                    problem=f"key {key!r} is written twice in one mapping",
-                    problem_mark=mark,
-                )
-        return super().construct_mapping(node, deep)
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|false|False)$"), list("tTfF")
-)
-_Loader.add_implicit_resolver(  # 1e-3 is a number, as in YAML 1.2
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(?:\d+\.?\d*|\.\d+)[eE][-+]?\d+$"),
-    list("-+.0123456789"),
-)
+        path = path if path.isprintable() else repr(path)[1:-1]
+        self.found.append(_cut(f"{path}: {rule}{got}", _LONGEST_PROBLEM))
+        if len(self.found) >= _MOST_PROBLEMS:
+            more = "There may be more mistakes; mend these first."
+            raise SpecError(self._source, [*self.found, more])
 
 
 def parse_yaml(text: str, source: str) -> dict[str, Any]:
     """The mapping in `text`; SpecError with line and column if there is none."""
     try:
-        value = yaml.load(text, _Loader)
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: the day 2024-13-45
-        mark = getattr(error, "problem_mark", None)
-        where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-        what = getattr(error, "problem", None) or str(error)
-        raise SpecError(source, [f"{where}not YAML: {what}"]) from None
+        value = read_yaml(text)
+    except YamlMistake as error:
+        raise SpecError(source, [str(error)]) from None
+    if value is None:
+        raise SpecError(source, ["is empty; it must be a mapping of keys."])
     if not isinstance(value, dict):
         raise SpecError(source, [f"must be a mapping of keys. Got {_short(value)}."])
     return value
@@ -133,11 +93,19 @@ def shipped_text(folder: pathlib.Path, name_or_path: str, what: str) -> str:
     shipped = name_or_path in names
     path = folder / f"{name_or_path}.yaml" if shipped else pathlib.Path(name_or_path)
     try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        rule = f"is neither a shipped {what} nor a readable file ({reason})."
-        raise SpecError(name_or_path, [rule + closest(name_or_path, names)]) from None
+        with path.open("rb") as file:  # no more: it may be a device without an end
+            data = file.read(4 * MOST_CHARACTERS + 1)
+        return data.decode("utf-8")
+    except OSError as error:
+        reason = str(error.strerror)
+    except UnicodeDecodeError:
+        reason = "not UTF-8 text"
+        if len(data) > 4 * MOST_CHARACTERS:
+            reason = f"more than {MOST_CHARACTERS:,} characters"
+    except ValueError:
+        reason = "a path holds no character 0"
+    rule = f"is neither a shipped {what} nor a readable file ({reason})."
+    raise SpecError(name_or_path, [rule + closest(name_or_path, names)])
 
 
 def closest(name: str, known: list[str]) -> str:
@@ -277,5 +245,8 @@ def _join(path: str, key: Any) -> str:
 
 
 def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."
+    return _cut(repr(value), 80)
+
+
+def _cut(text: str, length: int) -> str:
+    return text if len(text) <= length else text[: length - 3] + "..."

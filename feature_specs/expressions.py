@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -17,6 +18,13 @@ _POLARS_TYPES: dict[str, pl.DataType] = {
 _MIXES_ROWS = {"Agg", "Over", "Len", "Explode", "Quantile", "Correlation"}
 
 
+_LONGEST = 10_000  # characters of one expression
+# Polars takes time and memory by the square of the length of a chain, such as
+# a + b + c, and overflows its stack on thousands.
+_MOST_STEPS = 256
+_STEP = re.compile(r"[-+*/%|&^<>=(]|\b(?:AND|OR|NOT|WHEN|LIKE|BETWEEN|IS)\b", re.I)
+
+
 def polars_type(declared: str) -> pl.DataType | None:
     """The Polars type of a declared one (`int64?` as `int64`), None if unknown."""
     return _POLARS_TYPES.get(declared.removesuffix("?"))
@@ -24,6 +32,11 @@ def polars_type(declared: str) -> pl.DataType | None:
 
 def parse(text: str) -> pl.Expr:
     """The Polars expression of an SQL text; ValueError says what is wrong with it."""
+    if len(text) > _LONGEST:
+        raise ValueError(f"is longer than {_LONGEST:,} characters; derive it in steps")
+    if len(_STEP.findall(text)) > _MOST_STEPS:
+        rule = "derive it in parts; a list of values is one step: tab IN (1, 2, 3)"
+        raise ValueError(f"has more than {_MOST_STEPS} steps; {rule}")
     try:
         return pl.sql_expr(text)
     except Exception as error:  # Polars raises several types for a bad text
@@ -49,14 +62,18 @@ def type_of(text: str, rows: pl.DataFrame) -> pl.DataType:
             lie together.
     """
     expression = parse(text)
+    try:
+        tree = json.loads(expression.meta.serialize(format="json"))
+        parts = set(_nodes(tree))
+    except RecursionError:
+        raise ValueError("is a chain of too many steps; derive it in parts") from None
     if expression.meta.has_multiple_outputs():
         raise ValueError("names columns by a pattern; name each column")
     try:
         values = rows.select(expression.alias("value"))
     except pl.exceptions.PolarsError as error:
         raise ValueError(f"does not fit the columns: {_first_line(error)}") from None
-    tree = json.loads(expression.meta.serialize(format="json"))
-    if _MIXES_ROWS & set(_nodes(tree)):
+    if _MIXES_ROWS & parts:
         raise ValueError("mixes rows; an expression may only look at its own row")
     return values.schema["value"]
 
@@ -77,4 +94,5 @@ def _nodes(tree: Any) -> Iterator[str]:
 
 
 def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+    line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return line if len(line) <= 200 else f"{line[:200]}..."

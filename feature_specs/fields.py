@@ -118,10 +118,44 @@ def one_of(names: Iterable[str]) -> str:
     return f"must be one of {', '.join(names)}."
 
 
+def between(least: float, most: float) -> Rule:
+    """The rule of a number with a floor and a ceiling."""
+    return Rule(f"must be from {least:,} to {most:,}.", ge=least, le=most)
+
+
 PositiveInt = Annotated[int, Rule("must be at least 1.", ge=1)]
 NonNegativeInt = Annotated[int, Rule("must be 0 or more.", ge=0)]
 PositiveFloat = Annotated[float, Rule("must be positive.", gt=0)]
 NonNegativeFloat = Annotated[float, Rule("must be 0 or more.", ge=0)]
 Share = Annotated[float, Rule("must be a share between 0 and 1.", ge=0, le=1)]
 ShareBelowOne = Annotated[float, Rule("must be at least 0 and below 1.", ge=0, lt=1)]
-Widths = Annotated[tuple[int, ...], Rule("must be positive widths.", ge=1)]
+
+# Ceilings: far above what has been found useful, far below what takes a machine down.
+MOST_COLUMNS = 4_096  # of an embedding table
+MOST_DAYS = 36_525  # a century
+_MOST_LAYERS, _WIDEST = 64, 65_536
+Widths = Annotated[
+    tuple[int, ...],
+    Rule(
+        f"must be positive widths: at most {_MOST_LAYERS} of them, none above "
+        f"{_WIDEST:,}.",
+        ge=1,
+        le=_WIDEST,
+        max_length=_MOST_LAYERS,
+    ),
+]
+Days = Annotated[int, between(0, MOST_DAYS)]
+SplitDays = Annotated[int, between(1, MOST_DAYS)]
+Minutes = Annotated[
+    float,
+    Rule("must be positive, and no more than a century.", gt=0, le=MOST_DAYS * 1440),
+]
+Length = Annotated[int, between(1, 10_000)]  # of a history
+Weight = Annotated[float, between(0, 1_000_000)]  # of a loss
+SignedWeight = Annotated[float, between(-1_000_000, 1_000_000)]  # of the fused score
+Columns = Annotated[int, between(1, MOST_COLUMNS)]
+Parts = Annotated[int, between(1, 1_024)]  # experts, subspaces
+Levels = Annotated[int, between(1, 64)]
+Steps = Annotated[int, between(1, 1_000_000_000)]
+StepsOrNone = Annotated[int, between(0, 1_000_000_000)]
+Rate = Annotated[float, between(0, 100)]  # of learning

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 import zoneinfo
 
 import polars as pl
@@ -13,6 +14,7 @@ from feature_specs.reading import Reading, Scope, reads
 from feature_specs.spec import LogSpec
 
 EVENT_TIME = "event_time"  # when the impression began, in the log's time zone
+_LONGEST_GLOB = 1_000
 _DAY_FORMAT = re.compile(r"\{day(?::([^{}]*))?\}")
 
 
@@ -63,9 +65,14 @@ def _scope(columns: dict[str, str] | None, what: str) -> Scope:
 
 def _check_columns(reading: Reading, log: LogSpec) -> None:
     joins = [(f"log.joins.{n}.columns", j.columns) for n, j in log.joins.items()]
+    spelt: dict[str, str] = {}
     for path, columns in [("log.columns", log.columns), *joins]:
         for column, declared in columns.items():
             _check_column_name(reading, f"{path}.{column}", column)
+            twin = spelt.setdefault(_folded(column), column)
+            if twin != column:
+                rule = f"is {twin!r} but for its spelling; rename one, or leave it out."
+                reading.problems.add(f"{path}.{column}", rule)
             if expressions.polars_type(declared) is None:
                 rule = "must be int64, float64 or string, with ? if it may be empty."
                 reading.problems.add(f"{path}.{column}", rule, declared)
@@ -73,7 +80,13 @@ def _check_columns(reading: Reading, log: LogSpec) -> None:
         reading.column(f"log.outcomes[{index}]", column, log.columns)
 
 
+def _folded(name: str) -> str:
+    """What names have in common that people, or some file formats, take for one."""
+    return unicodedata.normalize("NFKC", name).casefold()
+
+
 def _check_column_name(reading: Reading, path: str, column: str) -> None:
+    reading.foreign_name(path, column)
     made = column in (EVENT_TIME, *TRAIL_COLUMNS)
     if made or column.startswith(("_", HISTORY, TRAIL_LAST)):
         rule = (
@@ -95,7 +108,11 @@ def _check_time(reading: Reading, log: LogSpec) -> None:
         if column is not None
     }
     named = {"user": log.user, "item": log.item, "time.column": time.column}
+    roles: dict[str, str] = {}
     for key, column in (named | durations).items():
+        if roles.setdefault(column, key) != key:
+            rule = f"is log.{roles[column]} already; name another column."
+            reading.problems.add(f"log.{key}", rule, column)
         reading.column(f"log.{key}", column, log.columns)
         if log.columns.get(column, "").endswith("?"):
             rule = f"may not be empty in any row, as log.{key}; drop the ? of its type."
@@ -121,6 +138,7 @@ def _check_joins(reading: Reading, log: LogSpec) -> None:
     seen = set(log.columns)
     for name, join in log.joins.items():
         path = f"log.joins.{name}"
+        reading.foreign_name(path, name)
         reading.column(f"{path}.on", join.on, log.columns)
         reading.column(f"{path}.on", join.on, join.columns)
         types = [c.get(join.on, "").rstrip("?") for c in (log.columns, join.columns)]
@@ -134,8 +152,24 @@ def _check_joins(reading: Reading, log: LogSpec) -> None:
             seen.add(column)
 
 
+def _check_inside(reading: Reading, path: str, files: str) -> None:
+    """Checks that a glob stays below the logs: a spec may come from anyone."""
+    outside = files.startswith(("/", "~")) or ".." in files.split("/")
+    if outside or "://" in files or "\\" in files:
+        rule = (
+            "must stay inside the log directory: a glob below it, without .., ~, \\ or "
+            "a / at its beginning. Give the directory by --logs, or a link in it."
+        )
+        reading.problems.add(path, rule, files)
+    if not files.strip() or not files.isprintable() or len(files) > _LONGEST_GLOB:
+        rule = f"must be from 1 to {_LONGEST_GLOB:,} characters, none of them unseen."
+        reading.problems.add(path, rule, files)
+
+
 def _check_files(reading: Reading, log: LogSpec) -> None:
+    _check_inside(reading, "log.files", log.files)
     for name, join in log.joins.items():
+        _check_inside(reading, f"log.joins.{name}.files", join.files)
         if "{" in join.files:
             rule = "may hold no {...}: only log.files has one file a day."
             reading.problems.add(f"log.joins.{name}.files", rule, join.files)
@@ -162,6 +196,9 @@ def _check_values(reading: Reading, log: LogSpec) -> None:
         rule = "must be an IANA time zone such as Asia/Shanghai."
         reading.problems.add("log.timezone", rule, log.timezone)
     formats = {log.format, *(join.format or log.format for join in log.joins.values())}
+    if log.separator in ("\n", "\r", '"') or not log.separator.isascii():
+        rule = "must be an ASCII character, no line break and no quotation mark."
+        reading.problems.add("log.separator", rule, log.separator)
     if log.separator != "," and "csv" not in formats:
         rule = f"belongs to csv, not to {log.format}; remove it."
         reading.problems.add("log.separator", rule, log.separator)

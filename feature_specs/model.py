@@ -9,13 +9,19 @@ import dataclasses
 from typing import Annotated, Any, Literal
 
 from feature_specs.fields import (
+    Columns,
+    Levels,
     Named,
     NonNegativeFloat,
-    NonNegativeInt,
-    PositiveInt,
+    Parts,
+    Rate,
     Rule,
     ShareBelowOne,
+    Steps,
+    StepsOrNone,
+    Weight,
     Widths,
+    between,
 )
 from feature_specs.preset_kinds import (
     CHAIN_KINDS,
@@ -54,14 +60,14 @@ class SwitcherConfig:
 
     kind: Annotated[str, Named(SWITCHER_KINDS)]
     units: Widths = (64,)
-    levels: PositiveInt = 2
-    experts: PositiveInt = 8
-    task_experts: PositiveInt = 1
-    subspaces: PositiveInt = 2
+    levels: Levels = 2
+    experts: Parts = 8
+    task_experts: Parts = 1
+    subspaces: Parts = 2
     stitch: Annotated[float, _PART] = 0.9
     reads: dict[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
     fusion: Literal["concat", "sum", "mean"] = "concat"
-    penalty: NonNegativeFloat = 0.0
+    penalty: Weight = 0.0
     options: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     @property
@@ -106,7 +112,7 @@ class StructureConfig:
     facets: tuple[str, ...] = ()
     split: tuple[str, ...] = ()
     levels: tuple[SwitcherConfig, ...] = _MFH_LEVELS
-    depth: NonNegativeInt = 0
+    depth: Annotated[int, between(0, 64)] = 0
     node: Widths = (32,)
     nodes: dict[str, Widths] = dataclasses.field(default_factory=dict)
 
@@ -145,7 +151,7 @@ class ChainConfig:
 
     kind: Annotated[str, Named(CHAIN_KINDS)]
     tasks: Annotated[tuple[str, ...], _CHAIN]
-    calibrator: NonNegativeFloat = 0.6
+    calibrator: Weight = 0.6
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -161,7 +167,7 @@ class TrailConfig:
     """
 
     units: Widths = (16,)
-    dim: PositiveInt = 8
+    dim: Columns = 8
     shared: bool = True
     dropout: ShareBelowOne = 0.1
     tasks: tuple[str, ...] = ()
@@ -179,7 +185,7 @@ class BiasConfig:
 
     features: tuple[str, ...] = ()
     units: Widths = (128, 64)
-    dim: PositiveInt = 8
+    dim: Columns = 8
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -191,8 +197,8 @@ class CrossConfig:
         rank: Rank of their matrices; 0 is full.
     """
 
-    layers: NonNegativeInt = 0
-    rank: NonNegativeInt = 0
+    layers: Annotated[int, between(0, 64)] = 0
+    rank: Annotated[int, between(0, 65_536)] = 0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -205,9 +211,9 @@ class UnifiedConfig:
         dim: Columns of each; a feature takes as many pieces as its own width needs.
     """
 
-    buckets: NonNegativeInt = 0
-    tables: PositiveInt = 2
-    dim: PositiveInt = 8
+    buckets: Annotated[int, between(0, 2**31 - 1)] = 0
+    tables: Annotated[int, between(1, 64)] = 2
+    dim: Columns = 8
 
 
 _GAMMA = Rule("must be above 0 and at most 1 (PLE eq. 10).", gt=0, le=1)
@@ -230,9 +236,9 @@ class WeightsConfig:
 
     kind: Annotated[str, Named(WEIGHTS_KINDS)] = "fixed"
     decay: dict[str, Annotated[float, _GAMMA]] = dataclasses.field(default_factory=dict)
-    decay_steps: PositiveInt = 1000
-    alpha: NonNegativeFloat = 0.5
-    learning_rate: NonNegativeFloat = 0.025
+    decay_steps: Steps = 1000
+    alpha: Rate = 0.5
+    learning_rate: Rate = 0.025
     surgery: bool = False
 
 
@@ -252,10 +258,10 @@ class OptimizerConfig:
     """
 
     kind: Annotated[str, Named(OPTIMIZER_KINDS)] = "adam"
-    learning_rate: NonNegativeFloat = 1e-3
-    table_learning_rate: NonNegativeFloat = 0.05
+    learning_rate: Rate = 1e-3
+    table_learning_rate: Rate = 0.05
     clip_norm: NonNegativeFloat = 0.0
-    average_steps: NonNegativeInt = 50
+    average_steps: StepsOrNone = 50
 
 
 _NOT_EMPTY = Rule(
@@ -299,11 +305,11 @@ class ModelConfig:
     cross: CrossConfig = CrossConfig()
     unified: UnifiedConfig = UnifiedConfig()
     weights: WeightsConfig = WeightsConfig()
-    disentangle: NonNegativeFloat = 0.0
+    disentangle: Weight = 0.0
     optimizer: OptimizerConfig = OptimizerConfig()
-    epochs_per_day: PositiveInt = 1
+    epochs_per_day: Annotated[int, between(1, 10_000)] = 1
     dropout: ShareBelowOne = 0.0
-    embedding_l2: NonNegativeFloat = 0.0
+    embedding_l2: Weight = 0.0
 
 
 def plain_values(config: ModelConfig) -> dict[str, Any]:

@@ -9,9 +9,12 @@ import dataclasses
 import polars as pl
 
 from feature_specs.build import build, closest
+from feature_specs.ceilings import check_tables
+from feature_specs.constants import constant_of
 from feature_specs.log_section import joined_columns
 from feature_specs.past_section import Past
 from feature_specs.reading import Reading, element_type, example_type, reads
+from feature_specs.sides import REQUEST_SIDE
 from feature_specs.spec import (
     Dtype,
     EvaluationSpec,
@@ -25,6 +28,7 @@ from feature_specs.spec import (
 from feature_specs.task_kinds import LOSS_KINDS, TASK_KINDS, losses_of
 
 _BUILT_IN_FILTERS = ("duplicate", "min_item_impressions", "min_user_events")
+_LONGEST_SEQUENCE = 10_000
 # Keys of a task that only some kinds, or some losses, have a use for.
 _OWN_KEYS = ("focal_gamma", "class_balance_beta", "negative_rate")
 
@@ -39,7 +43,7 @@ def read_filters(reading: Reading, past: Past) -> FilterSpec:
         reading.name(path, rule)
         if rule in _BUILT_IN_FILTERS:
             reading.problems.add(path, "is a built-in rule's name; rename it.")
-        reading.condition(path, condition, past.scope)
+        reading.condition_that_varies(path, condition, past.scope)
     return filters
 
 
@@ -62,6 +66,8 @@ def read_tables(reading: Reading) -> dict[str, TableSpec]:
         table = build(TableSpec, value, path, reading.problems)
         if table is not None and len(reading.problems.found) == before:
             tables[str(name)] = table
+    if tables:
+        check_tables(tables, reading.problems)
     return tables
 
 
@@ -71,11 +77,15 @@ def read_features(
     """The model's inputs, their expressions and types filled in."""
     features: list[FeatureSpec] = []
     reading.required_list("features")
-    paths = []
-    for path, feature in reading.entries(FeatureSpec, "features"):
-        reading.unique(f"{path}.name", feature.name, [f.name for f in features])
+    paths, seen, sharing = [], set[str](), dict[str, FeatureSpec]()
+    for path, raw in reading.entries(FeatureSpec, "features"):
+        reading.unique(f"{path}.name", raw.name, seen)
+        seen.add(raw.name)
+        feature, whole = _feature(reading, past, path, raw)
+        if whole:
+            _check_shared(reading, path, feature, sharing)
         paths.append(path)
-        features.append(_feature(reading, past, path, feature))
+        features.append(feature)
     for path, feature in zip(paths, features, strict=True):
         _check_attention(reading, path, feature, features)
     groups = {feature.group for feature in features}
@@ -89,7 +99,8 @@ def read_features(
 
 def _feature(
     reading: Reading, past: Past, path: str, feature: FeatureSpec
-) -> FeatureSpec:
+) -> tuple[FeatureSpec, bool]:
+    """The feature, its expression and type filled in, and whether it has a type."""
     reading.free_name(f"{path}.name", feature.name)
     if feature.name == "weights":
         rule = "is the input of `rank` with the fusion weights; rename it."
@@ -97,16 +108,33 @@ def _feature(
     text = feature.expr or f'"{feature.name}"'  # quoted: it may be an SQL word
     length = feature.length or (past.history.length if past.history else 50)
     feature.of_kind.check(reading, path, feature)
-    reading.at_least(f"{path}.length", feature.length, 0)
+    reading.between(f"{path}.length", feature.length, 0, _LONGEST_SEQUENCE)
     found = reading.type_of(f"{path}.expr", text, past.scope)
     _check_leak(reading, past, path, feature, text)
     dtype = _dtype(reading, path, feature, found) if found is not None else None
-    return dataclasses.replace(
+    filled = dataclasses.replace(
         feature,
         expr=text,
         length=length if feature.is_sequence else 0,
         dtype=dtype or "int64",
     )
+    return filled, dtype is not None
+
+
+def _check_shared(
+    reading: Reading, path: str, feature: FeatureSpec, first: dict[str, FeatureSpec]
+) -> None:
+    """The ids of a table are of one type: 7 and '7' would have two rows."""
+    if feature.table is None:
+        return
+    other = first.setdefault(feature.table, feature)
+    if other.dtype != feature.dtype:
+        rule = (
+            f"is of {other.dtype}s, as feature {other.name!r} has it, and this one's "
+            f"values are of type {feature.dtype}: the same id would have two rows. "
+            "CAST one of them in expr, or give it a table of its own."
+        )
+        reading.problems.add(f"{path}.table", rule, feature.table)
 
 
 def _check_attention(
@@ -156,12 +184,34 @@ def _check_leak(
             "read trail_position."
         )
         reading.problems.add(f"{path}.expr", rule, text)
-    paired = reads(text, past.paired)
-    if paired and feature.group in ("query", "context"):
+    _check_side(reading, past, path, feature, text)
+
+
+def _check_side(
+    reading: Reading, past: Past, path: str, feature: FeatureSpec, text: str
+) -> None:
+    """A feature reads its own side only, or says that it pairs both."""
+    if feature.paired and feature.group != "candidate":
+        rule = "is for features of group candidate; a request is sent once for all."
+        reading.problems.add(f"{path}.paired", rule, feature.paired)
+    videos = reads(text, [c for c, side in past.sides.items() if "video" in side])
+    if videos and feature.group in ("query", "context"):
+        what = "a counter with a `match`"
+        if not reads(text, past.paired):
+            what = "the video's"
         rule = (
-            f"feature {feature.name!r} reads {paired}, a counter with a `match`: it "
+            f"feature {feature.name!r} reads {videos}, {what}: it "
             "differs from candidate to candidate, and a request is sent once for all. "
             "Make it a feature of group candidate."
+        )
+        reading.problems.add(f"{path}.expr", rule, text)
+    others = reads(text, [c for c, side in past.sides.items() if side & REQUEST_SIDE])
+    if others and feature.group == "candidate" and not feature.paired:
+        rule = (
+            f"feature {feature.name!r} reads {others}, the user's or the request's: "
+            "it is no value of the video alone, which may be kept from one request to "
+            "the next. Say `paired: true`, or make it a feature of group query or "
+            "context."
         )
         reading.problems.add(f"{path}.expr", rule, text)
 
@@ -192,14 +242,18 @@ def read_tasks(reading: Reading, past: Past) -> list[TaskSpec]:
     for path, task in reading.entries(TaskSpec, "tasks"):
         reading.unique(f"{path}.name", task.name, [t.name for t in tasks])
         reading.name(f"{path}.name", task.name)
-        if task.name == "score":
+        if task.name in ("score", "log_score"):
             rule = "is the fused score's; rename it."
             reading.problems.add(f"{path}.name", rule)
         _check_label(reading, past, f"{path}.label", task.label)
         if task.sample_space:
-            reading.condition(f"{path}.sample_space", task.sample_space, past.scope)
+            space = f"{path}.sample_space"
+            reading.condition_that_varies(space, task.sample_space, past.scope)
         _check_loss(reading, path, task)
         tasks.append(task)
+    if tasks and not any(task.loss_weight for task in tasks):
+        rule = "need one whose loss_weight is not 0: nothing would be learned."
+        reading.problems.add("tasks", rule)
     return tasks
 
 
@@ -211,7 +265,7 @@ def _check_loss(reading: Reading, path: str, task: TaskSpec) -> None:
         others = " and ".join(TASK_KINDS[kind].plural for kind in of)
         rule = f"belongs to {others}; a {task.kind} task may have {', '.join(known)}."
         reading.problems.add(f"{path}.loss", rule, task.loss)
-    reading.at_least(f"{path}.focal_gamma", task.focal_gamma, 0)
+    reading.between(f"{path}.focal_gamma", task.focal_gamma, 0, 100)
     if not 0 <= task.class_balance_beta < 1:
         rule = "must be at least 0 and below 1."
         reading.problems.add(
@@ -259,6 +313,11 @@ def _check_label(reading: Reading, past: Past, path: str, label: str) -> None:
             f"{', '.join(sorted(past.outcomes)) or 'none'}."
         )
         reading.problems.add(path, rule, label)
+        return
+    value = constant_of(label)
+    if value is not None:
+        rule = f"is always {value}, so there is nothing to learn from it; mend it."
+        reading.problems.add(path, rule, label)
 
 
 def read_fusion(reading: Reading, features: list[FeatureSpec]) -> FusionSpec | None:
@@ -267,6 +326,9 @@ def read_fusion(reading: Reading, features: list[FeatureSpec]) -> FusionSpec | N
     if fusion is None:
         return None
     _check_tasks(reading, "fusion.weights", fusion.weights)
+    if not any(fusion.weights.values()):
+        rule = "must have a task whose weight is not 0: all scores would be alike."
+        reading.problems.add("fusion.weights", rule, fusion.weights)
     if fusion.length is not None:
         others = [
             f.name

@@ -15,10 +15,11 @@ import polars as pl
 
 from feature_specs import expressions
 from feature_specs.fields import (
+    Days,
+    Length,
+    Minutes,
     NonNegativeFloat,
-    NonNegativeInt,
     PositiveFloat,
-    PositiveInt,
 )
 
 
@@ -87,7 +88,7 @@ class TrailSpec:
             last impression that ended before this one began.
     """
 
-    gap_minutes: PositiveFloat = 30
+    gap_minutes: Minutes = 30
     scope: tuple[str, ...]
     last: tuple[str, ...] = ()
 
@@ -104,7 +105,7 @@ class HistorySpec:
 
     positive: str
     columns: tuple[str, ...]
-    length: PositiveInt = 50
+    length: Length = 50
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -152,7 +153,7 @@ class StatisticSpec:
     by: str
     value: str = "1"
     measure: Literal["mean", "sum", "count"] = "mean"
-    days: NonNegativeInt = 0
+    days: Days = 0
     prior: float = 0.0
     strength: NonNegativeFloat = 0.0
 

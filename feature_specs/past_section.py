@@ -14,7 +14,12 @@ from typing import TypeVar
 import polars as pl
 
 from feature_specs.build import build
-from feature_specs.log_section import joined_columns, log_scope, row_scope
+from feature_specs.log_section import (
+    EVENT_TIME,
+    joined_columns,
+    log_scope,
+    row_scope,
+)
 from feature_specs.past import (
     HISTORY,
     TRAIL_COLUMNS,
@@ -35,10 +40,12 @@ from feature_specs.reading import (
     names_of,
     reads,
 )
+from feature_specs.sides import Sides, add_made, sides_of_log
 from feature_specs.spec import Dtype, LogSpec
 
 _Column = TypeVar("_Column", CounterSpec, StatisticSpec, QuantileSpec)
 _MOST_BINS = 1_000_000  # of a quantile's histogram; each group has one, in memory
+_MOST_GROUPED_BINS = 10_000_000  # of all groups: 80 MB of counts
 _KEY_RULE = (
     "must be whole numbers or text, or a list of these; CAST(... AS BIGINT) makes "
     "whole numbers."
@@ -54,6 +61,7 @@ class Past:
         outcomes: Those known only after the impression (`Spec.outcomes`).
         future: Those known only when the trail is over (`Spec.future`).
         paired: Those that differ from candidate to candidate (`Spec.paired`).
+        sides: Column -> whose it is, where that is known.
     """
 
     scope: Scope
@@ -66,6 +74,7 @@ class Past:
     outcomes: frozenset[str] = frozenset()
     future: frozenset[str] = frozenset()
     paired: frozenset[str] = frozenset()
+    sides: Sides = dataclasses.field(default_factory=dict)
 
     @property
     def column_types(self) -> dict[str, Dtype]:
@@ -90,6 +99,9 @@ def read_past(reading: Reading, log: LogSpec | None) -> Past:
     past.future = with_readers(TRAIL_FUTURE, past.derived)
     matching = (counter.name for counter in past.counters if counter.match)
     past.paired = with_readers(matching, past.derived)
+    if log is not None:
+        past.sides = sides_of_log(log, EVENT_TIME)
+        add_made(past.sides, past.counters, past.statistics, past.derived)
     return past
 
 
@@ -257,12 +269,19 @@ def _check_bins(reading: Reading, path: str, quantile: QuantileSpec) -> None:
         reading.problems.add(f"{path}.boundaries", rule)
     if quantile.step <= 0:
         return  # told already
+    groups = len(quantile.boundaries) + 1
     if quantile.max <= quantile.step:
         rule = f"must be above step, {quantile.step:g}."
         reading.problems.add(f"{path}.max", rule, quantile.max)
     elif quantile.max / quantile.step > _MOST_BINS:
         rule = f"makes more than {_MOST_BINS:,} bins of max; take a larger one."
         reading.problems.add(f"{path}.step", rule, quantile.step)
+    elif quantile.max / quantile.step * groups > _MOST_GROUPED_BINS:
+        rule = (
+            f"cut {groups:,} groups, each with its own bins (max / step): more than "
+            f"{_MOST_GROUPED_BINS:,} in all. Take fewer, or a larger step."
+        )
+        reading.problems.add(f"{path}.boundaries", rule)
 
 
 def _named(

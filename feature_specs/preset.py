@@ -19,6 +19,7 @@ from feature_specs.build import (
     shipped_names,
     shipped_text,
 )
+from feature_specs.ceilings import check_weights
 from feature_specs.model import TASK_FACET, ModelConfig, SwitcherConfig
 from feature_specs.plugins import load_plugins
 from feature_specs.spec import Spec
@@ -52,12 +53,13 @@ def preset_text(name_or_path: str) -> str:
 def read_preset(text: str, source: str = "preset") -> ModelConfig:
     """The checked preset that a YAML text holds; `source` names it in errors."""
     load_plugins()
-    problems = Problems()
+    problems = Problems(source)
     config = build(ModelConfig, parse_yaml(text, source), "", problems)
     if config is not None:
         if config.unified.buckets == 1:
             problems.add("unified.buckets", "must be 0 (off) or 2 at least.", 1)
         _check_structure(config, problems)
+        check_weights(config, problems)
         for path, switcher in _switchers(config):
             _check_switcher(path, switcher, problems)
     if config is None or problems.found:

@@ -21,6 +21,7 @@ from feature_specs.build import (
     shipped_names,
     shipped_text,
 )
+from feature_specs.ceilings import check_entries
 from feature_specs.facets_section import read_facets
 from feature_specs.log_section import read_log
 from feature_specs.model_section import (
@@ -76,7 +77,8 @@ def read_spec(text: str, source: str = "spec") -> Spec:
 @functools.lru_cache(maxsize=8)  # every step of a pipeline reads it anew
 def _read_spec(text: str, source: str) -> Spec:
     raw = parse_yaml(text, source)
-    problems = Problems()
+    check_entries(raw, source)
+    problems = Problems(source)
     for key in raw:
         if key not in _SECTIONS:
             problems.add(str(key), f"is no section.{closest(str(key), _SECTIONS)}")

@@ -10,10 +10,12 @@ import polars as pl
 
 from feature_specs import expressions
 from feature_specs.build import Problems, build, closest
+from feature_specs.constants import constant_of
 from feature_specs.spec import RESERVED_PREFIXES, Dtype
 
 _T = TypeVar("_T")
-_NAME = re.compile(r"^[a-z][a-z0-9_]*$")
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
+_LONGEST_COLUMN = 128
 
 
 class Scope:
@@ -140,12 +142,35 @@ class Reading:
     def condition(self, path: str, text: str, scope: Scope) -> None:
         """Checks that an expression is true/false, or a number: 0 is false."""
         rule = "must be a condition such as tab = 1."
-        self.typed(path, text, scope, is_number, rule)
+        if self.typed(path, text, scope, is_number, rule) is None:
+            return
+        value = constant_of(text)
+        if value is not None and not value:
+            self.problems.add(path, "never holds; mend it, or leave it out.", text)
+
+    def condition_that_varies(self, path: str, text: str, scope: Scope) -> None:
+        """Checks a condition that would say nothing if it always held."""
+        before = len(self.problems.found)
+        self.condition(path, text, scope)
+        if len(self.problems.found) == before and not names_of(text):
+            rule = "reads no column, so it holds for all rows; leave it out."
+            self.problems.add(path, rule, text)
 
     def name(self, path: str, name: Any) -> None:
         """Checks the spelling of a name."""
-        if not isinstance(name, str) or not _NAME.match(name):
-            rule = "must be lower-case letters, digits and _, a letter first."
+        if not isinstance(name, str) or not _NAME.fullmatch(name):
+            rule = (
+                "must be lower-case letters, digits and _, a letter first; at most 64."
+            )
+            self.problems.add(path, rule, name)
+
+    def foreign_name(self, path: str, name: str) -> None:
+        """Checks a name that others gave: a log's column, which may be any text."""
+        if not name.isprintable() or name != name.strip() or '"' in name:
+            rule = 'may hold no control characters, no ", and no blanks at its ends.'
+            self.problems.add(path, rule, name)
+        if not 1 <= len(name) <= _LONGEST_COLUMN:
+            rule = f"must have from 1 to {_LONGEST_COLUMN} characters."
             self.problems.add(path, rule, name)
 
     def free_name(self, path: str, name: str) -> None:
@@ -178,11 +203,10 @@ class Reading:
                 self.problems.add(f"{path}[{index}]", rule, column)
             seen.add(column)
 
-    def at_least(self, path: str, value: float, least: float) -> None:
-        """Checks that a number is `least` or more."""
-        if value < least:
-            rule = f"must be at least {least:g}." if least else "must be 0 or more."
-            self.problems.add(path, rule, value)
+    def between(self, path: str, value: float, least: float, most: float) -> None:
+        """Checks that a number has a floor and a ceiling."""
+        if not least <= value <= most:
+            self.problems.add(path, f"must be from {least:,} to {most:,}.", value)
 
     def increasing(self, path: str, cuts: Collection[float]) -> None:
         """Checks cut points."""

@@ -16,13 +16,15 @@ from typing import Annotated, Literal
 
 from feature_specs.feature_kinds import FEATURE_KINDS, FeatureKind
 from feature_specs.fields import (
+    MOST_COLUMNS,
     Named,
-    NonNegativeFloat,
     NonNegativeInt,
-    PositiveInt,
     Rule,
     Share,
     ShareBelowOne,
+    SignedWeight,
+    SplitDays,
+    Weight,
 )
 from feature_specs.past import (
     TRAIL_FUTURE,
@@ -142,7 +144,7 @@ class LogSpec:
     random: str = ""
     separator: Annotated[str, _ONE] = ","
     joins: dict[str, JoinSpec] = dataclasses.field(default_factory=dict)
-    days_per_split: PositiveInt = 1
+    days_per_split: SplitDays = 1
     max_reject_share: Share = 0.001
     min_day_share: Share = 0.3
 
@@ -167,7 +169,11 @@ _ROWS = Rule(
     "must be at least 2 and below 2^31 (ids are int32 on a TPU).", ge=2, lt=2**31
 )
 _COLUMNS = Rule(
-    "must be a multiple of 4; leave it out for the default rule.", ge=0, multiple_of=4
+    f"must be a multiple of 4, at most {MOST_COLUMNS:,}; leave it out for the default "
+    "rule.",
+    ge=0,
+    le=MOST_COLUMNS,
+    multiple_of=4,
 )
 
 
@@ -218,6 +224,8 @@ class FeatureSpec:
             share one row.
         boundaries: Increasing cut points of a bucket.
         transform: Applied to a number before it is scaled.
+        paired: Whether a `candidate` feature reads the user or the request beside the
+            video, so that nobody may keep it from one request to the next.
         dtype: Type in examples and requests, filled in by the reader from `expr`.
     """
 
@@ -232,6 +240,7 @@ class FeatureSpec:
     size: int = 32
     boundaries: tuple[float, ...] = ()
     transform: Literal["none", "log1p"] = "none"
+    paired: bool = False
     dtype: Dtype = "int64"
 
     @property
@@ -298,7 +307,7 @@ class TaskSpec:
     kind: Annotated[str, Named(TASK_KINDS)]
     label: str
     sparse: bool = False
-    loss_weight: NonNegativeFloat = 1.0
+    loss_weight: Weight = 1.0
     sample_space: str = ""
     loss: Annotated[str, Named(LOSS_NAMES)] = "default"
     focal_gamma: float = 2.0
@@ -358,14 +367,14 @@ class LengthSpec:
 
     feature: str
     transform: Literal["log1p", "sigmoid"] = "log1p"
-    weight: float = 1.0
+    weight: SignedWeight = 1.0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class FusionSpec:
     """score = prod_t p_t^w_t * f(length) (PLE eq. 1); a task left out weighs 0."""
 
-    weights: dict[str, float]
+    weights: dict[str, SignedWeight]
     length: LengthSpec | None = None
 
 
@@ -382,7 +391,7 @@ class EvaluationSpec:
 
     slices: tuple[str, ...] = ()
     min_auc: dict[str, ShareBelowOne] = dataclasses.field(default_factory=dict)
-    max_auc_drop: float = 0.01
+    max_auc_drop: ShareBelowOne = 0.01
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -176,7 +176,7 @@ def _features(spec: Spec) -> Table:
     for feature in spec.features:
         table.add_row(
             feature.name,
-            feature.group,
+            feature.group + (", paired" if feature.paired else ""),
             feature.kind,
             feature.dtype,
             feature.of_kind.describe(feature, spec.tables),

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from feature_specs import FeatureSpec, Spec, expressions
+from feature_specs import FeatureSpec, Spec
 from feature_specs.build import closest
 
 Values = Mapping[str, Any]
@@ -24,11 +24,7 @@ def candidate_features(spec: Spec) -> list[FeatureSpec]:
 
 def paired_features(spec: Spec) -> list[FeatureSpec]:
     """Candidate features that differ from user to user: no item has them alone."""
-    return [
-        feature
-        for feature in candidate_features(spec)
-        if expressions.columns_of(feature.expr) & spec.paired
-    ]
+    return [feature for feature in candidate_features(spec) if feature.paired]
 
 
 def rank_inputs(

@@ -13,7 +13,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import pathlib
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from feature_specs.build import (
     Problems,
@@ -23,11 +23,13 @@ from feature_specs.build import (
     shipped_names,
     shipped_text,
 )
-from feature_specs.fields import PositiveInt
+from feature_specs.fields import between
 from tpu_configs.chips import Chip, parse_topology
 
 _FOLDER = pathlib.Path(__file__).parent / "slices"
 _LIKE, _BATCH, _SHARE = "like", "batch_size", "batch_per_core"
+_Rows = Annotated[int, between(1, 2**24)]
+_MOST_CHIPS = 16_384
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -57,9 +59,9 @@ class SliceConfig:
     name: str
     accelerator: Literal["cpu", "gpu", "tpu"]
     topology: str = ""
-    hosts: PositiveInt = 1
-    batch_size: PositiveInt = 512
-    steps_per_call: PositiveInt = 50
+    hosts: Annotated[int, between(1, 10_000)] = 1
+    batch_size: _Rows = 512
+    steps_per_call: Annotated[int, between(1, 1_000_000)] = 50
     precision: Literal["float32", "bfloat16"] = "float32"
     embedding: Literal["dense", "tpu_embedding", "partial"] = "dense"
     tpu_vm_type: str = ""
@@ -119,7 +121,7 @@ class SliceConfig:
 class _File(SliceConfig):
     """A slice as it is written: the batch may be given a core."""
 
-    batch_per_core: PositiveInt | None = None  # type: ignore[assignment]
+    batch_per_core: _Rows | None = None  # type: ignore[assignment]
 
 
 def shipped_slices() -> list[str]:
@@ -146,7 +148,7 @@ def slice_text(name_or_path: str) -> str:
 
 def read_slice(text: str, source: str = "slice") -> SliceConfig:
     """The checked slice that a YAML text holds; `source` names it in errors."""
-    problems = Problems()
+    problems = Problems(source)
     values = _with_base(parse_yaml(text, source), source)
     written = build(_File, values, "", problems)
     if _BATCH in values and _SHARE in values:
@@ -212,6 +214,10 @@ def _check_tpu(config: _File, problems: Problems) -> None:
         problems.add("topology", str(error), config.topology)
         return
     chips = math.prod(sides)
+    if chips > _MOST_CHIPS:
+        rule = f"has more than {_MOST_CHIPS:,} chips, which no slice has."
+        problems.add("topology", rule, config.topology)
+        return
     if config.hosts >= 1 and chips % config.hosts:
         rule = f"must divide the {chips} chips, the same number on each."
         problems.add("hosts", rule, config.hosts)

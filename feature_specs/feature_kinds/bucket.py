@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from feature_specs.spec import FeatureSpec, TableSpec
 
 
+_MOST_BOUNDARIES = 10_000
+
+
 @feature_kind("bucket")
 class Bucket(Embedded):
     """Numbers cut at `boundaries` into intervals, a row each; a facet's lowest is 0."""
@@ -23,8 +26,8 @@ class Bucket(Embedded):
     def check(self, reading: Reading, path: str, feature: FeatureSpec) -> None:
         super().check(reading, path, feature)
         reading.increasing(f"{path}.boundaries", feature.boundaries)
-        if not feature.boundaries:
-            rule = "must be one number at least."
+        if not 1 <= len(feature.boundaries) <= _MOST_BOUNDARIES:
+            rule = f"must be one number at least, and at most {_MOST_BOUNDARIES:,}."
             reading.problems.add(f"{path}.boundaries", rule)
 
     def rows(self, feature: FeatureSpec, tables: Mapping[str, TableSpec]) -> int:

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from feature_specs.spec import FeatureSpec, TableSpec
 
 
+_MOST_VALUES = 10_000_000  # a vocabulary is held in memory; more are ids of a table
+
+
 class Sized(Embedded):
     """`size` values with a row each, and one row for all others."""
 
@@ -20,7 +23,7 @@ class Sized(Embedded):
 
     def check(self, reading: Reading, path: str, feature: FeatureSpec) -> None:
         super().check(reading, path, feature)
-        reading.at_least(f"{path}.size", feature.size, 1)
+        reading.between(f"{path}.size", feature.size, 1, _MOST_VALUES)
 
     def rows(self, feature: FeatureSpec, tables: Mapping[str, TableSpec]) -> int:
         return feature.size + 2  # missing + values + one row for all others

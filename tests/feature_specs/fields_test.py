@@ -78,9 +78,15 @@ def test_what_is_allowed_passes(text):
         ("share: 1.5", "share: must be a share between 0 and 1. Got 1.5."),
         ("dropout: 1", "dropout: must be at least 0 and below 1. Got 1."),
         ("minutes: 0", "minutes: must be positive. Got 0."),
-        ("units: [1, 0]", "units: must be positive widths. Got [1, 0]."),
+        (
+            "units: [1, 0]",
+            "units: must be positive widths: at most 64 of them, none above 65,536. Got [1, 0].",
+        ),
         ("layers: []", "layers: must have a layer. Got []."),
-        ("layers: [0]", "layers: must be positive widths. Got [0]."),
+        (
+            "layers: [0]",
+            "layers: must be positive widths: at most 64 of them, none above 65,536. Got [0].",
+        ),
         ("width: 6", "width: must be a multiple of 4. Got 6."),
         ("width: -4", "width: must be a multiple of 4. Got -4."),
         ("sign: ab", "sign: must be one character. Got 'ab'."),

@@ -118,7 +118,7 @@ def test_a_column_that_would_be_replaced_is_refused(mistakes, old, path, column)
             "  max_reject_share: -1\n  random:",
             r"reject_share: must be a s",
         ),
-        ("  random:", "  days_per_split: 0\n  random:", r"split: must be at least 1"),
+        ("  random:", "  days_per_split: 0\n  random:", r"split: must be from 1 to"),
         ('"tab = 9"', '"liked = 1"', r"log\.random: reads liked, an outcome"),
         ('"tab = 9"', '"author_id = 1"', r"random: reads 'author_id', which is no col"),
         ('"tab = 9"', '"tags"', r"log\.random: must be a condition.*of type String"),

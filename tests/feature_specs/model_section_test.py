@@ -95,7 +95,8 @@ def test_what_differs_from_candidate_to_candidate_is_theirs(mistakes, group):
     old = 'group: query, kind: number, expr: "age / 1"'
     (told,) = mistakes(old, f"group: {group}, kind: number, expr: author_seen")
     assert "reads author_seen, a counter with a `match`" in told
-    assert mistakes(old, "group: candidate, kind: number, expr: author_seen") == []
+    paired = "group: candidate, paired: true, kind: number, expr: author_seen"
+    assert mistakes(old, paired) == []
 
 
 @pytest.mark.parametrize(
@@ -132,7 +133,7 @@ def test_a_label_without_an_outcome_teaches_nothing(mistakes, label):
         ("[18, 30]", "[30, 18]", r"boundaries: must be increasing"),
         ("[18, 30]", "[]", r"boundaries: must be one number at least"),
         ("[18, 30]", "[18, .inf]", r"boundaries\[1\]: must be a finite number"),
-        ("size: 24", "size: 0", r"\(hour\)\.size: must be at least 1"),
+        ("size: 24", "size: 0", r"\(hour\)\.size: must be from 1 to"),
         ("buckets: 100,", "buckets: 1,", r"tables\.user\.buckets: must be at least 2"),
         ("dim: 8", "dim: 6", r"tables\.user\.dim: must be a multiple of 4"),
         (
@@ -226,7 +227,7 @@ def test_losses_are_plain_by_default(good):
         ),
         (
             f"{_TASK} loss: focal, focal_gamma: -1,",
-            "focal_gamma: must be 0 or more. Got -1.0.",
+            "focal_gamma: must be from 0 to 100. Got -1.0.",
         ),
         (
             f"{_TASK} loss: class_balanced, class_balance_beta: 1,",
@@ -280,7 +281,8 @@ def test_both_sides_of_a_request_have_features(good, group, rule):
         good = good.replace(f"group: {other}", f"group: {group}")
     with pytest.raises(SpecError) as caught:
         read_spec(good)
-    assert list(caught.value.problems) == [rule]
+    # Beside it, each feature of the other side is told to be on the wrong one.
+    assert [p for p in caught.value.problems if p.startswith("features:")] == [rule]
 
 
 def test_an_empty_list_is_refused(good):

@@ -37,10 +37,10 @@ def test_a_column_of_an_absent_section_says_what_it_needs(good):
     [
         "- {name: trail_last_tags, group: context, kind: category}",
         "- {name: trail_watched_share, group: context, kind: number}",
-        "- {name: tag_likes, group: candidate, kind: number}",
+        "- {name: tag_likes, group: candidate, paired: true, kind: number}",
         "- {name: since, group: query, kind: number, expr: since_like}",
         "- {name: plays, group: candidate, kind: number, transform: log1p}",
-        "- {name: both, group: candidate, kind: number, expr: author_seen + trail_position}",
+        "- {name: both, group: candidate, paired: true, kind: number, expr: author_seen + trail_position}",
         "- {name: trail_length, group: trail, kind: number}",
     ],
 )
@@ -116,7 +116,7 @@ def test_a_derived_column_may_not_replace_another(mistakes, name):
             "[video_id, video_id], l",
             r"history\.columns\[1\]: is named",
         ),
-        ("length: 7", "length: 0", r"history\.length: must be at least 1"),
+        ("length: 7", "length: 0", r"history\.length: must be from 1 to"),
         ("length: 7", "lenght: 7", r"history\.lenght: is no key here.*'length'"),
         # counters
         ("name: since_like", "name: Since", r"\(Since\)\.name: must be lower-case"),
@@ -199,7 +199,7 @@ def test_a_derived_column_may_not_replace_another(mistakes, name):
             "days",
             r"like_rate\)\.value: is required for measure me",
         ),
-        ("days: 7", "days: -1", r"like_rate\)\.days: must be 0 or more"),
+        ("days: 7", "days: -1", r"like_rate\)\.days: must be from 0 to 36,525"),
         ("days: 7, prior: 0.1", "prior: .inf", r"like_rate\)\.prior: must be a finite"),
         (
             "measure: count}",

@@ -44,7 +44,7 @@ def test_a_rate_in_powers_of_ten_is_a_number():
             "switcher: {kind: mmmoe}",
             r"switcher\.kind: must be one of shared_bottom, asymmetric",
         ),
-        ("switcher: {kind: ple, levels: 0}", r"switcher\.levels: must be at least 1"),
+        ("switcher: {kind: ple, levels: 0}", r"switcher\.levels: must be from 1 to"),
         ("switcher: {kind: cgc, units: []}", r"units: must have a width for cgc"),
         (
             "switcher: {kind: sluice, units: [6], subspaces: 4}",
@@ -53,7 +53,7 @@ def test_a_rate_in_powers_of_ten_is_a_number():
         ("switcher: {kind: cross_stitch, stitch: 1.5}", r"stitch: must be at least 0"),
         (
             "structure: {kind: multi_facet, levels: [{kind: cgc, experts: 0}]}",
-            r"structure\.levels\[0\]\.experts: must be at least 1",
+            r"structure\.levels\[0\]\.experts: must be from 1 to",
         ),
         (
             "structure: {kind: hierarchical, levels: []}",

@@ -89,7 +89,7 @@ TPU = "name: x, accelerator: tpu, topology: 'v5e:2x2'"
     "text, message",
     [
         (f"{{{TPU}, batch_size: 6}}", "batch_size: must be a multiple of the 4 cores"),
-        (f"{{{TPU}, batch_per_core: 0}}", "batch_per_core: must be at least 1"),
+        (f"{{{TPU}, batch_per_core: 0}}", "batch_per_core: must be from 1 to"),
         (f"{{{TPU}, batch_size: 8, batch_per_core: 2}}", "says the same as batch_size"),
         (f"{{{TPU}, hosts: 3}}", "hosts: must divide the 4 chips"),
         (f"{{{TPU}, embedding: partial}}", "v5e has no embedding engine"),

@@ -43,7 +43,7 @@ features:
   - {name: tab, group: context, kind: category, size: 4}
   - {name: video_id, group: candidate, kind: id, table: video}
   - {name: tag, group: candidate, kind: category, size: 6}
-  - {name: age, group: candidate, kind: number, expr: "time_ms / 1000.0"}
+  - {name: age, group: candidate, paired: true, kind: number, expr: "time_ms / 1000.0"}
   - {name: trail_position, group: trail, kind: bucket, boundaries: [2, 4, 8]}
   - {name: trail_seconds, group: trail, kind: bucket, boundaries: [30, 60]}
 tasks:

@@ -154,7 +154,7 @@ def test_all_mistakes_are_told_at_once(refused):
 def test_mistake_in_a_slice_of_ones_own_has_its_key(refused, tmp_path):
     path = tmp_path / "mine.yaml"
     path.write_text("{like: v6e-8, name: mine, batch_per_core: 0}")
-    assert "batch_per_core: must be at least 1. Got 0." in refused(
+    assert "batch_per_core: must be from 1 to 16,777,216. Got 0." in refused(
         "tpu_vm", "--tpu_config", str(path)
     )
 

@@ -1,0 +1,68 @@
+"""Whose a column is: the user's, the video's or the request's, as far as a spec tells.
+
+A request is sent once for all candidates, and a video's values may be kept from one
+request to the next. So what reads the video cannot be a feature of the request, and
+what reads the user or the request is none of the video alone.
+
+Nothing is known of a log column that has no role in `log`: it may be anybody's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Literal
+
+from feature_specs import expressions
+from feature_specs.past import (
+    HISTORY,
+    TRAIL_COLUMNS,
+    TRAIL_FUTURE,
+    TRAIL_LAST,
+    CounterSpec,
+    StatisticSpec,
+)
+from feature_specs.spec import LogSpec
+
+Side = Literal["user", "video", "request"]
+Sides = dict[str, frozenset[Side]]
+_USER: frozenset[Side] = frozenset({"user"})
+_VIDEO: frozenset[Side] = frozenset({"video"})
+_REQUEST: frozenset[Side] = frozenset({"request"})
+_PAIR = _USER | _VIDEO
+REQUEST_SIDE = _USER | _REQUEST
+
+
+def sides_of_log(log: LogSpec, event_time: str) -> Sides:
+    """Columns of the log, its joins, the trail and the history -> whose they are."""
+    sides: Sides = {log.user: _USER, log.item: _VIDEO}
+    trail = set(TRAIL_COLUMNS) - TRAIL_FUTURE  # that no served feature may read
+    for column in (log.time.column, event_time, *sorted(trail)):
+        sides[column] = _REQUEST
+    if log.time.length_ms:
+        sides[log.time.length_ms] = _VIDEO
+    for join in log.joins.values():
+        for column in join.columns:
+            sides.setdefault(column, sides.get(join.on, frozenset()))
+    for column in [*log.columns, *sides]:
+        sides[f"{TRAIL_LAST}{column}"] = _REQUEST
+        sides[f"{HISTORY}{column}"] = _USER
+    return sides
+
+
+def add_made(
+    sides: Sides,
+    counters: Iterable[CounterSpec],
+    statistics: Iterable[StatisticSpec],
+    derived: Mapping[str, str],
+) -> None:
+    """Adds the columns that a spec makes, in the order in which they may be read."""
+    for counter in counters:
+        sides[counter.name] = _PAIR if counter.match else _USER
+    for statistic in statistics:
+        sides[statistic.name] = sides.get(statistic.by, frozenset())
+    for name, text in derived.items():
+        sides[name] = frozenset(
+            side
+            for column in expressions.columns_of(text)
+            for side in sides.get(column, frozenset())
+        )
