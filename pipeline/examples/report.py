@@ -78,8 +78,8 @@ def count_block(part: FileRange, block: Block) -> Counts:
     """Lines, rows and rejects of one block of a range."""
     counts: Counts = {
         ("lines", part.path, part.number): block.lines,
-        ("rows", part.source): block.lines - block.blank_lines,
-        ("file_rows", part.path): block.lines - block.blank_lines,
+        ("rows", part.source): block.records,
+        ("file_rows", part.path): block.records,
         ("blank", part.source): block.blank_lines,
     }
     reasons = collections.Counter(reject.reason for reject in block.rejects)

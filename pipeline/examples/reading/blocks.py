@@ -42,6 +42,7 @@ class Block:
         lines: All lines, blank ones included.
         blank_lines: Lines without a character.
         broken: Why the rest of the file cannot be read; "" if it can.
+        inner_lines: Lines that go on with the record of the line before.
     """
 
     rows: pl.DataFrame
@@ -49,6 +50,12 @@ class Block:
     lines: int
     blank_lines: int
     broken: str = ""
+    inner_lines: int = 0
+
+    @property
+    def records(self) -> int:
+        """Rows and rejects."""
+        return self.lines - self.blank_lines - self.inner_lines
 
 
 class Reasons:

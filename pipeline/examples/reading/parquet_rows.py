@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.examples.reading.blocks import Block, Reasons
-from pipeline.examples.reading.file_heads import check_columns, read_head
+from pipeline.examples.reading.file_heads import absent_columns, check_columns, read_head
 from pipeline.examples.reading.sources import FileRange, Source, open_file
 from pipeline.examples.reading.values import (
     as_json,
@@ -60,6 +60,7 @@ def plan(
             header=header,
             first_line=0,
             text_bytes=sum(sizes[start:end]),
+            absent=absent_columns(header, source),
         )
         for number, (start, end) in enumerate(zip([0, *ends], ends, strict=False))
     ]
@@ -72,8 +73,9 @@ def read(part: FileRange, source: Source) -> Iterator[Block]:
         groups = list(range(part.start, part.end))
         done = sum(parquet.metadata.row_group(n).num_rows for n in range(part.start))
         try:
+            names = [c for c in source.columns if c not in part.absent]
             for batch in parquet.iter_batches(
-                BATCH_ROWS, groups, list(source.columns), use_threads=False
+                BATCH_ROWS, groups, names, use_threads=False
             ):
                 yield parse_rows(batch, source)
                 done += batch.num_rows
@@ -84,9 +86,15 @@ def read(part: FileRange, source: Source) -> Iterator[Block]:
 
 
 def parse_rows(batch: pa.RecordBatch, source: Source) -> Block:
-    """The rows of a batch that has every declared column."""
+    """The rows of a batch; a declared column that it has not is missing in all."""
     columns = source.columns
-    raw = pl.DataFrame({name: _to_polars(batch.column(name)) for name in columns})
+    nothing = pl.repeat(None, batch.num_rows, dtype=pl.Null, eager=True)
+    raw = pl.DataFrame(
+        {
+            name: _to_polars(batch.column(name)) if name in batch.schema.names else nothing
+            for name in columns
+        }
+    )
     lines = np.arange(batch.num_rows)
     reasons = Reasons(batch.num_rows)
     rows = type_columns(raw, lines, columns, source.limits, source.units, reasons)
@@ -105,6 +113,8 @@ def _open(file: IO[bytes], path: str) -> pq.ParquetFile:
 
 def _check_types(path: str, schema: pa.Schema, source: Source) -> None:
     for column, kind in source.columns.items():
+        if column not in schema.names:
+            continue
         found = schema.field(column).type
         dtype = _to_polars(pa.array([], found)).dtype
         if not is_convertible(dtype, kind, source.units.get(column)):

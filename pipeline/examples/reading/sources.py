@@ -56,6 +56,7 @@ class FileRange:
         first_line: Lines of the file before the first one with data.
         text_bytes: About how many bytes the range has as CSV text.
         compression: Of the whole file, which then is one range.
+        absent: Declared columns that the file does not have: missing in all its rows.
     """
 
     source: str
@@ -68,6 +69,7 @@ class FileRange:
     first_line: int
     text_bytes: int
     compression: Compression = ""
+    absent: tuple[str, ...] = ()
 
 
 def open_file(path: str) -> BinaryIO:

@@ -1,7 +1,8 @@
 """Raw values of any format -> the declared columns, and why a value cannot be one.
 
 The same few reasons for every format: `<column>: empty`, `not a whole number`, `not a
-number`, `not text`, `not a plausible value`.
+number`, `not text`, `not a plausible value`. NaN in a column of numbers is an empty
+value if the column may be empty, else no number.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import polars as pl
 
 from feature_specs import expressions
 from pipeline.arrays import Ints
+from pipeline.examples.reading import whole_numbers
 from pipeline.examples.reading.blocks import LINE, Block, Reasons
 
 Limits = Mapping[str, tuple[int, int]]
@@ -25,8 +27,6 @@ _UNREADABLE = {
     "string": "not text",
 }
 _PER_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
-# Whole floats up to here are exact; above, several numbers share one float.
-_EXACT: dict[pl.DataType, int] = {pl.Float32(): 2**24, pl.Float64(): 2**53}
 
 
 def declared_type(kind: str) -> pl.DataType:
@@ -101,8 +101,13 @@ def type_columns(
     )
 
     def find_empty(suspects: Ints) -> pl.DataFrame:
-        return raw[suspects].select(_is_missing(raw[suspects, c]) for c in declared)
+        some = raw[suspects]
+        return some.select(is_missing(some[c], kind) for c, kind in declared.items())
 
+    for column, kind in declared.items():
+        if declared_type(kind) == pl.Int64:
+            inexact = whole_numbers.is_inexact(raw[column]).to_numpy()
+            reasons.add(f"{column}: {whole_numbers.INEXACT}", lines[inexact])
     add_reasons(reasons, lines, values, find_empty, declared, limits)
     return values
 
@@ -124,13 +129,21 @@ def _judge(value: pl.Series, empty: pl.Series, kind: str) -> dict[str, pl.Series
     return {"empty": empty & required, _UNREADABLE[kind.rstrip("?")]: unreadable}
 
 
-def _is_missing(raw: pl.Series) -> pl.Series:
-    """Whether each raw value is missing: null, or a text without a character."""
+def is_missing(raw: pl.Series, kind: str) -> pl.Series:
+    """Whether each raw value is missing: null, a text without a character, or NaN in a
+    column of numbers that may be empty."""
+    missing = raw.is_null()
+    may_be_nan = kind in ("int64?", "float64?")
     if raw.dtype == pl.Binary:
-        return (raw.bin.size() == 0).fill_null(True)
+        missing |= (raw.bin.size() == 0).fill_null(True)
+        raw = _decode(raw) if may_be_nan else raw
     if raw.dtype == pl.String:
-        return (raw == "").fill_null(True)
-    return raw.is_null()
+        missing |= (raw == "").fill_null(True)
+    if may_be_nan and raw.dtype.is_float():
+        missing |= raw.is_nan().fill_null(False)
+    if may_be_nan and raw.dtype == pl.String:
+        missing |= (raw.str.to_lowercase() == "nan").fill_null(False)
+    return missing
 
 
 def is_convertible(dtype: pl.DataType, kind: str, unit: str | None) -> bool:
@@ -173,7 +186,9 @@ def convert(raw: pl.Series, kind: str, unit: str | None = None) -> pl.Series:
     if not is_convertible(raw.dtype, kind, None):
         return pl.Series(raw.name, [None] * len(raw), wanted)
     if wanted == pl.Int64 and (raw.dtype.is_float() or raw.dtype.is_decimal()):
-        return _whole(raw)
+        return whole_numbers.from_numbers(raw)
+    if wanted == pl.Int64 and raw.dtype == pl.String:
+        return whole_numbers.from_texts(raw)
     return raw.cast(wanted, strict=False)
 
 
@@ -205,14 +220,6 @@ def _since_epoch(raw: pl.Series, unit: str) -> pl.Series:
     return since // (ticks // wanted) if ticks > wanted else since * (wanted // ticks)
 
 
-def _whole(raw: pl.Series) -> pl.Series:
-    whole = raw.cast(pl.Int64, strict=False)
-    same = whole.cast(raw.dtype, strict=False) == raw
-    if raw.dtype.is_float():
-        same &= whole.abs() <= _EXACT.get(raw.dtype, 0)
-    return whole.set(~same.fill_null(False), None)
-
-
 def from_python(values: list[Any], kind: str) -> pl.Series:
     """Values of a JSON document as a declared column; null where one does not fit.
 
@@ -237,8 +244,7 @@ def _fit(value: Any, wanted: pl.DataType) -> Any:
     if wanted == pl.Float64:
         return float(value)
     if isinstance(value, float):
-        exact = value.is_integer() and abs(value) <= _EXACT[pl.Float64()]
-        return int(value) if exact else None
+        return whole_numbers.from_float(value)
     return int(value) if -(2**63) <= value < 2**63 else None
 
 

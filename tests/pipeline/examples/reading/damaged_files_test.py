@@ -208,7 +208,7 @@ def test_gzip_members_and_zeros_after_them_are_one_file(read):
         ('{"uid": 7, "na', "not a JSON object"),  # cut in the middle
         ("[1, 2]", "not a JSON object"),
         ("7", "not a JSON object"),
-        ('{"uid": 7, "ts": NaN}', "not a JSON object"),
+        ('{"uid": 7, "ts": NaN}', "ts: not a whole number"),
         ('{"uid": "7", "ts": 1649347200000}', "uid: not a whole number"),
         ('{"uid": 7.5, "ts": 1649347200000}', "uid: not a whole number"),
         (

@@ -110,7 +110,7 @@ def source_of(path, form):
 def read_all(path, form, range_bytes=10**6):
     """Everything that the files of a path (or pattern) hold."""
     source = source_of(path, form)
-    rows, rejects, blank, broken, lines, before = [], [], 0, "", {}, 0
+    rows, rejects, blank, inner, broken, lines, before = [], [], 0, 0, "", {}, 0
     for part in plan_ranges(source, str(path.parent), range_bytes):
         before = lines.get(part.path, 0)
         for block in read_blocks(part, source):
@@ -121,9 +121,10 @@ def read_all(path, form, range_bytes=10**6):
             ]
             lines[part.path] = lines.get(part.path, 0) + block.lines
             blank += block.blank_lines
+            inner += block.inner_lines
             broken = broken or block.broken
     total = sum(lines.values())
-    assert len(rows) + len(rejects) + blank == total
+    assert len(rows) + len(rejects) + blank + inner == total
     return Found(rows, rejects, total, blank, broken)
 
 
