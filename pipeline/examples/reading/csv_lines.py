@@ -17,9 +17,10 @@ import polars as pl
 
 from pipeline.arrays import Bools, Ints
 from pipeline.examples.reading import whole_numbers
-from pipeline.examples.reading.blocks import LINE, Block, Reasons
+from pipeline.examples.reading.blocks import Block, Reasons, renumber
 from pipeline.examples.reading.csv_records import RecordForm, join_records
 from pipeline.examples.reading.lines import Lines, find_damage
+from pipeline.examples.reading.times import TimeUnit
 from pipeline.examples.reading.values import add_reasons, declared_type, is_missing
 
 _NEWLINE, _QUOTE = ord("\n"), ord('"')
@@ -31,6 +32,7 @@ def parse_block(
     declared: Mapping[str, str],
     separator: str = ",",
     limits: Mapping[str, tuple[int, int]] | None = None,
+    units: Mapping[str, TimeUnit] | None = None,
 ) -> Block:
     """Reads a block of whole lines, without the header.
 
@@ -41,6 +43,7 @@ def parse_block(
             they may be empty; one that is not in `header` is missing in every row.
         separator: One ASCII character.
         limits: Column -> lowest and highest value that can be believed.
+        units: Time column -> its unit.
     """
     lines = join_records(Lines(data), RecordForm(len(header), separator))
     reasons = Reasons(len(lines))
@@ -59,7 +62,7 @@ def parse_block(
 
     rows = _read(lines, good, header, types, separator)
     rows = _read_whole_numbers(rows, texts)
-    add_reasons(reasons, good, rows, is_empty, declared, limits or {})
+    add_reasons(reasons, good, rows, is_empty, declared, limits or {}, units or {})
     block = reasons.block(rows, good, lines.text)
     return block if len(lines) == lines.height else _number_by_lines(block, lines)
 
@@ -85,14 +88,8 @@ def _read_whole_numbers(
 
 def _number_by_lines(block: Block, lines: Lines) -> Block:
     """A block that is numbered by records, numbered by lines."""
-    places = block.rows[LINE].to_numpy()
     return dataclasses.replace(
-        block,
-        rows=block.rows.with_columns(pl.Series(LINE, lines.numbers[places])),
-        rejects=tuple(
-            dataclasses.replace(reject, line=int(lines.numbers[reject.line]))
-            for reject in block.rejects
-        ),
+        renumber(block, lambda places: lines.numbers[places]),
         lines=lines.height,
         inner_lines=lines.height - len(lines),
     )

@@ -215,7 +215,7 @@ class RecordFinder:
     def _bytes(self, first: int, last: int) -> bytes:
         """A part of the file."""
         at = first - self._start
-        if 0 <= at and last - self._start <= len(self._data):
+        if at >= 0 and last - self._start <= len(self._data):
             return self._data[at : last - self._start]
         self._file.seek(first)
         return read_exactly(self._file, last - first)

@@ -68,19 +68,21 @@ def read_head(path: str, source: Source) -> Head:
 def check_columns(path: str, names: Sequence[str], source: Source) -> None:
     """Checks that a file's columns have each declared one, once.
 
-    A column that may be empty (`?`) may be absent: of a file that is older than the
-    column every row lacks it. Under another spelling it is a mistake.
+    A column that may be empty (`?`) may be absent: it is missing in every row of a file
+    that is older than the column. Under another spelling it is a mistake, and so is a
+    file with none of the columns.
 
     Raises:
         ValueError: A column is missing, or named twice.
     """
+    has_some = not set(names).isdisjoint(source.columns)
     for column, kind in source.columns.items():
         if names.count(column) == 1:
             continue
         hint = closest(column, list(names))
         if column in names:
             what, hint = "is named twice", ""
-        elif not kind.endswith("?"):
+        elif not kind.endswith("?") or not has_some:
             what = "is missing"
         elif respelt := _respelt(column, names, source):
             what, hint = f"is missing, but there is {respelt!r}", ""
@@ -94,11 +96,6 @@ def check_columns(path: str, names: Sequence[str], source: Source) -> None:
             f"file's columns in {source.key}.columns of the spec, or check its "
             "separator."
         )
-
-
-def absent_columns(names: Sequence[str], source: Source) -> tuple[str, ...]:
-    """The declared columns that a file does not have; all of them may be empty."""
-    return tuple(column for column in source.columns if column not in names)
 
 
 def _respelt(column: str, names: Sequence[str], source: Source) -> str:

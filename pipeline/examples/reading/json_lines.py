@@ -20,6 +20,7 @@ from pipeline.arrays import Ints
 from pipeline.examples.reading import whole_numbers
 from pipeline.examples.reading.blocks import Block, Reasons
 from pipeline.examples.reading.lines import Lines, find_damage
+from pipeline.examples.reading.times import TimeUnit
 from pipeline.examples.reading.values import (
     Limits,
     add_reasons,
@@ -28,7 +29,12 @@ from pipeline.examples.reading.values import (
 )
 
 
-def parse_block(data: bytes, declared: Mapping[str, str], limits: Limits) -> Block:
+def parse_block(
+    data: bytes,
+    declared: Mapping[str, str],
+    limits: Limits,
+    units: Mapping[str, TimeUnit] | None = None,
+) -> Block:
     """Reads a block of whole lines.
 
     Args:
@@ -36,6 +42,7 @@ def parse_block(data: bytes, declared: Mapping[str, str], limits: Limits) -> Blo
         declared: The keys to read -> `int64`, `float64` or `string`, with `?` if they
             may be empty.
         limits: Column -> lowest and highest value that can be believed.
+        units: Time column -> its unit.
     """
     lines = Lines(data)
     reasons = Reasons(len(lines))
@@ -56,7 +63,7 @@ def parse_block(data: bytes, declared: Mapping[str, str], limits: Limits) -> Blo
         )
 
     _find_inexact(raw, rows, good, declared, reasons)
-    add_reasons(reasons, good, rows, is_empty, declared, limits)
+    add_reasons(reasons, good, rows, is_empty, declared, limits, units or {})
     return reasons.block(rows, good, lines.text)
 
 

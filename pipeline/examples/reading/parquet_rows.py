@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.examples.reading.blocks import Block, Reasons
-from pipeline.examples.reading.file_heads import absent_columns, check_columns, read_head
+from pipeline.examples.reading.file_heads import check_columns, read_head
 from pipeline.examples.reading.sources import FileRange, Source, open_file
 from pipeline.examples.reading.values import (
     as_json,
@@ -60,7 +60,6 @@ def plan(
             header=header,
             first_line=0,
             text_bytes=sum(sizes[start:end]),
-            absent=absent_columns(header, source),
         )
         for number, (start, end) in enumerate(zip([0, *ends], ends, strict=False))
     ]
@@ -73,7 +72,7 @@ def read(part: FileRange, source: Source) -> Iterator[Block]:
         groups = list(range(part.start, part.end))
         done = sum(parquet.metadata.row_group(n).num_rows for n in range(part.start))
         try:
-            names = [c for c in source.columns if c not in part.absent]
+            names = [c for c in source.columns if c in part.header]
             for batch in parquet.iter_batches(
                 BATCH_ROWS, groups, names, use_threads=False
             ):
@@ -89,15 +88,11 @@ def parse_rows(batch: pa.RecordBatch, source: Source) -> Block:
     """The rows of a batch; a declared column that it has not is missing in all."""
     columns = source.columns
     nothing = pl.repeat(None, batch.num_rows, dtype=pl.Null, eager=True)
-    raw = pl.DataFrame(
-        {
-            name: _to_polars(batch.column(name)) if name in batch.schema.names else nothing
-            for name in columns
-        }
-    )
+    found = {name: _to_polars(batch.column(name)) for name in batch.schema.names}
+    raw = pl.DataFrame({name: found.get(name, nothing) for name in columns})
     lines = np.arange(batch.num_rows)
     reasons = Reasons(batch.num_rows)
-    rows = type_columns(raw, lines, columns, source.limits, source.units, reasons)
+    rows = type_columns(raw, lines, source, reasons)
     return reasons.block(rows, lines, lambda line: as_json(raw.row(line, named=True)))
 
 
@@ -122,6 +117,14 @@ def _check_types(path: str, schema: pa.Schema, source: Source) -> None:
                 f"{path}: column {column!r} is {found}, which cannot be read as "
                 f"{kind}. Change {source.key}.columns of the spec, or write the "
                 "column as another type."
+            )
+        unit = source.units.get(column)
+        is_clock = isinstance(dtype, pl.Datetime) and dtype.time_zone is None
+        if unit and is_clock and not unit.zone:
+            raise ValueError(
+                f"{path}: column {column!r} is {found}, times without a zone: what a "
+                "clock showed, but not where. Name its zone in log.time.timezone of "
+                "the spec (UTC if the times are UTC), or write the column with a zone."
             )
 
 

@@ -26,7 +26,6 @@ from pipeline.examples.reading.csv_records import (
 from pipeline.examples.reading.file_heads import (
     BOM,
     Head,
-    absent_columns,
     check_columns,
     preview,
     read_head,
@@ -66,7 +65,6 @@ def plan(
         first_line=int(is_csv),
         text_bytes=size * _GROWTH,
         compression=head.compression,
-        absent=absent_columns(header, source) if is_csv else (),
     )
     if head.compression:
         return [whole]
@@ -150,9 +148,14 @@ def _read_stream(file: IO[bytes], part: FileRange, source: Source) -> Iterator[B
 def _parse(data: bytes, part: FileRange, source: Source) -> Block:
     if source.format == "jsonl":
         data = data.removeprefix(BOM)  # of the file; within it, no line begins so
-        return json_lines.parse_block(data, source.columns, source.limits)
+        return json_lines.parse_block(data, source.columns, source.limits, source.units)
     return csv_lines.parse_block(
-        data, part.header, source.columns, source.separator, source.limits
+        data,
+        part.header,
+        source.columns,
+        source.separator,
+        source.limits,
+        source.units,
     )
 
 

@@ -1,9 +1,8 @@
-"""Whole numbers as other programs write them: `12.0`, `12.`, `1e3`, and no float between.
+"""Whole numbers as other programs write them: `12.0`, `12.`, `1e3`, but not `12.5`.
 
 pandas turns a column of whole numbers into floats as soon as one is missing, and writes
-12 as `12.0`. Such a text is the number it stands for, to the last digit, however long;
-`12.5` is none. A float that others share (from 2^53 on) is not taken for a whole number:
-nobody can say which one it was.
+12 as `12.0`. Such a text is the number it stands for, to the last digit. A float that
+several numbers share (from 2^53 on) is not taken for any: nobody can say which it was.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ import decimal
 import polars as pl
 import pytest
 
+from pipeline.examples.reading.times import TimeUnit
 from pipeline.examples.reading.values import (
     as_json,
     convert,
@@ -65,21 +66,22 @@ def test_a_timestamp_is_converted_to_the_specs_unit(ticks, unit, value):
         raw = pl.Series([moment, None], dtype=pl.Datetime(ticks)).dt.replace_time_zone(
             zone
         )
-        assert convert(raw, "int64", unit).to_list() == [value, None]
-        assert convert(raw, "float64", unit).to_list() == [value, None]
+        of_unit = TimeUnit(unit, zone="UTC")
+        assert convert(raw, "int64", of_unit).to_list() == [value, None]
+        assert convert(raw, "float64", of_unit).to_list() == [value, None]
 
 
 def test_a_timestamp_in_a_zone_is_the_same_moment():
     moment = datetime.datetime(1970, 1, 1, 8, 0, 1)
     raw = pl.Series([moment]).dt.replace_time_zone("Asia/Shanghai")
-    assert convert(raw, "int64", "s").to_list() == [1]
+    assert convert(raw, "int64", TimeUnit("s")).to_list() == [1]
 
 
 def test_only_a_time_column_may_be_a_timestamp():
     moment = pl.Datetime("us")
-    assert is_convertible(moment, "int64", "ms")
+    assert is_convertible(moment, "int64", TimeUnit("ms"))
     assert not is_convertible(moment, "int64", None)
-    assert not is_convertible(pl.Date(), "int64", "ms")
+    assert not is_convertible(pl.Date(), "int64", TimeUnit("ms"))
     assert not is_convertible(pl.Float64(), "string?", None)
     assert is_convertible(pl.Int32(), "string?", None)
     assert not is_convertible(pl.List(pl.Int64()), "int64", None)

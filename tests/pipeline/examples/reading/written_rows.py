@@ -15,6 +15,7 @@ import zstandard
 from tfx_bsl.coders.example_coder import RecordBatchToExamplesEncoder
 
 from pipeline.examples.reading.readers import Source, plan_ranges, read_blocks
+from pipeline.examples.reading.times import TimeUnit
 
 COLUMNS = {"uid": "int64", "name": "string?", "score": "float64?", "ts": "int64"}
 HEADER = b"uid,extra,name,score,ts\n"
@@ -104,7 +105,9 @@ def zstd(data):
 
 
 def source_of(path, form):
-    return Source("log", path.name, COLUMNS, ",", LIMITS, form, {"ts": "ms"})
+    return Source(
+        "log", path.name, COLUMNS, ",", LIMITS, form, {"ts": TimeUnit("ms", "UTC")}
+    )
 
 
 def read_all(path, form, range_bytes=10**6):
