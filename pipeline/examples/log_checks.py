@@ -1,4 +1,4 @@
-"""Whether what was read of a log may be used: its rejects, and the days of its files."""
+"""Whether what was read of a log may be used: rejects, and the days of files."""
 
 from __future__ import annotations
 
@@ -90,8 +90,8 @@ def check_folders(report: Mapping[str, Any]) -> None:
     fits = " They are days of UTC: set it to UTC." if is_utc else ""
     raise ExamplesError(
         f"{strays / sums['rows']:.2%} of the rows lie on another day than their file "
-        f"is named by: {shown}. So rows of the first or the last day asked for may lie in "
-        "files that were not read. Name the time zone of these days in "
+        f"is named by: {shown}. So rows of the first or the last day may lie in files "
+        "that were not read. Name the time zone of these days in "
         f"log.folder_timezone of the spec.{fits} Where files are named by the day "
         "that rows arrived, write * for {day} in log.files: then all are read."
     )
