@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import unicodedata
 import zoneinfo
@@ -23,6 +24,7 @@ def read_log(reading: Reading) -> LogSpec | None:
     log: LogSpec | None = reading.section(LogSpec, "log", required=True)
     if log is None:
         return None
+    log = _with_zones(reading, log)
     _check_columns(reading, log)
     _check_time(reading, log)
     _check_joins(reading, log)
@@ -30,6 +32,15 @@ def read_log(reading: Reading) -> LogSpec | None:
     _check_values(reading, log)
     _check_random(reading, log)
     return log
+
+
+def _with_zones(reading: Reading, log: LogSpec) -> LogSpec:
+    """The zones that follow from others: of wall clocks if the log's is written."""
+    time = log.time
+    if not time.timezone and "timezone" in reading.raw["log"]:
+        time = dataclasses.replace(time, timezone=log.timezone)
+    folders = log.folder_timezone or log.timezone
+    return dataclasses.replace(log, time=time, folder_timezone=folders)
 
 
 def joined_columns(log: LogSpec) -> dict[str, str]:
@@ -117,9 +128,14 @@ def _check_time(reading: Reading, log: LogSpec) -> None:
         if log.columns.get(column, "").endswith("?"):
             rule = f"may not be empty in any row, as log.{key}; drop the ? of its type."
             reading.problems.add(f"log.columns.{column}", rule)
-    if _declared(log, time.column) == "string":
-        rule = "must be a number: it is log.time.column."
+    is_text = _declared(log, time.column) == "string"
+    if is_text and time.unit != "iso":
+        rule = "must be a number: it is log.time.column. Or say unit: iso."
         reading.problems.add(f"log.columns.{time.column}", rule, "string")
+    if time.unit == "iso" and not is_text and time.column in log.columns:
+        rule = "must be string: log.time.unit is iso."
+        got = _declared(log, time.column)
+        reading.problems.add(f"log.columns.{time.column}", rule, got)
     for key, column in durations.items():
         if _declared(log, column) in ("float64", "string"):
             rule = f"must be int64: log.{key} counts whole milliseconds."
@@ -192,9 +208,19 @@ def _is_day_format(text: str) -> bool:
 
 
 def _check_values(reading: Reading, log: LogSpec) -> None:
-    if not _is_zone(log.timezone):
-        rule = "must be an IANA time zone such as Asia/Shanghai."
-        reading.problems.add("log.timezone", rule, log.timezone)
+    raw = reading.raw["log"]
+    zones = {"timezone": log.timezone}
+    if "folder_timezone" in raw:
+        zones["folder_timezone"] = log.folder_timezone
+    if "timezone" in raw["time"]:
+        zones["time.timezone"] = log.time.timezone
+    for key, zone in zones.items():
+        if not _is_zone(zone):
+            rule = "must be an IANA time zone such as Asia/Shanghai."
+            reading.problems.add(f"log.{key}", rule, zone)
+    if "folder_timezone" in raw and not _DAY_FORMAT.search(log.files):
+        rule = "is of the days in log.files, which has no {day}; remove it."
+        reading.problems.add("log.folder_timezone", rule, log.folder_timezone)
     formats = {log.format, *(join.format or log.format for join in log.joins.values())}
     if log.separator in ("\n", "\r", '"') or not log.separator.isascii():
         rule = "must be an ASCII character, no line break and no quotation mark."

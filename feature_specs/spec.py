@@ -70,8 +70,13 @@ class TimeSpec:
     """When an impression began and how long it lasted.
 
     Attributes:
-        column: Log column of integers since the Unix epoch.
-        unit: Unit of `column`.
+        column: Log column with numbers since the Unix epoch, timestamps, or ISO 8601
+            texts.
+        unit: Unit of `column`'s numbers, which timestamps are converted to; `iso` for
+            texts.
+        timezone: IANA name: whose wall clock showed the texts and timestamps that have
+            no zone. By default `LogSpec.timezone` where the file says one, else "", and
+            such times are refused.
         watched_ms: Column with the milliseconds watched (int64); the impression ended
             that long after it began. Without it an impression ends as it begins.
         length_ms: Column with the video's length in milliseconds (int64).
@@ -81,7 +86,8 @@ class TimeSpec:
     """
 
     column: str
-    unit: Literal["s", "ms", "us"] = "ms"
+    unit: Literal["s", "ms", "us", "iso"] = "ms"
+    timezone: str = ""
     watched_ms: str | None = None
     length_ms: str | None = None
     longest_ms: Annotated[int, _DURATION] = CENTURY_MS
@@ -115,6 +121,7 @@ class LogSpec:
         format: How the files are written.
         files: Glob inside the log directory. `{day}` in it stands for the day as
             YYYYMMDD, `{day:%Y-%m-%d}` for the day in that form.
+        folder_timezone: IANA name: whose days those are, `timezone` by default.
         user: Column with the user's id.
         item: Column with the video's id.
         time: See `TimeSpec`.
@@ -127,7 +134,8 @@ class LogSpec:
         joins: Side files by name; no two may bring the same column.
         days_per_split: Days that share one split of examples; 1 is the rule, more
             serves sparse logs that spread over months.
-        max_reject_share: A run with a larger share of unreadable lines fails.
+        max_reject_share: A run with a larger share of unreadable lines, in all, on one
+            day or in one file, fails.
         min_day_share: A day with fewer readable rows than this share of the median of
             up to seven days before it stops the run; 0 is off. Where `days_per_split`
             is above 1 no day is judged.
@@ -139,6 +147,7 @@ class LogSpec:
     item: str
     time: TimeSpec
     timezone: str = "UTC"
+    folder_timezone: str = ""
     columns: dict[str, str]
     outcomes: tuple[str, ...]
     random: str = ""

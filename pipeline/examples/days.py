@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import re
+import zoneinfo
 from collections.abc import Iterator
 
 import polars as pl
@@ -124,8 +125,24 @@ class SplitPlan:
 
 def local_time(spec: Spec) -> pl.Expr:
     """`TIME_MS` as a time in the spec's zone, which days and hours are taken from."""
+    return time_in(spec.log.timezone)
+
+
+def time_in(zone: str) -> pl.Expr:
+    """`TIME_MS` as a time in a zone."""
     utc = pl.from_epoch(pl.col(TIME_MS), "ms").dt.replace_time_zone("UTC")
-    return utc.dt.convert_time_zone(spec.log.timezone)
+    return utc.dt.convert_time_zone(zone)
+
+
+def days_elsewhere(days: DayRange, zone: str, other: str) -> DayRange:
+    """The days of another zone that some days of a zone lie on."""
+    midnight = datetime.time(tzinfo=zoneinfo.ZoneInfo(zone))
+    begin = datetime.datetime.combine(days.first, midnight)
+    after = days.last + datetime.timedelta(days=1)
+    end = datetime.datetime.combine(after, midnight).astimezone(datetime.timezone.utc)
+    last = end - datetime.timedelta(microseconds=1)
+    there = zoneinfo.ZoneInfo(other)
+    return DayRange(begin.astimezone(there).date(), last.astimezone(there).date())
 
 
 def plan_splits(days: DayRange, eval_days: int, days_per_split: int) -> SplitPlan:

@@ -11,9 +11,15 @@ import apache_beam as beam
 import polars as pl
 
 from feature_specs import Spec
-from pipeline.examples.days import DayRange, local_time
+from pipeline.examples.days import DAY, DayRange, local_time
 from pipeline.examples.hashing import hash_shards
 from pipeline.examples.joins import place_side_rows
+from pipeline.examples.log_counts import (
+    count_folder,
+    count_notes,
+    count_rejects_by_day,
+    count_values,
+)
 from pipeline.examples.reading.blocks import Block
 from pipeline.examples.reading.readers import (
     join_sources,
@@ -29,6 +35,7 @@ from pipeline.examples.shuffle import Shuffle, split_by
 
 ROWS, REJECTS, COUNTS = "rows", "rejects", "counts"
 
+_ROWS = pl.len().alias("_rows")
 SHARD_BYTES = 32 << 20  # of log a shard: some 400,000 rows, 1.5 GB when worked on
 
 
@@ -143,6 +150,8 @@ class _ReadRange(beam.DoFn):
         watch = Stopwatch("read")
         for block in read_blocks(part, self._reading.sources[part.source]):
             counts += [watch.counts(block.rows.height), count_block(part, block)]
+            source = self._reading.sources[part.source]
+            counts += [count_notes(part, block), count_values(part, block, source)]
             yield block
             watch = Stopwatch("read")
 
@@ -152,20 +161,36 @@ class _ReadRange(beam.DoFn):
         """(output, the block's rows as they go there, the column they go by)."""
         log = self._reading.spec.log
         if part.source == LOG:
-            rows, by_day = rows_of_days(block.rows, self._reading)
-            counts.append(by_day)
+            spec, source = self._reading.spec, self._reading.sources[LOG]
+            timed = block.rows.select(*log.columns, time_ms(spec))
+            rows, by_day = rows_of_days(timed, self._reading)
+            counts += [
+                by_day,
+                count_folder(timed, part, source),
+                count_rejects_by_day(block, part, source, spec),
+            ]
             return ROWS, rows, log.user
         rows = place_side_rows(block.rows, part.file, part.number)
         return side_output(part.source), rows, log.joins[part.source].on
 
 
 def rows_of_days(rows: pl.DataFrame, reading: Reading) -> tuple[pl.DataFrame, Counts]:
-    """(rows of the days that are read with `TIME_MS`, how many rows each day has)."""
+    """(those of the days that are read, how many rows each day has).
+
+    Args:
+        rows: The log's columns and `TIME_MS`.
+        reading: Of the run.
+    """
     spec, days = reading.spec, reading.days
-    rows = rows.select(*spec.log.columns, time_ms(spec))
     day = local_time(spec).dt.date()
-    by_day = dict(rows.group_by(day.alias("day")).len().iter_rows())
+    optional = [c for c, kind in spec.log.columns.items() if kind.endswith("?")]
+    values = [pl.col(column).count() for column in optional]
+    found = rows.group_by(day.alias(DAY)).agg(_ROWS, *values)
+    by_day = dict(found.select(DAY, _ROWS.meta.output_name()).iter_rows())
     counts: Counts = {("day", f"{found:%Y%m%d}"): n for found, n in by_day.items()}
+    for row in found.iter_rows(named=True):
+        text = f"{row[DAY]:%Y%m%d}"
+        counts |= {("day_value", text, c): row[c] for c in optional if row[c]}
     is_read = {found: reading.first_day <= found <= days.last for found in by_day}
     counts["outside_days",] = sum(n for d, n in by_day.items() if not is_read[d])
     counts["context",] = sum(

@@ -19,16 +19,15 @@ import numpy as np
 import polars as pl
 from apache_beam.io.filesystems import FileSystems
 
-from feature_specs import Spec, TrailrankError, label_key, mask_key
+from feature_specs import Spec, label_key, mask_key
 from pipeline.examples.days import SplitPlan
 from pipeline.examples.joins import found_column
+from pipeline.examples.log_checks import ExamplesError, check_folders, check_rejects
+from pipeline.examples.log_counts import Counts, report_counts
 from pipeline.examples.reading.blocks import Block
 from pipeline.examples.reading.sources import LOG, FileRange
 from pipeline.examples.shard import DUPLICATE, SPLIT, Shard, filter_rules
 
-Counts = dict[tuple[Any, ...], float]
-
-_COMMON_REASONS = 5
 _WEEK = 7  # days before a day that say how many rows it should have
 _TRAIL_QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9, 0.99, 1.0)
 
@@ -47,10 +46,6 @@ class Limits:
     max_reject_share: float
     min_day_share: float
     days: tuple[datetime.date, ...]
-
-
-class ExamplesError(TrailrankError, RuntimeError):
-    """A run whose examples must not be used; the message says why."""
 
 
 def merge_counts(many: Iterable[Counts]) -> Counts:
@@ -78,8 +73,9 @@ def count_block(part: FileRange, block: Block) -> Counts:
     """Lines, rows and rejects of one block of a range."""
     counts: Counts = {
         ("lines", part.path, part.number): block.lines,
-        ("rows", part.source): block.lines - block.blank_lines,
-        ("file_rows", part.path): block.lines - block.blank_lines,
+        ("rows", part.source): block.records,
+        ("file_rows", part.path): block.records,
+        ("file", part.source, part.path): 1,
         ("blank", part.source): block.blank_lines,
     }
     reasons = collections.Counter(reject.reason for reject in block.rejects)
@@ -138,6 +134,7 @@ def build_report(
     """
     rows_in = _total(counts, "rows", LOG)
     rejected = _total(counts, "reject", LOG)
+    files = _files(counts)
     return {
         **made_of(spec, plan, seed),
         "rows_in": rows_in,
@@ -151,7 +148,8 @@ def build_report(
         },
         "examples": {split: _total(counts, "examples", split) for split in plan.splits},
         "rows_per_day": _rows_per_day(counts),
-        "files": _files(counts),
+        "files": files,
+        **report_counts(counts, spec, files),
         "joins": {name: _join_report(counts, name) for name in spec.log.joins},
         "label_means": _label_means(counts, spec, plan.train),
         "label_means_per_split": {
@@ -183,9 +181,10 @@ def check(report: Mapping[str, Any], limits: Limits, rejects_dir: str) -> None:
         ExamplesError: Rows are lost or unreadable, or a day lacks its rows.
     """
     _check_files(report)
-    _check_rejects(report, limits.max_reject_share, rejects_dir)
+    check_rejects(report, limits.max_reject_share, rejects_dir)
     _check_sums(report)
     _check_days(report)
+    check_folders(report)
     _check_splits(report)
     _check_small_days(report, limits)
 
@@ -200,21 +199,6 @@ def _check_files(report: Mapping[str, Any]) -> None:
         raise ExamplesError(
             "Not all rows of these files could be read:\n  - " + "\n  - ".join(broken)
         )
-
-
-def _check_rejects(report: Mapping[str, Any], limit: float, rejects_dir: str) -> None:
-    shares = {"the log": report["reject_share"]}
-    for name, join in report["joins"].items():
-        shares[f"side file {name!r}"] = join["reject_share"]
-    for what, share in shares.items():
-        if share > limit:
-            raise ExamplesError(
-                f"{share:.2%} of the rows of {what} are unreadable, more than "
-                f"log.max_reject_share = {limit:.2%}. Commonest: "
-                f"{_commonest(report['files'])}. Every line is in "
-                f"{rejects_dir}: repair the logs, or raise the limit in the "
-                "spec."
-            )
 
 
 def _check_sums(report: Mapping[str, Any]) -> None:
@@ -288,14 +272,6 @@ def _days_with_rows(report: Mapping[str, Any]) -> str:
     shown = ", ".join(f"{day} ({count})" for day, count in list(days.items())[:31])
     more = f" and {len(days) - 31} days more" if len(days) > 31 else ""
     return f"Days with rows: {shown}{more}."
-
-
-def _commonest(files: Mapping[str, Mapping[str, Any]]) -> str:
-    reasons: collections.Counter[str] = collections.Counter()
-    for file in files.values():
-        reasons.update(file["rejects"])
-    common = reasons.most_common(_COMMON_REASONS)
-    return ", ".join(f"{reason} ({count})" for reason, count in common)
 
 
 def _label_sums(examples: pl.DataFrame, spec: Spec, plan: SplitPlan) -> Counts:

@@ -7,14 +7,17 @@ from typing import Any
 
 from rich.table import Table
 
+from pipeline.examples.days import DayRange
+from pipeline.examples.reading.day_stretches import show
 from pipeline.reporting.tables import new_table
 
 
 def report_tables(report: Mapping[str, Any]) -> list[Table]:
-    """The report of a run: rows, splits, steps and, if there are some, rejects."""
+    """The report of a run: rows, splits, steps and, if there are some, what was assumed
+    about rows, columns without a value, and rejects."""
     tables = [rows_table(report), _splits_table(report), _steps_table(report)]
-    rejected = any(file["rejects"] for file in report["files"].values())
-    return [*tables, _rejects_table(report)] if rejected else tables
+    others = [_notes_table(report), _empty_table(report), _rejects_table(report)]
+    return tables + [table for table in others if table.row_count]
 
 
 def rows_table(report: Mapping[str, Any]) -> Table:
@@ -76,6 +79,23 @@ def _steps_table(report: Mapping[str, Any]) -> Table:
             f"{done['rows_per_s']:,}",
         )
         table.add_row(step, *cells)
+    return table
+
+
+def _notes_table(report: Mapping[str, Any]) -> Table:
+    table = new_table("Read by a rule", ["what", "rows"])
+    for note, count in report["notes"].items():
+        table.add_row(note, f"{count:,}")
+    return table
+
+
+def _empty_table(report: Mapping[str, Any]) -> Table:
+    heads = ["column", "files", "days"]
+    table = new_table("Columns without a value", heads, texts=["days"])
+    for column, where in report["empty_columns"].items():
+        days = map(DayRange.parse, where["days"])
+        shown = show(day for one in days for day in one)
+        table.add_row(column, f"{len(where['files']):,}", shown)
     return table
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import numpy as np
 import polars as pl
@@ -42,6 +42,9 @@ class Block:
         lines: All lines, blank ones included.
         blank_lines: Lines without a character.
         broken: Why the rest of the file cannot be read; "" if it can.
+        inner_lines: Lines that go on with the record of the line before.
+        notes: What was assumed about values -> of how many rows.
+        rejected: As `rows`, of the rejects that have values; null where unreadable.
     """
 
     rows: pl.DataFrame
@@ -49,6 +52,14 @@ class Block:
     lines: int
     blank_lines: int
     broken: str = ""
+    inner_lines: int = 0
+    notes: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    rejected: pl.DataFrame | None = None
+
+    @property
+    def records(self) -> int:
+        """Rows and rejects."""
+        return self.lines - self.blank_lines - self.inner_lines
 
 
 class Reasons:
@@ -57,6 +68,7 @@ class Reasons:
     def __init__(self, lines: int):
         self._codes = np.zeros(lines, np.int16)  # places in `_names`
         self._names = [""]
+        self._notes: dict[str, int] = {}
 
     def __len__(self) -> int:
         return len(self._codes)
@@ -68,6 +80,10 @@ class Reasons:
             if reason not in self._names:
                 self._names.append(reason)
             self._codes[lines] = self._names.index(reason)
+
+    def note(self, what: str, rows: int) -> None:
+        """Notes what is assumed about a number of rows that nothing is wrong with."""
+        self._notes[what] = self._notes.get(what, 0) + rows
 
     def add_blank(self, lines: Ints) -> None:
         """Marks lines [?] that are no row and no reject."""
@@ -87,11 +103,9 @@ class Reasons:
             lines: Positions of these lines [G], in order.
             text: Position of a line -> its text for a reject.
         """
-        rows = (
-            rows.with_columns(pl.col(pl.Float64).fill_nan(None))
-            .with_columns(pl.Series(LINE, lines, pl.Int64))
-            .filter(self._codes[lines] == 0)
-        )
+        rows = rows.with_columns(pl.col(pl.Float64).fill_nan(None))
+        rows = rows.with_columns(pl.Series(LINE, lines, pl.Int64))
+        is_good = self._codes[lines] == 0
         found = [
             (int(n), self._names[self._codes[n]]) for n in self._codes.nonzero()[0]
         ]
@@ -100,7 +114,14 @@ class Reasons:
             for line, reason in found
             if reason != _BLANK
         )
-        return Block(rows, rejects, len(self), len(found) - len(rejects))
+        return Block(
+            rows.filter(is_good),
+            rejects,
+            len(self),
+            blank_lines=len(found) - len(rejects),
+            notes=self._notes,
+            rejected=rows.filter(~is_good) if rejects else None,
+        )
 
 
 def shorten(text: str) -> str:
@@ -119,9 +140,21 @@ def number_lines(blocks: Iterable[Block]) -> Iterator[Block]:
 
 
 def _shift(block: Block, lines: int) -> Block:
-    rejects = [
-        dataclasses.replace(reject, line=reject.line + lines)
-        for reject in block.rejects
-    ]
-    rows = block.rows.with_columns(pl.col(LINE) + lines)
-    return dataclasses.replace(block, rows=rows, rejects=tuple(rejects))
+    return renumber(block, lambda numbers: numbers + lines)
+
+
+def renumber(block: Block, number: Callable[[Ints], Ints]) -> Block:
+    """A block whose lines are counted in another way."""
+
+    def of_frame(frame: pl.DataFrame) -> pl.DataFrame:
+        return frame.with_columns(pl.Series(LINE, number(frame[LINE].to_numpy())))
+
+    lines = number(np.array([reject.line for reject in block.rejects], np.int64))
+    rejects = tuple(
+        dataclasses.replace(reject, line=line)
+        for reject, line in zip(block.rejects, lines.tolist(), strict=True)
+    )
+    rejected = None if block.rejected is None else of_frame(block.rejected)
+    return dataclasses.replace(
+        block, rows=of_frame(block.rows), rejects=rejects, rejected=rejected
+    )

@@ -1,23 +1,27 @@
 """A block of CSV lines -> typed columns, and every line that cannot be read.
 
 The whole block is parsed at once; only lines that something is wrong with are looked at
-again. Lines follow RFC 4180, but one line is one record: a quoted field may hold
-separators and doubled quotes, no line break, so that a stray quote costs one line and
-not the rest of the file.
+again. They follow RFC 4180: a quoted field may hold separators, doubled quotes and line
+breaks (CRLF is read as LF), see `csv_records`; here a line is a whole record. An empty
+field is a missing value, quoted or not.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import polars as pl
 
 from pipeline.arrays import Bools, Ints
-from pipeline.examples.reading.blocks import Block, Reasons
+from pipeline.examples.reading import whole_numbers
+from pipeline.examples.reading.blocks import Block, Reasons, renumber
+from pipeline.examples.reading.csv_records import RecordForm, join_records
 from pipeline.examples.reading.lines import Lines, find_damage
-from pipeline.examples.reading.values import add_reasons, declared_type
+from pipeline.examples.reading.times import TimeUnit
+from pipeline.examples.reading.values import add_reasons, declared_type, is_missing
 
 _NEWLINE, _QUOTE = ord("\n"), ord('"')
 
@@ -28,6 +32,7 @@ def parse_block(
     declared: Mapping[str, str],
     separator: str = ",",
     limits: Mapping[str, tuple[int, int]] | None = None,
+    units: Mapping[str, TimeUnit] | None = None,
 ) -> Block:
     """Reads a block of whole lines, without the header.
 
@@ -35,25 +40,59 @@ def parse_block(
         data: Lines that end in LF or CRLF; the last one may have no end.
         header: Names of the file's columns, in order.
         declared: The columns to read -> `int64`, `float64` or `string`, with `?` if
-            they may be empty; all of them are in `header`.
+            they may be empty; one that is not in `header` is missing in every row.
         separator: One ASCII character.
         limits: Column -> lowest and highest value that can be believed.
+        units: Time column -> its unit.
     """
-    lines = Lines(data)
+    lines = join_records(Lines(data), RecordForm(len(header), separator))
     reasons = Reasons(len(lines))
     find_damage(lines, reasons)
     _find_misshapen(lines, len(header), separator, reasons)
     good = reasons.none()
     types = {column: declared_type(kind) for column, kind in declared.items()}
-    rows = _read(lines, good, header, types, separator)
+
+    def texts(places: Ints, columns: Sequence[str]) -> pl.DataFrame:
+        as_text = dict.fromkeys(columns, pl.String())
+        return _read(lines, good[places], header, as_text, separator)
 
     def is_empty(suspects: Ints) -> pl.DataFrame:
-        texts = dict.fromkeys(declared, pl.String())
-        raw = _read(lines, good[suspects], header, texts, separator)
-        return raw.select(pl.all().is_null())
+        raw = texts(suspects, list(declared))
+        return raw.select(is_missing(raw[c], kind) for c, kind in declared.items())
 
-    add_reasons(reasons, good, rows, is_empty, declared, limits or {})
-    return reasons.block(rows, good, lines.text)
+    rows = _read(lines, good, header, types, separator)
+    rows = _read_whole_numbers(rows, texts)
+    add_reasons(reasons, good, rows, is_empty, declared, limits or {}, units or {})
+    block = reasons.block(rows, good, lines.text)
+    return block if len(lines) == lines.height else _number_by_lines(block, lines)
+
+
+def _read_whole_numbers(
+    rows: pl.DataFrame, texts: Callable[[Ints, Sequence[str]], pl.DataFrame]
+) -> pl.DataFrame:
+    """Reads what Polars takes for no whole number again: `12.0`, `1e3`.
+
+    Args:
+        rows: The declared columns [G]; null where a value is empty or does not parse.
+        texts: (positions of rows [S], columns) -> the columns' texts [S].
+    """
+    columns = [c for c in rows.columns if rows[c].dtype == pl.Int64]
+    nulls = pl.any_horizontal(pl.lit(False), *(pl.col(c).is_null() for c in columns))
+    places = np.flatnonzero(rows.select(nulls).to_series())
+    if not len(places):
+        return rows
+    read = texts(places, columns)
+    values = (whole_numbers.from_texts(read[column]) for column in columns)
+    return rows.with_columns(rows[v.name].scatter(places, v) for v in values)
+
+
+def _number_by_lines(block: Block, lines: Lines) -> Block:
+    """A block that is numbered by records, numbered by lines."""
+    return dataclasses.replace(
+        renumber(block, lambda places: lines.numbers[places]),
+        lines=lines.height,
+        inner_lines=lines.height - len(lines),
+    )
 
 
 def _find_misshapen(
@@ -102,7 +141,7 @@ def _read(
     """Columns of well-formed lines; null where a value is empty or does not parse."""
     if not len(chosen):
         return pl.DataFrame(schema=dict(types))
-    places = {column: header.index(column) for column in types}
+    places = {column: header.index(column) for column in types if column in header}
     named = {
         str(place): types.get(column, pl.String())
         for place, column in enumerate(header)
@@ -119,10 +158,12 @@ def _read(
     )
     if frame.height != len(chosen):
         raise RuntimeError(
-            f"{len(chosen)} lines gave {frame.height} rows. This is a fault of "
+            f"{len(chosen)} records gave {frame.height} rows. This is a fault of "
             "Trailrank; please report it with the file."
         )
     strings = pl.col(pl.String)
+    found = {column: pl.col(str(place)) for column, place in places.items()}
     return frame.select(
-        pl.col(str(place)).alias(column) for column, place in places.items()
+        found.get(column, pl.lit(None, dtype)).alias(column)
+        for column, dtype in types.items()
     ).with_columns(pl.when(strings != "").then(strings))

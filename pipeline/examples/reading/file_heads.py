@@ -66,12 +66,28 @@ def read_head(path: str, source: Source) -> Head:
 
 
 def check_columns(path: str, names: Sequence[str], source: Source) -> None:
-    """ValueError unless a file's columns have each declared one, once."""
-    for column in source.columns:
+    """Checks that a file's columns have each declared one, once.
+
+    A column that may be empty (`?`) may be absent: it is missing in every row of a file
+    that is older than the column. Under another spelling it is a mistake, and so is a
+    file with none of the columns.
+
+    Raises:
+        ValueError: A column is missing, or named twice.
+    """
+    has_some = not set(names).isdisjoint(source.columns)
+    for column, kind in source.columns.items():
         if names.count(column) == 1:
             continue
-        what = "is named twice" if column in names else "is missing"
-        hint = "" if column in names else closest(column, list(names))
+        hint = closest(column, list(names))
+        if column in names:
+            what, hint = "is named twice", ""
+        elif not kind.endswith("?") or not has_some:
+            what = "is missing"
+        elif respelt := _respelt(column, names, source):
+            what, hint = f"is missing, but there is {respelt!r}", ""
+        else:
+            continue
         shown = ", ".join(names)
         if len(shown) > _MOST_NAMES:
             shown = f"{shown[:_MOST_NAMES]}..."
@@ -80,6 +96,16 @@ def check_columns(path: str, names: Sequence[str], source: Source) -> None:
             f"file's columns in {source.key}.columns of the spec, or check its "
             "separator."
         )
+
+
+def _respelt(column: str, names: Sequence[str], source: Source) -> str:
+    """A column that only case, spaces or signs part from a declared one, if any."""
+    others = [name for name in names if name not in source.columns]
+    return next((name for name in others if _plain(name) == _plain(column)), "")
+
+
+def _plain(name: str) -> str:
+    return "".join(filter(str.isalnum, name.casefold()))
 
 
 def preview(data: bytes) -> str:

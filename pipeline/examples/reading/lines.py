@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Iterable
+
 import numpy as np
 
 from pipeline.arrays import Ints
@@ -20,10 +23,13 @@ class Lines:
         bytes: The same, uint8 [N].
         starts: Position of each line's first byte [L].
         ends: Position of each line's LF [L].
+        numbers: Which line of the block each one is [L], or begins with if lines were
+            joined.
+        height: Lines of the block, before any were joined.
     """
 
-    def __init__(self, data: bytes):
-        if b"\r" in data:
+    def __init__(self, data: bytes, keep_returns: bool = False):
+        if b"\r" in data and not keep_returns:
             data = data.replace(b"\r\n", b"\n").removesuffix(b"\r")
         if data and not data.endswith(b"\n"):
             data += b"\n"
@@ -31,13 +37,29 @@ class Lines:
         self.bytes = np.frombuffer(data, np.uint8)
         self.ends = np.flatnonzero(self.bytes == _NEWLINE)
         self.starts = np.concatenate([[0], self.ends[:-1] + 1])[: len(self.ends)]
+        self.height = len(self.ends)
+        self.numbers = np.arange(self.height)
+        self._positions: dict[int, Ints] = {}
 
     def __len__(self) -> int:
         return len(self.ends)
 
+    def joined(self, spans: Iterable[tuple[int, int]]) -> Lines:
+        """The same with each span of lines (first and last) as one line."""
+        begins, ends = np.ones((2, len(self)), bool)
+        for first, last in spans:
+            begins[first + 1 : last + 1] = False
+            ends[first:last] = False
+        lines = copy.copy(self)
+        lines.starts, lines.numbers = self.starts[begins], self.numbers[begins]
+        lines.ends = self.ends[ends]
+        return lines
+
     def positions(self, byte: int) -> Ints:
         """Where a byte stands in the block."""
-        return np.flatnonzero(self.bytes == byte)
+        if byte not in self._positions:
+            self._positions[byte] = np.flatnonzero(self.bytes == byte)
+        return self._positions[byte]
 
     def count(self, positions: Ints) -> Ints:
         """How many of the sorted byte positions lie in each line [L]."""
@@ -46,6 +68,10 @@ class Lines:
     def line_of(self, positions: Ints) -> Ints:
         """The line that each byte position lies in."""
         return np.searchsorted(self.ends, positions)
+
+    def slice(self, first: int, last: int) -> bytes:
+        """Some lines that follow each other, with their ends."""
+        return self.data[self.starts[first] : self.ends[last] + 1]
 
     def raw(self, line: int) -> bytes:
         """One line without its end."""

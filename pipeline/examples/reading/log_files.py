@@ -1,7 +1,8 @@
 """Which files a pattern of the spec names: globs, days in paths, where the logs lie.
 
-A pattern may hold days: `dt={day:%Y-%m-%d}/log_*.csv`, or `{day}` for YYYYMMDD. The day
-is one of the spec's time zone, and only the files of the days asked for are read.
+A pattern may hold days: `dt={day:%Y-%m-%d}/log_*.csv`, or `{day}` for YYYYMMDD. Only
+the files of the days asked for are read: where files are named by the days of another
+zone (`log.folder_timezone`), all that hold a part of those days.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ def match_files(
     Args:
         source: Whose pattern is matched.
         logs_dir: What the pattern is relative to.
-        days: Where the pattern holds days, the files of these are required and those
+        days: Where the pattern holds days, the files with these are required and those
             of later ones left out; None takes all.
         context: How many days before `days` are taken too, if they have files; None
             for all.
@@ -51,15 +52,17 @@ def match_files(
     if days is None or not has_days(source):
         return found
     by_path = {file.path: day_of(file.path, source) for file in found}
-    missing = sorted(set(days) - set(by_path.values()))
+    needed = source.folders(days)
+    missing = sorted(set(needed) - set(by_path.values()))
     if missing:
         raise FileNotFoundError(
-            _missing_days(source, logs_dir, missing, by_path.values())
+            _missing_days(source, logs_dir, days, missing, by_path.values())
         )
     first = datetime.date.min
     if context is not None:
-        first = days.first - datetime.timedelta(days=context)
-    return [file for file in found if first <= by_path[file.path] <= days.last]
+        earliest = days.first - datetime.timedelta(days=context)
+        first = source.folders(DayRange(earliest, days.last)).first
+    return [file for file in found if first <= by_path[file.path] <= needed.last]
 
 
 def has_days(source: Source) -> bool:
@@ -159,13 +162,21 @@ def _no_match(source: Source, logs_dir: str) -> str:
 def _missing_days(
     source: Source,
     logs_dir: str,
+    days: DayRange,
     missing: Iterable[datetime.date],
     found: Iterable[datetime.date],
 ) -> str:
     pattern = FileSystems.join(logs_dir, source.pattern)
+    why = ""
+    if source.zone != source.folder_zone:
+        why = (
+            f" The days {days} of {source.zone} lie in the files of "
+            f"{source.folders(days)}, days of {source.folder_zone} "
+            f"({source.key}.folder_timezone)."
+        )
     return (
         f"{pattern}: no file of the days {show(missing)}. There are files "
-        f"of {show(found)}. Ask for other --days, or bring the files."
+        f"of {show(found)}.{why} Ask for other --days, or bring the files."
     )
 
 

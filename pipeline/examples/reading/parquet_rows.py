@@ -72,8 +72,9 @@ def read(part: FileRange, source: Source) -> Iterator[Block]:
         groups = list(range(part.start, part.end))
         done = sum(parquet.metadata.row_group(n).num_rows for n in range(part.start))
         try:
+            names = [c for c in source.columns if c in part.header]
             for batch in parquet.iter_batches(
-                BATCH_ROWS, groups, list(source.columns), use_threads=False
+                BATCH_ROWS, groups, names, use_threads=False
             ):
                 yield parse_rows(batch, source)
                 done += batch.num_rows
@@ -84,12 +85,14 @@ def read(part: FileRange, source: Source) -> Iterator[Block]:
 
 
 def parse_rows(batch: pa.RecordBatch, source: Source) -> Block:
-    """The rows of a batch that has every declared column."""
+    """The rows of a batch; a declared column that it has not is missing in all."""
     columns = source.columns
-    raw = pl.DataFrame({name: _to_polars(batch.column(name)) for name in columns})
+    nothing = pl.repeat(None, batch.num_rows, dtype=pl.Null, eager=True)
+    found = {name: _to_polars(batch.column(name)) for name in batch.schema.names}
+    raw = pl.DataFrame({name: found.get(name, nothing) for name in columns})
     lines = np.arange(batch.num_rows)
     reasons = Reasons(batch.num_rows)
-    rows = type_columns(raw, lines, columns, source.limits, source.units, reasons)
+    rows = type_columns(raw, lines, source, reasons)
     return reasons.block(rows, lines, lambda line: as_json(raw.row(line, named=True)))
 
 
@@ -105,6 +108,8 @@ def _open(file: IO[bytes], path: str) -> pq.ParquetFile:
 
 def _check_types(path: str, schema: pa.Schema, source: Source) -> None:
     for column, kind in source.columns.items():
+        if column not in schema.names:
+            continue
         found = schema.field(column).type
         dtype = _to_polars(pa.array([], found)).dtype
         if not is_convertible(dtype, kind, source.units.get(column)):
@@ -112,6 +117,14 @@ def _check_types(path: str, schema: pa.Schema, source: Source) -> None:
                 f"{path}: column {column!r} is {found}, which cannot be read as "
                 f"{kind}. Change {source.key}.columns of the spec, or write the "
                 "column as another type."
+            )
+        unit = source.units.get(column)
+        is_clock = isinstance(dtype, pl.Datetime) and dtype.time_zone is None
+        if unit and is_clock and not unit.zone:
+            raise ValueError(
+                f"{path}: column {column!r} is {found}, times without a zone: what a "
+                "clock showed, but not where. Name its zone in log.time.timezone of "
+                "the spec (UTC if the times are UTC), or write the column with a zone."
             )
 
 

@@ -27,6 +27,7 @@ from pipeline.examples.reading.blocks import Block, number_lines
 from pipeline.examples.reading.day_stretches import range_without_strays, stretches
 from pipeline.examples.reading.log_files import day_of, has_days, match_files
 from pipeline.examples.reading.sources import LOG, FileRange, Source
+from pipeline.examples.reading.times import ISO, PER_SECOND, TimeUnit, iso_ms
 
 RANGE_BYTES = 16 << 20
 
@@ -40,16 +41,15 @@ _HEAD_READERS = 16
 # A time before or after these is in another unit than the spec says, or damaged.
 _EARLIEST = datetime.datetime(1990, 1, 1, tzinfo=datetime.timezone.utc)
 _LATEST = datetime.datetime(2100, 1, 1, tzinfo=datetime.timezone.utc)
-_UNITS_PER_S = {"s": 1, "ms": 1_000, "us": 1_000_000}
 
 
 def log_source(spec: Spec) -> Source:
     """The spec's log; a time that cannot be is a reason to reject a line."""
     log = spec.log
-    units = _UNITS_PER_S[log.time.unit]
+    unit = TimeUnit(log.time.unit, log.time.timezone)
     limits = (
-        int(_EARLIEST.timestamp()) * units,
-        int(_LATEST.timestamp()) * units - 1,
+        int(_EARLIEST.timestamp()) * unit.per_second,
+        int(_LATEST.timestamp()) * unit.per_second - 1,
     )
     return Source(
         LOG,
@@ -58,7 +58,9 @@ def log_source(spec: Spec) -> Source:
         log.separator,
         {log.time.column: limits},
         log.format,
-        {log.time.column: log.time.unit},
+        {log.time.column: unit},
+        log.timezone,
+        log.folder_timezone or log.timezone,
     )
 
 
@@ -120,7 +122,9 @@ def read_blocks(part: FileRange, source: Source) -> Iterator[Block]:
 def time_ms(spec: Spec) -> pl.Expr:
     """The log's time column in whole unix milliseconds."""
     time = pl.col(spec.log.time.column)
-    thousandths = _UNITS_PER_S[spec.log.time.unit]
+    if spec.log.time.unit == ISO:
+        return iso_ms(time, spec.log.time.timezone).alias(TIME_MS)
+    thousandths = PER_SECOND[spec.log.time.unit]
     if thousandths > 1000:
         return (time // (thousandths // 1000)).cast(pl.Int64).alias(TIME_MS)
     return (time * (1000 // thousandths)).floor().cast(pl.Int64).alias(TIME_MS)
@@ -139,11 +143,13 @@ def discover_days(spec: Spec, logs_dir: str) -> DayRange:
     source = log_source(spec)
     if has_days(source):
         return _days_of_files(source, logs_dir)
-    rows = _rows_per_day(source, logs_dir, spec)
+    rows, told = _rows_per_day(source, logs_dir, spec)
     if not rows:
+        why = ", ".join(f"{what} ({count} rows)" for what, count in told.most_common())
         raise ValueError(
             f"{FileSystems.join(logs_dir, source.pattern)}: no line has a readable "
-            f"time in column {spec.log.time.column!r}. Check the spec's log.time."
+            f"time in column {spec.log.time.column!r}. Check the spec's log.time"
+            + (f": {why}." if why else ".")
         )
     return range_without_strays(rows, spec.log.days_per_split)
 
@@ -157,19 +163,39 @@ def _days_of_files(source: Source, logs_dir: str) -> DayRange:
             f"days {', '.join(map(str, found))} and none between. Bring the missing "
             f"files, or give --days {max(found, key=len)}."
         )
-    return found[0]
+    return _whole_days(found[0], source, logs_dir)
+
+
+def _whole_days(folders: DayRange, source: Source, logs_dir: str) -> DayRange:
+    """The days that files of some days of another zone hold all of."""
+    a_day = datetime.timedelta(days=1)
+    whole = [
+        day
+        for day in DayRange(folders.first - a_day, folders.last + a_day)
+        if set(source.folders(DayRange(day, day))) <= set(folders)
+    ]
+    if not whole:
+        raise ValueError(
+            f"{FileSystems.join(logs_dir, source.pattern)}: the files of {folders}, "
+            f"days of {source.folder_zone}, hold no whole day of {source.zone}. Bring "
+            "the files of the days around them."
+        )
+    return DayRange(whole[0], whole[-1])
 
 
 def _rows_per_day(
     source: Source, logs_dir: str, spec: Spec
-) -> collections.Counter[datetime.date]:
-    """Readable rows of each day; only the times are read."""
+) -> tuple[collections.Counter[datetime.date], collections.Counter[str]]:
+    """(readable rows of each day, why others are none); only the times are read."""
     time = spec.log.time.column
     source = dataclasses.replace(source, columns={time: source.columns[time]})
     day = local_time(spec).dt.date().alias("day")
     rows: collections.Counter[datetime.date] = collections.Counter()
+    told: collections.Counter[str] = collections.Counter()
     for part in plan_ranges(source, logs_dir):
         for block in read_blocks(part, source):
             times = block.rows.select(time_ms(spec)).select(day)
             rows.update(dict(times.group_by("day").len().iter_rows()))
-    return rows
+            told.update(reject.reason for reject in block.rejects)
+            told.update(block.notes)
+    return rows, told

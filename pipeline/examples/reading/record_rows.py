@@ -82,11 +82,7 @@ def parse_records(records: list[tuple[bytes, bool]], source: Source) -> Block:
     rows = [empty_rows(source.columns)]
     for places, features in groups:
         raw = _single_values(features, places, reasons)
-        rows.append(
-            type_columns(
-                raw, places, source.columns, source.limits, source.units, reasons
-            )
-        )
+        rows.append(type_columns(raw, places, source, reasons))
     lines = np.concatenate([np.array([], np.int64), *(group[0] for group in groups)])
     order = np.argsort(lines)
 

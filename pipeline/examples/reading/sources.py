@@ -8,7 +8,9 @@ from typing import BinaryIO
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
+from pipeline.examples.days import DayRange, days_elsewhere
 from pipeline.examples.reading.compression import Compression
+from pipeline.examples.reading.times import TimeUnit
 
 LOG = "log"
 
@@ -24,7 +26,9 @@ class Source:
         separator: Between the columns of a CSV line.
         limits: Column -> lowest and highest value that can be believed.
         format: `csv`, `jsonl`, `parquet` or `tfrecord`.
-        units: Time column -> `s`, `ms` or `us`, which timestamps are converted to.
+        units: Time column -> how it is written.
+        zone: Whose days a run is asked for.
+        folder_zone: Whose days the pattern's are.
     """
 
     name: str
@@ -33,12 +37,20 @@ class Source:
     separator: str = ","
     limits: dict[str, tuple[int, int]] = dataclasses.field(default_factory=dict)
     format: str = "csv"
-    units: dict[str, str] = dataclasses.field(default_factory=dict)
+    units: dict[str, TimeUnit] = dataclasses.field(default_factory=dict)
+    zone: str = "UTC"
+    folder_zone: str = "UTC"
 
     @property
     def key(self) -> str:
         """Where the spec names these files."""
         return "log" if self.name == LOG else f"log.joins.{self.name}"
+
+    def folders(self, days: DayRange) -> DayRange:
+        """The days of the files that rows of some days lie in."""
+        if self.zone == self.folder_zone:
+            return days
+        return days_elsewhere(days, self.zone, self.folder_zone)
 
 
 @dataclasses.dataclass(frozen=True)

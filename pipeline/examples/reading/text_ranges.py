@@ -1,7 +1,8 @@
-"""CSV and JSON lines: files cut into ranges, ranges into blocks of whole lines.
+"""CSV and JSON lines: files cut into ranges, ranges into blocks of whole records.
 
 A plain file is cut into ranges of bytes, so that many workers read one huge file; a
-range has the lines that begin in it. A compressed file is one range, read as a stream.
+range has the records that begin in it. A compressed file is one range, read as a
+stream. A record is a line, or of CSV several: see `csv_records`.
 """
 
 from __future__ import annotations
@@ -16,6 +17,12 @@ import orjson
 from pipeline.examples.reading import csv_lines, json_lines
 from pipeline.examples.reading.blocks import Block, Reject, shorten
 from pipeline.examples.reading.compression import Chunks
+from pipeline.examples.reading.csv_records import (
+    RecordFinder,
+    RecordForm,
+    open_record,
+    read_exactly,
+)
 from pipeline.examples.reading.file_heads import (
     BOM,
     Head,
@@ -77,7 +84,7 @@ def read(part: FileRange, source: Source) -> Iterator[Block]:
         if part.compression:
             yield from _read_stream(file, part, source)
         else:
-            yield _parse(_read_lines(file, part), part, source)
+            yield _parse(_read_range(file, part, source), part, source)
 
 
 def whole_lines(chunks: Iterable[bytes], block_bytes: int) -> Iterator[bytes]:
@@ -102,11 +109,31 @@ def whole_lines(chunks: Iterable[bytes], block_bytes: int) -> Iterator[bytes]:
         yield bytes(buffer)
 
 
+def whole_records(blocks: Iterable[bytes], form: RecordForm) -> Iterator[bytes]:
+    """Blocks of whole lines as blocks of whole records."""
+    rest = b""
+    for data in blocks:
+        data = rest + data
+        end = open_record(data, form)
+        rest = data[end:]
+        if end:
+            yield data[:end]
+    if rest:
+        yield rest
+
+
+def _form(part: FileRange, source: Source) -> RecordForm:
+    return RecordForm(len(part.header), source.separator)
+
+
 def _read_stream(file: IO[bytes], part: FileRange, source: Source) -> Iterator[Block]:
     chunks = Chunks(file, part.compression)
     content = _skip_line(chunks) if part.first_line else chunks
     before = part.first_line
-    for data in whole_lines(content, BLOCK_BYTES):
+    blocks = whole_lines(content, BLOCK_BYTES)
+    if source.format == "csv":
+        blocks = whole_records(blocks, _form(part, source))
+    for data in blocks:
         # The data of a broken stream ends anywhere, and its last line with it.
         end = data.rfind(b"\n") + 1 if chunks.broken else len(data)
         block = _parse(data[:end], part, source)
@@ -121,9 +148,14 @@ def _read_stream(file: IO[bytes], part: FileRange, source: Source) -> Iterator[B
 def _parse(data: bytes, part: FileRange, source: Source) -> Block:
     if source.format == "jsonl":
         data = data.removeprefix(BOM)  # of the file; within it, no line begins so
-        return json_lines.parse_block(data, source.columns, source.limits)
+        return json_lines.parse_block(data, source.columns, source.limits, source.units)
     return csv_lines.parse_block(
-        data, part.header, source.columns, source.separator, source.limits
+        data,
+        part.header,
+        source.columns,
+        source.separator,
+        source.limits,
+        source.units,
     )
 
 
@@ -146,44 +178,55 @@ def _skip_line(chunks: Iterable[bytes]) -> Iterator[bytes]:
     yield from rest
 
 
-def _read_lines(file: IO[bytes], part: FileRange) -> bytes:
-    """The bytes of all lines that begin in a range of a plain file."""
+def _read_range(file: IO[bytes], part: FileRange, source: Source) -> bytes:
+    """The bytes of all records that begin in a range of a plain file."""
+    data, begin, end = _read_lines(file, part)
+    if source.format != "csv" or begin == end:
+        return data
+    known = data if len(data) == end - begin else b""  # of a long line bytes are lost
+    finder = RecordFinder(file, _form(part, source), known, begin)
+    first = finder.record_at(begin) if part.start else begin
+    last = finder.record_at(end)
+    if first >= last:  # all in one record of an earlier range
+        return b""
+    file.seek(end)
+    return data[first - begin :] + read_exactly(file, last - end)
+
+
+def _read_lines(file: IO[bytes], part: FileRange) -> tuple[bytes, int, int]:
+    """(the lines that begin in a range of a plain file, where they begin and end)."""
     before = 1 if part.start else 0  # a line begins after a newline
     file.seek(part.start - before)
-    data = _read_exactly(file, part.end - part.start + before)
+    data = read_exactly(file, part.end - part.start + before)
     begin = 0
     if part.start or part.first_line:  # in a line of the range before, or the header
         begin = data.find(b"\n") + 1
         if begin in (0, len(data)):
-            return b""
-    return b"".join([data[begin:], *_rest_of_line(file, data)])
+            return b"", part.end, part.end
+    start = part.start - before
+    rest, used = _rest_of_line(file, data)
+    return data[begin:] + rest, start + begin, start + len(data) + used
 
 
-def _rest_of_line(file: IO[bytes], data: bytes) -> Iterator[bytes]:
-    """What follows `data` in the file up to its line's end, as `whole_lines` does."""
+def _rest_of_line(file: IO[bytes], data: bytes) -> tuple[bytes, int]:
+    """(what follows `data` in the file up to its line's end, how many bytes that is).
+
+    Of a line that is too long bytes are lost, as in `whole_lines`.
+    """
     length = len(data) - data.rfind(b"\n") - 1
+    parts, used = [], 0
     while length:
         more = file.read(_TAIL_BYTES)
         end = more.find(b"\n") + 1
+        used += end or len(more)
         if length <= MAX_LINE_BYTES:
-            yield more[:end] if end else more
+            parts.append(more[:end] if end else more)
         elif end:
-            yield b"\n"
+            parts.append(b"\n")
         if end or not more:
-            return
-        length += len(more)
-
-
-def _read_exactly(file: IO[bytes], size: int) -> bytes:
-    """`size` bytes, or all there are: one `read` may give less."""
-    parts, left = [], size
-    while left:
-        part = file.read(left)
-        if not part:
             break
-        parts.append(part)
-        left -= len(part)
-    return b"".join(parts)
+        length += len(more)
+    return b"".join(parts), used
 
 
 def _read_header(path: str, head: Head, source: Source) -> tuple[str, ...]:
@@ -206,6 +249,11 @@ def _read_header(path: str, head: Head, source: Source) -> tuple[str, ...]:
         raise ValueError(
             f"{path}: the first line is longer than {_MAX_HEADER_BYTES} bytes. It must "
             "name the columns."
+        )
+    if line.count(b'"') % 2:
+        raise ValueError(
+            f"{path}: the first line, {preview(line)}, holds a quote without a "
+            "partner. It must name all columns; a name may hold no line break."
         )
     fields = next(csv.reader([text], delimiter=source.separator))
     names = tuple(name.strip() for name in fields)

@@ -1,7 +1,8 @@
 """Raw values of any format -> the declared columns, and why a value cannot be one.
 
 The same few reasons for every format: `<column>: empty`, `not a whole number`, `not a
-number`, `not text`, `not a plausible value`.
+number`, `not text`, `not a plausible value`. NaN in a column of numbers is an empty
+value if the column may be empty, else no number.
 """
 
 from __future__ import annotations
@@ -15,7 +16,10 @@ import polars as pl
 
 from feature_specs import expressions
 from pipeline.arrays import Ints
+from pipeline.examples.reading import times, whole_numbers
 from pipeline.examples.reading.blocks import LINE, Block, Reasons
+from pipeline.examples.reading.sources import Source
+from pipeline.examples.reading.times import ISO, PER_SECOND, TimeUnit
 
 Limits = Mapping[str, tuple[int, int]]
 
@@ -24,9 +28,6 @@ _UNREADABLE = {
     "float64": "not a number",
     "string": "not text",
 }
-_PER_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
-# Whole floats up to here are exact; above, several numbers share one float.
-_EXACT: dict[pl.DataType, int] = {pl.Float32(): 2**24, pl.Float64(): 2**53}
 
 
 def declared_type(kind: str) -> pl.DataType:
@@ -52,6 +53,7 @@ def add_reasons(
     is_empty: Callable[[Ints], pl.DataFrame],
     declared: Mapping[str, str],
     limits: Limits,
+    units: Mapping[str, TimeUnit],
 ) -> None:
     """Finds the lines whose values cannot be used.
 
@@ -63,6 +65,7 @@ def add_reasons(
             value is empty [S].
         declared: Column -> `int64`, `float64` or `string`, with `?` if it may be empty.
         limits: Column -> lowest and highest value that can be believed.
+        units: Time column -> its unit.
     """
     odd = [_is_suspect(column, kind) for column, kind in declared.items()]
     suspects = np.flatnonzero(values.select(pl.any_horizontal(odd)).to_series())
@@ -72,17 +75,47 @@ def add_reasons(
             judged = _judge(suspicious[column], empty[column], kind)
             for reason, holds in judged.items():
                 reasons.add(f"{column}: {reason}", lines[suspects[holds.to_numpy()]])
-    for column, (low, high) in limits.items():
-        beyond = ~values[column].is_between(low, high).fill_null(True)
-        reasons.add(f"{column}: not a plausible value", lines[beyond.to_numpy()])
+    for column, unit in units.items():
+        if unit.unit == ISO:
+            _judge_texts(values[column], unit.zone, lines, reasons)
+    for column, believed in limits.items():
+        _judge_size(values[column], believed, units.get(column), lines, reasons)
+
+
+def _judge_texts(texts: pl.Series, zone: str, lines: Ints, reasons: Reasons) -> None:
+    for reason, holds in times.iso_reasons(texts, zone).items():
+        reasons.add(f"{texts.name}: {reason}", lines[holds.to_numpy()])
+    for note, count in times.iso_notes(texts, texts.name, zone):
+        reasons.note(note, count)
+
+
+def _judge_size(
+    values: pl.Series,
+    believed: tuple[int, int],
+    unit: TimeUnit | None,
+    lines: Ints,
+    reasons: Reasons,
+) -> None:
+    """Finds values too low or too high, and times that another unit would explain."""
+    column = values.name
+    if unit and unit.unit == ISO:
+        values = pl.select(times.iso_ms(pl.lit(values), unit.zone)).to_series()
+    beyond = ~values.is_between(*believed).fill_null(True)
+    reasons.add(f"{column}: not a plausible value", lines[beyond.to_numpy()])
+    if not unit or unit.unit == ISO or not beyond.any():
+        return
+    odd = values.filter(beyond)
+    for other, per_second in PER_SECOND.items():
+        low, high = (bound * per_second // unit.per_second for bound in believed)
+        fitting = int(odd.is_between(low, high).sum())
+        if fitting and other != unit.unit:
+            reasons.note(times.other_unit(column, unit.unit, other), fitting)
 
 
 def type_columns(
     raw: pl.DataFrame,
     lines: Ints,
-    declared: Mapping[str, str],
-    limits: Limits,
-    units: Mapping[str, str],
+    source: Source,
     reasons: Reasons,
 ) -> pl.DataFrame:
     """The declared columns [G] of typed raw ones [G], and what is wrong with them.
@@ -90,21 +123,39 @@ def type_columns(
     Args:
         raw: Every declared column, of any type.
         lines: Position of each row's line [G].
-        declared: See `add_reasons`.
-        limits: See `add_reasons`.
-        units: Time column -> its unit, see `convert`.
+        source: What is declared.
         reasons: Gets why a row is none.
     """
+    declared, units = source.columns, source.units
     values = raw.select(
         convert(raw[column], kind, units.get(column))
         for column, kind in declared.items()
     )
+    for column, unit in units.items():
+        _judge_clocks(raw[column], values[column], unit, lines, reasons)
 
     def find_empty(suspects: Ints) -> pl.DataFrame:
-        return raw[suspects].select(_is_missing(raw[suspects, c]) for c in declared)
+        some = raw[suspects]
+        return some.select(is_missing(some[c], kind) for c, kind in declared.items())
 
-    add_reasons(reasons, lines, values, find_empty, declared, limits)
+    for column, kind in declared.items():
+        if declared_type(kind) == pl.Int64:
+            inexact = whole_numbers.is_inexact(raw[column]).to_numpy()
+            reasons.add(f"{column}: {whole_numbers.INEXACT}", lines[inexact])
+    add_reasons(reasons, lines, values, find_empty, declared, source.limits, units)
     return values
+
+
+def _judge_clocks(
+    raw: pl.Series, values: pl.Series, unit: TimeUnit, lines: Ints, reasons: Reasons
+) -> None:
+    """Timestamps without a zone: those that are no moment, and what is assumed."""
+    if not isinstance(raw.dtype, pl.Datetime) or raw.dtype.time_zone:
+        return
+    never = raw.is_not_null() & values.is_null()
+    reasons.add(f"{raw.name}: {times.skipped(unit.zone)}", lines[never.to_numpy()])
+    for note, count in times.clock_notes(raw, raw.name, unit.zone):
+        reasons.note(note, count)
 
 
 def _is_suspect(column: str, kind: str) -> pl.Expr:
@@ -124,16 +175,24 @@ def _judge(value: pl.Series, empty: pl.Series, kind: str) -> dict[str, pl.Series
     return {"empty": empty & required, _UNREADABLE[kind.rstrip("?")]: unreadable}
 
 
-def _is_missing(raw: pl.Series) -> pl.Series:
-    """Whether each raw value is missing: null, or a text without a character."""
+def is_missing(raw: pl.Series, kind: str) -> pl.Series:
+    """Whether each raw value is missing: null, a text without a character, or NaN in a
+    column of numbers that may be empty."""
+    missing = raw.is_null()
+    may_be_nan = kind in ("int64?", "float64?")
     if raw.dtype == pl.Binary:
-        return (raw.bin.size() == 0).fill_null(True)
+        missing |= (raw.bin.size() == 0).fill_null(True)
+        raw = _decode(raw) if may_be_nan else raw
     if raw.dtype == pl.String:
-        return (raw == "").fill_null(True)
-    return raw.is_null()
+        missing |= (raw == "").fill_null(True)
+    if may_be_nan and raw.dtype.is_float():
+        missing |= raw.is_nan().fill_null(False)
+    if may_be_nan and raw.dtype == pl.String:
+        missing |= (raw.str.to_lowercase() == "nan").fill_null(False)
+    return missing
 
 
-def is_convertible(dtype: pl.DataType, kind: str, unit: str | None) -> bool:
+def is_convertible(dtype: pl.DataType, kind: str, unit: TimeUnit | None) -> bool:
     """Whether a column of a typed file can hold values of a declared type at all.
 
     Args:
@@ -149,7 +208,7 @@ def is_convertible(dtype: pl.DataType, kind: str, unit: str | None) -> bool:
     return not kind.startswith("string") and (dtype.is_numeric() or dtype == pl.Boolean)
 
 
-def convert(raw: pl.Series, kind: str, unit: str | None = None) -> pl.Series:
+def convert(raw: pl.Series, kind: str, unit: TimeUnit | None = None) -> pl.Series:
     """Typed raw values as a declared column; null where a value does not fit.
 
     Whole floats and decimals count as whole numbers, true as 1, digits as a number, a
@@ -158,8 +217,7 @@ def convert(raw: pl.Series, kind: str, unit: str | None = None) -> pl.Series:
     Args:
         raw: Values [B] of any type.
         kind: The declared type.
-        unit: `s`, `ms` or `us` since the epoch, if the column is a time; a timestamp
-            without a zone is UTC.
+        unit: If the column is a time.
     """
     wanted = declared_type(kind)
     if raw.dtype in (pl.Categorical, pl.Enum):
@@ -173,7 +231,9 @@ def convert(raw: pl.Series, kind: str, unit: str | None = None) -> pl.Series:
     if not is_convertible(raw.dtype, kind, None):
         return pl.Series(raw.name, [None] * len(raw), wanted)
     if wanted == pl.Int64 and (raw.dtype.is_float() or raw.dtype.is_decimal()):
-        return _whole(raw)
+        return whole_numbers.from_numbers(raw)
+    if wanted == pl.Int64 and raw.dtype == pl.String:
+        return whole_numbers.from_texts(raw)
     return raw.cast(wanted, strict=False)
 
 
@@ -198,19 +258,16 @@ def _decode_one(value: bytes | None) -> str | None:
         return None
 
 
-def _since_epoch(raw: pl.Series, unit: str) -> pl.Series:
+def _since_epoch(raw: pl.Series, unit: TimeUnit) -> pl.Series:
+    """Timestamps in a unit, or as ISO texts; without a zone they are the unit's."""
+    if getattr(raw.dtype, "time_zone", None) is None:
+        raw = pl.select(times.moment(pl.lit(raw), unit.zone)).to_series()
+    if unit.unit == ISO:
+        return raw.dt.convert_time_zone("UTC").dt.strftime("%Y-%m-%dT%H:%M:%S%.3fZ")
     assert isinstance(raw.dtype, pl.Datetime)
-    ticks, wanted = _PER_SECOND[raw.dtype.time_unit], _PER_SECOND[unit]
+    ticks, wanted = PER_SECOND[raw.dtype.time_unit], PER_SECOND[unit.unit]
     since = raw.to_physical()
     return since // (ticks // wanted) if ticks > wanted else since * (wanted // ticks)
-
-
-def _whole(raw: pl.Series) -> pl.Series:
-    whole = raw.cast(pl.Int64, strict=False)
-    same = whole.cast(raw.dtype, strict=False) == raw
-    if raw.dtype.is_float():
-        same &= whole.abs() <= _EXACT.get(raw.dtype, 0)
-    return whole.set(~same.fill_null(False), None)
 
 
 def from_python(values: list[Any], kind: str) -> pl.Series:
@@ -237,8 +294,7 @@ def _fit(value: Any, wanted: pl.DataType) -> Any:
     if wanted == pl.Float64:
         return float(value)
     if isinstance(value, float):
-        exact = value.is_integer() and abs(value) <= _EXACT[pl.Float64()]
-        return int(value) if exact else None
+        return whole_numbers.from_float(value)
     return int(value) if -(2**63) <= value < 2**63 else None
 
 

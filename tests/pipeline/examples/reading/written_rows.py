@@ -15,6 +15,7 @@ import zstandard
 from tfx_bsl.coders.example_coder import RecordBatchToExamplesEncoder
 
 from pipeline.examples.reading.readers import Source, plan_ranges, read_blocks
+from pipeline.examples.reading.times import TimeUnit
 
 COLUMNS = {"uid": "int64", "name": "string?", "score": "float64?", "ts": "int64"}
 HEADER = b"uid,extra,name,score,ts\n"
@@ -104,13 +105,15 @@ def zstd(data):
 
 
 def source_of(path, form):
-    return Source("log", path.name, COLUMNS, ",", LIMITS, form, {"ts": "ms"})
+    return Source(
+        "log", path.name, COLUMNS, ",", LIMITS, form, {"ts": TimeUnit("ms", "UTC")}
+    )
 
 
 def read_all(path, form, range_bytes=10**6):
     """Everything that the files of a path (or pattern) hold."""
     source = source_of(path, form)
-    rows, rejects, blank, broken, lines, before = [], [], 0, "", {}, 0
+    rows, rejects, blank, inner, broken, lines, before = [], [], 0, 0, "", {}, 0
     for part in plan_ranges(source, str(path.parent), range_bytes):
         before = lines.get(part.path, 0)
         for block in read_blocks(part, source):
@@ -121,9 +124,10 @@ def read_all(path, form, range_bytes=10**6):
             ]
             lines[part.path] = lines.get(part.path, 0) + block.lines
             blank += block.blank_lines
+            inner += block.inner_lines
             broken = broken or block.broken
     total = sum(lines.values())
-    assert len(rows) + len(rejects) + blank == total
+    assert len(rows) + len(rejects) + blank + inner == total
     return Found(rows, rejects, total, blank, broken)
 
 
