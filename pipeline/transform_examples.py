@@ -13,9 +13,15 @@ import pathlib
 import tempfile
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from feature_specs import Spec
+from feature_specs import Spec, locks
 from feature_specs.named import SpecLike, as_spec
-from feature_specs.places import Place, PlaceError, absolute, check_directory
+from feature_specs.places import (
+    Place,
+    PlaceError,
+    absolute,
+    check_directory,
+    check_writable_directory,
+)
 from pipeline.quiet import load_beam, quiet_imports
 
 if TYPE_CHECKING:
@@ -53,20 +59,29 @@ def transform_examples(spec: SpecLike, examples: Place, out: Place) -> Transform
 
     Raises:
         PlaceError: There are no examples, or `out` holds something already.
+        LockedError: Another command writes to `out`.
     """
     known, source = as_spec(spec), pathlib.Path(examples)
     remedy = "Name the directory that `make_examples` wrote."
     check_directory("examples", source, remedy, _REPORT)
+    check_writable_directory("out", out)
     target = pathlib.Path(absolute(out))
-    if target.exists() and any(target.iterdir()):
-        raise PlaceError(f"out {out}: must be a new directory, as it holds something.")
+    with locks.owned(target):
+        return _transform(known, source, target)
+
+
+def _transform(spec: Spec, source: pathlib.Path, target: pathlib.Path) -> Transformed:
+    if any(path.name != locks.NAME for path in target.iterdir()):
+        raise PlaceError(
+            f"out {target}: must be a new directory, as it holds something. Name "
+            "another, or empty it."
+        )
     report: dict[str, Any] = json.loads((source / _REPORT).read_text())
     load_beam()
-    target.mkdir(parents=True, exist_ok=True)
     # Nothing half-made may be taken for the whole, which would be days too few.
     with tempfile.TemporaryDirectory(dir=target, prefix=".unfinished-") as folder:
         unfinished = _outputs(folder)
-        _run(known, source, report["train"], report["evaluation"], unfinished)
+        _run(spec, source, report["train"], report["evaluation"], unfinished)
         found = _outputs(target)
         for made, place in zip(unfinished, found, strict=True):
             os.rename(made, place)

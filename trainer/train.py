@@ -14,6 +14,7 @@ from feature_specs.named import PresetLike, SpecLike, as_preset, as_spec
 from feature_specs.places import Place, check_writable_directory
 from trainer.days.folders import check_checkpoints, find_days
 from trainer.days.options import LoopOptions
+from trainer.ownership import sole_training
 from trainer.slices import Precision, SliceLike, changed, choose_slice
 
 if TYPE_CHECKING:
@@ -63,24 +64,26 @@ def train(
 
     Raises:
         SpecError, PlaceError: A YAML has mistakes; there are no such days.
-        DivergedError, InterruptedTraining, CheckpointError: See `loop.train`.
+        LockedError, DivergedError, InterruptedTraining, CheckpointError: See
+            `loop.train`.
     """
     found, config = as_spec(spec), as_preset(preset)
     chosen = check_places(transformed, days, checkpoints, options)
     where = changed(choose_slice(accelerator, slice), batch_size, precision)
-    from trainer.days import loop
+    with sole_training(checkpoints):  # told before TensorFlow is imported
+        from trainer.days import loop
 
-    return loop.train(
-        found,
-        config,
-        chosen,
-        checkpoint_dir=os.fspath(checkpoints),
-        slice=where,
-        seed=seed,
-        log_dir=None if tensorboard is None else os.fspath(tensorboard),
-        options=options,
-        console=console,
-    )
+        return loop.train(
+            found,
+            config,
+            chosen,
+            checkpoint_dir=os.fspath(checkpoints),
+            slice=where,
+            seed=seed,
+            log_dir=None if tensorboard is None else os.fspath(tensorboard),
+            options=options,
+            console=console,
+        )
 
 
 def check_places(
