@@ -183,7 +183,7 @@ def _tell_taken_over(place: str, owner: _Owner | None) -> None:
 
 
 class _Lock:
-    """What both kinds have: the thread that owns it, and one that shows that it lives."""
+    """What both kinds have: the thread that owns it, another that shows its life."""
 
     def __init__(self, place: str, path: str):
         self.place, self.path = place, path
@@ -198,7 +198,7 @@ class _Lock:
         raise NotImplementedError
 
     def close(self) -> None:
-        """Forgets it without a word to others: in a forked process it is the parent's."""
+        """Forgets it, silently: in a forked process it is the parent's."""
 
     def _start_beating(self, beat: Callable[[int], None]) -> None:
         def run() -> None:

@@ -114,7 +114,8 @@ def _run_steps(
 
     config = with_days(config, spec)
     console.print(
-        f"[bold]{spec.name}[/] {config.days}, the last {config.eval_days} for evaluation"
+        f"[bold]{spec.name}[/] {config.days}, the last {config.eval_days} for "
+        "evaluation"
     )
     with _StepLines(console) as lines:
         record = run_pipeline(config, truth=truth, on_step=lines)

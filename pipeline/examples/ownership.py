@@ -1,4 +1,4 @@
-"""One command a directory of examples; in buckets too, as Beam reads and writes them."""
+"""One command a directory of examples; in buckets too, as Beam reads them."""
 
 from __future__ import annotations
 

@@ -182,9 +182,12 @@ def test_a_step_may_ask_again_but_another_thread_may_not(tmp_path):
 def test_a_link_is_the_directory_that_it_leads_to(tmp_path):
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "real")
-    with _holder(tmp_path / "real"):
-        with pytest.raises(LockedError), owned(tmp_path / "link"):
-            pass
+    with (
+        _holder(tmp_path / "real"),
+        pytest.raises(LockedError),
+        owned(tmp_path / "link"),
+    ):
+        pass
 
 
 def test_a_directory_made_for_nothing_goes_again(tmp_path):
@@ -202,9 +205,9 @@ def test_a_lock_beside_leaves_the_directory_empty(tmp_path):
 
 def test_a_file_in_the_way_is_told(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(PlaceError, match=r"file/run: must be .* written to. Got: F"):
-        with owned(tmp_path / "file" / "run"):
-            pass
+    told = pytest.raises(PlaceError, match=r"file/run: must be .* written to. Got: F")
+    with told, owned(tmp_path / "file" / "run"):
+        pass
 
 
 @pytest.fixture
@@ -294,7 +297,7 @@ def test_of_two_who_write_to_a_bucket_at_once_the_last_one_has_it(quick):
             super().write(path, _lock_of("far").encode())  # came right after
 
     bucket = Raced()
-    with pytest.raises(LockedError, match="process 77 on far"):
-        with owned("gs://b/out", objects=lambda: bucket):
-            pass
+    told = pytest.raises(LockedError, match="process 77 on far")
+    with told, owned("gs://b/out", objects=lambda: bucket):
+        pass
     assert len(bucket.objects) == 1  # the other one's
