@@ -10,7 +10,13 @@ from typing import NamedTuple
 from feature_specs import ModelConfig, Spec
 from feature_specs.errors import TrailrankError
 from feature_specs.named import PresetLike, SpecLike, as_spec, preset_as_text
-from feature_specs.places import Place, absolute, check_writable_directory, is_bucket
+from feature_specs.places import (
+    Place,
+    absolute,
+    check_is_no_glob,
+    check_writable_directory,
+    is_bucket,
+)
 from feature_specs.preset import preset_text, read_preset
 from pipeline.log_places import check_logs
 from tpu_configs import SliceConfig, read_slice, slice_text
@@ -105,6 +111,7 @@ def check_local(config: RunConfig) -> Texts:
         )
     texts = read_texts(config)
     check_writable_directory("--root", config.root)
+    check_is_no_glob("--root", config.root)
     check_logs(texts.spec, absolute(config.logs))
     return texts
 

@@ -19,6 +19,7 @@ from feature_specs.places import (
     Place,
     PlaceError,
     absolute,
+    as_glob,
     check_directory,
     check_writable_directory,
 )
@@ -144,7 +145,7 @@ def _read(
     from pipeline.schema import build_schema
 
     files = tfxio.TFExampleRecord(
-        [str(source / f"Split-{split}" / "*.gz") for split in splits],
+        [os.path.join(as_glob(source), f"Split-{split}", "*.gz") for split in splits],
         schema=build_schema(spec),
         telemetry_descriptors=["trailrank"],
     )

@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from feature_specs import FeatureSpec, Spec
 from feature_specs.errors import TrailrankError
+from feature_specs.places import as_glob
 from feature_specs.spec import KEY_ITEM, KEY_TIME, KEY_USER
 from serving.requests import (
     candidate_features,
@@ -126,7 +127,7 @@ class Examples:
             key: tf.io.FixedLenFeature([], _key_dtype(self._spec, column)),
             KEY_TIME: tf.io.FixedLenFeature([], tf.int64),
         }
-        files = tf.io.gfile.glob(os.path.join(split, "*.gz"))
+        files = tf.io.gfile.glob(os.path.join(as_glob(split), "*.gz"))
         records = tf.data.TFRecordDataset(sorted(files), compression_type="GZIP")
         for batch in records.batch(_BATCH):
             parsed = tf.io.parse_example(batch, parsing)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from feature_specs.named import PresetLike, SpecLike, as_preset, as_spec
-from feature_specs.places import Place, check_writable_directory
+from feature_specs.places import Place, check_is_no_glob, check_writable_directory
 from trainer.days.folders import check_checkpoints, find_days
 from trainer.days.options import LoopOptions
 from trainer.ownership import sole_training
@@ -95,6 +95,7 @@ def check_places(
     """Name and globs of the days to train; PlaceError if a path cannot be used."""
     chosen = find_days(transformed, days)
     check_writable_directory("--checkpoints", checkpoints)
+    check_is_no_glob("--checkpoints", checkpoints)
     if options and options.warm_start:
         check_checkpoints("--warm_start", options.warm_start)
     return chosen

@@ -12,7 +12,7 @@ from feature_specs import ModelConfig
 from feature_specs.errors import TrailrankError
 from feature_specs.locks import owned
 from feature_specs.named import PresetLike, SpecLike, as_preset, as_spec
-from feature_specs.places import Place, is_bucket
+from feature_specs.places import Place, check_is_no_glob, is_bucket
 from pipeline.compare import comparison as planning
 from pipeline.quiet import quiet_imports
 from pipeline.reporting.figures import require_matplotlib
@@ -150,7 +150,7 @@ def compare(
 def check_places(
     out: Place, root: Place | None, spec: object, transformed: Place | None
 ) -> None:
-    """CompareError where it is not said, or said twice, what is compared on."""
+    """TrailrankError where it is not said, or said twice, what is compared on."""
     if root is not None and (spec is not None or transformed is not None):
         raise CompareError(
             "--root takes the run's examples: leave --spec, --transformed out"
@@ -161,6 +161,7 @@ def check_places(
         )
     if is_bucket(out):
         raise CompareError(f"--out {out}: must be a directory of this machine")
+    check_is_no_glob("--out", out)
 
 
 def _load(presets: Presets) -> dict[str, ModelConfig]:

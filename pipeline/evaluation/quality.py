@@ -17,6 +17,7 @@ import polars as pl
 import tensorflow as tf
 
 from feature_specs import Spec, TaskSpec, label_key, mask_key
+from feature_specs.places import as_glob
 from feature_specs.registry import RoomTable
 from feature_specs.spec import KEY_ITEM, KEY_TIME, KEY_USER, slice_key
 from feature_specs.task_kinds import Binary, Regression
@@ -207,7 +208,7 @@ def _oracle_auc(task: TaskSpec, rows: pl.DataFrame) -> float:
 
 def _batches(examples_dir: str, splits: Sequence[str]) -> Iterator[tf.Tensor]:
     for split in splits:
-        pattern = os.path.join(examples_dir, f"Split-{split}", "*.gz")
+        pattern = os.path.join(as_glob(examples_dir), f"Split-{split}", "*.gz")
         files = sorted(tf.io.gfile.glob(pattern))
         yield from tf.data.TFRecordDataset(files, "GZIP").batch(_BATCH)
 

@@ -15,6 +15,7 @@ import argparse
 from collections.abc import Sequence
 
 import rich.console
+from rich.markup import escape
 
 from feature_specs import Spec, flags, load_spec
 from feature_specs.flags import ArgumentParser
@@ -55,7 +56,9 @@ def _make(spec: Spec, args: argparse.Namespace, console: rich.console.Console) -
         report = run_request(request, args.beam_arg)
     console.print(*tables.report_tables(report.figures))
     console.print(tables.trails_line(report.figures), highlight=False)
-    console.print(f"Examples are in [bold]{args.out}[/], the figures in report.json.")
+    console.print(
+        f"Examples are in [bold]{escape(args.out)}[/], the figures in report.json."
+    )
 
 
 def parser() -> ArgumentParser:

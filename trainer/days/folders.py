@@ -7,7 +7,13 @@ import pathlib
 import re
 from collections.abc import Sequence
 
-from feature_specs.places import Place, PlaceError, check_directory, is_bucket
+from feature_specs.places import (
+    Place,
+    PlaceError,
+    as_glob,
+    check_directory,
+    is_bucket,
+)
 
 _SPLIT_PREFIX = "Split-"
 _CHECKPOINT = re.compile(r"ckpt-\d+\.index")
@@ -44,7 +50,7 @@ def find_days(
             f"{names[0]} to {names[-1]}."
         )
     return [
-        (name, [os.path.join(directory, _SPLIT_PREFIX + name, "*.gz")])
+        (name, [os.path.join(as_glob(directory), _SPLIT_PREFIX + name, "*.gz")])
         for name in sorted(set(chosen))
     ]
 
