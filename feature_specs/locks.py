@@ -335,7 +335,7 @@ _HELD: dict[str, _Lock] = {}  # of this process, by path
 
 def _make_directory(directory: str, place: str) -> list[str]:
     """Makes it; returns the directories that were not there, the outermost first."""
-    path, made = pathlib.Path(directory), []
+    path, made = pathlib.Path(directory), list[str]()
     for part in (*reversed(path.parents), path):
         if part.is_dir():
             continue

@@ -24,7 +24,7 @@ from pipeline.evaluate import check_truth, evaluation_of
 from pipeline.evaluate_command import show_evaluation
 from pipeline.examples import tables
 from pipeline.run import load_tfx, run_pipeline
-from pipeline.run_config import RunConfig, check_local, read_texts
+from pipeline.run_config import RunConfig, check_local, check_metadata, read_texts
 from pipeline.run_record import RunRecord
 from tpu_configs import shipped_slices
 
@@ -102,6 +102,7 @@ def _run_local(args: argparse.Namespace, console: rich.console.Console) -> None:
     spec = check_local(config).spec
     check_truth(args.truth)
     with owned(config.root):  # told before TFX is loaded
+        check_metadata(config.root)
         _run_steps(config, spec, args.truth, console)
 
 

@@ -14,7 +14,7 @@ from feature_specs.locks import owned
 from feature_specs.places import Place
 from pipeline.evaluate import check_truth
 from pipeline.quiet import quiet_imports
-from pipeline.run_config import RunConfig, check_local
+from pipeline.run_config import RunConfig, check_local, check_metadata
 from pipeline.run_record import RunRecord
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ def run_pipeline(
     texts = check_local(config)
     check_truth(truth)
     with owned(config.root):
+        check_metadata(config.root)
         with quiet_imports():
             from pipeline import launch
         return launch.run(config, texts, truth, on_step)

@@ -7,9 +7,9 @@ In a run of the whole pipeline TFX's own Transform does the same with the same
 from __future__ import annotations
 
 import functools
-import json
 import os
 import pathlib
+import shutil
 import tempfile
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -21,9 +21,11 @@ from feature_specs.places import (
     absolute,
     as_glob,
     check_directory,
+    check_is_no_glob,
     check_writable_directory,
 )
 from pipeline.quiet import load_beam, quiet_imports
+from pipeline.reporting.files import read_json
 
 if TYPE_CHECKING:
     import apache_beam as beam
@@ -35,7 +37,8 @@ class Transformed(NamedTuple):
     """Where the step's two outputs lie.
 
     Attributes:
-        examples: Directory with a folder `Split-day-YYYYMMDD` a day, for `train`.
+        examples: Directory with a folder `Split-day-YYYYMMDD` a day, for `train`, and
+            the `report.json` of the examples that they were made of.
         graph: Directory of the transform, for `export`.
     """
 
@@ -51,7 +54,7 @@ def transform_examples(spec: SpecLike, examples: Place, out: Place) -> Transform
 
     >>> found = trailrank.transform_examples("tiny.yaml", "examples", "transformed")
     >>> sorted(os.listdir(found.examples))
-    ['Split-day-20240101', 'Split-day-20240102']
+    ['Split-day-20240101', 'Split-day-20240102', 'report.json']
 
     Args:
         spec: What the examples hold: a shipped name, a file or a spec.
@@ -66,6 +69,7 @@ def transform_examples(spec: SpecLike, examples: Place, out: Place) -> Transform
     remedy = "Name the directory that `make_examples` wrote."
     check_directory("examples", source, remedy, _REPORT)
     check_writable_directory("out", out)
+    check_is_no_glob("out", out)
     target = pathlib.Path(absolute(out))
     with locks.owned(target):
         return _transform(known, source, target)
@@ -77,16 +81,42 @@ def _transform(spec: Spec, source: pathlib.Path, target: pathlib.Path) -> Transf
             f"out {target}: must be a new directory, as it holds something. Name "
             "another, or empty it."
         )
-    report: dict[str, Any] = json.loads((source / _REPORT).read_text())
+    train, evaluation = _checked(source)
     load_beam()
     # Nothing half-made may be taken for the whole, which would be days too few.
     with tempfile.TemporaryDirectory(dir=target, prefix=".unfinished-") as folder:
         unfinished = _outputs(folder)
-        _run(spec, source, report["train"], report["evaluation"], unfinished)
+        _run(spec, source, train, evaluation, unfinished)
+        # As many rows as went in; who reads them can count.
+        shutil.copy(source / _REPORT, unfinished.examples)
         found = _outputs(target)
         for made, place in zip(unfinished, found, strict=True):
             os.rename(made, place)
     return found
+
+
+def _checked(source: pathlib.Path) -> tuple[list[str], list[str]]:
+    """Splits to train on and to evaluate on; all their files are whole."""
+    path = source / _REPORT
+    report = read_json(path, "Make the examples again.")
+    with quiet_imports():
+        from trainer.days.shards import check_whole
+    try:
+        train, evaluation = list(report["train"]), list(report["evaluation"])
+    except (KeyError, TypeError) as error:
+        raise PlaceError(
+            f"{path}: is no report of examples ({error!r}). Make the examples again."
+        ) from None
+    for split in (*train, *evaluation):
+        folder = source / f"Split-{split}"
+        files = sorted(map(str, folder.glob("*.gz")))
+        if not files:
+            raise PlaceError(
+                f"{folder}: must hold the split's examples, as {path} says. Got none. "
+                "Make the examples again."
+            )
+        check_whole(files)
+    return train, evaluation
 
 
 def _outputs(directory: Place) -> Transformed:

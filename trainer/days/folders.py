@@ -12,6 +12,7 @@ from feature_specs.places import (
     PlaceError,
     as_glob,
     check_directory,
+    check_is_no_glob,
     is_bucket,
 )
 
@@ -63,6 +64,7 @@ def check_checkpoints(flag: str, directory: Place) -> None:
     """
     remedy = "Name the directory that was given to `train`."
     check_directory(flag, directory, remedy)
+    check_is_no_glob(flag, directory)
     if is_bucket(directory):
         return
     names = os.listdir(directory)
