@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+import re
 
 from feature_specs.errors import TrailrankError
 
@@ -27,6 +28,27 @@ def absolute(place: Place) -> str:
     """The absolute path; a bucket stays as it is."""
     text = os.fspath(place)
     return text if is_bucket(text) else os.path.abspath(text)
+
+
+def as_glob(place: Place) -> str:
+    """A glob, as Beam and TensorFlow read them, of that very path and no other."""
+    text = os.fspath(place).replace("\\", "\\\\")  # in brackets, as they differ outside
+    return re.sub(r"\\\\|[*?[]", lambda found: f"[{found.group()}]", text)
+
+
+def check_is_no_glob(flag: str, place: Place) -> None:
+    """That TFX and TensorFlow, which read some paths as globs, find this one there.
+
+    Raises:
+        PlaceError: It has one.
+    """
+    found = sorted(set("*?[]\\\n") & set(absolute(place)))
+    if found:
+        raise PlaceError(
+            f"{flag} {place}: must have none of * ? [ ] \\ and no line break in its "
+            "whole path, which TensorFlow reads as a pattern. Got "
+            f"{absolute(place)!r}. Name another directory."
+        )
 
 
 def check_directory(flag: str, place: Place, remedy: str, pattern: str = "") -> None:

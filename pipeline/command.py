@@ -10,19 +10,21 @@ Mistakes in the arguments, the spec and the preset are told before TensorFlow lo
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import rich.console
 import rich.status
 
-from feature_specs import flags
+from feature_specs import Spec, flags
 from feature_specs.flags import ArgumentParser
+from feature_specs.locks import owned
 from pipeline.evaluate import check_truth, evaluation_of
 from pipeline.evaluate_command import show_evaluation
 from pipeline.examples import tables
 from pipeline.run import load_tfx, run_pipeline
-from pipeline.run_config import RunConfig, check_local, read_texts
+from pipeline.run_config import RunConfig, check_local, check_metadata, read_texts
 from pipeline.run_record import RunRecord
 from tpu_configs import shipped_slices
 
@@ -99,20 +101,29 @@ def _run_local(args: argparse.Namespace, console: rich.console.Console) -> None:
     config = _config(args)
     spec = check_local(config).spec
     check_truth(args.truth)
+    with owned(config.root):  # told before TFX is loaded
+        check_metadata(config.root)
+        _run_steps(config, spec, args.truth, console)
+
+
+def _run_steps(
+    config: RunConfig, spec: Spec, truth: str | None, console: rich.console.Console
+) -> None:
     with console.status("Loading TensorFlow, Beam and TFX ..."):
         load_tfx()
     from pipeline.launch import with_days
 
     config = with_days(config, spec)
     console.print(
-        f"[bold]{spec.name}[/] {config.days}, the last {args.eval_days} for evaluation"
+        f"[bold]{spec.name}[/] {config.days}, the last {config.eval_days} for "
+        "evaluation"
     )
     with _StepLines(console) as lines:
-        record = run_pipeline(config, truth=args.truth, on_step=lines)
+        record = run_pipeline(config, truth=truth, on_step=lines)
     console.print(tables.rows_table(record.rows))
     console.print(tables.trails_line(record.rows), highlight=False)
     show_evaluation(spec, evaluation_of(record), console)
-    _print_outcome(args.root, record, console)
+    _print_outcome(os.fspath(config.root), record, console)
 
 
 def _compile(args: argparse.Namespace, console: rich.console.Console) -> None:

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 
 import polars as pl
 import rich.console
+from rich.markup import escape
 
 from feature_specs.flags import ArgumentParser
 from pipeline.simulator.oracles import ORACLES_FILE
@@ -59,7 +60,7 @@ def _simulate(
     """Exit status of the step, as of the next two."""
     console.rule("1. A week of impression logs, simulated")
     if (logs / "truth" / ORACLES_FILE).exists():  # a whole simulation has it
-        console.print(f"{logs} is there already: reused.")
+        console.print(f"{escape(str(logs))} is there already: reused.")
         return 0
     from pipeline.simulator import command
 

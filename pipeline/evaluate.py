@@ -8,6 +8,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from feature_specs import read_spec
+from feature_specs.locks import owned
 from feature_specs.places import Place, check_directory
 from pipeline.quiet import quiet_imports
 from pipeline.run_record import RunRecord, read_record, write_record
@@ -50,6 +51,7 @@ def evaluate(root: Place, truth: Place | None = None) -> Evaluation:
 
     Raises:
         NoRunError: There is no finished run.
+        LockedError: Another command writes to it.
         PlaceError: The run's model or examples are gone, or there is no truth.
     """
     record = read_record(os.fspath(root))
@@ -57,8 +59,10 @@ def evaluate(root: Place, truth: Place | None = None) -> Evaluation:
     remedy = "It was moved or cleaned: run `trailrank pipeline run` again."
     check_directory("model of the run", record.model, remedy)
     check_directory("examples of the run", record.examples, remedy, "Split-*")
-    found = _score(record, truth)
-    write_record(os.fspath(root), with_evaluation(record, found))
+    with owned(root):
+        record = read_record(os.fspath(root))  # as whoever held it left it
+        found = _score(record, truth)
+        write_record(os.fspath(root), with_evaluation(record, found))
     return found
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import importlib.metadata
-import json
 import os
 import pathlib
 import shutil
@@ -22,6 +21,7 @@ from pipeline.evaluate import Evaluation, evaluate, with_evaluation
 from pipeline.examples.days import DayRange, plan_splits
 from pipeline.examples.reading.log_files import find_logs, match_files
 from pipeline.examples.reading.readers import discover_days, join_sources, log_source
+from pipeline.reporting.files import read_json
 from pipeline.run_config import LaunchError, RunConfig, Texts, read_texts
 from pipeline.run_record import RunRecord, write_record
 from pipeline.runners import local
@@ -34,6 +34,7 @@ _LIBRARIES = (
     "apache-beam",
     "tensorflow-recommenders",
 )
+_REMEDY = "Bring it back from a copy, or run the pipeline into a new directory."
 _SCORING = "Evaluation table"  # of `run.json`; it is no step of the DAG
 
 
@@ -141,7 +142,7 @@ def _record(
         days=dag.days,
         eval_splits=plan.evaluation,
         logs=dag.logs,
-        rows=json.loads((pathlib.Path(examples) / REPORT_FILE).read_text()),
+        rows=read_json(pathlib.Path(examples) / REPORT_FILE, _REMEDY),
         examples=examples,
         model=os.path.join(outputs["Trainer"]["model"], "Format-Serving"),
         pushed=(blessing / "BLESSED").exists(),

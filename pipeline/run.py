@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 
 from absl import logging as absl_logging
 
+from feature_specs.locks import owned
 from feature_specs.places import Place
 from pipeline.evaluate import check_truth
 from pipeline.quiet import quiet_imports
-from pipeline.run_config import RunConfig, check_local
+from pipeline.run_config import RunConfig, check_local, check_metadata
 from pipeline.run_record import RunRecord
 
 if TYPE_CHECKING:
@@ -42,13 +43,16 @@ def run_pipeline(
     Raises:
         SpecError: Spec, preset or slice have mistakes.
         PlaceError, LaunchError: It cannot begin; told before TensorFlow is imported.
+        LockedError: Another command writes to the run's directory.
         StepFailedError: A step failed; steps before it are kept and will be reused.
     """
     texts = check_local(config)
     check_truth(truth)
-    with quiet_imports():
-        from pipeline import launch
-    return launch.run(config, texts, truth, on_step)
+    with owned(config.root):
+        check_metadata(config.root)
+        with quiet_imports():
+            from pipeline import launch
+        return launch.run(config, texts, truth, on_step)
 
 
 def load_tfx() -> None:

@@ -5,16 +5,26 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import sqlite3
 from typing import NamedTuple
 
 from feature_specs import ModelConfig, Spec
 from feature_specs.errors import TrailrankError
 from feature_specs.named import PresetLike, SpecLike, as_spec, preset_as_text
-from feature_specs.places import Place, absolute, check_writable_directory, is_bucket
+from feature_specs.places import (
+    Place,
+    absolute,
+    check_is_no_glob,
+    check_writable_directory,
+    is_bucket,
+)
 from feature_specs.preset import preset_text, read_preset
 from pipeline.log_places import check_logs
 from tpu_configs import SliceConfig, read_slice, slice_text
 from trainer.slices import SliceLike
+
+METADATA = "metadata.sqlite"  # in a run's directory
+_METADATA_WAIT_S = 2.0
 
 
 class LaunchError(TrailrankError, RuntimeError):
@@ -105,8 +115,39 @@ def check_local(config: RunConfig) -> Texts:
         )
     texts = read_texts(config)
     check_writable_directory("--root", config.root)
+    check_is_no_glob("--root", config.root)
     check_logs(texts.spec, absolute(config.logs))
     return texts
+
+
+def check_metadata(root: Place) -> None:
+    """That the database of a run's earlier steps can be used, if there is one.
+
+    Raises:
+        LaunchError: It is damaged, or another program holds it.
+    """
+    path = os.path.join(absolute(root), METADATA)
+    if not os.path.exists(path):
+        return
+    database = sqlite3.connect(path, timeout=_METADATA_WAIT_S, isolation_level=None)
+    try:
+        database.execute("BEGIN IMMEDIATE")
+        found = database.execute("PRAGMA quick_check(1)").fetchone()[0]
+        database.execute("ROLLBACK")
+    except sqlite3.Error as error:
+        found = str(error)
+    finally:
+        database.close()
+    if found == "database is locked":
+        raise LaunchError(
+            f"{path}: another program holds it ({found}). End that program, such as a "
+            "database browser, and give the same command."
+        )
+    if found != "ok":
+        raise LaunchError(
+            f"{path}: is damaged ({found}). Bring it back from a copy, or delete it: "
+            "all steps run again then."
+        )
 
 
 def _preset(preset: PresetLike) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import pathlib
 from typing import Any
 
 from feature_specs.errors import TrailrankError
 from feature_specs.places import Place
-from pipeline.reporting.files import write_json
+from pipeline.reporting.files import DamagedFileError, read_json, write_json
+
+_AGAIN = "Run `trailrank pipeline run"
 
 
 class NoRunError(TrailrankError, RuntimeError):
@@ -80,15 +81,34 @@ def read_record(root: Place) -> RunRecord:
 
     Raises:
         NoRunError: There is no finished run.
+        DamagedFileError: Its record cannot be read any more.
     """
     path = pathlib.Path(root) / "run.json"
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = read_json(path, f"{_AGAIN} --root {root}`.")
     except FileNotFoundError:
         raise NoRunError(
             f"{root}: no finished run here (run.json is missing). "
             "Run `trailrank pipeline run --root "
             f"{root}` first, or name another --root."
         ) from None
-    values["eval_splits"] = tuple(values["eval_splits"])
-    return RunRecord(**values)
+    try:
+        return RunRecord(**_typed(values))
+    except (KeyError, TypeError) as error:
+        raise DamagedFileError(
+            f"{path}: is no run's record ({error}). {_AGAIN} --root {root}`."
+        ) from None
+
+
+def _typed(values: dict[str, Any]) -> dict[str, Any]:
+    """The values of a record; KeyError or TypeError where they cannot be those."""
+    values = {**values, "eval_splits": tuple(values["eval_splits"])}
+    kinds = {"str": str, "bool": bool}
+    for field in dataclasses.fields(RunRecord):
+        kind = kinds.get(str(field.type).partition("[")[0], object)
+        kind = dict if str(field.type).startswith("dict[") else kind
+        kind = list if str(field.type).startswith("list[") else kind
+        if field.name in values and not isinstance(values[field.name], kind):
+            got = type(values[field.name]).__name__
+            raise TypeError(f"{field.name} must be a {kind.__name__}, got {got}")
+    return values

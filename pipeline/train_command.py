@@ -35,12 +35,13 @@ import rich.console
 import rich.table
 from absl import logging
 
-from feature_specs import Spec, load_preset, load_spec
+from feature_specs import ModelConfig, Spec, load_preset, load_spec
 from feature_specs.errors import TrailrankError
 from feature_specs.flags import ArgumentParser
 from feature_specs.places import PlaceError, is_bucket
 from pipeline import train_flags
 from pipeline.train_flags import TrainSettings
+from trainer.ownership import sole_training
 from trainer.slices import choose_slice
 from trainer.train import check_places, train
 
@@ -77,6 +78,13 @@ def _train(settings: TrainSettings) -> None:
     graph = find_graph(settings) if settings.export else None
     check_places(settings.transformed, settings.days, settings.checkpoints, options)
     choose_slice(settings.accelerator, settings.tpu_config)
+    with sole_training(settings.checkpoints):  # told before TensorFlow is loaded
+        _train_and_export(settings, spec, preset, graph)
+
+
+def _train_and_export(
+    settings: TrainSettings, spec: Spec, preset: ModelConfig, graph: str | None
+) -> None:
     from trainer import strategy
     from trainer.days import checkpoints
 
@@ -95,7 +103,7 @@ def _train(settings: TrainSettings) -> None:
         precision=settings.precision,
         seed=settings.seed,
         tensorboard=settings.tensorboard,
-        options=options,
+        options=settings.options,
         console=rich.console.Console(stderr=True),
     )
     if not strategy.is_chief():

@@ -7,16 +7,25 @@ In a run of the whole pipeline TFX's own Transform does the same with the same
 from __future__ import annotations
 
 import functools
-import json
 import os
 import pathlib
+import shutil
 import tempfile
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from feature_specs import Spec
+from feature_specs import Spec, locks
 from feature_specs.named import SpecLike, as_spec
-from feature_specs.places import Place, PlaceError, absolute, check_directory
+from feature_specs.places import (
+    Place,
+    PlaceError,
+    absolute,
+    as_glob,
+    check_directory,
+    check_is_no_glob,
+    check_writable_directory,
+)
 from pipeline.quiet import load_beam, quiet_imports
+from pipeline.reporting.files import read_json
 
 if TYPE_CHECKING:
     import apache_beam as beam
@@ -28,7 +37,8 @@ class Transformed(NamedTuple):
     """Where the step's two outputs lie.
 
     Attributes:
-        examples: Directory with a folder `Split-day-YYYYMMDD` a day, for `train`.
+        examples: Directory with a folder `Split-day-YYYYMMDD` a day, for `train`, and
+            the `report.json` of the examples that they were made of.
         graph: Directory of the transform, for `export`.
     """
 
@@ -44,7 +54,7 @@ def transform_examples(spec: SpecLike, examples: Place, out: Place) -> Transform
 
     >>> found = trailrank.transform_examples("tiny.yaml", "examples", "transformed")
     >>> sorted(os.listdir(found.examples))
-    ['Split-day-20240101', 'Split-day-20240102']
+    ['Split-day-20240101', 'Split-day-20240102', 'report.json']
 
     Args:
         spec: What the examples hold: a shipped name, a file or a spec.
@@ -53,24 +63,60 @@ def transform_examples(spec: SpecLike, examples: Place, out: Place) -> Transform
 
     Raises:
         PlaceError: There are no examples, or `out` holds something already.
+        LockedError: Another command writes to `out`.
     """
     known, source = as_spec(spec), pathlib.Path(examples)
     remedy = "Name the directory that `make_examples` wrote."
     check_directory("examples", source, remedy, _REPORT)
+    check_writable_directory("out", out)
+    check_is_no_glob("out", out)
     target = pathlib.Path(absolute(out))
-    if target.exists() and any(target.iterdir()):
-        raise PlaceError(f"out {out}: must be a new directory, as it holds something.")
-    report: dict[str, Any] = json.loads((source / _REPORT).read_text())
+    with locks.owned(target):
+        return _transform(known, source, target)
+
+
+def _transform(spec: Spec, source: pathlib.Path, target: pathlib.Path) -> Transformed:
+    if any(path.name != locks.NAME for path in target.iterdir()):
+        raise PlaceError(
+            f"out {target}: must be a new directory, as it holds something. Name "
+            "another, or empty it."
+        )
+    train, evaluation = _checked(source)
     load_beam()
-    target.mkdir(parents=True, exist_ok=True)
     # Nothing half-made may be taken for the whole, which would be days too few.
     with tempfile.TemporaryDirectory(dir=target, prefix=".unfinished-") as folder:
         unfinished = _outputs(folder)
-        _run(known, source, report["train"], report["evaluation"], unfinished)
+        _run(spec, source, train, evaluation, unfinished)
+        # As many rows as went in; who reads them can count.
+        shutil.copy(source / _REPORT, unfinished.examples)
         found = _outputs(target)
         for made, place in zip(unfinished, found, strict=True):
             os.rename(made, place)
     return found
+
+
+def _checked(source: pathlib.Path) -> tuple[list[str], list[str]]:
+    """Splits to train on and to evaluate on; all their files are whole."""
+    path = source / _REPORT
+    report = read_json(path, "Make the examples again.")
+    with quiet_imports():
+        from trainer.days.shards import check_whole
+    try:
+        train, evaluation = list(report["train"]), list(report["evaluation"])
+    except (KeyError, TypeError) as error:
+        raise PlaceError(
+            f"{path}: is no report of examples ({error!r}). Make the examples again."
+        ) from None
+    for split in (*train, *evaluation):
+        folder = source / f"Split-{split}"
+        files = sorted(map(str, folder.glob("*.gz")))
+        if not files:
+            raise PlaceError(
+                f"{folder}: must hold the split's examples, as {path} says. Got none. "
+                "Make the examples again."
+            )
+        check_whole(files)
+    return train, evaluation
 
 
 def _outputs(directory: Place) -> Transformed:
@@ -129,7 +175,7 @@ def _read(
     from pipeline.schema import build_schema
 
     files = tfxio.TFExampleRecord(
-        [str(source / f"Split-{split}" / "*.gz") for split in splits],
+        [os.path.join(as_glob(source), f"Split-{split}", "*.gz") for split in splits],
         schema=build_schema(spec),
         telemetry_descriptors=["trailrank"],
     )

@@ -7,7 +7,9 @@ with Client("http://127.0.0.1:8501", spec) as client:
 from __future__ import annotations
 
 import base64
+import ipaddress
 import json
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -44,13 +46,19 @@ class Client:
         url: Like `http://127.0.0.1:8501`.
         model: The served model's spec, which `rank` needs, or only its name.
         timeout_s: Longest wait for an answer.
+
+    Proxies that the environment names (HTTP_PROXY, ...) are asked for every server but
+    one on this machine.
+
+    Raises:
+        ClientError: The environment's proxy cannot be used.
     """
 
     def __init__(self, url: str, model: Spec | str, timeout_s: float = 30.0):
         self._url = url.rstrip("/")
         self._spec = None if isinstance(model, str) else model
         self._model = model if isinstance(model, str) else model.name
-        self._http = httpx.Client(timeout=timeout_s)
+        self._http = _http(self._url, timeout_s)
 
     def __enter__(self) -> Client:
         return self
@@ -153,8 +161,8 @@ class Client:
             response = self._http.request(method, url, content=body)
         except (httpx.TransportError, httpx.InvalidURL) as error:
             raise ClientError(
-                f"{self._url}: no answer ({error}). Start a server with "
-                "`trailrank serve --root RUN`, or name another --url."
+                f"{self._url}: no answer ({error}){_by_proxy(self._url)}. Start a "
+                "server with `trailrank serve --root RUN`, or name another --url."
             ) from None
         if response.status_code != 200:
             raise ClientError(
@@ -173,6 +181,52 @@ class Client:
                 response.status_code,
             )
         return answer
+
+
+def _http(url: str, timeout_s: float) -> httpx.Client:
+    """Connections to a server; straight to one on this machine."""
+    if _is_here(url):
+        # A transport of one's own leaves the environment's proxies out, and nothing
+        # else that the environment says.
+        return httpx.Client(timeout=timeout_s, transport=httpx.HTTPTransport())
+    try:
+        return httpx.Client(timeout=timeout_s)
+    except (ImportError, ValueError, httpx.InvalidURL) as error:
+        names = " and ".join(_proxy_variables())
+        raise ClientError(
+            f"{names or 'the environment'}: names a proxy that cannot be used "
+            f"({error}). Mend it, or add the server's host to NO_PROXY."
+        ) from None
+
+
+def _is_here(url: str) -> bool:
+    """Whether a URL's host is a loopback address or a name of one."""
+    try:
+        host = httpx.URL(url).host
+    except httpx.InvalidURL:
+        return False
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return address.is_loopback or address.is_unspecified
+
+
+def _proxy_variables() -> list[str]:
+    names = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
+    return [
+        name for name in names if os.environ.get(name.lower()) or os.environ.get(name)
+    ]
+
+
+def _by_proxy(url: str) -> str:
+    """What to say of a proxy that may have been asked; it may hold a password."""
+    names = _proxy_variables()
+    if not names or _is_here(url):
+        return ""
+    return f", asked as {' and '.join(names)} and NO_PROXY say"
 
 
 def _error_text(response: httpx.Response) -> str:

@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING
 
 import tensorflow as tf
 
+from feature_specs import Spec
 from feature_specs.named import SpecLike, as_spec
-from feature_specs.places import Place
+from feature_specs.places import Place, check_is_no_glob
 from serving.signatures import build_signatures
 from serving.warmup import write_warmup
 from trainer.model.ranker import Ranker
+from trainer.ownership import sole_export
 
 if TYPE_CHECKING:
     import tensorflow_transform as tft
@@ -46,14 +48,25 @@ def export(
         path: `MODELS/<spec name>/<version>`, which must not be there yet.
 
     Raises:
+        PlaceError: TensorFlow would not find `path` again.
+        LockedError: Another command exports to `path`.
         FileExistsError: `path` holds something; a served version never changes.
     """
     spec, path = as_spec(spec), os.fspath(path)
     if isinstance(transform, str | os.PathLike):
+        check_is_no_glob("transform", transform)
         import tensorflow_transform
 
         transform = tensorflow_transform.TFTransformOutput(os.fspath(transform))
     path = path.rstrip("/")
+    check_is_no_glob("export", path)
+    with sole_export(path):
+        _write(ranker, transform, spec, path)
+
+
+def _write(
+    ranker: Ranker, transform: tft.TFTransformOutput, spec: Spec, path: str
+) -> None:
     if tf.io.gfile.exists(path) and tf.io.gfile.listdir(path):
         raise FileExistsError(
             f"{path}: a SavedModel is written to a new directory, and this one is not "

@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from feature_specs import FeatureSpec, Spec
 from feature_specs.errors import TrailrankError
+from feature_specs.places import as_glob
 from feature_specs.spec import KEY_ITEM, KEY_TIME, KEY_USER
 from serving.requests import (
     candidate_features,
@@ -22,6 +23,7 @@ from serving.requests import (
     request_features,
 )
 from serving.signatures import example_spec
+from trainer.days.shards import check_whole
 
 Key = int | str
 Values = dict[str, Any]
@@ -126,8 +128,9 @@ class Examples:
             key: tf.io.FixedLenFeature([], _key_dtype(self._spec, column)),
             KEY_TIME: tf.io.FixedLenFeature([], tf.int64),
         }
-        files = tf.io.gfile.glob(os.path.join(split, "*.gz"))
-        records = tf.data.TFRecordDataset(sorted(files), compression_type="GZIP")
+        files = sorted(tf.io.gfile.glob(os.path.join(as_glob(split), "*.gz")))
+        check_whole(files)
+        records = tf.data.TFRecordDataset(files, compression_type="GZIP")
         for batch in records.batch(_BATCH):
             parsed = tf.io.parse_example(batch, parsing)
             yield batch.numpy(), parsed[key].numpy(), parsed[KEY_TIME].numpy()

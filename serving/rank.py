@@ -143,15 +143,20 @@ def read_run(root: Place) -> tuple[Spec, str]:
     """The spec of a run and the directory of its raw examples, from `run.json`."""
     path = pathlib.Path(root) / "run.json"
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = json.loads(path.read_bytes())
         spec, examples = read_spec(record["spec_text"], str(path)), record["examples"]
+        if not isinstance(examples, str):
+            raise TypeError("`examples` is no path")
     except FileNotFoundError:
         raise RankError(
             f"{path} is missing: no finished run here. Run `trailrank pipeline run "
             f"--root {root}` first, or name another --root."
         ) from None
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
-        raise RankError(f"{path} is no run's record: {error!r}.") from None
+    except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
+        raise RankError(
+            f"{path} is no run's record: {error!r}. Run `trailrank pipeline run --root "
+            f"{root}` again."
+        ) from None
     if not is_bucket(examples) and not os.path.isdir(examples):
         raise RankError(
             f"{examples}: the examples of {root} are not here, so no user or item can "

@@ -6,7 +6,7 @@ import os
 import pathlib
 from typing import TYPE_CHECKING
 
-from feature_specs.places import Place, PlaceError, is_bucket
+from feature_specs.places import Place, PlaceError, check_is_no_glob, is_bucket
 
 if TYPE_CHECKING:
     from serving.server import Server
@@ -59,6 +59,7 @@ def models_directory(root: Place | None, models: Place | None) -> str:
         where = os.path.join(root, "models")
     if is_bucket(where):
         return where
+    check_is_no_glob("models", where)
     path = pathlib.Path(where)
     if next(path.glob("*/*/saved_model.pb"), None) is None:
         unfinished = "".join(f" {found} has none (yet)." for found in path.glob("*/*"))

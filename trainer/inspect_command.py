@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import rich.box
 import rich.console
+from rich.markup import escape
 from rich.table import Table
 
 from feature_specs import flags
@@ -53,7 +54,7 @@ def run(argv: Sequence[str]) -> int:
     _show(found, console)
     if importlib.util.find_spec("matplotlib") is None:
         console.print("No figures: matplotlib is missing (the extra `report`).")
-    console.print(f"Everything is in [bold]{args.out}[/].", highlight=False)
+    console.print(f"Everything is in [bold]{escape(args.out)}[/].", highlight=False)
     return 0
 
 

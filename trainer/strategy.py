@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 
 import tensorflow as tf
+
+from trainer.cluster import is_chief as is_chief  # beside the strategies
+from trainer.cluster import workers
 
 ACCELERATORS = ("auto", "tpu", "gpu", "cpu")
 _NO_GPU = (
@@ -38,19 +40,9 @@ def create(accelerator: str) -> tf.distribute.Strategy:
         RuntimeError: This machine has no such device.
         ValueError: TF_CONFIG cannot be read.
     """
-    if len(_workers()) > 1 and accelerator != "tpu":
+    if len(workers()) > 1 and accelerator != "tpu":
         return _several_workers(accelerator)
     return {"tpu": _tpu, "gpu": _gpu, "cpu": _cpu}[accelerator]()
-
-
-def is_chief() -> bool:
-    """Whether this process writes checkpoints and reports: of several workers, one."""
-    if len(_workers()) < 2:
-        return True
-    task = _tf_config()["task"]
-    return task["type"] == "chief" or (
-        task["index"] == 0 and "chief" not in _tf_config()["cluster"]
-    )
 
 
 def is_several_workers(strategy: tf.distribute.Strategy) -> bool:
@@ -83,26 +75,6 @@ def _several_workers(accelerator: str) -> tf.distribute.Strategy:
         implementation=kind.NCCL if accelerator == "gpu" else kind.RING
     )
     return tf.distribute.MultiWorkerMirroredStrategy(communication_options=options)
-
-
-def _tf_config() -> dict:
-    try:
-        config = json.loads(os.environ.get("TF_CONFIG") or "{}")
-        if config:
-            _ = config["task"]["type"], config["task"]["index"], {**config["cluster"]}
-    except (ValueError, KeyError, TypeError):
-        raise ValueError(
-            f"TF_CONFIG: must be JSON with `cluster` and `task` (type and index). Got "
-            f"{os.environ['TF_CONFIG']!r}. Mend it, or unset it to train on one "
-            f"machine."
-        ) from None
-    return config
-
-
-def _workers() -> list[str]:
-    """Addresses of all machines that train together; none without a cluster."""
-    cluster = _tf_config().get("cluster", {})
-    return [*cluster.get("chief", []), *cluster.get("worker", [])]
 
 
 def _gpu() -> tf.distribute.Strategy:

@@ -11,9 +11,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from feature_specs.named import PresetLike, SpecLike, as_preset, as_spec
-from feature_specs.places import Place, check_writable_directory
+from feature_specs.places import Place, check_is_no_glob, check_writable_directory
 from trainer.days.folders import check_checkpoints, find_days
 from trainer.days.options import LoopOptions
+from trainer.ownership import sole_training
 from trainer.slices import Precision, SliceLike, changed, choose_slice
 
 if TYPE_CHECKING:
@@ -63,24 +64,26 @@ def train(
 
     Raises:
         SpecError, PlaceError: A YAML has mistakes; there are no such days.
-        DivergedError, InterruptedTraining, CheckpointError: See `loop.train`.
+        LockedError, DivergedError, InterruptedTraining, CheckpointError: See
+            `loop.train`.
     """
     found, config = as_spec(spec), as_preset(preset)
     chosen = check_places(transformed, days, checkpoints, options)
     where = changed(choose_slice(accelerator, slice), batch_size, precision)
-    from trainer.days import loop
+    with sole_training(checkpoints):  # told before TensorFlow is imported
+        from trainer.days import loop
 
-    return loop.train(
-        found,
-        config,
-        chosen,
-        checkpoint_dir=os.fspath(checkpoints),
-        slice=where,
-        seed=seed,
-        log_dir=None if tensorboard is None else os.fspath(tensorboard),
-        options=options,
-        console=console,
-    )
+        return loop.train(
+            found,
+            config,
+            chosen,
+            checkpoint_dir=os.fspath(checkpoints),
+            slice=where,
+            seed=seed,
+            log_dir=None if tensorboard is None else os.fspath(tensorboard),
+            options=options,
+            console=console,
+        )
 
 
 def check_places(
@@ -92,6 +95,7 @@ def check_places(
     """Name and globs of the days to train; PlaceError if a path cannot be used."""
     chosen = find_days(transformed, days)
     check_writable_directory("--checkpoints", checkpoints)
+    check_is_no_glob("--checkpoints", checkpoints)
     if options and options.warm_start:
         check_checkpoints("--warm_start", options.warm_start)
     return chosen

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 import rich.console
 import rich.status
 from absl import logging as absl_logging
+from rich.markup import escape
 
 from feature_specs import flags
 from feature_specs.flags import ArgumentParser
@@ -57,7 +58,9 @@ def run(argv: Sequence[str]) -> int:
     with console.status("Loading TensorFlow ...") as status:
         findings = _compare(args, options, _Lines(console, status))
     _show(findings, console)
-    console.print(f"Tables and figures are in [bold]{args.out}[/].", highlight=False)
+    console.print(
+        f"Tables and figures are in [bold]{escape(args.out)}[/].", highlight=False
+    )
     return 1 if findings.diverged else 0
 
 
@@ -159,7 +162,9 @@ class _Lines(Listener):
     def interrupted(self, out: str) -> None:
         """Ctrl-C came."""
         self._status.stop()
-        self._console.print(f"The same command goes on: {out} has what is finished.")
+        self._console.print(
+            f"The same command goes on: {escape(out)} has what is finished."
+        )
 
 
 def _duration(seconds: float) -> str:

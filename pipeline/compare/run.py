@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 from feature_specs import ModelConfig
 from feature_specs.errors import TrailrankError
+from feature_specs.locks import owned
 from feature_specs.named import PresetLike, SpecLike, as_preset, as_spec
-from feature_specs.places import Place, is_bucket
+from feature_specs.places import Place, check_is_no_glob, is_bucket
 from pipeline.compare import comparison as planning
 from pipeline.quiet import quiet_imports
 from pipeline.reporting.figures import require_matplotlib
@@ -132,23 +133,24 @@ def compare(
         CompareError: Arguments that do not go together.
         SpecError, ValueError: A preset has mistakes or does not fit the spec.
         NoRunError, PlaceError: There are no examples.
+        LockedError: Another command writes to `out`.
         RuntimeError: matplotlib is missing.
     """
     options, listener = options or CompareOptions(), listener or Listener()
     check_places(out, root, spec, transformed)
     require_matplotlib()
-    configs = _load(presets)
-    examples = _examples(root, spec, transformed, options)
-    comparison = _plan(
-        configs, examples, choose_slice("auto", slice), options, listener
-    )
-    return _run(comparison, pathlib.Path(out), options.keep, listener)
+    configs, where = _load(presets), choose_slice("auto", slice)
+    _check_examples(root, spec, transformed)
+    with owned(out):
+        examples = _examples(root, spec, transformed, options)
+        comparison = _plan(configs, examples, where, options, listener)
+        return _run(comparison, pathlib.Path(out), options.keep, listener)
 
 
 def check_places(
     out: Place, root: Place | None, spec: object, transformed: Place | None
 ) -> None:
-    """CompareError where it is not said, or said twice, what is compared on."""
+    """TrailrankError where it is not said, or said twice, what is compared on."""
     if root is not None and (spec is not None or transformed is not None):
         raise CompareError(
             "--root takes the run's examples: leave --spec, --transformed out"
@@ -159,6 +161,7 @@ def check_places(
         )
     if is_bucket(out):
         raise CompareError(f"--out {out}: must be a directory of this machine")
+    check_is_no_glob("--out", out)
 
 
 def _load(presets: Presets) -> dict[str, ModelConfig]:
@@ -167,18 +170,24 @@ def _load(presets: Presets) -> dict[str, ModelConfig]:
     return planning.load_presets([os.fspath(name) for name in presets])
 
 
+def _check_examples(
+    root: Place | None, spec: SpecLike | None, transformed: Place | None
+) -> None:
+    """What is wrong with a name or a path is told before TensorFlow loads."""
+    if root is not None:
+        read_record(root)
+    if spec is not None and transformed is not None:
+        as_spec(spec)
+        find_days(transformed)
+
+
 def _examples(
     root: Place | None,
     spec: SpecLike | None,
     transformed: Place | None,
     options: CompareOptions,
 ) -> Examples:
-    """The rows; what is wrong with a name or a path is told before TensorFlow loads."""
-    if root is not None:
-        read_record(root)
-    if spec is not None and transformed is not None:
-        spec = as_spec(spec)
-        find_days(transformed)
+    """The rows; TensorFlow gets loaded."""
     with quiet_imports():
         from pipeline.compare import trials  # noqa: F401
     from pipeline.compare.examples import examples_of_folder, examples_of_run

@@ -10,17 +10,21 @@ import dataclasses
 import math
 import os
 from collections.abc import Callable, Iterator, Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import polars as pl
 import tensorflow as tf
 
 from feature_specs import Spec, TaskSpec, label_key, mask_key
+from feature_specs.places import as_glob
 from feature_specs.registry import RoomTable
 from feature_specs.spec import KEY_ITEM, KEY_TIME, KEY_USER, slice_key
 from feature_specs.task_kinds import Binary, Regression
 from pipeline.reporting import metrics
+from serving.servable import LoadError
+from trainer.days.input import match_files
+from trainer.days.shards import check_whole
 
 _BATCH = 4096
 _NAN = math.nan
@@ -72,8 +76,7 @@ def score(
         One row an impression: keys, slices, `label_<task>`, `mask_<task>`,
         `prediction_<task>` and `score`.
     """
-    model = tf.saved_model.load(model_dir)
-    signature = model.signatures["score_examples"]
+    model, signature = _load(model_dir)
     frames = []
     for serialized in _batches(examples_dir, splits):
         frame = _labels(spec, serialized)
@@ -83,7 +86,21 @@ def score(
             for name, values in outputs.items()
         }
         frames.append(frame.with_columns(**_series(predictions)))
+    del model  # the signature's variables live as long as it does
     return pl.concat(frames)
+
+
+def _load(model_dir: str) -> tuple[Any, Any]:
+    """An exported model, and its signature for examples."""
+    try:
+        model = tf.saved_model.load(model_dir)
+        return model, model.signatures["score_examples"]
+    except Exception as error:  # a broken graph raises KeyError, TypeError, ...
+        raise LoadError(
+            f"{model_dir}: cannot be loaded ({type(error).__name__}: "
+            f"{(str(error).strip() or '-').splitlines()[0]}). Bring it back from a "
+            "copy, or run the pipeline into a new directory."
+        ) from error
 
 
 def measure(
@@ -207,8 +224,9 @@ def _oracle_auc(task: TaskSpec, rows: pl.DataFrame) -> float:
 
 def _batches(examples_dir: str, splits: Sequence[str]) -> Iterator[tf.Tensor]:
     for split in splits:
-        pattern = os.path.join(examples_dir, f"Split-{split}", "*.gz")
-        files = sorted(tf.io.gfile.glob(pattern))
+        pattern = os.path.join(as_glob(examples_dir), f"Split-{split}", "*.gz")
+        files = match_files(split, [pattern])
+        check_whole(files)
         yield from tf.data.TFRecordDataset(files, "GZIP").batch(_BATCH)
 
 

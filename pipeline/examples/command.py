@@ -11,21 +11,30 @@ EXAMPLES gets one `Split-day-YYYYMMDD` a day, `report.json` and `rejects/`.
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Sequence
 
 import rich.console
+from rich.markup import escape
 
-from feature_specs import flags, load_spec
+from feature_specs import Spec, flags, load_spec
 from feature_specs.flags import ArgumentParser
 from pipeline.examples import tables
-from pipeline.examples.make import plan_request, run_request
+from pipeline.examples.make import check_places, plan_request, run_request
+from pipeline.examples.ownership import sole_making
 
 
 def run(argv: Sequence[str]) -> int:
     """`trailrank examples ...`; returns the exit status."""
     args = parser().parse_args(argv)
-    console = rich.console.Console()
     spec = load_spec(args.spec)
+    check_places(spec, args.logs, args.out)
+    with sole_making(args.out):
+        _make(spec, args, rich.console.Console())
+    return 0
+
+
+def _make(spec: Spec, args: argparse.Namespace, console: rich.console.Console) -> None:
     with console.status("Loading Beam, looking at the logs ..."):
         request = plan_request(
             spec,
@@ -47,8 +56,9 @@ def run(argv: Sequence[str]) -> int:
         report = run_request(request, args.beam_arg)
     console.print(*tables.report_tables(report.figures))
     console.print(tables.trails_line(report.figures), highlight=False)
-    console.print(f"Examples are in [bold]{args.out}[/], the figures in report.json.")
-    return 0
+    console.print(
+        f"Examples are in [bold]{escape(args.out)}[/], the figures in report.json."
+    )
 
 
 def parser() -> ArgumentParser:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from feature_specs import Spec
 from feature_specs.named import SpecLike, as_spec
 from feature_specs.places import Place, absolute, check_writable_directory
+from pipeline.examples.ownership import sole_making
 from pipeline.log_places import check_logs
 from pipeline.quiet import load_beam
 
@@ -99,22 +100,32 @@ def make_examples(
     Raises:
         SpecError: The spec has mistakes.
         PlaceError: There are no logs, or `out` cannot be a directory.
+        LockedError: Another command writes to `out`.
         ExamplesError: Rows are lost or unreadable, or a day lacks its rows.
         FileNotFoundError, ValueError: Files or options are unusable.
     """
-    request = plan_request(
-        as_spec(spec),
-        logs,
-        out,
-        days=days,
-        eval_days=eval_days,
-        context_days=context_days,
-        replace=replace,
-        allow_small_days=allow_small_days,
-        seed=seed,
-        shards=shards,
-    )
-    return run_request(request, beam_args)
+    found = as_spec(spec)
+    check_places(found, logs, out)
+    with sole_making(out):
+        request = plan_request(
+            found,
+            logs,
+            out,
+            days=days,
+            eval_days=eval_days,
+            context_days=context_days,
+            replace=replace,
+            allow_small_days=allow_small_days,
+            seed=seed,
+            shards=shards,
+        )
+        return run_request(request, beam_args)
+
+
+def check_places(spec: Spec, logs: Place, out: Place) -> None:
+    """PlaceError if there are no logs, or `out` cannot be a directory."""
+    check_logs(spec, absolute(logs))
+    check_writable_directory("--out", out)
 
 
 def plan_request(
@@ -126,9 +137,7 @@ def plan_request(
     replace: str | None,
     **settings: Any,
 ) -> ExamplesRequest:
-    """The request of `make_examples`, whose arguments these are; Beam is loaded."""
-    check_logs(spec, absolute(logs))
-    check_writable_directory("--out", out)
+    """The request of `make_examples`, whose arguments these are; Beam gets loaded."""
     load_beam()
     from pipeline.examples.days import DayRange
     from pipeline.examples.reading.log_files import find_logs

@@ -20,6 +20,7 @@ from typing import Any
 import polars as pl
 from apache_beam.io.filesystems import FileSystems
 
+from pipeline.examples import file_systems
 from pipeline.examples.report import Limits, check, made_of, read_report
 from pipeline.examples.request import ExamplesRequest
 from pipeline.examples.shuffle import Shuffle
@@ -69,12 +70,12 @@ class Workspace:
         if self.shuffle_dir:
             folders.insert(0, self.shuffle_dir)
         for folder in folders:  # of a run that was killed
-            _remove(folder)
+            file_systems.remove(folder)
         try:
             yield
         finally:
             for folder in folders:
-                _remove(folder)
+                file_systems.remove(folder)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -170,16 +171,14 @@ class Outputs:
         """
         if self.replaces:
             self._check_replaceable()
-        elif _match(_join(self.examples_dir, "Split-*", "*")):
+        elif file_systems.match(self.examples_dir, "Split-*/*"):
             raise ValueError(
                 f"{self.examples_dir} holds examples already. Give an empty directory, "
                 "or name the days to replace."
             )
         elif FileSystems.exists(self.report_path):
-            FileSystems.delete([self.report_path])
-        old = _match(_join(self.rejects_dir, "*.jsonl"))
-        if old:
-            FileSystems.delete(old)
+            file_systems.delete([self.report_path])
+        file_systems.delete(file_systems.match_paths(self.rejects_dir, "*.jsonl"))
 
     def finish(self, wall_s: float) -> dict[str, Any]:
         """Checks a run and puts its splits in their place.
@@ -252,10 +251,6 @@ def _join(folder: str, *names: str) -> str:
     return path
 
 
-def _match(pattern: str) -> list[str]:
-    return [file.path for file in FileSystems.match([pattern])[0].metadata_list]
-
-
 def _move(source: str, target: str) -> None:
     """Moves a directory: whole on a disk, and name by name in a bucket."""
     if "://" not in source:
@@ -263,14 +258,6 @@ def _move(source: str, target: str) -> None:
             FileSystems.mkdirs(posixpath.dirname(target))
         FileSystems.rename([source], [target])
         return
-    files = _match(_join(source, "**"))
+    files = file_systems.match_paths(source, "**")
     names = [path.removeprefix(source).lstrip("/") for path in files]
     FileSystems.rename(files, [_join(target, name) for name in names])
-
-
-def _remove(folder: str) -> None:
-    files = _match(_join(folder, "**"))
-    if files:
-        FileSystems.delete(files)
-    if FileSystems.exists(folder):
-        FileSystems.delete([folder])

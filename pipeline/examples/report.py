@@ -161,12 +161,20 @@ def build_report(
 
 
 def read_report(path: str) -> dict[str, Any]:
-    """The report that a run wrote; ExamplesError if it wrote none."""
+    """The report that a run wrote; ExamplesError if it wrote none, or it is damaged."""
     if not FileSystems.exists(path):
         raise ExamplesError(f"{path}: no report. The run did not come to its end.")
     with FileSystems.open(path) as file:
-        report: dict[str, Any] = json.loads(file.read())
-        return report
+        data = file.read()
+    try:
+        report: dict[str, Any] = json.loads(data)
+        _ = report["examples"].keys()
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ExamplesError(
+            f"{path}: is no report of examples any more ({type(error).__name__}: "
+            f"{error}). Bring it back from a copy, or make all examples again."
+        ) from None
+    return report
 
 
 def check(report: Mapping[str, Any], limits: Limits, rejects_dir: str) -> None:

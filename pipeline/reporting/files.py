@@ -12,6 +12,12 @@ from typing import Any
 
 import numpy as np
 
+from feature_specs.errors import TrailrankError
+
+
+class DamagedFileError(TrailrankError, ValueError):
+    """A file of our own making that cannot be read any more."""
+
 
 def significant(value: float, figures: int) -> float | None:
     """A number with so many significant figures; None for NaN and infinity."""
@@ -68,6 +74,24 @@ def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
         os.replace(unfinished, target)
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+def read_json(path: str | os.PathLike[str], remedy: str) -> dict[str, Any]:
+    """A JSON object that this package wrote.
+
+    Raises:
+        DamagedFileError: It is none (any more); the message ends with the remedy.
+        FileNotFoundError: There is no such file.
+    """
+    try:
+        found = json.loads(pathlib.Path(path).read_bytes())
+    except ValueError as error:  # no JSON, or no text
+        raise DamagedFileError(f"{path}: is damaged ({error}). {remedy}") from None
+    if not isinstance(found, dict):
+        raise DamagedFileError(
+            f"{path}: must hold a JSON object. Got {type(found).__name__}. {remedy}"
+        )
+    return found
 
 
 def write_json(path: str | os.PathLike[str], value: Any) -> None:

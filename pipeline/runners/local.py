@@ -25,6 +25,7 @@ from tfx.proto.orchestration import pipeline_pb2
 from feature_specs.errors import TrailrankError
 from pipeline.components import EarlierBlessedModel
 from pipeline.dag import DagConfig, create_pipeline
+from pipeline.run_config import METADATA
 
 Outputs = dict[str, dict[str, str]]
 
@@ -135,7 +136,7 @@ def run(config: DagConfig, on_step: OnStep = lambda event: None) -> Outputs:
     """
     root = pathlib.Path(config.root)
     root.mkdir(parents=True, exist_ok=True)
-    database = root / "metadata.sqlite"
+    database = root / METADATA
     metadata_config = metadata.sqlite_metadata_connection_config(str(database))
     runner = ReportingDagRunner(on_step)
     with _log_to_file(root / "logs") as log_path:

@@ -14,6 +14,7 @@ import datetime
 import rich.console
 import rich.progress
 import rich.table
+from rich.markup import escape
 
 from feature_specs.flags import ArgumentParser
 from pipeline.simulator import calibration
@@ -85,7 +86,8 @@ def _print_summary(
         f"{summary.last_day}, {summary.dirty_rows:,} dirty"
     )
     console.print(_rates_table(summary))
-    console.print(f"logs: {out_dir}/data   truth: {out_dir}/truth", soft_wrap=True)
+    out = escape(out_dir)
+    console.print(f"logs: {out}/data   truth: {out}/truth", soft_wrap=True)
 
 
 def _rates_table(summary: SimulationSummary) -> rich.table.Table:

@@ -24,6 +24,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from feature_specs import locks
 from feature_specs.places import Place
 from pipeline.reporting.files import write_json
 from pipeline.simulator import behaviour, exposure, features, population, world
@@ -95,16 +96,13 @@ class _Paths:
 
 
 def _make_room(root: pathlib.Path) -> None:
-    """Makes `root` and empties it of an earlier simulation; refuses anything else."""
-    if root.is_file():
-        raise SimulationError(
-            f"simulate: --out must be a directory, got the file {root}. Name another."
-        )
+    """Empties `root` of an earlier simulation; refuses anything else."""
     model = root / "truth" / MODEL_FILE
     names = json.loads(model.read_text())["files"] if model.exists() else []
     earlier = {root / name for name in names}
     for path in root.rglob("*"):
-        if not path.is_dir() and path not in earlier:
+        mine = path in earlier or path.name == locks.NAME
+        if not path.is_dir() and not mine:
             raise SimulationError(
                 f"simulate: {root} must be empty or hold only an earlier simulation, "
                 f"but there is {path.relative_to(root)}. Name another directory with "
@@ -257,12 +255,17 @@ def _simulate(
     on_progress: Callable[[int, int], None] | None,
 ) -> SimulationSummary:
     paths = _Paths.of(root, settings)
-    _make_room(root)
-    made = world.create_world(settings)
-    kinds = world.calibrate(made)
-    # First, so that an interrupted run is known as ours and can be replaced.
-    paths.model.write_text(_model_json(made, kinds, paths))
-    totals = _write_blocks(made, kinds, paths, on_progress)
-    _write_tables(made, totals, paths)
-    write_json(paths.oracles, ORACLES)  # last: what has it is a whole simulation
+    if root.is_file():
+        raise SimulationError(
+            f"simulate: --out must be a directory, got the file {root}. Name another."
+        )
+    with locks.owned(root):
+        _make_room(root)
+        made = world.create_world(settings)
+        kinds = world.calibrate(made)
+        # First, so that an interrupted run is known as ours and can be replaced.
+        paths.model.write_text(_model_json(made, kinds, paths))
+        totals = _write_blocks(made, kinds, paths, on_progress)
+        _write_tables(made, totals, paths)
+        write_json(paths.oracles, ORACLES)  # last: what has it is a whole simulation
     return totals.summary(settings, tuple(str(path) for path in paths.all()))

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import rich.console
+from rich.markup import escape
 
 from feature_specs import flags
 from feature_specs.flags import ArgumentParser
@@ -41,7 +42,7 @@ def run(argv: Sequence[str]) -> int:
             beam_args=args.beam_arg,
         )
     _show(findings, console)
-    console.print(f"The figure and every point are in [bold]{args.out}[/].")
+    console.print(f"The figure and every point are in [bold]{escape(args.out)}[/].")
     return 0
 
 

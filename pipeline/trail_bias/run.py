@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from feature_specs import Spec
 from feature_specs.named import SpecLike, as_spec
 from feature_specs.places import Place, absolute, check_writable_directory
+from pipeline.examples.ownership import sole_making
 from pipeline.log_places import check_logs
 from pipeline.quiet import load_beam
 from pipeline.reporting.figures import require_matplotlib
@@ -55,6 +56,7 @@ def trail_bias(
     Raises:
         RuntimeError: matplotlib is missing.
         PlaceError: There are no logs.
+        LockedError: Another command writes to `out`.
         ValueError: The spec has no trails, a task cannot be studied, or no trail is
             long enough.
     """
@@ -63,14 +65,15 @@ def trail_bias(
     require_trail(found)
     check_logs(found, absolute(logs))
     check_writable_directory("--out", out)
-    load_beam()
-    from pipeline.trail_bias.collect import collect
-    from pipeline.trail_bias.findings import find
+    with sole_making(out):
+        load_beam()
+        from pipeline.trail_bias.collect import collect
+        from pipeline.trail_bias.findings import find
 
-    directory = absolute(out)
-    study, read = _study(found, logs, days, tasks, bins=bins, min_length=min_length)
-    findings = find(collect(study, read, directory, beam_args), study)
-    _write(findings, directory)
+        directory = absolute(out)
+        study, read = _study(found, logs, days, tasks, bins=bins, min_length=min_length)
+        findings = find(collect(study, read, directory, beam_args), study)
+        _write(findings, directory)
     return findings
 
 

@@ -130,8 +130,22 @@ def read_metrics(directory: str) -> list[dict[str, Any]]:
     path = f"{directory}/{METRICS_FILE}"
     if not tf.io.gfile.exists(path):
         return []
-    with tf.io.gfile.GFile(path) as file:
-        return [json.loads(line) for line in file.read().splitlines()]
+    with tf.io.gfile.GFile(path, "rb") as file:
+        lines = file.read().splitlines()
+    try:
+        return [_record(json.loads(line)) for line in lines]
+    except (ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(
+            f"{path}: is damaged ({error}). Delete it: the next `train` writes it anew "
+            "from the newest checkpoint."
+        ) from None
+
+
+def _record(values: Any) -> dict[str, Any]:
+    """A finished day's; KeyError or TypeError if it is none."""
+    _ = values["day"], values["rows"] + 0, values["loss"], values["rows_per_s"]
+    found: dict[str, Any] = values
+    return found
 
 
 def _is_broken(error: Exception) -> bool:

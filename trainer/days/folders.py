@@ -7,7 +7,14 @@ import pathlib
 import re
 from collections.abc import Sequence
 
-from feature_specs.places import Place, PlaceError, check_directory, is_bucket
+from feature_specs.places import (
+    Place,
+    PlaceError,
+    as_glob,
+    check_directory,
+    check_is_no_glob,
+    is_bucket,
+)
 
 _SPLIT_PREFIX = "Split-"
 _CHECKPOINT = re.compile(r"ckpt-\d+\.index")
@@ -44,7 +51,7 @@ def find_days(
             f"{names[0]} to {names[-1]}."
         )
     return [
-        (name, [os.path.join(directory, _SPLIT_PREFIX + name, "*.gz")])
+        (name, [os.path.join(as_glob(directory), _SPLIT_PREFIX + name, "*.gz")])
         for name in sorted(set(chosen))
     ]
 
@@ -57,6 +64,7 @@ def check_checkpoints(flag: str, directory: Place) -> None:
     """
     remedy = "Name the directory that was given to `train`."
     check_directory(flag, directory, remedy)
+    check_is_no_glob(flag, directory)
     if is_bucket(directory):
         return
     names = os.listdir(directory)

@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from trainer.days.layout import Layout
 from trainer.days.packed import DayCache, rows_of
+from trainer.days.shards import check_whole
 from trainer.model.ranker import Batch
 
 _SHUFFLE_ROWS = 4096  # examples come shuffled within their day already
@@ -252,7 +253,12 @@ def _traced(layout: Layout) -> Callable[[tf.Tensor], tf.Tensor]:
 
 
 def _records(files: Sequence[str]) -> tf.data.Dataset:
-    """Serialized examples, blocks of the files' records taken in turn."""
+    """Serialized examples, blocks of the files' records taken in turn.
+
+    Raises:
+        DamagedExamplesError: A file is damaged, or one is missing.
+    """
+    check_whole(files)
 
     def blocks(file: tf.Tensor) -> tf.data.Dataset:
         return tf.data.TFRecordDataset(file, "GZIP").batch(_BLOCK_ROWS)

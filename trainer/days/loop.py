@@ -39,6 +39,7 @@ from trainer.days.training import Training
 from trainer.days.validation import Validator
 from trainer.inspection import Inspector
 from trainer.model.ranker import Batch, Ranker
+from trainer.ownership import sole_training
 
 __all__ = [
     "INSPECTION",
@@ -97,6 +98,7 @@ def train(
     Raises:
         ValueError: No days, a day without files, days out of order, or a checkpoint of
             another run or of later days.
+        LockedError: Another training writes to `checkpoint_dir`.
         DivergedError: The loss became NaN or infinite; names day and step, and where
             the batch was saved. Or a weight did in a step before a checkpoint.
         InterruptedTraining: SIGTERM or Ctrl-C; a checkpoint holds everything.
@@ -104,10 +106,11 @@ def train(
     """
     options = options or LoopOptions()
     files = _files(days)
-    begun = _begin(spec, config, files, checkpoint_dir, slice, seed, options)
-    training = begun.training
-    summaries = Summaries(training, log_dir) if log_dir else None
-    _train_days(begun, files, options, summaries, console)
+    with sole_training(checkpoint_dir):
+        begun = _begin(spec, config, files, checkpoint_dir, slice, seed, options)
+        training = begun.training
+        summaries = Summaries(training, log_dir) if log_dir else None
+        _train_days(begun, files, options, summaries, console)
     training.average.apply()
     if summaries:
         summaries.finish(list(files.values())[-1])

@@ -12,6 +12,8 @@ import contextlib
 import fcntl
 import os
 import pathlib
+import struct
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -23,6 +25,8 @@ from absl import logging
 from trainer.days.layout import Layout, short_digest
 
 _SUFFIX, _UNFINISHED = ".rows", ".unfinished"
+_FOOTER = struct.Struct("<QI")  # bytes of the rows, and their CRC-32
+_CHUNK_BYTES = 1 << 24
 
 
 class DayCache:
@@ -31,7 +35,8 @@ class DayCache:
     A day's file is named by what its columns hold and by the paths, sizes and times of
     the files that it was made of: if one of them changes, the day is packed anew, and
     the outdated file goes. It appears when it is whole. Several processes may share a
-    directory; one packs, the others wait for it.
+    directory; one packs, the others wait for it. It ends with its size and checksum: a
+    damaged one is packed anew.
 
     A cache only saves time. Where a day does not fit on the disk, a warning says so and
     its files are read instead.
@@ -48,6 +53,7 @@ class DayCache:
         self.layout = layout
         self._directory = pathlib.Path(directory)
         self._unkept: set[pathlib.Path] = set()
+        self._whole: set[pathlib.Path] = set()
         _check_directory(directory)
 
     def open(
@@ -63,6 +69,7 @@ class DayCache:
         if path in self._unkept:
             return None
         try:
+            self._remove_damaged(path)
             if not path.exists():
                 self._pack(path, matrices)
             return self._map(path)
@@ -97,11 +104,22 @@ class DayCache:
             except BaseException:
                 unfinished.unlink(missing_ok=True)
                 raise
+        self._whole.add(path)
         size = path.stat().st_size
         logging.info(
             "Packed %s rows, %s MB: %s",
             *(f"{size // self._row_bytes:,}", f"{size / 1e6:,.0f}", path),
         )
+
+    def _remove_damaged(self, path: pathlib.Path) -> None:
+        """What a disk did to a packed day is packed again; looked at once."""
+        if path in self._whole or not path.exists():
+            return
+        if _is_whole(path):
+            self._whole.add(path)
+            return
+        logging.warning("Cache %s: is damaged, and is packed anew.", path)
+        path.unlink(missing_ok=True)
 
     def _remove_outdated(self, path: pathlib.Path) -> None:
         """What a killed process left, and the same files' rows as they were."""
@@ -111,7 +129,7 @@ class DayCache:
                 old.unlink(missing_ok=True)
 
     def _map(self, path: pathlib.Path) -> npt.NDArray[Any]:
-        rows = path.stat().st_size // self._row_bytes
+        rows = (path.stat().st_size - _FOOTER.size) // self._row_bytes
         if not rows:  # nothing cannot be mapped
             return np.zeros([0, self.layout.width], np.int32)
         shape = (rows, self.layout.width)
@@ -142,11 +160,23 @@ def rows_of(matrix: npt.NDArray[Any], numbers: tf.Tensor) -> tf.Tensor:
 
 
 def _write(path: pathlib.Path, matrices: tf.data.Dataset) -> None:
+    crc = 0
     with path.open("wb") as file:
         for matrix in matrices.as_numpy_iterator():
             file.write(matrix)
+            crc = zlib.crc32(matrix, crc)
+        file.write(_FOOTER.pack(file.tell(), crc))
         file.flush()
         os.fsync(file.fileno())
+
+
+def _is_whole(path: pathlib.Path) -> bool:
+    with path.open("rb") as file:
+        left, crc = path.stat().st_size - _FOOTER.size, 0
+        size = left
+        while left > 0 and (chunk := file.read(min(left, _CHUNK_BYTES))):
+            crc, left = zlib.crc32(chunk, crc), left - len(chunk)
+        return file.read() == _FOOTER.pack(max(size, 0), crc)
 
 
 def _check_directory(directory: str) -> None:

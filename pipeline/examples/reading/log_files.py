@@ -15,6 +15,7 @@ from apache_beam.io.filesystem import FileMetadata, FileSystem
 from apache_beam.io.filesystems import FileSystems
 
 from feature_specs import Spec
+from pipeline.examples import file_systems
 from pipeline.examples.days import DayRange
 from pipeline.examples.reading.day_stretches import show
 from pipeline.examples.reading.sources import LOG, Source
@@ -46,7 +47,7 @@ def match_files(
         FileNotFoundError: Nothing matches, or a required day has no file.
         ValueError: The pattern's days cannot be read, or a path's day is none.
     """
-    found = _match(logs_dir, _as_glob(source.pattern))
+    found = file_systems.match(logs_dir, _as_glob(source.pattern))
     if not found:
         raise FileNotFoundError(_no_match(source, logs_dir))
     if days is None or not has_days(source):
@@ -97,11 +98,15 @@ def find_logs(spec: Spec, logs_dir: str) -> str:
     """
     source = Source(LOG, spec.log.files, spec.log.columns)
     pattern = _as_glob(source.pattern)
-    if _match(logs_dir, pattern):
+    if file_systems.match(logs_dir, pattern):
         return logs_dir
     depth = pattern.count("/") + 1
     for places in _NESTED:
-        files = [file for place in places for file in _match(logs_dir, place, pattern)]
+        files = [
+            file
+            for place in places
+            for file in file_systems.match(logs_dir, place, pattern)
+        ]
         found = sorted({file.path.rsplit("/", depth)[0] for file in files})
         if len(found) > 1:
             raise ValueError(
@@ -112,12 +117,6 @@ def find_logs(spec: Spec, logs_dir: str) -> str:
             folder: str = found[0]
             return folder
     raise FileNotFoundError(_no_match(source, logs_dir))
-
-
-def _match(*parts: str) -> list[FileMetadata]:
-    """The files that a glob matches, in the order of their paths."""
-    (match,) = FileSystems.match([FileSystems.join(*parts)])
-    return sorted(match.metadata_list, key=lambda file: file.path)
 
 
 def _parts(pattern: str) -> Iterator[str]:
@@ -145,7 +144,11 @@ def _as_regex(pattern: str) -> str:
 
 def _no_match(source: Source, logs_dir: str) -> str:
     pattern = FileSystems.join(logs_dir, source.pattern)
-    deep = [file for glob in ("*", "*/*", "*/*/*") for file in _match(logs_dir, glob)]
+    deep = [
+        file
+        for glob in ("*", "*/*", "*/*/*")
+        for file in file_systems.match(logs_dir, glob)
+    ]
     names = sorted({file.path.removeprefix(logs_dir).lstrip("/") for file in deep})
     if names:
         what = f"It holds {_list(names)}."

@@ -1,0 +1,118 @@
+"""Commands that write where another one does are told so, before anything heavy."""
+
+import dataclasses
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+_HOLD = """
+import sys
+from feature_specs.locks import owned
+with owned(sys.argv[1]):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+_SPEC = """
+name: tiny
+log:
+  files: "log_*.csv"
+  user: user
+  item: item
+  time: {column: time_ms}
+  columns: {user: int64, item: int64, time_ms: int64, good: int64}
+  outcomes: [good]
+tables: {user: {buckets: 10, dim: 8}, item: {buckets: 10, dim: 8}}
+features:
+  - {name: user, group: query, kind: id, table: user}
+  - {name: item, group: candidate, kind: id, table: item}
+tasks: [{name: good, kind: binary, label: "good = 1"}]
+fusion: {weights: {good: 1.0}}
+"""
+_COMMANDS = [
+    "examples --spec tiny.yaml --logs logs --out place",
+    "pipeline run --spec tiny.yaml --logs logs --root place",
+    "train --spec tiny.yaml --preset mmoe --transformed days --checkpoints place",
+    "compare --spec tiny.yaml --transformed days --presets mmoe --out place",
+    "simulate --out place --users 3 --days 2",
+    "evaluate --root place",
+]
+
+
+@pytest.fixture
+def held(tmp_path, monkeypatch):
+    """A working directory with logs and days; another process holds `place/`."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tiny.yaml").write_text(_SPEC)
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "log_1.csv").write_text("user,item,time_ms,good\n1,2,3,1\n")
+    (tmp_path / "days" / "Split-day-20240101").mkdir(parents=True)
+    _write_run(tmp_path / "place", tmp_path / "days")
+    with subprocess.Popen(
+        [sys.executable, "-c", _HOLD, tmp_path / "place"],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout.readline() == "held\n"
+        yield process
+
+
+def _write_run(root, days):
+    from pipeline.run_record import RunRecord, write_record
+
+    texts = [f.name for f in dataclasses.fields(RunRecord) if f.type == "str"]
+    values = {name: str(days) for name in texts} | {"spec_text": _SPEC}
+    write_record(
+        str(root),
+        RunRecord(
+            **values,
+            eval_splits=("day-20240101",),
+            rows={},
+            pushed=True,
+            metrics=[],
+            slices={},
+            versions={},
+        ),
+    )
+
+
+def test_every_command_is_told_who_writes_there(held, capsys):
+    """In one process, as its imports cost more than the commands."""
+    from trailrank import cli
+
+    before = sorted(os.listdir("place"))
+    for command in _COMMANDS:
+        assert cli.main(["trailrank", *command.split()]) == 1, command
+        told = capsys.readouterr().err
+        assert f"(process {held.pid} on " in told, command
+        assert told.count("\n") == 1, told
+    assert sorted(os.listdir("place")) == before
+    held.communicate()
+
+
+def test_workers_of_one_training_do_not_lock_each_other_out(tmp_path, monkeypatch):
+    """Another process has the lock: the chief is refused, its workers need none."""
+    from feature_specs.locks import LockedError
+    from trainer.ownership import sole_training
+
+    cluster = '{"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", '
+    with subprocess.Popen(
+        [sys.executable, "-c", _HOLD, tmp_path],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as chief:
+        assert chief.stdout.readline() == "held\n"
+        monkeypatch.setenv("TF_CONFIG", cluster + '"index": 1}}')
+        with sole_training(tmp_path):
+            pass
+        monkeypatch.setenv("TF_CONFIG", cluster + '"index": 0}}')
+        with pytest.raises(LockedError), sole_training(tmp_path):
+            pass
+        chief.communicate()
