@@ -14,9 +14,10 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from feature_specs import Spec, expressions
+from feature_specs import Spec
 from pipeline.arrays import Bools, Ints
 from pipeline.examples.columns.counters import add_counters
+from pipeline.examples.columns.evaluate import evaluate, holds
 from pipeline.examples.columns.history import add_history
 from pipeline.examples.columns.quantiles import add_quantiles
 from pipeline.examples.columns.timeline import TIME_MS, Timeline
@@ -100,7 +101,7 @@ def make_examples(
     frame = add_counters(frame, spec, timeline)
     frame = add_quantiles(frame, histograms, spec)
     for name, text in spec.derived.items():
-        frame = frame.with_columns(expressions.parse(text).alias(name))
+        frame = frame.with_columns(evaluate(frame, text).alias(name))
     dropped_by = _first_dropping_rule(frame, spec, plan)  # [B]
     inside = (frame[DAY] >= plan.days.first).to_numpy()
     kept = frame.filter((dropped_by == "") & inside)
@@ -144,21 +145,20 @@ def _first_dropping_rule(
     The two counts only see and only drop rows of training days; evaluation days keep
     everybody, as serving has to.
     """
-    training = pl.col(DAY) < plan.first_evaluation_day
-    drops: dict[str, pl.Expr] = {
-        rule: ~expressions.parse(condition).cast(pl.Boolean).fill_null(False)
-        for rule, condition in spec.filters.keep.items()
+    drops = {
+        rule: ~holds(frame, condition) for rule, condition in spec.filters.keep.items()
     }
+    training = (frame[DAY] < plan.first_evaluation_day).to_numpy()
     if spec.filters.min_item_impressions:
-        too_few = pl.col(ITEM_IMPRESSIONS) < spec.filters.min_item_impressions
-        drops[MIN_ITEM] = training & too_few
+        shown = frame[ITEM_IMPRESSIONS].to_numpy()
+        drops[MIN_ITEM] = training & (shown < spec.filters.min_item_impressions)
     if spec.filters.min_user_events:
-        events = training.sum().over(spec.log.user)
-        drops[MIN_USER] = training & (events < spec.filters.min_user_events)
+        events = (pl.col(DAY) < plan.first_evaluation_day).sum().over(spec.log.user)
+        found = frame.select(events).to_series().to_numpy()
+        drops[MIN_USER] = training & (found < spec.filters.min_user_events)
     rules = np.full(frame.height, "", object)
-    judged = frame.select(expr.alias(rule) for rule, expr in drops.items())
-    for rule in drops:
-        rules[judged[rule].to_numpy() & (rules == "")] = rule
+    for rule, dropped in drops.items():
+        rules[dropped & (rules == "")] = rule
     return rules
 
 
