@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, cast
 
 import polars as pl
 
@@ -71,7 +71,7 @@ def type_of(text: str, rows: pl.DataFrame) -> pl.DataType:
 def _sample_value(found: pl.DataType) -> Any:
     """A value that any function for the type takes, and any cast that there is."""
     if isinstance(found, pl.List):
-        return [_sample_value(found.inner)]
+        return [_sample_value(cast(pl.DataType, found.inner))]
     if found.is_temporal():
         return datetime.datetime(2024, 1, 1, tzinfo=datetime.timezone.utc)
     if found == pl.String:

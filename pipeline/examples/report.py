@@ -21,6 +21,7 @@ from apache_beam.io.filesystems import FileSystems
 
 from feature_specs import Spec, TrailrankError, label_key, mask_key
 from pipeline.examples.days import SplitPlan
+from pipeline.examples.duplicates import Copies
 from pipeline.examples.joins import found_column
 from pipeline.examples.reading.blocks import Block
 from pipeline.examples.reading.sources import LOG, FileRange
@@ -29,6 +30,7 @@ from pipeline.examples.shard import DUPLICATE, SPLIT, Shard, filter_rules
 Counts = dict[tuple[Any, ...], float]
 
 _COMMON_REASONS = 5
+_COPIES = tuple(f.name for f in dataclasses.fields(Copies) if f.name != "rows")
 _WEEK = 7  # days before a day that say how many rows it should have
 _TRAIL_QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9, 0.99, 1.0)
 
@@ -91,19 +93,21 @@ def count_block(part: FileRange, block: Block) -> Counts:
 
 
 def count_shard(
-    shard: Shard, frame: pl.DataFrame, repeated: int, spec: Spec, plan: SplitPlan
+    shard: Shard, frame: pl.DataFrame, copies: Copies, spec: Spec, plan: SplitPlan
 ) -> Counts:
     """Filtered rows, keys without a side row, trails, and sums of labels and masks.
 
     Args:
         shard: The examples.
         frame: The impressions that they were made from.
-        repeated: Rows that repeat another one.
+        copies: What was found of rows that repeat another one.
         spec: See `feature_specs`.
         plan: Of the run.
     """
     counts: Counts = {("filtered", rule): n for rule, n in shard.filtered.items()}
-    counts["filtered", DUPLICATE] = repeated
+    counts["filtered", DUPLICATE] = copies.rows
+    for name in _COPIES:
+        counts["copies", name] = getattr(copies, name)
     for name in spec.log.joins:
         missing = (~frame[found_column(name)].fill_null(False)).sum()
         counts["unmatched", name] = int(missing)
@@ -150,6 +154,7 @@ def build_report(
             rule: _total(counts, "filtered", rule) for rule in filter_rules(spec)
         },
         "examples": {split: _total(counts, "examples", split) for split in plan.splits},
+        "duplicates": {name: _total(counts, "copies", name) for name in _COPIES},
         "rows_per_day": _rows_per_day(counts),
         "files": _files(counts),
         "joins": {name: _join_report(counts, name) for name in spec.log.joins},

@@ -50,6 +50,24 @@ def trails_line(report: Mapping[str, Any]) -> str:
     return f"{trails['trails']:,} watch trails; impressions: {lengths}"
 
 
+def duplicates_line(report: Mapping[str, Any]) -> str:
+    """What became of impressions that the log tells more than once; "" for none."""
+    found = report.get("duplicates")  # older runs do not tell
+    if not found or not found["impressions"]:
+        return ""
+    line = (
+        f"{found['impressions']:,} impressions came more than once: "
+        f"{found['identical']:,} with equal rows, {found['outcomes_differ']:,} with "
+        f"other outcomes, {found['others_differ']:,} with other values elsewhere"
+    )
+    if found["texts_differ"]:
+        line += (
+            f"; {found['texts_differ']:,} with two texts in one outcome, of which the "
+            "larger stayed: say in log.duplicates which row counts"
+        )
+    return line + "."
+
+
 def _splits_table(report: Mapping[str, Any]) -> Table:
     """Examples and label means of each split."""
     means = report["label_means_per_split"]
