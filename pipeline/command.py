@@ -110,10 +110,7 @@ def _run_local(args: argparse.Namespace, console: rich.console.Console) -> None:
     with _StepLines(console) as lines:
         record = run_pipeline(config, truth=args.truth, on_step=lines)
     console.print(tables.rows_table(record.rows))
-    told = tables.duplicates_line(record.rows)
-    if told:
-        console.print(told, highlight=False)
-    console.print(tables.trails_line(record.rows), highlight=False)
+    console.print("\n".join(tables.told_lines(record.rows)), highlight=False)
     show_evaluation(spec, evaluation_of(record), console)
     _print_outcome(args.root, record, console)
 

@@ -46,10 +46,7 @@ def run(argv: Sequence[str]) -> int:
     with console.status("Reading the logs, making examples ..."):
         report = run_request(request, args.beam_arg)
     console.print(*tables.report_tables(report.figures))
-    told = tables.duplicates_line(report.figures)
-    if told:
-        console.print(told, highlight=False)
-    console.print(tables.trails_line(report.figures), highlight=False)
+    console.print("\n".join(tables.told_lines(report.figures)), highlight=False)
     console.print(f"Examples are in [bold]{args.out}[/], the figures in report.json.")
     return 0
 

@@ -19,7 +19,7 @@ import numpy as np
 import polars as pl
 from apache_beam.io.filesystems import FileSystems
 
-from feature_specs import Spec, TrailrankError, label_key, mask_key
+from feature_specs import FeatureSpec, Spec, TrailrankError, label_key, mask_key
 from pipeline.examples.days import SplitPlan
 from pipeline.examples.duplicates import Copies
 from pipeline.examples.joins import found_column
@@ -95,7 +95,7 @@ def count_block(part: FileRange, block: Block) -> Counts:
 def count_shard(
     shard: Shard, frame: pl.DataFrame, copies: Copies, spec: Spec, plan: SplitPlan
 ) -> Counts:
-    """Filtered rows, keys without a side row, trails, and sums of labels and masks.
+    """Filtered rows, copies, keys without a side row, trails, and sums of examples.
 
     Args:
         shard: The examples.
@@ -162,6 +162,7 @@ def build_report(
         "label_means_per_split": {
             split: _label_means(counts, spec, (split,)) for split in plan.splits
         },
+        "missing": _missing_shares(counts, spec),
         "trails": _trail_report(counts),
         "steps": _step_report(counts),
     }
@@ -304,13 +305,14 @@ def _commonest(files: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def _label_sums(examples: pl.DataFrame, spec: Spec, plan: SplitPlan) -> Counts:
-    """Examples of each split, and the sums of its labels and masks."""
+    """Examples of each split, sums of its labels and masks, and what is missing."""
     sums = [pl.len().alias("examples")]
     for task in spec.tasks:
         mask = pl.col(mask_key(task.name)).cast(pl.Float64)
         sums.append(mask.sum().alias(f"mask {task.name}"))
         label = pl.col(label_key(task.name)) * mask
         sums.append(label.sum().alias(f"label {task.name}"))
+    sums += [_is_missing(f).sum().alias(f"missing {f.name}") for f in spec.features]
     counts: Counts = {}
     for row in examples.group_by(SPLIT).agg(sums).iter_rows(named=True):
         split = plan.splits[row.pop(SPLIT)]
@@ -318,6 +320,23 @@ def _label_sums(examples: pl.DataFrame, spec: Spec, plan: SplitPlan) -> Counts:
             key = (*name.split(" "), split)
             counts[key] = value
     return counts
+
+
+def _is_missing(feature: FeatureSpec) -> pl.Expr:
+    """Where an example lacks a feature; an empty list is a null there."""
+    value = pl.col(feature.name)
+    if feature.is_sequence:
+        return value.is_null()
+    return value.is_nan() if feature.dtype == "float32" else value == feature.missing
+
+
+def _missing_shares(counts: Counts, spec: Spec) -> dict[str, float]:
+    """Feature -> the share of all examples that lack it."""
+    examples = _total(counts, "examples")
+    return {
+        feature.name: _share(_total(counts, "missing", feature.name), examples)
+        for feature in spec.features
+    }
 
 
 def _rows_per_day(counts: Counts) -> dict[str, int]:

@@ -10,6 +10,12 @@ from rich.table import Table
 from pipeline.reporting.tables import new_table
 
 
+def told_lines(report: Mapping[str, Any]) -> list[str]:
+    """What a reader of the report should know beside its tables, a line each."""
+    lines = [duplicates_line(report), missing_line(report), trails_line(report)]
+    return [line for line in lines if line]
+
+
 def report_tables(report: Mapping[str, Any]) -> list[Table]:
     """The report of a run: rows, splits, steps and, if there are some, rejects."""
     tables = [rows_table(report), _splits_table(report), _steps_table(report)]
@@ -66,6 +72,18 @@ def duplicates_line(report: Mapping[str, Any]) -> str:
             "larger stayed: say in log.duplicates which row counts"
         )
     return line + "."
+
+
+def missing_line(report: Mapping[str, Any]) -> str:
+    """The features that no example has; "" for none."""
+    shares = report.get("missing", {})  # older runs do not tell
+    missing = [name for name, share in shares.items() if share == 1]
+    if not missing:
+        return ""
+    return (
+        f"No example has a value of {', '.join(missing)}. Do the expressions fit the "
+        "log's values? A text that a CAST cannot read is missing."
+    )
 
 
 def _splits_table(report: Mapping[str, Any]) -> Table:
