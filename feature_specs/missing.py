@@ -41,6 +41,7 @@ _PARTS = {
     "Ternary": ("predicate", "truthy", "falsy"),
 }
 _SKIPS_MISSING = ("MinHorizontal", "MaxHorizontal")
+_NOT_STRICT = "NonStrict"  # a cast that fails gives null
 
 
 class ExpressionError(TrailrankError, ValueError):
@@ -205,10 +206,19 @@ def _strict(tree: dict[str, _Tree]) -> dict[str, _Tree]:
     """A part that neither skips what is missing nor ends the run."""
     ((kind, body),) = tree.items()
     if kind == "Cast":
-        return {kind: {**body, "options": "NonStrict"}}
-    if kind == "Function" and isinstance(body["function"], dict):
-        return {kind: {**body, "function": _strict_text(body["function"])}}
-    return tree
+        return {kind: {**body, "options": _NOT_STRICT}}
+    if kind != "Function" or not isinstance(body["function"], dict):
+        return tree
+    if "Pow" in body["function"]:  # of whole numbers it wraps, and fails below zero
+        return {kind: {**body, "input": [_as_double(part) for part in body["input"]]}}
+    return {kind: {**body, "function": _strict_text(body["function"])}}
+
+
+def _as_double(tree: _Tree) -> _Tree:
+    """CAST(tree AS DOUBLE)"""
+    return {
+        "Cast": {"expr": tree, "dtype": {"Literal": "Float64"}, "options": _NOT_STRICT}
+    }
 
 
 def _strict_text(function: dict[str, _Tree]) -> dict[str, _Tree]:
@@ -219,6 +229,8 @@ def _strict_text(function: dict[str, _Tree]) -> dict[str, _Tree]:
     if "ConcatHorizontal" in text:
         concat = {**text["ConcatHorizontal"], "ignore_nulls": False}
         return {"StringExpr": {"ConcatHorizontal": concat}}
+    if "Find" in text:  # STRPOS looks for a text, not for a pattern such as "("
+        return {"StringExpr": {"Find": {**text["Find"], "literal": True}}}
     if "Strptime" in text:
         wanted, options = text["Strptime"]
         return {"StringExpr": {"Strptime": [wanted, {**options, "strict": False}]}}
@@ -235,7 +247,8 @@ def _operands(tree: _Tree, added: _Tree) -> list[_Tree]:
     if "Function" not in tree:
         return []
     function = tree["Function"]["function"]
-    if function in _SKIPS_MISSING:
+    has = isinstance(function, dict) and "Contains" in str(function.get("ListExpr"))
+    if has or function in _SKIPS_MISSING:
         return list(added["Function"]["input"])
     if function == "FillNull":  # STRPOS and POSITION: 0 for what is not in the text
         return [

@@ -52,6 +52,9 @@ _VALUES = [
     ("SQRT(-one)", _N),
     ("POW(-half, half)", _N),
     ("POW(half * 0, -1)", _N),
+    ("POW(none, -one)", _N),
+    ("POW(one + 1, -one)", 0.5),
+    ("POW(one + 1, 2000 * one)", _N),
     ("ACOS(one + 1)", _N),
     ("EXP(1000 * one)", _N),
     ("1e308 * 10", _N),
@@ -150,6 +153,7 @@ _VALUES = [
     ("STRPOS(word, no_word)", _N),
     ("STRPOS(word, 'b')", 2),
     ("STRPOS(word, 'z')", 0),
+    ("STRPOS(word, '(')", 0),  # a text, not a pattern
     ("POSITION('b' IN no_word)", _N),
     ("LEFT(word, null)", _N),
     ("REPLACE(no_word, 'a', 'b')", _N),
@@ -160,6 +164,8 @@ _VALUES = [
     # Lists: what adds up leaves missing elements out.
     ("STRING_TO_ARRAY(no_word, 'a')", _N),
     ("ARRAY_LENGTH(STRING_TO_ARRAY(no_word, 'a'))", _N),
+    ("ARRAY_CONTAINS(STRING_TO_ARRAY(word, 'b'), no_word)", _N),
+    ("ARRAY_CONTAINS(STRING_TO_ARRAY(word, 'b'), 'a')", _T),
     ("7", 7),
     ("TRUE", _T),
 ]
@@ -213,7 +219,11 @@ def test_a_cast_that_does_not_exist_is_told_with_the_spec(text):
 
 
 def test_what_fails_on_the_values_names_the_expression():
-    frame = pl.DataFrame({"word": ["a"], "pattern": ["("]})
-    with pytest.raises(ExpressionError, match=r"'word ~ pattern' fails on the values"):
-        evaluate_all(frame, {"x": "word = 'a'", "y": "word ~ pattern"})
+    frame = pl.DataFrame({"word": ["a"], "size": [-2]})
+    text = "SUBSTR(word, 1, size)"
+    assert expressions.type_of(text, expressions.sample_rows(frame.schema)) == pl.String
+    with pytest.raises(
+        ExpressionError, match=r"'SUBSTR\(word, 1, size\)' fails on the"
+    ):
+        evaluate_all(frame, {"x": "word = 'a'", "y": text})
     assert issubclass(ExpressionError, TrailrankError)
