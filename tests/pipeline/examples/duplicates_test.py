@@ -6,6 +6,7 @@ import itertools
 import json
 import math
 import pathlib
+import random
 
 import polars as pl
 import pytest
@@ -16,6 +17,7 @@ from pipeline.examples.days import DAY, DayRange
 from pipeline.examples.duplicates import Copies, merge_copies
 from pipeline.examples.request import ExamplesRequest
 from pipeline.examples.tables import duplicates_line
+from tests.pipeline.examples.reference import Description, without_duplicates
 
 _YAML = """
 name: copies
@@ -223,6 +225,47 @@ def test_copies_of_earlier_days_are_merged_but_not_told():
     merged, found = _merge(rows, day=_DAY - datetime.timedelta(days=1))
     assert merged == [(9, 1, _N, _N, 2, "x", 1)]
     assert found == Copies()
+
+
+@pytest.mark.parametrize(
+    ("spec", "keep", "by"),
+    [
+        (_SPEC, None, None),
+        (_LAST, "last", "written"),
+        (_MOST, "most", None),
+        (_MOST_BY, "most", "written"),
+    ],
+)
+def test_random_copies_are_those_of_the_per_row_reference(spec, keep, by):
+    draw = random.Random(5)
+    choices = ([0, 3, 9], [_N, 0, 1], [_N, 0.5, -2.0], [_N, "", "a", "B"])
+    choices += ([_N, 1, 2], [_N, "x", "y"], [_N, 1, 2])
+    rows = [
+        {
+            **_rows([draw.choice(c) for c in choices], ts=draw.randrange(40))[0],
+            "user": u,
+        }
+        for u in range(5)
+        for _ in range(120)
+    ]
+    description = Description(
+        user="user",
+        item="item",
+        time="ts",
+        timezone="UTC",
+        log_columns=tuple(_TYPES),
+        outcomes=("watched", "liked", "stars", "said"),
+        keep_copy=keep,
+        copy_by=by,
+        joins={},
+        keep={},
+        features={},
+        tasks={},
+        slices={},
+    )
+    timed = [{**row, "_begin": row["ts"]} for row in rows]
+    expected = without_duplicates(timed, description)
+    assert _merge(rows, spec)[0] == [tuple(r[c] for c in _VALUES) for r in expected]
 
 
 # --- the whole way ------------------------------------------------------------------

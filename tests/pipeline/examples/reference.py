@@ -134,7 +134,7 @@ def make_reference(rows, sides, spec, first_day, last_day, eval_days) -> Referen
     first_evaluation = last_day - datetime.timedelta(days=eval_days - 1)
     timed = [_with_times(row, spec) for row in rows]
     read = [r for r in timed if r["_day"] <= last_day]
-    unique = _without_duplicates(read, spec)
+    unique = without_duplicates(read, spec)
     for r in unique:
         _join(r, sides, spec)
     training = [r for r in unique if r["_day"] < first_evaluation]
@@ -195,7 +195,7 @@ def _local_day(time_ms, timezone):
         return datetime.date.max
 
 
-def _without_duplicates(rows, spec):
+def without_duplicates(rows, spec):
     """Sorted by user, begin and item; the copies of one impression as one row."""
     copies = collections.defaultdict(list)
     for r in rows:
