@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import json
+import datetime
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, cast
 
 import polars as pl
+
+from feature_specs import missing
 
 _POLARS_TYPES: dict[str, pl.DataType] = {
     "int64": pl.Int64(),
@@ -49,33 +51,45 @@ def columns_of(text: str) -> set[str]:
 
 
 def sample_rows(schema: Mapping[str, pl.DataType]) -> pl.DataFrame:
-    """Two rows of nulls with these columns, for `type_of`."""
-    return pl.DataFrame(schema=dict(schema)).clear(2)
+    """A row of nulls and one of values with these columns, for `type_of`."""
+    rows = {name: [None, _sample_value(found)] for name, found in schema.items()}
+    return pl.DataFrame(rows, schema=dict(schema))
 
 
 def type_of(text: str, rows: pl.DataFrame) -> pl.DataType:
     """The type an expression gives on the columns of `rows`, two sample rows.
 
     Raises:
-        ValueError: It does not fit the columns; it names columns by a pattern; or it
-            mixes rows (AVG, COUNT...): its value would depend on which rows happen to
-            lie together.
+        ValueError: It does not fit the columns; it names columns by a pattern; it mixes
+            rows (AVG, COUNT...): its value would depend on which rows happen to lie
+            together; or it may make a text that no memory holds.
     """
     expression = parse(text)
-    try:
-        tree = json.loads(expression.meta.serialize(format="json"))
-        parts = set(_nodes(tree))
-    except RecursionError:
-        raise ValueError("is a chain of too many steps; derive it in parts") from None
     if expression.meta.has_multiple_outputs():
         raise ValueError("names columns by a pattern; name each column")
     try:
-        values = rows.select(expression.alias("value"))
+        tree = missing.tree_of(expression)
+        missing.check_lengths(tree)
+        values = missing.compute(rows, {"value": text})
+        nodes = set(_nodes(tree))
     except pl.exceptions.PolarsError as error:
         raise ValueError(f"does not fit the columns: {_first_line(error)}") from None
-    if _MIXES_ROWS & parts:
+    except RecursionError:
+        raise ValueError("is nested too deeply; put parts into derived") from None
+    if _MIXES_ROWS & nodes:
         raise ValueError("mixes rows; an expression may only look at its own row")
     return values.schema["value"]
+
+
+def _sample_value(found: pl.DataType) -> Any:
+    """A value that any function for the type takes, and any cast that there is."""
+    if isinstance(found, pl.List):
+        return [_sample_value(cast(pl.DataType, found.inner))]
+    if found.is_temporal():
+        return datetime.datetime(2024, 1, 1, tzinfo=datetime.timezone.utc)
+    if found == pl.String:
+        return "1"
+    return found == pl.Boolean or 1
 
 
 def _nodes(tree: Any) -> Iterator[str]:

@@ -31,6 +31,7 @@ def read_log(reading: Reading) -> LogSpec | None:
     _check_files(reading, log)
     _check_values(reading, log)
     _check_random(reading, log)
+    _check_duplicates(reading, log)
     return log
 
 
@@ -241,6 +242,20 @@ def _check_random(reading: Reading, log: LogSpec) -> None:
             "random is known before it is shown. Name a column that says so."
         )
         reading.problems.add("log.random", rule, log.random)
+
+
+def _check_duplicates(reading: Reading, log: LogSpec) -> None:
+    rule = log.duplicates
+    if rule is None:
+        return
+    if rule.by:
+        reading.column("log.duplicates.by", rule.by, log.columns)
+    elif rule.keep == "last":
+        told = "is required with keep: last; name the column that says which is last."
+        reading.problems.add("log.duplicates.by", told)
+    if rule.by in (log.user, log.item):
+        told = "is the same in all rows of an impression; name another column."
+        reading.problems.add("log.duplicates.by", told, rule.by)
 
 
 def _is_zone(name: str) -> bool:

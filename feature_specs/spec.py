@@ -110,6 +110,27 @@ class JoinSpec:
     format: Literal["", "csv", "jsonl", "parquet", "tfrecord"] = ""
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DuplicatesSpec:
+    """Which rows stay of one impression that the log tells several times.
+
+    They are combined into one: of each outcome the largest known value stays, so that
+    what was once known stays known; of the other columns those of one row stay, the
+    smallest, columns compared in the order of their names and a missing value after all
+    others. Without this section all rows are combined; with it those that `keep`
+    prefers, and the rest of the rows is left out.
+
+    Attributes:
+        keep: `last` prefers the rows with the largest value of `by`, `most` those with
+            the most outcomes that are not missing (0 is not missing), and among equal
+            ones those with the largest value of `by`, if it is given.
+        by: Log column such as the time of writing; a missing value is the smallest.
+    """
+
+    keep: Literal["last", "most"]
+    by: str = ""
+
+
 _ONE = Rule("must be one character.", min_length=1, max_length=1)
 
 
@@ -131,6 +152,7 @@ class LogSpec:
         random: SQL condition over log columns that are no outcomes: the rows whose
             video was drawn at random.
         separator: One character between the columns of a line, for csv.
+        duplicates: See `DuplicatesSpec`; by default all rows are combined.
         joins: Side files by name; no two may bring the same column.
         days_per_split: Days that share one split of examples; 1 is the rule, more
             serves sparse logs that spread over months.
@@ -152,6 +174,7 @@ class LogSpec:
     outcomes: tuple[str, ...]
     random: str = ""
     separator: Annotated[str, _ONE] = ","
+    duplicates: DuplicatesSpec | None = None
     joins: dict[str, JoinSpec] = dataclasses.field(default_factory=dict)
     days_per_split: SplitDays = 1
     max_reject_share: Share = 0.001

@@ -121,7 +121,7 @@ def _run_steps(
     with _StepLines(console) as lines:
         record = run_pipeline(config, truth=truth, on_step=lines)
     console.print(tables.rows_table(record.rows))
-    console.print(tables.trails_line(record.rows), highlight=False)
+    console.print("\n".join(tables.told_lines(record.rows)), highlight=False)
     show_evaluation(spec, evaluation_of(record), console)
     _print_outcome(os.fspath(config.root), record, console)
 

@@ -55,7 +55,7 @@ def _make(spec: Spec, args: argparse.Namespace, console: rich.console.Console) -
     with console.status("Reading the logs, making examples ..."):
         report = run_request(request, args.beam_arg)
     console.print(*tables.report_tables(report.figures))
-    console.print(tables.trails_line(report.figures), highlight=False)
+    console.print("\n".join(tables.told_lines(report.figures)), highlight=False)
     console.print(
         f"Examples are in [bold]{escape(args.out)}[/], the figures in report.json."
     )

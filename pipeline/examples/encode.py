@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import polars as pl
 
-from feature_specs import FeatureSpec, Spec, TaskSpec, expressions, label_key, mask_key
+from feature_specs import FeatureSpec, Spec, TaskSpec, label_key, mask_key
+from feature_specs.missing import evaluate_all
 from feature_specs.spec import (
     KEY_ITEM,
     KEY_TIME,
@@ -26,43 +27,55 @@ def encode(frame: pl.DataFrame, spec: Spec) -> pl.DataFrame:
 
     No value is null but an empty list, which its example leaves out.
     """
+    texts = {feature.name: feature.expr for feature in spec.features}
+    for task in spec.tasks:
+        texts[label_key(task.name)] = task.label
+        texts[mask_key(task.name)] = task.sample_space or "TRUE"
     columns = [_feature(feature) for feature in spec.features]
     for task in spec.tasks:
         columns += _label_and_mask(task)
-    columns += [
+    plain = [
         _plain(frame, spec.log.user, KEY_USER),
         _plain(frame, spec.log.item, KEY_ITEM),
         pl.col(TIME_MS).alias(KEY_TIME),
     ]
-    columns += [_plain(frame, c, slice_key(c)) for c in spec.evaluation.slices]
-    return frame.select(columns)
+    plain += [_plain(frame, c, slice_key(c)) for c in spec.evaluation.slices]
+    values = evaluate_all(frame, texts).select(columns)
+    return values.hstack(frame.select(plain))
 
 
 def _feature(feature: FeatureSpec) -> pl.Expr:
     """The feature's values in its dtype."""
-    value = expressions.parse(feature.expr)
+    value = pl.col(feature.name)
     wanted = _TYPES[feature.dtype]
-    missing = feature.missing
     if feature.is_sequence:
-        filled = value.list.eval(pl.element().cast(wanted).fill_null(missing))
+        filled = value.list.eval(_filled(pl.element(), wanted, feature.missing))
         value = pl.when(filled.list.len() > 0).then(filled)
     else:
-        value = value.cast(wanted).fill_null(missing)
+        value = _filled(value, wanted, feature.missing)
     return value.alias(feature.name)
+
+
+def _filled(value: pl.Expr, wanted: pl.DataType, missing: int | float | str) -> pl.Expr:
+    """Values in a type; also what is too large for it counts as missing."""
+    value = value.cast(wanted, strict=False)
+    if wanted.is_float():
+        value = pl.when(value.is_finite()).then(value)
+    return value.fill_null(missing)
 
 
 def _label_and_mask(task: TaskSpec) -> list[pl.Expr]:
     """The label, and 1 where it trains and judges the task (PLE eq. 9)."""
-    label = expressions.parse(task.label).cast(pl.Float32)
+    label = pl.col(label_key(task.name)).cast(pl.Float32)
     known = label.is_finite().fill_null(False)
-    mask = known
-    if task.sample_space:
-        space = expressions.parse(task.sample_space)
-        mask = known & space.cast(pl.Boolean).fill_null(False)
-    label = pl.when(known).then(label).otherwise(0.0).cast(pl.Float32)
+    space = pl.col(mask_key(task.name)).cast(pl.Boolean).fill_null(False)
     return [
-        label.alias(label_key(task.name)),
-        mask.cast(pl.Float32).alias(mask_key(task.name)),
+        pl.when(known)
+        .then(label)
+        .otherwise(0.0)
+        .cast(pl.Float32)
+        .alias(label_key(task.name)),
+        (known & space).cast(pl.Float32).alias(mask_key(task.name)),
     ]
 
 

@@ -19,8 +19,9 @@ import numpy as np
 import polars as pl
 from apache_beam.io.filesystems import FileSystems
 
-from feature_specs import Spec, label_key, mask_key
+from feature_specs import FeatureSpec, Spec, label_key, mask_key
 from pipeline.examples.days import SplitPlan
+from pipeline.examples.duplicates import Copies
 from pipeline.examples.joins import found_column
 from pipeline.examples.log_checks import ExamplesError, check_folders, check_rejects
 from pipeline.examples.log_counts import Counts, report_counts
@@ -28,6 +29,7 @@ from pipeline.examples.reading.blocks import Block
 from pipeline.examples.reading.sources import LOG, FileRange
 from pipeline.examples.shard import DUPLICATE, SPLIT, Shard, filter_rules
 
+_COPIES = tuple(f.name for f in dataclasses.fields(Copies) if f.name != "rows")
 _WEEK = 7  # days before a day that say how many rows it should have
 _TRAIL_QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9, 0.99, 1.0)
 
@@ -87,19 +89,21 @@ def count_block(part: FileRange, block: Block) -> Counts:
 
 
 def count_shard(
-    shard: Shard, frame: pl.DataFrame, repeated: int, spec: Spec, plan: SplitPlan
+    shard: Shard, frame: pl.DataFrame, copies: Copies, spec: Spec, plan: SplitPlan
 ) -> Counts:
-    """Filtered rows, keys without a side row, trails, and sums of labels and masks.
+    """Filtered rows, copies, keys without a side row, trails, and sums of examples.
 
     Args:
         shard: The examples.
         frame: The impressions that they were made from.
-        repeated: Rows that repeat another one.
+        copies: What was found of rows that repeat another one.
         spec: See `feature_specs`.
         plan: Of the run.
     """
     counts: Counts = {("filtered", rule): n for rule, n in shard.filtered.items()}
-    counts["filtered", DUPLICATE] = repeated
+    counts["filtered", DUPLICATE] = copies.rows
+    for name in _COPIES:
+        counts["copies", name] = getattr(copies, name)
     for name in spec.log.joins:
         missing = (~frame[found_column(name)].fill_null(False)).sum()
         counts["unmatched", name] = int(missing)
@@ -147,6 +151,7 @@ def build_report(
             rule: _total(counts, "filtered", rule) for rule in filter_rules(spec)
         },
         "examples": {split: _total(counts, "examples", split) for split in plan.splits},
+        "duplicates": {name: _total(counts, "copies", name) for name in _COPIES},
         "rows_per_day": _rows_per_day(counts),
         "files": files,
         **report_counts(counts, spec, files),
@@ -155,6 +160,7 @@ def build_report(
         "label_means_per_split": {
             split: _label_means(counts, spec, (split,)) for split in plan.splits
         },
+        "missing": _missing_shares(counts, spec),
         "trails": _trail_report(counts),
         "steps": _step_report(counts),
     }
@@ -283,13 +289,14 @@ def _days_with_rows(report: Mapping[str, Any]) -> str:
 
 
 def _label_sums(examples: pl.DataFrame, spec: Spec, plan: SplitPlan) -> Counts:
-    """Examples of each split, and the sums of its labels and masks."""
+    """Examples of each split, sums of its labels and masks, and what is missing."""
     sums = [pl.len().alias("examples")]
     for task in spec.tasks:
         mask = pl.col(mask_key(task.name)).cast(pl.Float64)
         sums.append(mask.sum().alias(f"mask {task.name}"))
         label = pl.col(label_key(task.name)) * mask
         sums.append(label.sum().alias(f"label {task.name}"))
+    sums += [_is_missing(f).sum().alias(f"missing {f.name}") for f in spec.features]
     counts: Counts = {}
     for row in examples.group_by(SPLIT).agg(sums).iter_rows(named=True):
         split = plan.splits[row.pop(SPLIT)]
@@ -297,6 +304,23 @@ def _label_sums(examples: pl.DataFrame, spec: Spec, plan: SplitPlan) -> Counts:
             key = (*name.split(" "), split)
             counts[key] = value
     return counts
+
+
+def _is_missing(feature: FeatureSpec) -> pl.Expr:
+    """Where an example lacks a feature; an empty list is a null there."""
+    value = pl.col(feature.name)
+    if feature.is_sequence:
+        return value.is_null()
+    return value.is_nan() if feature.dtype == "float32" else value == feature.missing
+
+
+def _missing_shares(counts: Counts, spec: Spec) -> dict[str, float]:
+    """Feature -> the share of all examples that lack it."""
+    examples = _total(counts, "examples")
+    return {
+        feature.name: _share(_total(counts, "missing", feature.name), examples)
+        for feature in spec.features
+    }
 
 
 def _rows_per_day(counts: Counts) -> dict[str, int]:

@@ -14,14 +14,16 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from feature_specs import Spec, expressions
+from feature_specs import Spec
 from pipeline.arrays import Bools, Ints
 from pipeline.examples.columns.counters import add_counters
+from pipeline.examples.columns.evaluate import evaluate, holds
 from pipeline.examples.columns.history import add_history
 from pipeline.examples.columns.quantiles import add_quantiles
-from pipeline.examples.columns.timeline import TIME_MS, Timeline
+from pipeline.examples.columns.timeline import Timeline
 from pipeline.examples.columns.trails import add_trails
 from pipeline.examples.days import DAY, SplitPlan, local_time
+from pipeline.examples.duplicates import Copies, identity, merge_copies
 from pipeline.examples.encode import encode
 from pipeline.examples.hashing import hash_columns
 from pipeline.examples.joins import ITEM_IMPRESSIONS
@@ -57,10 +59,8 @@ def filter_rules(spec: Spec) -> tuple[str, ...]:
 
 def settle(
     rows: pl.DataFrame, spec: Spec, first_day: datetime.date
-) -> tuple[pl.DataFrame, int]:
-    """(impressions in order, each once, repeated rows from `first_day` on).
-
-    Of several rows of one impression the smallest in all other columns stays.
+) -> tuple[pl.DataFrame, Copies]:
+    """(impressions in order, each once, what was found of copies from `first_day` on).
 
     Args:
         rows: Log columns and `TIME_MS`, in any order.
@@ -72,9 +72,7 @@ def settle(
     """
     rows = rows.with_columns(local_time(spec).alias("event_time"))
     rows = rows.with_columns(pl.col("event_time").dt.date().alias(DAY))
-    unique = _drop_duplicates(rows, spec)
-    before, after = ((rows[DAY] >= first_day).sum() for rows in (rows, unique))
-    return unique, int(before) - int(after)
+    return merge_copies(rows, spec, first_day)
 
 
 def make_examples(
@@ -100,40 +98,18 @@ def make_examples(
     frame = add_counters(frame, spec, timeline)
     frame = add_quantiles(frame, histograms, spec)
     for name, text in spec.derived.items():
-        frame = frame.with_columns(expressions.parse(text).alias(name))
+        frame = frame.with_columns(evaluate(frame, text).alias(name))
     dropped_by = _first_dropping_rule(frame, spec, plan)  # [B]
     inside = (frame[DAY] >= plan.days.first).to_numpy()
     kept = frame.filter((dropped_by == "") & inside)
-    identity = [kept[name] for name in _identity(spec)]
+    impression = [kept[name] for name in identity(spec)]
     examples = encode(kept, spec).with_columns(
         pl.Series(SPLIT, _split_numbers(kept, plan), pl.Int64),
-        pl.Series(ORDER, hash_columns(identity, seed), pl.UInt64),
+        pl.Series(ORDER, hash_columns(impression, seed), pl.UInt64),
     )
     rules = dropped_by[inside]
     filtered = {rule: int((rules == rule).sum()) for rule in filter_rules(spec)[1:]}
     return Shard(examples, filtered, _lengths(frame, inside))
-
-
-def _drop_duplicates(rows: pl.DataFrame, spec: Spec) -> pl.DataFrame:
-    """Sorted by user, begin and item, one row each: the smallest in all its columns."""
-    key = _identity(spec)
-    rows = rows.sort(key)
-    like_previous = pl.all_horizontal(
-        pl.col(name) == pl.col(name).shift() for name in key
-    )
-    like_previous = like_previous.fill_null(False)
-    like_next = like_previous.shift(-1).fill_null(False)
-    repeated = rows.select(like_previous | like_next).to_series()
-    if not repeated.any():
-        return rows
-    first = rows.filter(repeated).sort([*key, *sorted(set(rows.columns) - set(key))])
-    first = first.unique(key, keep="first", maintain_order=True)
-    return pl.concat([rows.filter(~repeated), first]).sort(key)
-
-
-def _identity(spec: Spec) -> list[str]:
-    """The columns that say which impression a row is."""
-    return [spec.log.user, TIME_MS, spec.log.item]
 
 
 def _first_dropping_rule(
@@ -144,21 +120,20 @@ def _first_dropping_rule(
     The two counts only see and only drop rows of training days; evaluation days keep
     everybody, as serving has to.
     """
-    training = pl.col(DAY) < plan.first_evaluation_day
-    drops: dict[str, pl.Expr] = {
-        rule: ~expressions.parse(condition).cast(pl.Boolean).fill_null(False)
-        for rule, condition in spec.filters.keep.items()
+    drops = {
+        rule: ~holds(frame, condition) for rule, condition in spec.filters.keep.items()
     }
+    training = (frame[DAY] < plan.first_evaluation_day).to_numpy()
     if spec.filters.min_item_impressions:
-        too_few = pl.col(ITEM_IMPRESSIONS) < spec.filters.min_item_impressions
-        drops[MIN_ITEM] = training & too_few
+        shown = frame[ITEM_IMPRESSIONS].to_numpy()
+        drops[MIN_ITEM] = training & (shown < spec.filters.min_item_impressions)
     if spec.filters.min_user_events:
-        events = training.sum().over(spec.log.user)
-        drops[MIN_USER] = training & (events < spec.filters.min_user_events)
+        events = (pl.col(DAY) < plan.first_evaluation_day).sum().over(spec.log.user)
+        found = frame.select(events).to_series().to_numpy()
+        drops[MIN_USER] = training & (found < spec.filters.min_user_events)
     rules = np.full(frame.height, "", object)
-    judged = frame.select(expr.alias(rule) for rule, expr in drops.items())
-    for rule in drops:
-        rules[judged[rule].to_numpy() & (rules == "")] = rule
+    for rule, dropped in drops.items():
+        rules[dropped & (rules == "")] = rule
     return rules
 
 

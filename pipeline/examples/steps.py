@@ -187,13 +187,13 @@ class MakeExamples(beam.DoFn):
         if rows is None:  # side rows of users without an impression
             yield beam.pvalue.TaggedOutput(COUNTS, counts)
             return
-        frame, repeated = settle(rows, spec, plan.days.first)
+        frame, copies = settle(rows, spec, plan.days.first)
         for key in self._keys:
             answers = setup.shuffle.receive(groups[key.column])
             frame = joins.add_answers(frame, key, answers)
         frame = joins.add_own(frame, spec, sides)
         shard = make_examples(frame, spec, plan, histograms, setup.seed)
-        counts |= count_shard(shard, frame, repeated, spec, plan)
+        counts |= count_shard(shard, frame, copies, spec, plan)
         sent = self._send(shard.examples, self._files.numbers(read_counts))
         yield beam.pvalue.TaggedOutput(COUNTS, counts | watch.counts(rows.height))
         yield from sent

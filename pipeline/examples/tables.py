@@ -12,6 +12,12 @@ from pipeline.examples.reading.day_stretches import show
 from pipeline.reporting.tables import new_table
 
 
+def told_lines(report: Mapping[str, Any]) -> list[str]:
+    """What a reader of the report should know beside its tables, a line each."""
+    lines = [duplicates_line(report), missing_line(report), trails_line(report)]
+    return [line for line in lines if line]
+
+
 def report_tables(report: Mapping[str, Any]) -> list[Table]:
     """The report of a run: rows, splits, steps and, if there are some, what was assumed
     about rows, columns without a value, and rejects."""
@@ -51,6 +57,36 @@ def trails_line(report: Mapping[str, Any]) -> str:
         for share, length in trails["length_quantiles"].items()
     )
     return f"{trails['trails']:,} watch trails; impressions: {lengths}"
+
+
+def duplicates_line(report: Mapping[str, Any]) -> str:
+    """What became of impressions that the log tells more than once; "" for none."""
+    found = report.get("duplicates")  # older runs do not tell
+    if not found or not found["impressions"]:
+        return ""
+    line = (
+        f"{found['impressions']:,} impressions came more than once: "
+        f"{found['identical']:,} with equal rows, {found['outcomes_differ']:,} with "
+        f"other outcomes, {found['others_differ']:,} with other values elsewhere"
+    )
+    if found["texts_differ"]:
+        line += (
+            f"; {found['texts_differ']:,} with two texts in one outcome, of which the "
+            "larger stayed: say in log.duplicates which row counts"
+        )
+    return line + "."
+
+
+def missing_line(report: Mapping[str, Any]) -> str:
+    """The features that no example has; "" for none."""
+    shares = report.get("missing", {})  # older runs do not tell
+    missing = [name for name, share in shares.items() if share == 1]
+    if not missing:
+        return ""
+    return (
+        f"No example has a value of {', '.join(missing)}. Do the expressions fit the "
+        "log's values? A text that a CAST cannot read is missing."
+    )
 
 
 def _splits_table(report: Mapping[str, Any]) -> Table:

@@ -16,9 +16,9 @@ from collections.abc import Iterable
 import numpy as np
 import polars as pl
 
-from feature_specs import Spec, TaskSpec, expressions
+from feature_specs import Spec, TaskSpec
 from pipeline.arrays import Numbers
-from pipeline.examples.columns.evaluate import holds, numbers
+from pipeline.examples.columns.evaluate import evaluate, holds, numbers
 from pipeline.examples.columns.timeline import TIME_MS, Timeline, watched_ms
 from pipeline.examples.columns.trails import add_trails
 from pipeline.examples.hashing import bucket_of, hash_columns
@@ -139,7 +139,7 @@ def _midnight_ms(day: datetime.date, spec: Spec) -> int:
 def _finish(frame: pl.DataFrame, study: Study) -> pl.DataFrame:
     """Adds the derived columns, then drops what the filters drop."""
     for name in study.derived:
-        value = expressions.parse(study.spec.derived[name])
+        value = evaluate(frame, study.spec.derived[name])
         frame = frame.with_columns(value.alias(name))
     kept = np.ones(frame.height, bool)
     for rule in study.keep:

@@ -134,3 +134,28 @@ def test_a_separator_belongs_to_csv(good):
     assert read_spec(text).log.separator == ";"  # of the joined file, which is csv
     with pytest.raises(SpecError, match=r"log\.separator: belongs to csv, not to json"):
         read_spec(text.replace("format: csv", "format: parquet"))
+
+
+@pytest.mark.parametrize(
+    "rule", ["keep: last, by: age", "keep: most", "keep: most, by: liked"]
+)
+def test_duplicates_may_have_a_rule(mistakes, rule):
+    changed = f"outcomes: [liked, watched]\n  duplicates: {{{rule}}}"
+    assert mistakes("outcomes: [liked, watched]", changed) == []
+
+
+@pytest.mark.parametrize(
+    ("rule", "told"),
+    [
+        ("keep: last", r"duplicates\.by: is required with keep: last"),
+        ("keep: last, by: agee", r"duplicates\.by: must be a declared column.*age"),
+        ("keep: most, by: score", r"duplicates\.by: must be a declared column"),
+        ("keep: last, by: video_id", r"duplicates\.by: is the same in all rows"),
+        ("keep: first, by: age", r"duplicates\.keep: must be one of last, most"),
+        ("by: age", r"duplicates\.keep"),
+    ],
+)
+def test_a_rule_of_duplicates_that_chooses_no_row_is_refused(mistakes, rule, told):
+    changed = f"outcomes: [liked, watched]\n  duplicates: {{{rule}}}"
+    (found,) = mistakes("outcomes: [liked, watched]", changed)
+    assert re.search(rf"^log\.{told}", found), found

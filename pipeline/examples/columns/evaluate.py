@@ -5,15 +5,8 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
-from feature_specs import expressions
+from feature_specs.missing import evaluate as evaluate
 from pipeline.arrays import Bools, Floats, Ints
-
-
-def evaluate(frame: pl.DataFrame, text: str) -> pl.Series:
-    """The value of an expression in each row [B]."""
-    value = expressions.parse(text).alias("_value")
-    # As a column beside the others: a literal (TRUE) then holds for every row.
-    return frame.with_columns(value)["_value"]
 
 
 def holds(frame: pl.DataFrame, condition: str) -> Bools:

@@ -181,15 +181,19 @@ def _reference(rows):
 
 
 def _without_duplicates(rows):
-    """The smallest of the rows of one impression, columns compared by name."""
-    best = {}
+    """One row an impression: its largest outcomes, else the smallest length and tab."""
+    copies = {}
     for row in rows:
-        key = (row["uid"], row["ts"], row["video"])
-        tab = (0, 0) if row["tab"] is None else (1, row["tab"])
-        rank = (row["length"], row["liked"], tab, row["watched"])
-        if key not in best or rank < best[key][0]:
-            best[key] = (rank, row)
-    return [best[key][1] for key in sorted(best)]
+        copies.setdefault((row["uid"], row["ts"], row["video"]), []).append(row)
+    return [_combined(copies[key]) for key in sorted(copies)]
+
+
+def _combined(copies):
+    def rank(row):
+        return row["length"], row["tab"] is None, row["tab"] or 0
+
+    outcomes = {c: max(row[c] for row in copies) for c in ("watched", "liked")}
+    return {**min(copies, key=rank), **outcomes}
 
 
 def _dropping_rule(row, training):

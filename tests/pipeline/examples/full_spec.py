@@ -32,6 +32,11 @@ LOG_TYPES = {
     "is_rand": int,
     "tab": int,
 }
+_OUTCOMES = (
+    *("is_click", "is_like", "is_follow", "is_comment", "is_forward", "is_hate"),
+    *("long_view", "play_time_ms", "profile_stay_time", "comment_stay_time"),
+    "is_profile_enter",
+)
 SIDE_TYPES = {
     "users": {
         "user_id": int,
@@ -106,8 +111,8 @@ def fresh_author(r):
 
 
 def completion(r):
-    """LEAST knows the other value when one is missing."""
-    return 3 if r["relative_watch"] is None else min(r["relative_watch"], 3)
+    """LEAST(relative_watch, 3)"""
+    return None if r["relative_watch"] is None else min(r["relative_watch"], 3)
 
 
 def log_comment_stay(r):
@@ -135,6 +140,7 @@ def describe(timezone, *, min_count=5):
         longest_ms=LONGEST_MS,
         timezone=timezone,
         log_columns=tuple(LOG_TYPES),
+        outcomes=_OUTCOMES,
         joins={
             name: (SIDE_KEYS[name], [c for c in types if c != SIDE_KEYS[name]])
             for name, types in SIDE_TYPES.items()

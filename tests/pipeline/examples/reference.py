@@ -65,6 +65,9 @@ class Description:
         watched, length: Columns, or None where the log has none.
         longest_ms: What a longer watch is taken for.
         log_columns: All declared columns of the log.
+        outcomes: Those of them that are known only afterwards.
+        keep_copy: `last` or `most`, or None: what copies of an impression are chosen.
+        copy_by: The column that says which copy is the last.
         joins: Name -> (key column, columns).
         keep, derived: Name -> function, in order.
         trail_scope: Columns beside the user.
@@ -81,6 +84,9 @@ class Description:
     longest_ms: float = math.inf
     timezone: str
     log_columns: tuple
+    outcomes: tuple
+    keep_copy: str = None
+    copy_by: str = None
     joins: dict
     keep: dict
     min_user_events: int = 0
@@ -128,7 +134,7 @@ def make_reference(rows, sides, spec, first_day, last_day, eval_days) -> Referen
     first_evaluation = last_day - datetime.timedelta(days=eval_days - 1)
     timed = [_with_times(row, spec) for row in rows]
     read = [r for r in timed if r["_day"] <= last_day]
-    unique = _without_duplicates(read, spec)
+    unique = without_duplicates(read, spec)
     for r in unique:
         _join(r, sides, spec)
     training = [r for r in unique if r["_day"] < first_evaluation]
@@ -189,19 +195,40 @@ def _local_day(time_ms, timezone):
         return datetime.date.max
 
 
-def _without_duplicates(rows, spec):
-    """Sorted by user, begin and item; of equal ones the smallest in all its columns."""
-    others = sorted(set(spec.log_columns) - {spec.user, spec.time, spec.item})
-
-    def rank(r):
-        return [(0, 0) if r[c] is None else (1, r[c]) for c in others]
-
-    best = {}
+def without_duplicates(rows, spec):
+    """Sorted by user, begin and item; the copies of one impression as one row."""
+    copies = collections.defaultdict(list)
     for r in rows:
-        key = (r[spec.user], r["_begin"], r[spec.item])
-        if key not in best or rank(r) < rank(best[key]):
-            best[key] = r
-    return [best[key] for key in sorted(best)]
+        copies[r[spec.user], r["_begin"], r[spec.item]].append(r)
+    return [_one_of(copies[key], spec) for key in sorted(copies)]
+
+
+def _one_of(copies, spec):
+    """The preferred copies' largest outcomes, in the smallest row of all else."""
+    for wish in {None: [], "last": ["by"], "most": ["known", "by"]}[spec.keep_copy]:
+        if wish == "known":
+            ranks = [sum(r[c] is not None for c in spec.outcomes) for r in copies]
+        elif spec.copy_by:
+            ranks = [_or_least(r[spec.copy_by]) for r in copies]
+        else:
+            continue
+        copies = [
+            r for r, rank in zip(copies, ranks, strict=True) if rank == max(ranks)
+        ]
+    ids = {spec.user, spec.time, spec.item}
+    others = sorted(set(spec.log_columns) - ids - set(spec.outcomes))
+    row = dict(min(copies, key=lambda r: [_or_most(r[c]) for c in others]))
+    for c in spec.outcomes:
+        row[c] = max((r[c] for r in copies if r[c] is not None), default=None)
+    return _with_times({c: row[c] for c in spec.log_columns}, spec)
+
+
+def _or_least(value):
+    return (0, 0) if value is None else (1, value)
+
+
+def _or_most(value):
+    return (1, 0) if value is None else (0, value)
 
 
 def _join(r, sides, spec):

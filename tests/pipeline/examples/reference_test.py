@@ -43,6 +43,7 @@ _SHANGHAI = Description(
     length="length",
     timezone="Asia/Shanghai",
     log_columns=("user", "item", "ts", "watched", "length", "liked", "tab"),
+    outcomes=("watched", "liked"),
     joins={"videos": ("item", ["tags"])},
     keep={"length": lambda r: r["length"] >= 5_000},
     min_user_events=2,
@@ -140,7 +141,7 @@ _ROWS = [
     _row(1, 12, 5_000, 5_000, 10_000, 0),
     _row(1, 9, 10_000, 1_000, 4_000, 1),  # too short a video
     _row(1, 11, 10_000, 20_000, 40_000, 1),
-    _row(1, 12, 20_000, 100, 10_000, 1, None),  # the next one is smaller: not liked
+    _row(1, 12, 20_000, 100, 10_000, 1, None),  # the next one knows of no like yet
     _row(1, 12, 20_000, 100, 10_000, 0, None),
     _row(1, 13, 40_000, 0, 30_000, 0),  # the only one of its video
     _row(3, 10, 50_000, 3_000, 5_000, 0),  # the only one of its user
@@ -225,7 +226,7 @@ def test_hand_history_and_counters(by_hand):
         [[10, 10], 2, 2, -1, 0],
         [[10, 10], 4, 2, 3, 1],  # of items 10, 10, 11 one tag each
         [[10, 9], 5, 3, -1, 1],  # item 11 still runs
-        [[9, 11], 8, 4, 8, 1],  # x: 10, 10, 9; y: 10, 10, 11, 9, 11
+        [[12, 11], 8, 5, 8, 1],  # x: 10, 10, 9; y: 10, 10, 11, 9, 11
         [[10], 1, 1, 2, 0],
     ]
     since, watched = zip(*_hand(by_hand, "item_since", "tag_watched"), strict=True)
@@ -263,7 +264,7 @@ def test_hand_labels(by_hand):
         [1, 1.5 / 6, 0, 0],
         [0, 2 / 4, 1, 0],
         [1, 3.5 / 6, 1, 0],
-        [0, 2 / 4, 1, -1],
+        [1, 2 / 4, 1, -1],
         [0, 3 / 6, 1, 0],
         [0, 2 / 4, 1, 0],
     ]

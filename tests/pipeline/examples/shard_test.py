@@ -47,13 +47,13 @@ def make(spec, to_frame):
 
 
 def _make(frame, spec):
-    frame, repeated = settle(frame, spec, _PLAN.days.first)
+    frame, copies = settle(frame, spec, _PLAN.days.first)
     counts = count_items(frame, spec, _PLAN)
     frame = frame.join(counts, on="video", how="left", maintain_order="left")
     frame = frame.with_columns(pl.col(ITEM_IMPRESSIONS).fill_null(0))
     shard = make_examples(frame, spec, _PLAN, [], seed=7)
     return dataclasses.replace(
-        shard, filtered={"duplicate": repeated, **shard.filtered}
+        shard, filtered={"duplicate": copies.rows, **shard.filtered}
     )
 
 
@@ -199,14 +199,6 @@ def test_counts_neither_see_nor_drop_evaluation_days(make, midnight):
     shard = make(rows)
     assert shard.filtered["min_item_impressions"] == 1
     assert shard.examples.height == 9
-
-
-def test_of_duplicates_the_smallest_row_stays(spec, to_frame, midnight):
-    rows = [_row(midnight, watched=9), _row(midnight, watched=5), _row(midnight, "v2")]
-    unique, repeated = settle(to_frame(rows), spec, _PLAN.days.first)
-    assert repeated == 1
-    assert unique["watched"].to_list() == [5, 0]
-    assert unique["video"].to_list() == ["v1", "v2"]
 
 
 def test_split_names_are_in_the_order_of_days():

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -18,6 +19,14 @@ def test_a_literal_has_a_value_in_every_row():
 
 def test_null_does_not_hold():
     assert holds(_FRAME, "x > 2").tolist() == [True, False, False]
+
+
+def test_what_is_not_finite_does_not_hold():
+    frame = pl.DataFrame({"x": [math.nan, math.inf, 4.0], "y": [0, 0, 2]})
+    assert holds(frame, "x > 3").tolist() == [False, False, True]
+    assert holds(frame, "x").tolist() == [False, False, True]
+    assert holds(frame, "4 / y > 1").tolist() == [False, False, True]
+    assert np.isnan(numbers(frame, "LEAST(x, 1)")).tolist() == [True, True, False]
 
 
 def test_numbers_are_floats_and_null_is_nan():

@@ -75,9 +75,9 @@ def test_rows_without_a_value_or_a_group_count_nowhere():
     assert _ranks(spec, rows, rows) == [0.5, None, None, None]
 
 
-def test_an_infinite_value_is_the_largest():
+def test_an_infinite_value_has_no_rank():
     rows = [row(n, share=share) for n, share in enumerate([math.inf, -math.inf, 3.0])]
-    assert _ranks(_spec(value="share"), rows, rows) == [5 / 6, 1 / 6, 0.5]
+    assert _ranks(_spec(value="share"), rows, rows) == [None, None, 0.5]
 
 
 def test_histograms_of_shards_add_up():
