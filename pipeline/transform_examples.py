@@ -67,6 +67,7 @@ def transform_examples(spec: SpecLike, examples: Place, out: Place) -> Transform
     with tempfile.TemporaryDirectory(dir=target, prefix=".unfinished-") as folder:
         unfinished = _outputs(folder)
         _run(known, source, report["train"], report["evaluation"], unfinished)
+        _write_encoding(unfinished)
         found = _outputs(target)
         for made, place in zip(unfinished, found, strict=True):
             os.rename(made, place)
@@ -114,6 +115,13 @@ def _run(
                 tft_beam.TransformDataset(output_record_batches=True)
             )
             _write(data, split, os.path.join(target.examples, f"Split-{split}"))
+
+
+def _write_encoding(target: Transformed) -> None:
+    """Tells `train` what the ids and scales of the examples mean."""
+    from trainer.days.encoding import read_encoding
+
+    read_encoding(target.graph).write(target.examples)
 
 
 def _read(

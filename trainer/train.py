@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from feature_specs.named import PresetLike, SpecLike, as_preset, as_spec
-from feature_specs.places import Place, check_writable_directory
+from feature_specs.places import Place, check_directory, check_writable_directory
 from trainer.days.folders import check_checkpoints, find_days
 from trainer.days.options import LoopOptions
 from trainer.slices import Precision, SliceLike, changed, choose_slice
@@ -37,6 +37,7 @@ def train(
     tensorboard: Place | None = None,
     options: LoopOptions | None = None,
     console: rich.console.Console | None = None,
+    transform_graph: Place | None = None,
 ) -> Ranker:
     """Trains a ranker on transformed examples, day after day, and returns it.
 
@@ -60,16 +61,24 @@ def train(
         tensorboard: Directory of TensorBoard summaries, if any.
         options: How days are gone through.
         console: Shows a bar, if it is a terminal; without one there is none.
+        transform_graph: The Transform step's other output, which tells what ids and
+            scales mean; by default what lies beside the examples tells.
 
     Raises:
+        ValueError: The checkpoint is of another spec, preset or encoding.
         SpecError, PlaceError: A YAML has mistakes; there are no such days.
         DivergedError, InterruptedTraining, CheckpointError: See `loop.train`.
     """
     found, config = as_spec(spec), as_preset(preset)
     chosen = check_places(transformed, days, checkpoints, options)
+    if transform_graph is not None:
+        remedy = "Name the Transform step's output that holds it."
+        check_directory("--transform_graph", transform_graph, remedy, "transform_fn")
     where = changed(choose_slice(accelerator, slice), batch_size, precision)
     from trainer.days import loop
+    from trainer.days.encoding import find_encoding
 
+    graph = None if transform_graph is None else os.fspath(transform_graph)
     return loop.train(
         found,
         config,
@@ -80,6 +89,7 @@ def train(
         log_dir=None if tensorboard is None else os.fspath(tensorboard),
         options=options,
         console=console,
+        encoding=find_encoding(os.fspath(transformed), graph),
     )
 
 

@@ -22,7 +22,7 @@ from typing import Any
 import tensorflow as tf
 from tensorflow.python.framework import ops
 
-from feature_specs import ModelConfig
+from feature_specs import ModelConfig, views
 from feature_specs.model import plain_values
 from pipeline.compare.comparison import Comparison, Entrant
 from pipeline.compare.scores import Scores, score
@@ -229,7 +229,7 @@ def _mean(values: Sequence[float]) -> float:
 def _key(comparison: Comparison, fingerprint: str, entrant: Entrant, seed: int) -> str:
     examples, slice = comparison.examples, comparison.slice
     decides = {
-        "spec": examples.spec.digest,
+        "spec": views.digest(examples.spec, views.TRAINING),
         "examples": fingerprint,
         "days": examples.train_days,
         "evaluation": examples.evaluation_days,
