@@ -75,10 +75,20 @@ def train(
         remedy = "Name the Transform step's output that holds it."
         check_directory("--transform_graph", transform_graph, remedy, "transform_fn")
     where = changed(choose_slice(accelerator, slice), batch_size, precision)
+    from absl import logging
+
     from trainer.days import loop
     from trainer.days.encoding import find_encoding
 
     graph = None if transform_graph is None else os.fspath(transform_graph)
+    encoding = find_encoding(os.fspath(transformed), graph)
+    if encoding is None:
+        logging.warning(
+            "%s: neither encoding.json nor a transform graph lies beside the "
+            "examples, so that nobody will know if others are encoded otherwise. Name "
+            "the Transform step's output with --transform_graph.",
+            transformed,
+        )
     return loop.train(
         found,
         config,
@@ -89,7 +99,7 @@ def train(
         log_dir=None if tensorboard is None else os.fspath(tensorboard),
         options=options,
         console=console,
-        encoding=find_encoding(os.fspath(transformed), graph),
+        encoding=encoding,
     )
 
 
