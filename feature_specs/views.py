@@ -19,6 +19,7 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, Protocol, TypeVar
 
+from feature_specs.reader import read_spec
 from feature_specs.spec import (
     EvaluationSpec,
     FacetSpec,
@@ -68,6 +69,13 @@ def digest(spec: Spec, name: str = EVERYTHING) -> str:
     return hashlib.sha256(text(spec, name).encode()).hexdigest()[:12]
 
 
+def written(spec: Spec) -> str:
+    """The spec as YAML: as it was read, or anew if it was changed in Python since."""
+    if spec.text and digest(read_spec(spec.text)) == digest(spec):
+        return spec.text
+    return text(spec, EVERYTHING)
+
+
 def values(spec: Spec, name: str) -> dict[str, Any]:
     """A view as mappings, lists and numbers, without what has its default."""
     found: dict[str, Any] = _plain(view(spec, name))
@@ -76,7 +84,7 @@ def values(spec: Spec, name: str) -> dict[str, Any]:
 
 def _examples(spec: Spec) -> Spec:
     """What decides the rows of raw examples, and their columns."""
-    features = [f.of_kind.unencoded(f) for f in spec.features]
+    features = [_unencoded(feature) for feature in spec.features]
     return dataclasses.replace(
         spec,
         log=_without_limits(spec.log),
@@ -142,6 +150,12 @@ VIEWS: dict[str, Callable[[Spec], Spec]] = {
     EVALUATION: _evaluation,
     EVERYTHING: _everything,
 }
+
+
+def _unencoded(feature: FeatureSpec) -> FeatureSpec:
+    """As raw examples know it, where what stands for a missing value stays the same."""
+    plain = feature.of_kind.unencoded(feature)
+    return plain if repr(plain.missing) == repr(feature.missing) else feature
 
 
 def _without_limits(log: LogSpec) -> LogSpec:

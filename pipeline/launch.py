@@ -114,7 +114,7 @@ def _dag_config(config: RunConfig, texts: Texts) -> DagConfig:
     context = config.context_days
     assert config.days is not None
     return DagConfig(
-        spec=texts.spec.text,
+        spec=views.written(texts.spec),
         preset=texts.preset,
         slice=texts.slice,
         logs=absolute(config.logs),
@@ -138,7 +138,7 @@ def _record(
     encoding = read_encoding(outputs["Transform"]["transform_graph"])
     return RunRecord(
         spec=spec.name,
-        spec_text=spec.text,
+        spec_text=views.written(spec),
         spec_digest=views.digest(spec),
         preset=config.preset_name,
         days=dag.days,

@@ -13,7 +13,7 @@ import pathlib
 import tempfile
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from feature_specs import Spec
+from feature_specs import Spec, views
 from feature_specs.named import SpecLike, as_spec
 from feature_specs.places import Place, PlaceError, absolute, check_directory
 from pipeline.quiet import load_beam, quiet_imports
@@ -96,7 +96,9 @@ def _run(
 
         from pipeline.transform import preprocessing_fn
 
-    function = functools.partial(preprocessing_fn, custom_config={"spec": spec.text})
+    function = functools.partial(
+        preprocessing_fn, custom_config={"spec": views.text(spec, views.ENCODING)}
+    )
     # No state cache: the reason stands beside the DAG's Beam arguments.
     options = PipelineOptions(
         [f"--runner={LOCAL_RUNNER}", "--max_cache_memory_usage_mb=0"]

@@ -1,10 +1,12 @@
 """What each view keeps of a spec, and what is one meaning however it is written."""
 
+import dataclasses
 import json
 
 import pytest
 
 from feature_specs import load_spec, read_spec, views
+from feature_specs.spec import FusionSpec
 
 _ALL = tuple(views.VIEWS)
 # From left to right each view holds what the one before it does.
@@ -179,6 +181,13 @@ def test_any_text_of_an_expression_comes_back(good):
     for name in _ALL:
         given = read_spec(views.text(spec, name))
         assert given.derived == spec.derived
+
+
+def test_a_spec_changed_in_python_is_written_as_it_is_now(good):
+    spec = read_spec(good)
+    assert views.written(spec) == good
+    heavier = dataclasses.replace(spec, fusion=FusionSpec(weights={"like": 3.0}))
+    assert read_spec(views.written(heavier)).fusion.weights == {"like": 3.0}
 
 
 # --- what differs ---------------------------------------------------------------------
