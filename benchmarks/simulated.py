@@ -38,6 +38,7 @@ from feature_specs import (
     load_spec,
     mask_key,
     read_spec,
+    views,
 )
 from feature_specs.spec import KEY_ITEM, KEY_TIME, KEY_USER, slice_key
 from pipeline.examples.days import DayRange, plan_splits
@@ -175,7 +176,8 @@ def make_log(work: pathlib.Path, spec: Spec, shape: Shape, seed: int) -> Log:
     """Simulates a log and encodes its examples, if `work` does not have them."""
     *sizes, trail = (f"{value:g}" for value in dataclasses.astuple(shape))
     strength = "" if trail == "1" else f"-trail{trail}"
-    name = f"log-{'-'.join(sizes)}-seed{seed}{strength}-{spec.digest}"
+    meaning = views.digest(spec, views.ENCODING)
+    name = f"log-{'-'.join(sizes)}-seed{seed}{strength}-{meaning}"
     folder = work / name
     if not folder.exists():
         _make(folder, spec, shape, seed)

@@ -1,4 +1,4 @@
-"""The command `trailrank spec check FILE` and `trailrank spec show NAME`."""
+"""The command `trailrank spec`: `check FILE`, `show NAME`, `diff BEFORE NOW`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import rich.console
 
 from feature_specs.flags import ArgumentParser
 from feature_specs.reader import load_spec, shipped_specs
+from feature_specs.spec_diff import SpecDiff, diff_tables
 from feature_specs.tables import spec_tables
 
 
@@ -27,7 +28,7 @@ def parser() -> ArgumentParser:
         description="A spec is the one YAML file that describes a data set: "
         "its columns, features, tables and tasks.",
     )
-    commands = found.add_subparsers(required=True, metavar="check|show")
+    commands = found.add_subparsers(required=True, metavar="check|show|diff")
     known = f"a file, or one of {', '.join(shipped_specs())}"
     check = commands.add_parser("check", help="name every mistake in a spec")
     check.add_argument("spec", metavar="FILE", help=known)
@@ -35,6 +36,15 @@ def parser() -> ArgumentParser:
     show = commands.add_parser("show", help="columns, features, tables, tasks")
     show.add_argument("spec", metavar="NAME", help=known)
     show.set_defaults(handler=_show)
+    diff = commands.add_parser(
+        "diff",
+        help="what two specs mean differently, and which steps run again",
+        description="Comments, layout, order where it means nothing and defaults "
+        "written out are no difference.",
+    )
+    diff.add_argument("before", metavar="BEFORE", help=known)
+    diff.add_argument("now", metavar="NOW", help=known)
+    diff.set_defaults(handler=_diff)
     return found
 
 
@@ -54,4 +64,15 @@ def _check(args: argparse.Namespace, console: rich.console.Console) -> int:
 def _show(args: argparse.Namespace, console: rich.console.Console) -> int:
     for table in spec_tables(load_spec(args.spec)):
         console.print(table)
+    return 0
+
+
+def _diff(args: argparse.Namespace, console: rich.console.Console) -> int:
+    found = SpecDiff(load_spec(args.before), load_spec(args.now))
+    if not found.everywhere:
+        console.print("They mean the same: nothing runs again.")
+        return 0
+    for table in diff_tables(found):
+        console.print(table)
+    console.print(f"Views that change: {', '.join(found.changed) or 'none'}.")
     return 0

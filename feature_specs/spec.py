@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import hashlib
 import math
 import re
 from typing import Annotated, Literal
@@ -457,11 +456,6 @@ class Spec:
     evaluation: EvaluationSpec = dataclasses.field(default_factory=EvaluationSpec)
     column_types: dict[str, Dtype] = dataclasses.field(default_factory=dict, repr=False)
     text: str = dataclasses.field(default="", repr=False)
-
-    @property
-    def digest(self) -> str:
-        """Twelve hex digits that change with the file."""
-        return hashlib.sha256(self.text.encode()).hexdigest()[:12]
 
     @functools.cached_property
     def outcomes(self) -> frozenset[str]:

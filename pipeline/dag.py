@@ -3,6 +3,9 @@
     raw logs -> DayExampleGen -> StatisticsGen -> ExampleValidator -> ValidationGate
              -> Transform -> Trainer -> Evaluator (blessing) -> Pusher
 
+Each step is given its view of the spec, as text (`feature_specs.views`), so that its
+cached result stands until something changes that it depends on.
+
 The same DAG runs locally (`runners/local.py`) and compiles for Vertex
 (`cloud/vertex_pipeline.py`).
 """
@@ -11,6 +14,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import json
 import os
 
 from tensorflow_model_analysis.proto import config_pb2
@@ -31,7 +35,17 @@ from tfx.orchestration.pipeline import Pipeline
 from tfx.proto import pusher_pb2, trainer_pb2, transform_pb2
 from tfx.types import Channel, standard_artifacts
 
-from feature_specs import Spec, TaskSpec, label_key, mask_key, read_spec
+from feature_specs import (
+    Spec,
+    TaskSpec,
+    label_key,
+    mask_key,
+    read_preset,
+    read_spec,
+    views,
+)
+from feature_specs.model import plain_values
+from feature_specs.named import preset_as_text
 from pipeline.components import (
     ALL_EARLIER_DAYS,
     DayExampleGen,
@@ -40,6 +54,7 @@ from pipeline.components import (
 )
 from pipeline.examples.build import LOCAL_RUNNER
 from pipeline.examples.days import DayRange, plan_splits
+from tpu_configs import read_slice
 
 # In one process a state cache saves nothing, and to weigh its entries Beam walks
 # through every module loaded, which is a lot after TensorFlow. Batches of some MB are
@@ -110,9 +125,21 @@ def create_pipeline(
 
 
 def checkpoints_dir(config: DagConfig) -> str:
-    """Of a run's training; the name has its inputs, as others may not go on there."""
-    parts = dataclasses.replace(config, beam_args=())
-    key = hashlib.sha256(repr(parts).encode()).hexdigest()[:12]
+    """Of a run's training; the name has what decides the weights, but no days.
+
+    The same days are restored there, and later ones are gone on with. The encoding,
+    which nobody knows before Transform has run, is the last part of the name: see
+    `pipeline.training.encoded_dir`.
+    """
+    spec, slice = read_spec(config.spec), read_slice(config.slice)
+    decides = {
+        "spec": views.text(spec, views.TRAINING),
+        "preset": plain_values(read_preset(config.preset)),
+        "slice": [slice.batch_size, slice.precision, slice.embedding],
+        "seed": config.seed,
+    }
+    text = json.dumps(decides, sort_keys=True)
+    key = hashlib.sha256(text.encode()).hexdigest()[:12]
     return os.path.join(config.root, "checkpoints", key)
 
 
@@ -135,7 +162,7 @@ def eval_config(spec: Spec) -> config_pb2.EvalConfig:
         ],
         metrics_specs=[
             _gate_metrics(spec, spec.task(name), minimum)
-            for name, minimum in spec.evaluation.min_auc.items()
+            for name, minimum in sorted(spec.evaluation.min_auc.items())
         ]
         or [
             config_pb2.MetricsSpec(
@@ -153,7 +180,7 @@ def _components(
     )
     train, evaluation = list(plan.train), list(plan.evaluation)
     example_gen = DayExampleGen(
-        spec=config.spec,
+        spec=views.step_text(spec, "DayExampleGen"),
         logs=config.logs,
         days=config.days,
         eval_days=config.eval_days,
@@ -163,14 +190,14 @@ def _components(
         rejects_dir=os.path.join(config.root, "rejects"),
         fingerprint=config.fingerprint,
     )
-    schema = SpecSchema(spec=config.spec)
+    schema = SpecSchema(spec=views.step_text(spec, "SpecSchema"))
     examples = example_gen.outputs["examples"]
     checks = _validation(examples, schema.outputs["schema"])
     transform = Transform(
         examples=examples,
         schema=schema.outputs["schema"],
         preprocessing_fn="pipeline.transform.preprocessing_fn",
-        custom_config={"spec": config.spec},
+        custom_config={"spec": views.step_text(spec, "Transform")},
         splits_config=transform_pb2.SplitsConfig(
             analyze=train, transform=train + evaluation
         ),
@@ -185,9 +212,9 @@ def _components(
         train_args=trainer_pb2.TrainArgs(splits=train),
         eval_args=trainer_pb2.EvalArgs(splits=evaluation),
         custom_config={
-            "spec": config.spec,
-            "preset": config.preset,
-            "slice": config.slice,
+            "spec": views.step_text(spec, "Trainer"),
+            "preset": preset_as_text(read_preset(config.preset)),
+            "slice": json.dumps(dataclasses.asdict(read_slice(config.slice))),
             "splits": train,
             "checkpoints": checkpoints_dir(config),
             "seed": config.seed,

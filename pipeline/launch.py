@@ -13,7 +13,7 @@ import pathlib
 import shutil
 import time
 
-from feature_specs import Spec
+from feature_specs import Spec, views
 from feature_specs.places import Place, absolute
 from pipeline.components import ALL_EARLIER_DAYS, REPORT_FILE
 from pipeline.dag import IN_PROCESS_BEAM_ARGS, DagConfig, checkpoints_dir
@@ -26,6 +26,8 @@ from pipeline.run_config import LaunchError, RunConfig, Texts, read_texts
 from pipeline.run_record import RunRecord, write_record
 from pipeline.runners import local
 from pipeline.runners.local import OnStep, StepEvent
+from pipeline.training import encoded_dir
+from trainer.days.encoding import read_encoding
 
 _LIBRARIES = (
     "trailrank",
@@ -113,7 +115,7 @@ def _dag_config(config: RunConfig, texts: Texts) -> DagConfig:
     context = config.context_days
     assert config.days is not None
     return DagConfig(
-        spec=texts.spec.text,
+        spec=views.written(texts.spec),
         preset=texts.preset,
         slice=texts.slice,
         logs=absolute(config.logs),
@@ -134,10 +136,11 @@ def _record(
     days = DayRange.parse(dag.days)
     plan = plan_splits(days, dag.eval_days, spec.log.days_per_split)
     blessing = pathlib.Path(outputs["Evaluator"]["blessing"])
+    encoding = read_encoding(outputs["Transform"]["transform_graph"])
     return RunRecord(
         spec=spec.name,
-        spec_text=spec.text,
-        spec_digest=spec.digest,
+        spec_text=views.written(spec),
+        spec_digest=views.digest(spec),
         preset=config.preset_name,
         days=dag.days,
         eval_splits=plan.evaluation,
@@ -151,7 +154,7 @@ def _record(
         versions={name: importlib.metadata.version(name) for name in _LIBRARIES},
         transformed=outputs["Transform"]["transformed_examples"],
         transform_graph=outputs["Transform"]["transform_graph"],
-        checkpoints=checkpoints_dir(dag),
+        checkpoints=encoded_dir(checkpoints_dir(dag), encoding),
     )
 
 

@@ -24,7 +24,7 @@ class RunRecord:
     Attributes:
         spec: Name of the spec.
         spec_text: Its YAML.
-        spec_digest: Twelve hex digits that change with it.
+        spec_digest: Twelve hex digits that change with what it means.
         preset: Name of the model preset.
         days: First and last day read.
         eval_splits: Splits kept for evaluation.

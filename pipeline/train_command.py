@@ -8,6 +8,10 @@ DIR of --transformed is the output of the Transform step, a bucket's too: it hol
 `Split-day-YYYYMMDD/*.gz`, one folder a day. By default ALL of its days are trained, the
 evaluation days of a pipeline run included; --days chooses.
 
+A checkpoint belongs to an encoding: vocabularies and scales are read from what lies
+beside the examples (`encoding.json`, or the Transform step's graph; --transform_graph
+names another place), and training refuses to go on with another one.
+
 Stopped at any moment and started again with the same arguments, training goes on from
 the newest checkpoint and ends with the same weights. Tomorrow's command names
 tomorrow's days and the same --checkpoints. With --validate_rows each day is predicted
@@ -105,6 +109,7 @@ def _train_and_export(
         tensorboard=settings.tensorboard,
         options=settings.options,
         console=rich.console.Console(stderr=True),
+        transform_graph=settings.transform_graph,
     )
     if not strategy.is_chief():
         return

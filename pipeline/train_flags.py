@@ -57,11 +57,6 @@ class TrainSettings:
                 f"--warm_start {self.warm_start}: must not be --checkpoints itself, "
                 f"from which training goes on anyway. Leave it out."
             )
-        if self.transform_graph and not self.export:
-            raise ValueError(
-                "--transform_graph: is needed by --export DIR alone. Leave it out, or "
-                "say where the model should go."
-            )
 
     @property
     def options(self) -> LoopOptions:
@@ -161,5 +156,5 @@ def _add_results(add: Add) -> None:
     add(
         "--transform_graph",
         metavar="DIR",
-        help="for --export, where it does not lie beside --transformed",
+        help="of the Transform step, where it does not lie beside --transformed",
     )

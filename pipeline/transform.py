@@ -41,17 +41,18 @@ def preprocessing_fn(inputs: _Tensors, custom_config: dict[str, Any]) -> _Tensor
 
     Args:
         inputs: Scalars `[B]`, sequences as SparseTensor `[B, ?]`.
-        custom_config: `spec` holds the spec's YAML text.
+        custom_config: `spec` holds the spec's YAML text, or its encoding view's.
 
     Returns:
         ids, categories and buckets `[B]` int64, sequences `[B, length]` int64, numbers
         `[B]` float32; 0 stands for "missing" in each.
     """
     spec = read_spec(custom_config["spec"])
-    outputs = {
-        feature.name: ENCODERS[feature.of_kind](inputs[feature.name], feature, spec)
-        for feature in spec.features
-    }
+    outputs = {}
+    for feature in spec.features:
+        with tf.name_scope(feature.name):  # by which `Encoding` names what is learned
+            encode = ENCODERS[feature.of_kind]
+            outputs[feature.name] = encode(inputs[feature.name], feature, spec)
     for name, value in inputs.items():
         if name.startswith(RESERVED_PREFIXES):
             outputs[name] = value

@@ -13,7 +13,7 @@ import shutil
 import tempfile
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from feature_specs import Spec, locks
+from feature_specs import Spec, locks, views
 from feature_specs.named import SpecLike, as_spec
 from feature_specs.places import (
     Place,
@@ -89,6 +89,7 @@ def _transform(spec: Spec, source: pathlib.Path, target: pathlib.Path) -> Transf
         _run(spec, source, train, evaluation, unfinished)
         # As many rows as went in; who reads them can count.
         shutil.copy(source / _REPORT, unfinished.examples)
+        _write_encoding(unfinished)
         found = _outputs(target)
         for made, place in zip(unfinished, found, strict=True):
             os.rename(made, place)
@@ -141,7 +142,9 @@ def _run(
 
         from pipeline.transform import preprocessing_fn
 
-    function = functools.partial(preprocessing_fn, custom_config={"spec": spec.text})
+    function = functools.partial(
+        preprocessing_fn, custom_config={"spec": views.text(spec, views.ENCODING)}
+    )
     # No state cache: the reason stands beside the DAG's Beam arguments.
     options = PipelineOptions(
         [f"--runner={LOCAL_RUNNER}", "--max_cache_memory_usage_mb=0"]
@@ -160,6 +163,13 @@ def _run(
                 tft_beam.TransformDataset(output_record_batches=True)
             )
             _write(data, split, os.path.join(target.examples, f"Split-{split}"))
+
+
+def _write_encoding(target: Transformed) -> None:
+    """Tells `train` what the ids and scales of the examples mean."""
+    from trainer.days.encoding import read_encoding
+
+    read_encoding(target.graph).write(target.examples)
 
 
 def _read(

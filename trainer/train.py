@@ -11,7 +11,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from feature_specs.named import PresetLike, SpecLike, as_preset, as_spec
-from feature_specs.places import Place, check_is_no_glob, check_writable_directory
+from feature_specs.places import (
+    Place,
+    check_directory,
+    check_is_no_glob,
+    check_writable_directory,
+)
 from trainer.days.folders import check_checkpoints, find_days
 from trainer.days.options import LoopOptions
 from trainer.ownership import sole_training
@@ -38,6 +43,7 @@ def train(
     tensorboard: Place | None = None,
     options: LoopOptions | None = None,
     console: rich.console.Console | None = None,
+    transform_graph: Place | None = None,
 ) -> Ranker:
     """Trains a ranker on transformed examples, day after day, and returns it.
 
@@ -61,18 +67,36 @@ def train(
         tensorboard: Directory of TensorBoard summaries, if any.
         options: How days are gone through.
         console: Shows a bar, if it is a terminal; without one there is none.
+        transform_graph: The Transform step's other output, which tells what ids and
+            scales mean; by default what lies beside the examples tells.
 
     Raises:
+        ValueError: The checkpoint is of another spec, preset or encoding.
         SpecError, PlaceError: A YAML has mistakes; there are no such days.
         LockedError, DivergedError, InterruptedTraining, CheckpointError: See
             `loop.train`.
     """
     found, config = as_spec(spec), as_preset(preset)
     chosen = check_places(transformed, days, checkpoints, options)
+    if transform_graph is not None:
+        remedy = "Name the Transform step's output that holds it."
+        check_directory("--transform_graph", transform_graph, remedy, "transform_fn")
     where = changed(choose_slice(accelerator, slice), batch_size, precision)
     with sole_training(checkpoints):  # told before TensorFlow is imported
-        from trainer.days import loop
+        from absl import logging
 
+        from trainer.days import loop
+        from trainer.days.encoding import find_encoding
+
+        graph = None if transform_graph is None else os.fspath(transform_graph)
+        encoding = find_encoding(os.fspath(transformed), graph)
+        if encoding is None:
+            logging.warning(
+                "%s: neither encoding.json nor a transform graph lies beside the "
+                "examples, so that nobody will know if others are encoded otherwise. "
+                "Name the Transform step's output with --transform_graph.",
+                transformed,
+            )
         return loop.train(
             found,
             config,
@@ -83,6 +107,7 @@ def train(
             log_dir=None if tensorboard is None else os.fspath(tensorboard),
             options=options,
             console=console,
+            encoding=encoding,
         )
 
 

@@ -69,6 +69,19 @@ class FeatureKind(Kind, abc.ABC):
             rule = f"has no use for kind {self.name}; remove it."
             reading.problems.add(f"{path}.{key}", rule, value)
 
+    def unencoded(self, feature: FeatureSpec) -> FeatureSpec:
+        """The feature as its raw examples know it: see `feature_specs.views`.
+
+        Keys that only say how it is encoded, or embedded, have values of no meaning
+        that `check` takes. As it is, by default: then whatever changes makes the
+        examples again.
+        """
+        return feature
+
+    def untrained(self, feature: FeatureSpec) -> FeatureSpec:
+        """The same of keys that only say how it is embedded, not how it is encoded."""
+        return feature
+
     def type_rule(self) -> str:
         """What a column must be, as a sentence for messages."""
         if set(self.takes) == {"int64", "float32"}:

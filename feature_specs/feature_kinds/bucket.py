@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,9 @@ class Bucket(Embedded):
         if not 1 <= len(feature.boundaries) <= _MOST_BOUNDARIES:
             rule = f"must be one number at least, and at most {_MOST_BOUNDARIES:,}."
             reading.problems.add(f"{path}.boundaries", rule)
+
+    def unencoded(self, feature: FeatureSpec) -> FeatureSpec:
+        return dataclasses.replace(feature, boundaries=(0.0,))
 
     def rows(self, feature: FeatureSpec, tables: Mapping[str, TableSpec]) -> int:
         return len(feature.boundaries) + 2  # missing + the n + 1 intervals

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,9 @@ class Sized(Embedded):
     def check(self, reading: Reading, path: str, feature: FeatureSpec) -> None:
         super().check(reading, path, feature)
         reading.between(f"{path}.size", feature.size, 1, _MOST_VALUES)
+
+    def unencoded(self, feature: FeatureSpec) -> FeatureSpec:
+        return dataclasses.replace(feature, size=1)
 
     def rows(self, feature: FeatureSpec, tables: Mapping[str, TableSpec]) -> int:
         return feature.size + 2  # missing + values + one row for all others

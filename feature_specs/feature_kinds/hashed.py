@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,10 @@ class Hashed(Embedded):
         if feature.table not in known:
             rule = f"is not in tables.{closest(feature.table, known)}"
             reading.problems.add(f"{path}.table", rule, feature.table)
+
+    def unencoded(self, feature: FeatureSpec) -> FeatureSpec:
+        # A table a type, as one table may be asked to hold ids of one type only.
+        return dataclasses.replace(feature, table=f"{feature.dtype}s")
 
     def rows(self, feature: FeatureSpec, tables: Mapping[str, TableSpec]) -> int:
         return tables[feature.table or ""].buckets

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,9 @@ class Number(Dense):
     takes: Mapping[Dtype, Dtype] = {"int64": "float32", "float32": "float32"}
     uses = frozenset({"transform"})
     may_be_length = True
+
+    def unencoded(self, feature: FeatureSpec) -> FeatureSpec:
+        return dataclasses.replace(feature, transform="none")
 
     def describe(self, feature: FeatureSpec, tables: Mapping[str, TableSpec]) -> str:
         return "log1p, z-score" if feature.transform == "log1p" else "z-score"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,12 @@ class Sequence(Hashed):
 
     uses = Hashed.uses | {"length", "pooling"}
     is_sequence = True
+
+    def unencoded(self, feature: FeatureSpec) -> FeatureSpec:
+        return dataclasses.replace(super().unencoded(self.untrained(feature)), length=1)
+
+    def untrained(self, feature: FeatureSpec) -> FeatureSpec:
+        return dataclasses.replace(feature, pooling="mean", target="")
 
     def shape(self, feature: FeatureSpec) -> tuple[int, ...]:
         return (feature.length,)

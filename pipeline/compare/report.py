@@ -10,6 +10,7 @@ from typing import Any
 
 from rich.table import Table
 
+from feature_specs import views
 from pipeline.compare.findings import Cell, Findings
 from pipeline.compare.metrics import NAMES
 from pipeline.compare.sizes import sharing_widths
@@ -68,7 +69,7 @@ def summary(findings: Findings) -> dict[str, Any]:
     comparison, examples = findings.comparison, findings.comparison.examples
     return {
         "spec": examples.spec.name,
-        "spec_digest": examples.spec.digest,
+        "spec_digest": views.digest(examples.spec),
         "days": examples.train_days,
         "evaluation": examples.evaluation_days,
         "seeds": list(comparison.seeds),

@@ -22,13 +22,14 @@ from typing import Any
 import tensorflow as tf
 from tensorflow.python.framework import ops
 
-from feature_specs import ModelConfig
+from feature_specs import ModelConfig, views
 from feature_specs.model import plain_values
 from pipeline.compare.comparison import Comparison, Entrant
 from pipeline.compare.scores import Scores, score
 from pipeline.reporting.files import to_json
 from pipeline.reporting.metrics import NotFiniteError
 from trainer.days import loop
+from trainer.days.encoding import find_encoding
 
 RESULTS_FILE = "results.jsonl"
 _CHECKPOINTS = "checkpoints"
@@ -172,6 +173,7 @@ def _run(comparison: Comparison, trial: Trial, checkpoints: pathlib.Path) -> Res
             checkpoint_dir=str(checkpoints),
             slice=comparison.slice,
             seed=trial.seed,
+            encoding=find_encoding(examples.folder),
         )
         scores, positives = score(ranker, examples.spec, examples.evaluation)
     except (loop.DivergedError, NotFiniteError) as error:
@@ -228,9 +230,11 @@ def _mean(values: Sequence[float]) -> float:
 
 def _key(comparison: Comparison, fingerprint: str, entrant: Entrant, seed: int) -> str:
     examples, slice = comparison.examples, comparison.slice
+    encoding = find_encoding(examples.folder)
     decides = {
-        "spec": examples.spec.digest,
+        "spec": views.digest(examples.spec, views.TRAINING),
         "examples": fingerprint,
+        "encoding": encoding.digest if encoding else None,
         "days": examples.train_days,
         "evaluation": examples.evaluation_days,
         "preset": preset_digest(entrant.config),

@@ -19,7 +19,7 @@ import numpy as np
 import polars as pl
 from apache_beam.io.filesystems import FileSystems
 
-from feature_specs import FeatureSpec, Spec, label_key, mask_key
+from feature_specs import FeatureSpec, Spec, label_key, mask_key, views
 from pipeline.examples.days import SplitPlan
 from pipeline.examples.duplicates import Copies
 from pipeline.examples.joins import found_column
@@ -117,7 +117,7 @@ def made_of(spec: Spec, plan: SplitPlan, seed: int) -> dict[str, Any]:
     """The report's first lines: what the examples were made of."""
     return {
         "spec": spec.name,
-        "spec_digest": spec.digest,
+        "spec_digest": views.digest(spec, views.EXAMPLES),
         "days": str(plan.days),
         "seed": seed,
         "train": list(plan.train),

@@ -9,6 +9,7 @@ from typing import Any
 import polars as pl
 from rich.table import Table
 
+from feature_specs import views
 from pipeline.reporting.files import rounded
 from pipeline.reporting.intervals import LEVEL
 from pipeline.reporting.tables import new_table
@@ -49,7 +50,7 @@ def summary(findings: Findings) -> dict[str, Any]:
     study = findings.study
     return {
         "spec": study.spec.name,
-        "spec_digest": study.spec.digest,
+        "spec_digest": views.digest(study.spec),
         "days": str(study.days),
         "bins": study.bins,
         "min_length": study.min_length,

@@ -213,6 +213,7 @@ def _trainer_predictions(shared_run, record, serialized) -> dict:
     from feature_specs import load_preset
     from pipeline.runners.local import last_outputs
     from tpu_configs import load_slice
+    from trainer.days.encoding import read_encoding
     from trainer.days.loop import train
 
     outputs = last_outputs(shared_run.root / "metadata.sqlite")
@@ -229,6 +230,7 @@ def _trainer_predictions(shared_run, record, serialized) -> dict:
         days,
         checkpoint_dir=str(checkpoints),
         slice=load_slice("cpu"),
+        encoding=read_encoding(outputs["Transform"]["transform_graph"]),
     )  # every day is done already: it only restores
     transform = tft.TFTransformOutput(outputs["Transform"]["transform_graph"])
     raw = tf.io.parse_example(serialized, transform.raw_feature_spec())
@@ -298,15 +300,71 @@ def test_trail_features_are_no_inputs_and_move_no_score(record, served_rows):
 # --- running again -------------------------------------------------------------------
 
 
-def test_a_second_run_reuses_the_steps(shared_run, run_pipeline, tmp_path):
-    printed = run_pipeline("kuairand", shared_run.logs / "data", shared_run.root)
-    steps = {
+def _steps(printed: str) -> dict[str, str]:
+    """Step -> `done` or `cached`, as TFX's metadata has it."""
+    return {
         line.split()[0]: line.split()[-1]
         for line in printed.splitlines()
         if line.endswith(("done", "cached", "failed"))
     }
+
+
+def _spec_file(folder: pathlib.Path, old: str, new: str) -> str:
+    text = load_spec("kuairand").text
+    assert text.count(old) == 1
+    path = folder / "spec.yaml"
+    path.write_text(text.replace(old, new))
+    return str(path)
+
+
+def test_a_second_run_reuses_the_steps_whatever_the_comments(
+    shared_run, run_pipeline, tmp_path
+):
+    spec = _spec_file(
+        tmp_path, "name: kuairand\n", "# Mine.\nname: kuairand  # it is\n"
+    )
+    steps = _steps(run_pipeline(spec, shared_run.logs / "data", shared_run.root))
     for step in _CACHED:
-        assert steps[step] == "cached", printed
+        assert steps[step] == "cached", steps
+
+
+@pytest.fixture
+def run_to_change(shared_run, tmp_path):
+    """The shared run, in its own place, as its metadata names it; put back after."""
+    shutil.copytree(shared_run.root, tmp_path / "kept", symlinks=True)
+    yield shared_run
+    shutil.rmtree(shared_run.root)
+    shutil.move(tmp_path / "kept", shared_run.root)
+
+
+@pytest.mark.slow
+def test_a_fusion_weight_exports_again_and_trains_no_day(
+    run_to_change, record, served_rows, run_pipeline, tmp_path
+):
+    run, before = run_to_change, record.model
+    trained = sorted((run.root / "checkpoints").rglob("ckpt-*.index"))
+    written = [path.stat().st_mtime_ns for path in trained]
+    spec = _spec_file(tmp_path, "{valid_play: 0.5, long", "{valid_play: 0.75, long")
+    steps = _steps(run_pipeline(spec, run.logs / "data", run.root))
+    for step in ("DayExampleGen", "SpecSchema", "StatisticsGen", "Transform"):
+        assert steps[step] == "cached", steps
+    assert (steps["Trainer"], steps["Evaluator"]) == ("done", "done")
+    now = read_record(str(run.root))
+    assert now.checkpoints == record.checkpoints
+    assert sorted((run.root / "checkpoints").rglob("ckpt-*.index")) == trained
+    assert [path.stat().st_mtime_ns for path in trained] == written
+    old, new = (
+        tf.saved_model.load(path).signatures["score_examples"](
+            examples=tf.constant(served_rows[0])
+        )
+        for path in (before, now.model)
+    )
+    for name in old:
+        if name != "score":
+            np.testing.assert_array_equal(old[name], new[name], name)
+    # PLE eq. 1: one factor of the product has a larger exponent.
+    expected = old["score"] * old["valid_play"] ** 0.25
+    np.testing.assert_allclose(new["score"], expected, rtol=1e-4)
 
 
 def test_the_same_dag_compiles_for_vertex(tmp_path, capsys):

@@ -84,7 +84,7 @@ def test_tpu_needs_a_slice(transformed, capsys):
         (["--tpu", "t", "--accelerator", "cpu"], "--tpu t: is for --accelerator tpu"),
         (["--warm_start_partial"], "needs --warm_start DIR"),
         (["--warm_start", "x/"], "must not be --checkpoints itself"),
-        (["--transform_graph", "g"], "is needed by --export DIR alone"),
+        (["--transform_graph", "g"], "--transform_graph g: does not exist"),
         (["--batch_size", "0"], "--batch_size: must be 1 or more. Got 0"),
         (["--sample", "1.5"], "sample: must be above 0 and at most 1. Got 1.5"),
         (["--checkpoint_steps", "-1"], "checkpoint_steps: must be 0 or more. Got -1"),

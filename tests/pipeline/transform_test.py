@@ -1,6 +1,8 @@
 """The Transform step's graph, run for real on rows worked out by hand."""
 
+import hashlib
 import math
+import shutil
 
 import apache_beam as beam
 import numpy as np
@@ -12,6 +14,7 @@ import tensorflow_transform.beam as tft_beam
 from feature_specs import read_spec
 from pipeline.schema import build_schema
 from pipeline.transform import preprocessing_fn
+from trainer.days.encoding import read_encoding
 
 _SPEC = read_spec(
     """
@@ -69,7 +72,12 @@ def _rows() -> list[dict]:
 
 
 @pytest.fixture(scope="module")
-def transformed(tmp_path_factory) -> dict[str, np.ndarray]:
+def graph(tmp_path_factory) -> str:
+    return str(tmp_path_factory.mktemp("graph") / "out")
+
+
+@pytest.fixture(scope="module")
+def transformed(graph, tmp_path_factory) -> dict[str, np.ndarray]:
     metadata = tft.DatasetMetadata(build_schema(_SPEC))
     with (
         beam.Pipeline(
@@ -78,9 +86,10 @@ def transformed(tmp_path_factory) -> dict[str, np.ndarray]:
         tft_beam.Context(temp_dir=str(tmp_path_factory.mktemp("tft"))),
     ):
         rows = pipeline | beam.Create(_rows())
-        data, _ = (rows, metadata) | tft_beam.AnalyzeAndTransformDataset(
+        data, fitted = (rows, metadata) | tft_beam.AnalyzeAndTransformDataset(
             lambda inputs: preprocessing_fn(inputs, {"spec": _SPEC.text})
         )
+        _ = fitted | tft_beam.WriteTransformFn(graph)
         found: list[dict] = []
         out = str(tmp_path_factory.mktemp("out") / "part")
         coder = tft.coders.ExampleProtoCoder(data[1].schema)
@@ -142,3 +151,14 @@ def test_a_number_is_scaled_without_missing_and_infinite_ones(transformed):
 def test_labels_masks_and_keys_pass_as_they_are(transformed):
     assert transformed["label_like"][:, 0].tolist() == [1] * 7
     assert transformed["key_user"][:, 0].tolist() == list(range(7))
+
+
+def test_what_was_learned_is_read_from_the_graph(transformed, graph, tmp_path):
+    """Of five known values 0, 1, 2, 1, 0: mean 4 / 5, variance 2.8 / 5."""
+    found = read_encoding(graph).learned
+    digest = hashlib.sha256(b"Rome\nOslo\n").hexdigest()[:12]
+    assert found.pop("vocabulary city") == f"2 values (Rome, Oslo; {digest})"
+    numbers = {name: float(value) for name, value in found.items()}
+    assert numbers == pytest.approx({"fans mean": 0.8, "fans variance": 0.56})
+    shutil.copytree(graph, tmp_path / "elsewhere")
+    assert read_encoding(str(tmp_path / "elsewhere")) == read_encoding(graph)

@@ -22,6 +22,7 @@ from trainer.days.checkpoints import (
     newest_state,
 )
 from trainer.days.divergence import DivergedError
+from trainer.days.encoding import Encoding
 from trainer.days.interruption import InterruptedTraining, Interruption
 from trainer.days.means import DayMeans
 from trainer.days.options import LoopOptions
@@ -29,8 +30,11 @@ from trainer.days.progress import Progress
 from trainer.days.state import (
     Position,
     TrainingState,
+    check_encoding,
+    check_files,
     check_run,
     days_to_train,
+    files_digest,
     load_state,
     run_identity,
 )
@@ -68,6 +72,7 @@ def train(
     log_dir: str | None = None,
     options: LoopOptions | None = None,
     console: rich.console.Console | None = None,
+    encoding: Encoding | None = None,
 ) -> Ranker:
     """Trains a ranker on `days`, in order, and returns it.
 
@@ -94,10 +99,11 @@ def train(
             the last day.
         options: How days are gone through.
         console: Shows a bar, if it is a terminal; without one there is none.
+        encoding: Of the examples; kept with the weights, which belong to it.
 
     Raises:
         ValueError: No days, a day without files, days out of order, or a checkpoint of
-            another run or of later days.
+            another run or encoding, of later days or of other files.
         LockedError: Another training writes to `checkpoint_dir`.
         DivergedError: The loss became NaN or infinite; names day and step, and where
             the batch was saved. Or a weight did in a step before a checkpoint.
@@ -107,7 +113,9 @@ def train(
     options = options or LoopOptions()
     files = _files(days)
     with sole_training(checkpoint_dir):
-        begun = _begin(spec, config, files, checkpoint_dir, slice, seed, options)
+        begun = _begin(
+            spec, config, files, checkpoint_dir, slice, seed, options, encoding
+        )
         training = begun.training
         summaries = Summaries(training, log_dir) if log_dir else None
         _train_days(begun, files, options, summaries, console)
@@ -163,6 +171,7 @@ def _begin(
     slice: SliceConfig,
     seed: int,
     options: LoopOptions,
+    encoding: Encoding | None,
 ) -> _Begun:
     strategy = strategies.create(slice.accelerator)
     run = run_identity(
@@ -175,7 +184,16 @@ def _begin(
         slice.embedding,
     )
     found = newest_state(checkpoint_dir)
-    state = _checked(found, run) if found else TrainingState(run)
+    state = TrainingState(run)
+    if found:
+        path, state = found
+        check_run(state, run, path)
+        check_encoding(state, encoding, path)
+        check_files(state, files)
+        if encoding and state.encoding is None:
+            logging.warning("%s knows no encoding; it is taken for this one.", path)
+    if encoding:
+        state.encoding = encoding.learned
     todo = days_to_train(list(files), state)
     training = Training(
         spec,
@@ -192,7 +210,11 @@ def _begin(
         todo = _restore(checkpoints, state, checkpoint_dir, files)
     elif options.warm_start:
         warm_start.start(
-            training, run, options.warm_start, partial=options.warm_start_partial
+            training,
+            run,
+            options.warm_start,
+            partial=options.warm_start_partial,
+            encoding=encoding,
         )
     return _Begun(training, state, checkpoints, todo)
 
@@ -262,12 +284,6 @@ def _files(days: Sequence[Day]) -> dict[str, list[str]]:
     return {name: examples.match_files(name, patterns) for name, patterns in days}
 
 
-def _checked(found: tuple[str, TrainingState], run: dict[str, Any]) -> TrainingState:
-    path, state = found
-    check_run(state, run, path)
-    return state
-
-
 def _restore(
     checkpoints: Checkpoints,
     state: TrainingState,
@@ -283,6 +299,7 @@ def _restore(
         own = load_state(path)
         checkpoints.restore(path)
         state.days, state.position = own.days, own.position
+        state.files = own.files
         return path
 
     path = first_readable(directory, read)
@@ -326,6 +343,7 @@ class _Loop:
         return self._finish(day, means, position)
 
     def _begin(self, day: str, files: list[str]) -> Position:
+        self.state.files[day] = files_digest(files)
         self.progress.begin(day)
         found = self._validator.validate(files) if self._validator else {}
         return Position(day, validation=found)

@@ -4,16 +4,23 @@ place in a day where it was written."""
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
 
-from feature_specs import ModelConfig, Spec
+from feature_specs import ModelConfig, Spec, TrailrankError, views
 from feature_specs.model import plain_values
+from trainer.days.encoding import Encoding
 
+_NAMED = 8  # differences in a message
 _VARIABLE = "state/.ATTRIBUTES/VARIABLE_VALUE"
+
+
+class ResumeError(TrailrankError, ValueError):
+    """A checkpoint may not be gone on from as it was asked; says why and what to do."""
 
 
 @dataclasses.dataclass
@@ -46,11 +53,15 @@ class TrainingState:
         run: What must stay the same for a restart to continue: see `run_identity`.
         days: One record a finished day, in order: see `loop.train`.
         position: Inside the day that is being trained; None between days.
+        encoding: Of the examples, as `Encoding.learned`; None if it is not known.
+        files: Day -> digest of its files' names and sizes, of each day begun.
     """
 
     run: dict[str, Any]
     days: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     position: Position | None = None
+    encoding: dict[str, str] | None = None
+    files: dict[str, str] = dataclasses.field(default_factory=dict)
 
     @property
     def finished(self) -> list[str]:
@@ -73,11 +84,13 @@ def run_identity(
 ) -> dict[str, Any]:
     """What decides the weights, beside the days: flat, to name what differs.
 
-    Tables elsewhere than in dense variables have other names in a checkpoint.
+    Of the spec it is the training view: a comment, a fusion weight or a threshold is no
+    other run. Tables elsewhere than in dense variables have other names in a
+    checkpoint.
     """
     model = json.loads(json.dumps(_flat(plain_values(config), "preset")))
     return {
-        "spec": f"{spec.name} {spec.digest}",
+        "spec": views.text(spec, views.TRAINING),
         "batch_size": batch_size,
         "precision": precision,
         "seed": seed,
@@ -91,51 +104,126 @@ def check_run(state: TrainingState, run: dict[str, Any], checkpoint: str) -> Non
     """That a checkpoint may be gone on from.
 
     Raises:
-        ValueError: It belongs to a run with another spec, preset, batch size or seed.
+        ResumeError: It belongs to a run with another spec, preset, batch size or seed.
     """
     differing = differences(state.run, run)
     if differing:
-        raise ValueError(
+        raise ResumeError(
             f"Checkpoint {checkpoint}: must come from the same run. "
-            f"{'; '.join(differing)}. Take back the change, or train into an empty "
+            f"{listed(differing)}. Take back the change, or train into an empty "
             f"directory (--checkpoints), with --warm_start to begin from this one."
         )
 
 
 def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
     """What differs between two runs, in words."""
-    return [
+    others = [
         f"{key} was {before.get(key)!r} and is {now.get(key)!r}"
-        for key in sorted(now.keys() | before.keys())
+        for key in sorted((now.keys() | before.keys()) - {"spec"})
         if before.get(key) != now.get(key)
     ]
+    return _spec_differences(before.get("spec"), now.get("spec")) + others
+
+
+def _spec_differences(before: str | None, now: str | None) -> list[str]:
+    """Of two training views, where in them; an older release wrote no view."""
+    if before == now or before is None or now is None:
+        return []
+    try:
+        was, is_now = json.loads(before), json.loads(now)
+    except ValueError:
+        return [f"spec was {before!r}, as an earlier release noted it"]
+    return [f"spec.{found}" for found in views.differences(was, is_now)]
+
+
+def check_encoding(
+    state: TrainingState, encoding: Encoding | None, checkpoint: str
+) -> None:
+    """That the examples are encoded as those that a checkpoint was trained on.
+
+    Raises:
+        ResumeError: They are not, or nothing tells.
+    """
+    differing = encoding_differences(state, encoding)
+    if differing:
+        raise ResumeError(
+            f"Checkpoint {checkpoint}: must be of the same encoding as the examples, "
+            f"or its weights would be read as what they are not. "
+            f"{listed(list(differing.values()))}. Name the examples of that encoding, "
+            f"or train into an empty directory (--checkpoints)."
+        )
+
+
+def encoding_differences(
+    state: TrainingState, encoding: Encoding | None
+) -> dict[str, str]:
+    """What differs, by name, from the encoding of a checkpoint; nothing if it is not
+    known there."""
+    if state.encoding is None:
+        return {}
+    if encoding is None:
+        return {
+            "": "It is not known here: neither encoding.json nor a transform graph "
+            "lies beside the examples (--transform_graph names one)"
+        }
+    return Encoding(state.encoding).differences(encoding)
+
+
+def check_files(state: TrainingState, files: dict[str, list[str]]) -> None:
+    """That days which are trained still have the files that they were trained on.
+
+    Raises:
+        ResumeError: One has others: the weights know rows that are no more.
+    """
+    for day, paths in files.items():
+        if day in state.files and state.files[day] != files_digest(paths):
+            raise ResumeError(
+                f"Day {day!r}: must have the files that the checkpoint was trained on. "
+                f"Got others by name or size, as of examples that were made again. "
+                f"Leave the day out if it is finished, or train all into an empty "
+                f"directory (--checkpoints)."
+            )
+
+
+def files_digest(paths: Sequence[str]) -> str:
+    """Twelve hex digits of names and sizes, not of the place where they lie."""
+    found = sorted(
+        (path.rsplit("/", 1)[-1], tf.io.gfile.stat(path).length) for path in paths
+    )
+    return hashlib.sha256(repr(found).encode()).hexdigest()[:12]
+
+
+def listed(differing: Sequence[str]) -> str:
+    """The first differences of many, for a message."""
+    more = f" and {len(differing) - _NAMED} more" if len(differing) > _NAMED else ""
+    return "; ".join(differing[:_NAMED]) + more
 
 
 def days_to_train(days: Sequence[str], state: TrainingState) -> list[str]:
     """The days of `days` that are not finished.
 
     Raises:
-        ValueError: One of them comes before a finished one: days are trained in order.
+        ResumeError: One of them comes before a finished one: days are trained in order.
             Or a finished one comes after all of them: the model has seen the future.
     """
     finished = set(state.finished)
     later = [day for day in state.finished if day > max(days)]
     if later:
-        raise ValueError(
+        raise ResumeError(
             f"Day {max(days)!r}: must not be the last one, as the checkpoint has "
             f"trained later days. Got a checkpoint with {', '.join(later)}. Add them "
             f"to the days, or train into another directory (--checkpoints)."
         )
     todo = [day for day in days if day not in finished]
     if todo and finished and todo[0] < max(finished):
-        raise ValueError(
+        raise ResumeError(
             f"Day {todo[0]!r}: must come after the days that the checkpoint has "
             f"trained, the last of which is {state.finished[-1]!r}. Leave it out, or "
             f"train into an empty checkpoint directory."
         )
     begun = state.position.day if state.position else None
     if begun and (not todo or todo[0] != begun):
-        raise ValueError(
+        raise ResumeError(
             f"Day {begun!r}: is half trained in the checkpoint, and must be the next "
             f"one. Got {todo[0] if todo else 'no day'}. Add it to the days."
         )

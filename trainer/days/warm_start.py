@@ -1,26 +1,39 @@
 """First weights from another training: of the same model, or what is equal in another.
 
-Tables keep their rows: vocabularies and hash buckets must be those of the other
-training, which a checkpoint cannot tell.
+Tables keep their rows, so that the encoding must be that of the other training; what a
+checkpoint knows of its own is compared.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import tensorflow as tf
 from absl import logging
 
 from trainer.days.checkpoints import newest_state
+from trainer.days.encoding import Encoding
 from trainer.days.keys import SLOT, VALUE, keyed_variables
-from trainer.days.state import differences
+from trainer.days.state import (
+    ResumeError,
+    differences,
+    encoding_differences,
+    listed,
+)
 from trainer.days.training import Training
 
-_NAMED = 8  # in a message
+_NAMED = 8  # variables in a message
+_VOCABULARY = "vocabulary "  # of a feature, as `Encoding.learned` has it
 
 
 def start(
-    training: Training, run: dict[str, Any], directory: str, *, partial: bool
+    training: Training,
+    run: dict[str, Any],
+    directory: str,
+    *,
+    partial: bool,
+    encoding: Encoding | None = None,
 ) -> None:
     """Gives a new training the newest weights of `directory`.
 
@@ -30,11 +43,13 @@ def start(
         training: Not yet trained.
         run: Its `run_identity`.
         directory: Checkpoints of another training.
-        partial: Takes what is equal in name and shape, whatever else changed.
+        partial: Takes what is equal in name and shape, whatever else changed; but no
+            table whose rows mean other values.
+        encoding: Of the new training's examples.
 
     Raises:
-        ValueError: There is no checkpoint; or, unless `partial`, spec or preset
-            differ, which are listed; or nothing is equal.
+        ValueError: There is no checkpoint; or, unless `partial`, spec, preset or
+            encoding differ, which are listed; or nothing is equal.
     """
     if training.tables_on_chips:
         raise ValueError(
@@ -50,21 +65,30 @@ def start(
         )
     path, state = found
     changed = [d for d in differences(state.run, run) if _decides_model(d)]
-    if changed and not partial:
-        raise ValueError(
-            f"--warm_start {directory}: must be of the same spec and preset. "
-            f"{'; '.join(changed)}. Take back the change, or take over the weights "
-            f"that are equal in name and shape with --warm_start_partial."
+    otherwise = encoding_differences(state, encoding)
+    if (changed or otherwise) and not partial:
+        told = listed([*changed, *otherwise.values()])
+        raise ResumeError(
+            f"--warm_start {directory}: must be of the same spec, preset and encoding. "
+            f"{told}. Take back the change, or take over the weights that are equal in "
+            f"name and shape with --warm_start_partial."
         )
-    _take_over(training, path, partial=partial)
+    if otherwise:
+        logging.warning("Encoded otherwise: %s.", listed(list(otherwise.values())))
+    _take_over(training, path, partial=partial, otherwise=otherwise)
 
 
 def _decides_model(difference: str) -> bool:
-    return difference.startswith(("spec ", "preset.", "embedding "))
+    return difference.startswith(("spec ", "spec.", "preset.", "embedding "))
 
 
-def _take_over(training: Training, path: str, *, partial: bool) -> None:
-    """Reads every variable that the checkpoint has with the same key and shape."""
+def _take_over(
+    training: Training, path: str, *, partial: bool, otherwise: Collection[str]
+) -> None:
+    """Reads every variable that the checkpoint has with the same key and shape.
+
+    A table is left out whose vocabulary is among `otherwise`, what differs in encoding.
+    """
     reader = tf.train.load_checkpoint(path)
     shapes = reader.get_variable_to_shape_map()
     root = tf.train.Checkpoint(ranker=training.ranker, average=training.average)
@@ -73,6 +97,8 @@ def _take_over(training: Training, path: str, *, partial: bool) -> None:
     # that changed.
     named = {key: v for key, v in own.items() if key.split("/")[-3] != "_variables"}
     chosen = named if partial else own
+    anew = [f"/feature_{name.removeprefix(_VOCABULARY)}/" for name in otherwise]
+    chosen = {k: v for k, v in chosen.items() if not any(part in k for part in anew)}
     equal = [key for key, v in chosen.items() if shapes.get(key) == v.shape.as_list()]
     if not any(key.startswith("ranker/") and SLOT not in key for key in equal):
         raise ValueError(

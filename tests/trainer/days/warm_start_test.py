@@ -8,11 +8,14 @@ import tensorflow as tf
 
 from tpu_configs import SliceConfig
 from trainer.days import checkpoints, loop, warm_start
+from trainer.days.encoding import Encoding
 from trainer.days.keys import SLOT, keyed_variables
 from trainer.days.state import run_identity
 from trainer.days.training import Training
 
 SLICE = SliceConfig(name="tiny", accelerator="cpu", batch_size=64, steps_per_call=4)
+_ENCODING = Encoding({"vocabulary tab": "2 values (a, b; 1)", "age mean": "1.5"})
+_OTHER = Encoding({"vocabulary tab": "2 values (b, a; 2)", "age mean": "1.5"})
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +42,7 @@ def _train(spec, config, days, directory, **options):
         checkpoint_dir=str(directory),
         slice=SLICE,
         options=loop.LoopOptions(**options),
+        encoding=_ENCODING,
     )
 
 
@@ -92,7 +96,7 @@ def test_equal_weights_of_a_changed_model_are_taken(
     training = Training(spec, wider, SLICE, strategy, seed=9, first_files=days[0][1])
     fresh = {key: value.numpy() for key, value in _own(training).items()}
     run = run_identity(spec, wider, 64, "float32", 9)
-    warm_start.start(training, run, str(before), partial=True)
+    warm_start.start(training, run, str(before), partial=True, encoding=_ENCODING)
     own, other = _own(training), _values(before)
     taken = [k for k, v in other.items() if k in own and own[k].shape == v.shape]
     for key in taken:
@@ -104,3 +108,20 @@ def test_equal_weights_of_a_changed_model_are_taken(
     assert any(SLOT in key and "embeddings" in key for key in taken)
     options = {"warm_start": str(before), "warm_start_partial": True}
     _train(spec, wider, days[1:], tmp_path, **options)  # and it trains
+
+
+def test_a_table_of_another_vocabulary_is_not_taken(spec, config, days, before):
+    strategy = tf.distribute.get_strategy()
+    training = Training(spec, config, SLICE, strategy, seed=9, first_files=days[0][1])
+    fresh = {key: value.numpy() for key, value in _own(training).items()}
+    run = run_identity(spec, config, 64, "float32", 9)
+    rule = r"same spec, preset and encoding. vocabulary tab was .*a, b.* is .*b, a"
+    with pytest.raises(ValueError, match=rule):
+        warm_start.start(training, run, str(before), partial=False, encoding=_OTHER)
+    warm_start.start(training, run, str(before), partial=True, encoding=_OTHER)
+    own, other = _own(training), _values(before)
+    (table,) = (key for key in other if "/feature_tab/" in key and SLOT not in key)
+    np.testing.assert_array_equal(own[table], fresh[table])
+    assert not np.array_equal(fresh[table], other[table])
+    (equal,) = (key for key in other if "/feature_tag/" in key and SLOT not in key)
+    np.testing.assert_array_equal(own[equal], other[equal])

@@ -1,0 +1,138 @@
+"""What TFX keys a step's cached result by: its view of the spec, and nothing else."""
+
+import dataclasses
+import json
+import pathlib
+
+import pytest
+
+from feature_specs import load_spec, views
+from feature_specs.preset import preset_text
+from pipeline.dag import DagConfig, checkpoints_dir, create_pipeline
+from tpu_configs import slice_text
+
+_SPEC = load_spec("movielens").text
+_CONFIG = DagConfig(
+    spec=_SPEC,
+    preset=preset_text("mmoe"),
+    slice=slice_text("cpu"),
+    logs="/logs",
+    root="/run",
+    days="19970920:19980423",
+    fingerprint="same files",
+)
+
+
+def _keys(config: DagConfig) -> dict[str, str]:
+    """Step -> its execution properties, as TFX compares them."""
+    return {
+        node.id: json.dumps(node.exec_properties, sort_keys=True, default=str)
+        for node in create_pipeline(config).components
+    }
+
+
+@pytest.fixture(scope="module")
+def before() -> dict[str, str]:
+    return _keys(_CONFIG)
+
+
+# One thing changed at a time -> the steps whose own key changes. What reads their
+# outputs runs again too, as TFX keys by these.
+_CHANGES = {
+    "a comment": ("name: movielens", "name: movielens   # mine", set()),
+    "a default": (
+        "days_per_split: 28",
+        "min_day_share: 0.3\n  days_per_split: 28",
+        set(),
+    ),
+    "a fusion weight": ("loved: 0.5,", "loved: 0.7,", {"Trainer"}),
+    "a threshold": ("min_auc: {liked: 0.6}", "min_auc: {liked: 0.7}", {"Evaluator"}),
+    "a loss weight": (
+        'label: "rating = 5"',
+        'label: "rating = 5", loss_weight: 2',
+        {"Trainer"},
+    ),
+    "rows of a table": (
+        "user: {buckets: 50000,",
+        "user: {buckets: 60000,",
+        {"Transform", "Trainer"},
+    ),
+    "a vocabulary": (
+        "kind: category, size: 2}",
+        "kind: category, size: 3}",
+        {"Transform", "Trainer"},
+    ),
+    "a feature": (
+        "  - {name: gender, group: query, kind: category, size: 2}\n",
+        "",
+        {"DayExampleGen", "SpecSchema", "Transform", "Trainer"},
+    ),
+    "a label": (
+        'label: "rating >= 4"',
+        'label: "rating >= 3"',
+        {"DayExampleGen", "SpecSchema", "Transform", "Trainer"},
+    ),
+    "a filter": (
+        "history:\n",
+        'filters: {keep: {rated: "rating > 0"}}\nhistory:\n',
+        {"DayExampleGen", "SpecSchema", "Transform", "Trainer"},
+    ),
+    "a limit of the log": (
+        "days_per_split: 28",
+        "max_reject_share: 0.5\n  days_per_split: 28",
+        {"DayExampleGen"},
+    ),
+}
+
+
+@pytest.mark.parametrize("what", _CHANGES)
+def test_a_change_of_the_spec_changes_the_keys_of_what_reads_it(before, what):
+    old, new, expected = _CHANGES[what]
+    assert _SPEC.count(old) == 1
+    now = _keys(dataclasses.replace(_CONFIG, spec=_SPEC.replace(old, new)))
+    assert {step for step in before if before[step] != now[step]} == expected
+
+
+def test_comments_of_preset_and_slice_change_no_key(before):
+    preset = "# mine\n" + _CONFIG.preset
+    config = dataclasses.replace(_CONFIG, preset=preset, slice=_CONFIG.slice + "#\n")
+    assert _keys(config) == before
+    wider = dataclasses.replace(_CONFIG, preset=_CONFIG.preset + "dropout: 0.1\n")
+    now = _keys(wider)
+    assert {step for step in before if before[step] != now[step]} == {"Trainer"}
+
+
+def test_the_steps_that_spec_diff_tells_of_are_those_of_the_dag(before):
+    own = {step.name for step in views.STEPS}
+    assert own == set(before) - {"LatestBlessedModel"}
+
+
+# --- the directory of the checkpoints -------------------------------------------------
+
+
+def _name(**changes) -> str:
+    return pathlib.Path(checkpoints_dir(dataclasses.replace(_CONFIG, **changes))).name
+
+
+def _changed(what: str) -> str:
+    old, new, _ = _CHANGES[what]
+    return _SPEC.replace(old, new)
+
+
+def test_checkpoints_stay_where_more_days_are_trained():
+    assert _name(days="19970920:19980520", fingerprint="more files") == _name()
+    assert checkpoints_dir(_CONFIG).startswith("/run/checkpoints/")
+
+
+@pytest.mark.parametrize(
+    "what", ["a comment", "a fusion weight", "a threshold", "a limit of the log"]
+)
+def test_checkpoints_stay_where_the_weights_would_be_the_same(what):
+    assert _name(spec=_changed(what)) == _name()
+
+
+@pytest.mark.parametrize("what", ["a loss weight", "rows of a table", "a label"])
+def test_another_training_has_its_own_checkpoints(what):
+    assert _name(spec=_changed(what)) != _name()
+    assert _name(seed=1) != _name()
+    assert _name(preset=preset_text("ple")) != _name()
