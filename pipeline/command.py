@@ -4,7 +4,9 @@
     trailrank pipeline compile --runner vertex --spec kuairand --logs gs://B/logs \\
         --root gs://B/run --days 20220408:20220421 --image IMAGE --out pipeline.json
 
-Mistakes in the arguments, the spec and the preset are told before TensorFlow loads.
+Mistakes in the arguments, the spec and the preset are told before TensorFlow loads. A
+model that misses a limit of the spec's `evaluation` section is not pushed, and `run`
+ends with exit status 3.
 """
 
 from __future__ import annotations
@@ -16,7 +18,8 @@ from typing import TYPE_CHECKING
 import rich.console
 import rich.status
 
-from feature_specs import flags
+from feature_specs import Spec, flags
+from feature_specs.errors import Status
 from feature_specs.flags import ArgumentParser
 from pipeline.evaluate import check_truth, evaluation_of
 from pipeline.evaluate_command import show_evaluation
@@ -35,8 +38,8 @@ _STATES = {"done": "green", "cached": "cyan", "failed": "red"}
 def run(argv: Sequence[str]) -> int:
     """`trailrank pipeline ...`; returns the exit status."""
     args = parser().parse_args(argv)
-    args.handler(args, rich.console.Console())
-    return 0
+    status: Status = args.handler(args, rich.console.Console())
+    return status
 
 
 def parser() -> ArgumentParser:
@@ -95,7 +98,7 @@ def _config(args: argparse.Namespace) -> RunConfig:
     )
 
 
-def _run_local(args: argparse.Namespace, console: rich.console.Console) -> None:
+def _run_local(args: argparse.Namespace, console: rich.console.Console) -> Status:
     config = _config(args)
     spec = check_local(config).spec
     check_truth(args.truth)
@@ -112,10 +115,10 @@ def _run_local(args: argparse.Namespace, console: rich.console.Console) -> None:
     console.print(tables.rows_table(record.rows))
     console.print(tables.trails_line(record.rows), highlight=False)
     show_evaluation(spec, evaluation_of(record), console)
-    _print_outcome(args.root, record, console)
+    return show_outcome(args.root, spec, record, console)
 
 
-def _compile(args: argparse.Namespace, console: rich.console.Console) -> None:
+def _compile(args: argparse.Namespace, console: rich.console.Console) -> Status:
     config = _config(args)
     read_texts(config)
     with console.status("Loading TensorFlow, Beam and TFX ..."):
@@ -124,6 +127,7 @@ def _compile(args: argparse.Namespace, console: rich.console.Console) -> None:
 
     steps = compile_vertex(config, args.image, args.out)
     console.print(f"{args.out}: a valid Vertex pipeline spec of {steps} steps")
+    return Status.DONE
 
 
 class _StepLines:
@@ -155,15 +159,24 @@ class _StepLines:
             self._status = None
 
 
-def _print_outcome(root: str, record: RunRecord, console: rich.console.Console) -> None:
+def show_outcome(
+    root: str, spec: Spec, record: RunRecord, console: rich.console.Console
+) -> Status:
+    """Says whether the run's model was pushed, and why; the status that tells so."""
+    if record.pushed and not spec.evaluation.min_auc:
+        console.print(
+            f"No gate: the spec {spec.name} sets no evaluation.min_auc, so that any "
+            "model is pushed."
+        )
     if record.pushed:
         console.print(
             f"Pushed to [bold]{root}/models/{record.spec}[/]. Serve it with "
             f"[bold]trailrank serve --root {root}[/]."
         )
-        return
+        return Status.DONE
     console.print(
         "[red]Not blessed, so not pushed:[/] the model missed a threshold of the "
         "spec's `evaluation` section, or lost AUC against the last blessed model. "
         f"The figures are above; TFMA's verdict is in {root}/artifacts/Evaluator."
     )
+    return Status.REFUSED

@@ -132,7 +132,7 @@ def _record(
     examples = outputs["DayExampleGen"]["examples"]
     days = DayRange.parse(dag.days)
     plan = plan_splits(days, dag.eval_days, spec.log.days_per_split)
-    blessing = pathlib.Path(outputs["Evaluator"]["blessing"])
+    pushed = pathlib.Path(outputs["Pusher"]["pushed_model"])
     return RunRecord(
         spec=spec.name,
         spec_text=spec.text,
@@ -144,7 +144,7 @@ def _record(
         rows=json.loads((pathlib.Path(examples) / REPORT_FILE).read_text()),
         examples=examples,
         model=os.path.join(outputs["Trainer"]["model"], "Format-Serving"),
-        pushed=(blessing / "BLESSED").exists(),
+        pushed=pushed.exists() and any(pushed.iterdir()),
         metrics=[],
         slices={},
         versions={name: importlib.metadata.version(name) for name in _LIBRARIES},

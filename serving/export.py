@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import tensorflow as tf
 
+from feature_specs.errors import TrailrankError
 from feature_specs.named import SpecLike, as_spec
 from feature_specs.places import Place
 from serving.signatures import build_signatures
@@ -22,6 +23,10 @@ from trainer.model.ranker import Ranker
 
 if TYPE_CHECKING:
     import tensorflow_transform as tft
+
+
+class ExportError(TrailrankError, FileExistsError):
+    """A model would be written over another one."""
 
 
 def export(
@@ -46,7 +51,7 @@ def export(
         path: `MODELS/<spec name>/<version>`, which must not be there yet.
 
     Raises:
-        FileExistsError: `path` holds something; a served version never changes.
+        ExportError: `path` holds something; a served version never changes.
     """
     spec, path = as_spec(spec), os.fspath(path)
     if isinstance(transform, str | os.PathLike):
@@ -55,7 +60,7 @@ def export(
         transform = tensorflow_transform.TFTransformOutput(os.fspath(transform))
     path = path.rstrip("/")
     if tf.io.gfile.exists(path) and tf.io.gfile.listdir(path):
-        raise FileExistsError(
+        raise ExportError(
             f"{path}: a SavedModel is written to a new directory, and this one is not "
             "empty. Export to the next version number."
         )

@@ -22,6 +22,7 @@ from serving.requests import (
     request_features,
 )
 from serving.signatures import example_spec
+from trainer.days import records
 
 Key = int | str
 Values = dict[str, Any]
@@ -32,6 +33,10 @@ _SPLIT_PREFIX = "Split-day-"
 
 class NoExamplesError(TrailrankError, RuntimeError):
     """A directory without splits of examples."""
+
+
+class BadKeyError(TrailrankError, ValueError):
+    """An id that cannot be one of the log's column."""
 
 
 class _Found(NamedTuple):
@@ -126,11 +131,11 @@ class Examples:
             key: tf.io.FixedLenFeature([], _key_dtype(self._spec, column)),
             KEY_TIME: tf.io.FixedLenFeature([], tf.int64),
         }
-        files = tf.io.gfile.glob(os.path.join(split, "*.gz"))
-        records = tf.data.TFRecordDataset(sorted(files), compression_type="GZIP")
-        for batch in records.batch(_BATCH):
-            parsed = tf.io.parse_example(batch, parsing)
-            yield batch.numpy(), parsed[key].numpy(), parsed[KEY_TIME].numpy()
+        files = sorted(tf.io.gfile.glob(os.path.join(split, "*.gz")))
+        with records.named(files):
+            for batch in tf.data.TFRecordDataset(files, "GZIP").batch(_BATCH):
+                parsed = tf.io.parse_example(batch, parsing)
+                yield batch.numpy(), parsed[key].numpy(), parsed[KEY_TIME].numpy()
 
     def _item_values(self, found: dict[Key, _Found]) -> dict[Key, Values]:
         paired = paired_features(self._spec)
@@ -153,9 +158,9 @@ def as_key(text: str, spec: Spec, column: str) -> Key:
     try:
         key = int(text)
     except ValueError:
-        raise ValueError(f"{column} must be a whole number. Got {text!r}.") from None
+        raise BadKeyError(f"{column} must be a whole number. Got {text!r}.") from None
     if not -(2**63) <= key < 2**63:
-        raise ValueError(f"{column} must fit in 64 bits (int64). Got {text!r}.")
+        raise BadKeyError(f"{column} must fit in 64 bits (int64). Got {text!r}.")
     return key
 
 

@@ -20,6 +20,7 @@ from typing import Any
 import polars as pl
 from apache_beam.io.filesystems import FileSystems
 
+from pipeline.examples.errors import RequestError
 from pipeline.examples.report import Limits, check, made_of, read_report
 from pipeline.examples.request import ExamplesRequest
 from pipeline.examples.shuffle import Shuffle
@@ -171,7 +172,7 @@ class Outputs:
         if self.replaces:
             self._check_replaceable()
         elif _match(_join(self.examples_dir, "Split-*", "*")):
-            raise ValueError(
+            raise RequestError(
                 f"{self.examples_dir} holds examples already. Give an empty directory, "
                 "or name the days to replace."
             )
@@ -224,7 +225,7 @@ class Outputs:
     def _check_replaceable(self) -> None:
         """ValueError if the splits that stay come from another request."""
         if not FileSystems.exists(self.report_path):
-            raise ValueError(
+            raise RequestError(
                 f"{self.examples_dir}: no finished examples here (no "
                 f"{self.report_path}), so no day of them can be replaced. Generate all "
                 "days first."
@@ -233,7 +234,7 @@ class Outputs:
         for key in ("spec_digest", "days", "evaluation", "seed"):
             value = self.made_of[key]
             if old[key] != value:
-                raise ValueError(
+                raise RequestError(
                     f"{self.examples_dir}: its examples were made with {key} = "
                     f"{old[key]}, and this run has {value}. Replace days with the "
                     "settings of the whole, or generate all days into another "

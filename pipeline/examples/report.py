@@ -19,7 +19,8 @@ import numpy as np
 import polars as pl
 from apache_beam.io.filesystems import FileSystems
 
-from feature_specs import Spec, TrailrankError, label_key, mask_key
+from feature_specs import Spec, label_key, mask_key
+from feature_specs.errors import Status, TrailrankError
 from pipeline.examples.days import SplitPlan
 from pipeline.examples.joins import found_column
 from pipeline.examples.reading.blocks import Block
@@ -51,6 +52,12 @@ class Limits:
 
 class ExamplesError(TrailrankError, RuntimeError):
     """A run whose examples must not be used; the message says why."""
+
+
+class RefusedError(ExamplesError):
+    """The logs miss a limit that the spec's log section sets."""
+
+    exit_status = Status.REFUSED
 
 
 def merge_counts(many: Iterable[Counts]) -> Counts:
@@ -180,7 +187,8 @@ def check(report: Mapping[str, Any], limits: Limits, rejects_dir: str) -> None:
         rejects_dir: Where the unreadable lines are, for the message.
 
     Raises:
-        ExamplesError: Rows are lost or unreadable, or a day lacks its rows.
+        ExamplesError: Rows are lost, or a day has none.
+        RefusedError: Too many are unreadable, or a day has too few.
     """
     _check_files(report)
     _check_rejects(report, limits.max_reject_share, rejects_dir)
@@ -208,7 +216,7 @@ def _check_rejects(report: Mapping[str, Any], limit: float, rejects_dir: str) ->
         shares[f"side file {name!r}"] = join["reject_share"]
     for what, share in shares.items():
         if share > limit:
-            raise ExamplesError(
+            raise RefusedError(
                 f"{share:.2%} of the rows of {what} are unreadable, more than "
                 f"log.max_reject_share = {limit:.2%}. Commonest: "
                 f"{_commonest(report['files'])}. Every line is in "
@@ -263,7 +271,7 @@ def _check_small_days(report: Mapping[str, Any], limits: Limits) -> None:
         if found < limits.min_day_share * usual:
             small.append(f"{_text(day)} ({found}, against {usual:.0f})")
     if small:
-        raise ExamplesError(
+        raise RefusedError(
             f"Unusually few rows on {', '.join(small)}: less than log.min_day_share = "
             f"{limits.min_day_share:.0%} of the median of the week before. Is the log "
             "of the day complete? If it is, allow it with --allow_small_days."

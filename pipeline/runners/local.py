@@ -22,7 +22,7 @@ from tfx.orchestration.local import runner_utils
 from tfx.orchestration.portable import launcher, runtime_parameter_utils, tfx_runner
 from tfx.proto.orchestration import pipeline_pb2
 
-from feature_specs.errors import TrailrankError
+from feature_specs.errors import Status, TrailrankError
 from pipeline.components import EarlierBlessedModel
 from pipeline.dag import DagConfig, create_pipeline
 
@@ -49,7 +49,15 @@ OnStep = Callable[[StepEvent], None]
 
 
 class StepFailedError(TrailrankError, RuntimeError):
-    """A step of the pipeline stopped; says which, why, and where the log lies."""
+    """A step of the pipeline stopped; says which, why, and where the log lies.
+
+    Attributes:
+        exit_status: Of the error that stopped it, if that was one of ours.
+    """
+
+    def __init__(self, message: str, exit_status: Status = Status.FAILED):
+        super().__init__(message)
+        self.exit_status = exit_status
 
 
 class ReportingDagRunner(tfx_runner.IrBasedRunner):
@@ -132,6 +140,7 @@ def run(config: DagConfig, on_step: OnStep = lambda event: None) -> Outputs:
 
     Raises:
         StepFailedError: A step failed; steps before it are kept and will be reused.
+        InterruptedTraining: A signal stopped the Trainer, after a checkpoint.
     """
     root = pathlib.Path(config.root)
     root.mkdir(parents=True, exist_ok=True)
@@ -143,10 +152,7 @@ def run(config: DagConfig, on_step: OnStep = lambda event: None) -> Outputs:
             runner.run(create_pipeline(config, metadata_config, EarlierBlessedModel))
         except Exception as error:
             logging.getLogger().exception("step %s failed", runner.step)
-            raise StepFailedError(
-                f"{runner.step or 'pipeline'} failed: {_cause(error)}\n"
-                f"Full log: {log_path}. Finished steps are kept; run again to go on."
-            ) from error
+            raise _explained(error, runner.step or "pipeline", log_path) from error
     return last_outputs(database)
 
 
@@ -215,9 +221,39 @@ def _log_to_file(folder: pathlib.Path) -> Iterator[pathlib.Path]:
         handler.close()
 
 
+def _explained(error: Exception, step: str, log: pathlib.Path) -> TrailrankError:
+    """What a user is told of an error that ended a step."""
+    ours = next(
+        (link for link in _chain(error) if isinstance(link, TrailrankError)), None
+    )
+    if ours is not None and ours.exit_status in (Status.STOPPED, Status.PREEMPTED):
+        return ours  # the Trainer was asked to stop; nothing failed
+    return StepFailedError(
+        f"{step} failed: {_cause(error)}\n"
+        f"Full log: {log}. Finished steps are kept; run again to go on.",
+        Status.FAILED if ours is None else ours.exit_status,
+    )
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """An error, what it was raised from, and so on."""
+    found: BaseException | None = error
+    while found is not None:
+        yield found
+        found = found.__cause__
+
+
 def _cause(error: BaseException) -> str:
-    """The message of the first error of a chain, without Beam's repetition of it."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    text = str(error) or type(error).__name__
+    """The message of the first error of a chain, as its author wrote it.
+
+    Beam repeats it with the step that ran; where its worker answers with a whole trace
+    as text, the message is what the trace ends with.
+    """
+    *_, first = _chain(error)
+    text = str(first) or type(first).__name__
+    if "Traceback (most recent call last)" in text:
+        raised = re.findall(
+            r"^(?:[\w.]+\.)?(\w+: .+(?:\n(?! *$|Traceback).+)*)", text, re.M
+        )
+        text = raised[-1] if raised else text
     return re.sub(r"\s*\[while running .*?\]", "", text.split(os.linesep * 2)[0])

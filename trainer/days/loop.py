@@ -12,7 +12,7 @@ from absl import logging
 from feature_specs import ModelConfig, Spec
 from tpu_configs import SliceConfig
 from trainer import strategy as strategies
-from trainer.days import divergence, warm_start
+from trainer.days import divergence, records, warm_start
 from trainer.days import input as examples
 from trainer.days.checkpoints import (
     METRICS_FILE,
@@ -37,6 +37,7 @@ from trainer.days.state import (
 from trainer.days.summaries import INSPECTION, Summaries
 from trainer.days.training import Training
 from trainer.days.validation import Validator
+from trainer.errors import TrainingError
 from trainer.inspection import Inspector
 from trainer.model.ranker import Batch, Ranker
 
@@ -131,7 +132,8 @@ def _train_days(
     ):
         loop = _Loop(training, state, checkpoints, options, progress, stop)
         for day in todo:
-            record = loop.train_day(day, files[day])
+            with records.named(files[day]):
+                record = loop.train_day(day, files[day])
             if summaries:
                 summaries.add_day(record, files[day])
 
@@ -174,16 +176,18 @@ def _begin(
     found = newest_state(checkpoint_dir)
     state = _checked(found, run) if found else TrainingState(run)
     todo = days_to_train(list(files), state)
-    training = Training(
-        spec,
-        config,
-        slice,
-        strategy,
-        seed=seed,
-        sample=options.sample,
-        cache=options.cache,
-        first_files=None if found else next(iter(files.values())),
-    )
+    first_files = [] if found else next(iter(files.values()))
+    with records.named(first_files):
+        training = Training(
+            spec,
+            config,
+            slice,
+            strategy,
+            seed=seed,
+            sample=options.sample,
+            cache=options.cache,
+            first_files=first_files or None,
+        )
     checkpoints = Checkpoints(training, state, checkpoint_dir)
     if found:
         todo = _restore(checkpoints, state, checkpoint_dir, files)
@@ -225,7 +229,7 @@ def load(
     """
     found = newest_state(checkpoint_dir)
     if not found:
-        raise ValueError(
+        raise TrainingError(
             f"Checkpoints {checkpoint_dir}: must hold one at least. Got none. Name the "
             f"directory that was given to `train`."
         )
@@ -250,9 +254,9 @@ def load(
 def _files(days: Sequence[Day]) -> dict[str, list[str]]:
     names = [name for name, _ in days]
     if not names:
-        raise ValueError("days: must be one day at least. Got none. Name its files.")
+        raise TrainingError("days: must be one day at least. Got none. Name its files.")
     if names != sorted(set(names)):
-        raise ValueError(
+        raise TrainingError(
             f"days: must be in order and named once each. Got {', '.join(names)}. "
             f"Sort them, oldest first."
         )

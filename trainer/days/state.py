@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from feature_specs import ModelConfig, Spec
 from feature_specs.model import plain_values
+from trainer.errors import TrainingError
 
 _VARIABLE = "state/.ATTRIBUTES/VARIABLE_VALUE"
 
@@ -95,7 +96,7 @@ def check_run(state: TrainingState, run: dict[str, Any], checkpoint: str) -> Non
     """
     differing = differences(state.run, run)
     if differing:
-        raise ValueError(
+        raise TrainingError(
             f"Checkpoint {checkpoint}: must come from the same run. "
             f"{'; '.join(differing)}. Take back the change, or train into an empty "
             f"directory (--checkpoints), with --warm_start to begin from this one."
@@ -121,21 +122,21 @@ def days_to_train(days: Sequence[str], state: TrainingState) -> list[str]:
     finished = set(state.finished)
     later = [day for day in state.finished if day > max(days)]
     if later:
-        raise ValueError(
+        raise TrainingError(
             f"Day {max(days)!r}: must not be the last one, as the checkpoint has "
             f"trained later days. Got a checkpoint with {', '.join(later)}. Add them "
             f"to the days, or train into another directory (--checkpoints)."
         )
     todo = [day for day in days if day not in finished]
     if todo and finished and todo[0] < max(finished):
-        raise ValueError(
+        raise TrainingError(
             f"Day {todo[0]!r}: must come after the days that the checkpoint has "
             f"trained, the last of which is {state.finished[-1]!r}. Leave it out, or "
             f"train into an empty checkpoint directory."
         )
     begun = state.position.day if state.position else None
     if begun and (not todo or todo[0] != begun):
-        raise ValueError(
+        raise TrainingError(
             f"Day {begun!r}: is half trained in the checkpoint, and must be the next "
             f"one. Got {todo[0] if todo else 'no day'}. Add it to the days."
         )

@@ -15,6 +15,7 @@ from trainer.days.checkpoints import newest_state
 from trainer.days.keys import SLOT, VALUE, keyed_variables
 from trainer.days.state import differences
 from trainer.days.training import Training
+from trainer.errors import TrainingError
 
 _NAMED = 8  # in a message
 
@@ -37,21 +38,21 @@ def start(
             differ, which are listed; or nothing is equal.
     """
     if training.tables_on_chips:
-        raise ValueError(
+        raise TrainingError(
             f"--warm_start {directory}: must be left out with tables on the TPU's "
             f"engine, which only a whole checkpoint fills. Set embedding: dense in a "
             f"slice of your own."
         )
     found = newest_state(directory)
     if not found:
-        raise ValueError(
+        raise TrainingError(
             f"--warm_start {directory}: must hold a checkpoint. Got none. Name the "
             f"--checkpoints of an earlier training."
         )
     path, state = found
     changed = [d for d in differences(state.run, run) if _decides_model(d)]
     if changed and not partial:
-        raise ValueError(
+        raise TrainingError(
             f"--warm_start {directory}: must be of the same spec and preset. "
             f"{'; '.join(changed)}. Take back the change, or take over the weights "
             f"that are equal in name and shape with --warm_start_partial."
@@ -75,7 +76,7 @@ def _take_over(training: Training, path: str, *, partial: bool) -> None:
     chosen = named if partial else own
     equal = [key for key, v in chosen.items() if shapes.get(key) == v.shape.as_list()]
     if not any(key.startswith("ranker/") and SLOT not in key for key in equal):
-        raise ValueError(
+        raise TrainingError(
             f"--warm_start_partial {path}: must have a weight that is equal in name "
             f"and shape. Got none. Start without it."
         )

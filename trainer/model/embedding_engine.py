@@ -18,6 +18,7 @@ import tensorflow_recommenders as tfrs
 
 from feature_specs import FeatureSpec, ModelConfig, TableSpec
 from tpu_configs import SliceConfig
+from trainer.errors import DeviceError, ModelError
 from trainer.model.embeddings import INITIAL_SCALE, SMALL_ROWS
 
 # Tables of the spec with more rows than this are the engine's.
@@ -172,7 +173,7 @@ def create(
     if slice.embedding == "dense":
         return None
     if config.unified.buckets:
-        raise ValueError(
+        raise ModelError(
             f"Slice {slice.name!r}: embedding: must be dense with unified embeddings, "
             f"whose rows the step computes. Got {slice.embedding!r}. Set embedding: "
             f"dense in a slice of your own, or unified.buckets: 0 in the preset."
@@ -206,7 +207,7 @@ def check_generation(generation: _Generation, slice: SliceConfig) -> None:
         way_out = ", or take a later TensorFlow"
     else:
         return
-    raise RuntimeError(
+    raise DeviceError(
         f"Slice {slice.name!r}: embedding: must be dense, as this TPU {lacking}. Got "
         f"{slice.embedding!r}. Set embedding: dense in a slice of your own{way_out}."
     )

@@ -15,6 +15,7 @@ from apache_beam.io.filesystems import FileSystems
 
 from feature_specs import Spec
 from pipeline.examples.days import DayRange
+from pipeline.examples.errors import LogsError, NoLogsError
 from pipeline.examples.reading.day_stretches import show
 from pipeline.examples.reading.sources import LOG, Source
 
@@ -47,15 +48,13 @@ def match_files(
     """
     found = _match(logs_dir, _as_glob(source.pattern))
     if not found:
-        raise FileNotFoundError(_no_match(source, logs_dir))
+        raise NoLogsError(_no_match(source, logs_dir))
     if days is None or not has_days(source):
         return found
     by_path = {file.path: day_of(file.path, source) for file in found}
     missing = sorted(set(days) - set(by_path.values()))
     if missing:
-        raise FileNotFoundError(
-            _missing_days(source, logs_dir, missing, by_path.values())
-        )
+        raise NoLogsError(_missing_days(source, logs_dir, missing, by_path.values()))
     first = datetime.date.min
     if context is not None:
         first = days.first - datetime.timedelta(days=context)
@@ -76,7 +75,7 @@ def day_of(path: str, source: Source) -> datetime.date:
     try:
         return datetime.date(found["%Y"], found["%m"], found["%d"])
     except (KeyError, ValueError):
-        raise ValueError(
+        raise LogsError(
             f"{path} matches {source.pattern}, but holds no day of the calendar. "
             f"Rename the file, or change {source.key}.files of the spec."
         ) from None
@@ -101,14 +100,14 @@ def find_logs(spec: Spec, logs_dir: str) -> str:
         files = [file for place in places for file in _match(logs_dir, place, pattern)]
         found = sorted({file.path.rsplit("/", depth)[0] for file in files})
         if len(found) > 1:
-            raise ValueError(
+            raise LogsError(
                 f"{logs_dir} holds several directories with logs: {_list(found)}. Give "
                 "one of them."
             )
         if found:
             folder: str = found[0]
             return folder
-    raise FileNotFoundError(_no_match(source, logs_dir))
+    raise NoLogsError(_no_match(source, logs_dir))
 
 
 def _match(*parts: str) -> list[FileMetadata]:

@@ -1,0 +1,15 @@
+"""What a user can mend about logs, and about what was asked to be made of them."""
+
+from feature_specs.errors import TrailrankError
+
+
+class LogsError(TrailrankError, ValueError):
+    """A log cannot be read as its spec says; the message names the file."""
+
+
+class NoLogsError(TrailrankError, FileNotFoundError):
+    """No file matches a pattern of the spec, or a day has none."""
+
+
+class RequestError(TrailrankError, ValueError):
+    """Days or settings that do not go together, or with the examples already there."""
