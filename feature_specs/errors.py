@@ -29,6 +29,6 @@ class TrailrankError(Exception):
 
 
 class UsageError(TrailrankError, ValueError):
-    """A command's arguments, each of them right, do not go together."""
+    """Arguments of a command or a function that are wrong, or do not go together."""
 
     exit_status = Status.USAGE

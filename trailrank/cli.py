@@ -129,7 +129,8 @@ def _call(name: str, argv: Sequence[str]) -> int:
 def _tell(error: Exception) -> int:
     """Says what a user can mend and returns the exit status; raises a fault again."""
     stopped = stopping.status_of(error)
-    if isinstance(error, trailrank.TrailrankError):
+    errors = sys.modules.get("feature_specs.errors")  # else it is none of ours
+    if errors and isinstance(error, errors.TrailrankError):
         text, status = str(error), int(error.exit_status)
     elif stopped is not None:
         text, status = "Stopped.", stopped

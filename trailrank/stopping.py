@@ -36,7 +36,11 @@ def listen() -> None:
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
-    os.register_at_fork(after_in_child=lambda: signal.set_wakeup_fd(-1))
+    os.register_at_fork(
+        before=lambda: _hold(signal.SIG_BLOCK),
+        after_in_parent=lambda: _hold(signal.SIG_UNBLOCK),
+        after_in_child=_forget,
+    )
     threading.Thread(target=_watch, args=(reader,), daemon=True).start()
 
 
@@ -67,6 +71,23 @@ def _stop(number: int, _: FrameType | None) -> None:
         leave(_STATUSES[signal.Signals(number)])
     _came.append(number)
     raise KeyboardInterrupt(signal.Signals(number))
+
+
+def _hold(how: int) -> None:
+    """Signals wait while it is open whose process this is."""
+    signal.pthread_sigmask(how, _STATUSES)
+
+
+def _forget() -> None:
+    """A forked process is no command: its signals are not the parent's."""
+    signal.set_wakeup_fd(-1)
+    for number, before in (
+        (signal.SIGINT, signal.default_int_handler),
+        (signal.SIGTERM, signal.SIG_DFL),
+    ):
+        if signal.getsignal(number) is _stop:
+            signal.signal(number, before)
+    _hold(signal.SIG_UNBLOCK)
 
 
 def _watch(reader: int) -> None:

@@ -12,4 +12,4 @@ class NoLogsError(TrailrankError, FileNotFoundError):
 
 
 class RequestError(TrailrankError, ValueError):
-    """Days or settings that do not go together, or with the examples already there."""
+    """What is asked for does not go together with the examples already there."""
