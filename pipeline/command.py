@@ -163,7 +163,8 @@ def show_outcome(
     root: str, spec: Spec, record: RunRecord, console: rich.console.Console
 ) -> Status:
     """Says whether the run's model was pushed, and why; the status that tells so."""
-    if record.pushed and not spec.evaluation.min_auc:
+    gated = bool(spec.evaluation.min_auc)
+    if record.pushed and not gated:
         console.print(
             f"No gate: the spec {spec.name} sets no evaluation.min_auc, so that any "
             "model is pushed."
@@ -174,9 +175,13 @@ def show_outcome(
             f"[bold]trailrank serve --root {root}[/]."
         )
         return Status.DONE
-    console.print(
-        "[red]Not blessed, so not pushed:[/] the model missed a threshold of the "
-        "spec's `evaluation` section, or lost AUC against the last blessed model. "
-        f"The figures are above; TFMA's verdict is in {root}/artifacts/Evaluator."
-    )
+    if gated:
+        why = (
+            "[red]Not blessed, so not pushed:[/] the model missed a threshold of the "
+            "spec's `evaluation` section, or lost AUC against the last blessed model. "
+            f"The figures are above; TFMA's verdict is in {root}/artifacts/Evaluator."
+        )
+    else:
+        why = f"[red]Not pushed:[/] nothing is in {root}/artifacts/Pusher; see the log."
+    console.print(why)
     return Status.REFUSED

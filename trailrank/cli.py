@@ -12,6 +12,7 @@ fault of this package and keeps its trace. TRAILRANK_TRACE=1 shows every trace.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import errno
 import importlib
@@ -97,7 +98,7 @@ def console_main() -> None:
 
 def _end_soon_if_stopped(argv: Sequence[str]) -> int:
     status = main(argv)
-    if status in (75, 130):
+    if stopping.came():
         stopping.leave(status)
     return status
 
@@ -111,7 +112,8 @@ def _mark_flags_parsed(argv: list[str]) -> list[str]:
 def _call(name: str, argv: Sequence[str]) -> int:
     """Calls a subcommand; a mistake of the user ends in its message, not a trace."""
     try:
-        with starting.told(name):
+        quick = name == "spec"  # its answer is there before a word about it
+        with contextlib.nullcontext() if quick else starting.told(name):
             status = int(importlib.import_module(COMMANDS[name][0]).run(list(argv)))
         sys.stdout.flush()  # a reader that left is noticed here, not at exit
         return status

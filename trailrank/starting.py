@@ -12,10 +12,12 @@ import importlib.machinery
 import logging
 import os
 import sys
+import threading
 import types
 import warnings
 from collections.abc import Iterator, Sequence
 
+SILENT_S = 1.2  # a command that has not ended by then says that it has begun
 _NAMES = {
     "tensorflow": "TensorFlow",
     "tf_keras": "TensorFlow",
@@ -24,33 +26,65 @@ _NAMES = {
 }
 # Their warnings are of versions that the lock has chosen: no user can do a thing.
 _LIBRARIES = r"(google|tensorflow|tf_keras|keras|tfx|apache_beam|pkg_resources|ml_meta)"
+# A line a request; and what a server inside another command does.
+_TALKATIVE = ("httpx", "trailrank")
 
 
 @contextlib.contextmanager
 def told(command: str) -> Iterator[None]:
-    """A line on stderr before the first heavy import inside; the imports are quiet.
+    """A line on stderr before a heavy import inside, and soon; the imports are quiet.
 
     TensorFlow's C++ logs nothing below a fatal error, unless TF_CPP_MIN_LOG_LEVEL says
     so: what it finds missing on a machine without a GPU it calls errors.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    logging.getLogger("httpx").setLevel(logging.WARNING)  # a line a request
-    finder = _Teller(command)
-    sys.meta_path.insert(0, finder)
+    loggers = [logging.getLogger(name) for name in _TALKATIVE]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.WARNING)
     try:
-        with warnings.catch_warnings():
+        with _said(command), warnings.catch_warnings():
             for category in (DeprecationWarning, FutureWarning, UserWarning):
                 warnings.filterwarnings("ignore", category=category, module=_LIBRARIES)
             yield
     finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+@contextlib.contextmanager
+def _said(command: str) -> Iterator[None]:
+    """Says once what takes so long."""
+    line = _Line(command)
+    finder = _Finder(line)
+    timer = threading.Timer(SILENT_S, line.say, ["starting"])
+    timer.daemon = True
+    sys.meta_path.insert(0, finder)
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
         sys.meta_path.remove(finder)
 
 
-class _Teller(importlib.abc.MetaPathFinder):
-    """Finds no module; says once that a heavy one is looked for."""
+class _Line:
+    """One line on stderr, the first time that it is asked for."""
 
     def __init__(self, command: str):
-        self._command, self._is_told = command, False
+        self._command, self._is_said = command, threading.Lock()
+
+    def say(self, what: str) -> None:
+        if self._is_said.acquire(blocking=False):
+            text = f"trailrank {self._command}: {what}, some seconds ..."
+            print(text, file=sys.stderr, flush=True)
+
+
+class _Finder(importlib.abc.MetaPathFinder):
+    """Finds no module; sees that a heavy one is looked for."""
+
+    def __init__(self, line: _Line):
+        self._line = line
 
     def find_spec(
         self,
@@ -58,11 +92,6 @@ class _Teller(importlib.abc.MetaPathFinder):
         path: Sequence[str] | None,
         target: types.ModuleType | None = None,
     ) -> importlib.machinery.ModuleSpec | None:
-        if name in _NAMES and not self._is_told:
-            self._is_told = True
-            print(
-                f"trailrank {self._command}: loading {_NAMES[name]}, some seconds ...",
-                file=sys.stderr,
-                flush=True,
-            )
+        if name in _NAMES:
+            self._line.say(f"loading {_NAMES[name]}")
         return None

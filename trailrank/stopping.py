@@ -54,6 +54,11 @@ def status_of(error: BaseException) -> int | None:
     return _STATUSES[signal.Signals(_came[0])] if _came else None
 
 
+def came() -> bool:
+    """Whether a signal asked this process to stop."""
+    return bool(_came)
+
+
 def leave(status: int) -> NoReturn:
     """Ends the process without waiting for what libraries still do."""
     for stream in (sys.stdout, sys.stderr):

@@ -28,6 +28,10 @@ from pipeline.dag import DagConfig, create_pipeline
 
 Outputs = dict[str, dict[str, str]]
 
+_TRACE = "Traceback (most recent call last)"
+_RAISED = re.compile(r"^(?:\w+\.)*(\w+: .+)$", re.MULTILINE)  # as a trace ends
+_MOST_LINES = 20  # of a step's error
+
 
 @dataclasses.dataclass(frozen=True)
 class StepEvent:
@@ -244,16 +248,15 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def _cause(error: BaseException) -> str:
-    """The message of the first error of a chain, as its author wrote it.
+    """The message of the first error of a chain, without what Beam and a trace add.
 
-    Beam repeats it with the step that ran; where its worker answers with a whole trace
-    as text, the message is what the trace ends with.
+    Beam repeats a message with the step that ran, and its workers elsewhere answer with
+    a whole trace as text, whose last line has the message. The log has all of it.
     """
     *_, first = _chain(error)
     text = str(first) or type(first).__name__
-    if "Traceback (most recent call last)" in text:
-        raised = re.findall(
-            r"^(?:[\w.]+\.)?(\w+: .+(?:\n(?! *$|Traceback).+)*)", text, re.M
-        )
-        text = raised[-1] if raised else text
-    return re.sub(r"\s*\[while running .*?\]", "", text.split(os.linesep * 2)[0])
+    if _TRACE in text:
+        text = ([*_RAISED.findall(text)] or [text])[-1]
+    text = re.sub(r"\s*\[while running .*?\]", "", text.split(os.linesep * 2)[0])
+    lines = text.splitlines()
+    return "\n".join(lines[:_MOST_LINES] + ["..."] * (len(lines) > _MOST_LINES))

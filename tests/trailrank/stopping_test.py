@@ -16,12 +16,13 @@ _ROOT = pathlib.Path(__file__).parents[2]
 # A command that imports nothing. It says "begun" where it can be interrupted.
 _COMMAND = """
 import os, signal, sys, time
-from trailrank import cli, stopping
+from trailrank import cli, starting, stopping
 
 def run(argv):
 {body}
     return 0
 
+starting.SILENT_S = 600  # says nothing of its own
 cli.COMMANDS["own"] = ("__main__", "of this test")
 sys.argv = ["trailrank", "own"]
 cli.console_main()
