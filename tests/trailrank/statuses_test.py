@@ -103,3 +103,10 @@ def test_wrong_arguments_end_with_2(flags, capsys):
         status = end.code
     assert status == 2
     assert capsys.readouterr().err
+
+
+def test_the_readme_has_the_same_table():
+    text = (_ROOT / "README.md").read_text()
+    table = text.split("| status | means |\n|---|---|\n")[1].split("\n\n")[0]
+    shown = [int(line.split("|")[1]) for line in table.splitlines()]
+    assert shown == list(cli.STATUSES)
