@@ -17,7 +17,7 @@ import types
 import warnings
 from collections.abc import Iterator, Sequence
 
-SILENT_S = 1.2  # a command that has not ended by then says that it has begun
+SILENT_S = 1.0  # a command that has not ended by then says that it has begun
 _NAMES = {
     "tensorflow": "TensorFlow",
     "tf_keras": "TensorFlow",
