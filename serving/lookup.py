@@ -22,7 +22,6 @@ from serving.requests import (
     request_features,
 )
 from serving.signatures import example_spec
-from trainer.days import records
 
 Key = int | str
 Values = dict[str, Any]
@@ -131,11 +130,11 @@ class Examples:
             key: tf.io.FixedLenFeature([], _key_dtype(self._spec, column)),
             KEY_TIME: tf.io.FixedLenFeature([], tf.int64),
         }
-        files = sorted(tf.io.gfile.glob(os.path.join(split, "*.gz")))
-        with records.named(files):
-            for batch in tf.data.TFRecordDataset(files, "GZIP").batch(_BATCH):
-                parsed = tf.io.parse_example(batch, parsing)
-                yield batch.numpy(), parsed[key].numpy(), parsed[KEY_TIME].numpy()
+        files = tf.io.gfile.glob(os.path.join(split, "*.gz"))
+        records = tf.data.TFRecordDataset(sorted(files), compression_type="GZIP")
+        for batch in records.batch(_BATCH):
+            parsed = tf.io.parse_example(batch, parsing)
+            yield batch.numpy(), parsed[key].numpy(), parsed[KEY_TIME].numpy()
 
     def _item_values(self, found: dict[Key, _Found]) -> dict[Key, Values]:
         paired = paired_features(self._spec)

@@ -79,9 +79,9 @@ def _look(
     trained: Trained, days: Sequence[Day], batches: int, gradient_batches: int
 ) -> Inspection:
     from trainer.days import input as examples
-    from trainer.days import records
 
-    files = [examples.match_files(day, patterns) for day, patterns in days]
-    rows = itertools.chain.from_iterable(trained.sample(day, batches) for day in files)
-    with records.named([*itertools.chain.from_iterable(files)]):
-        return trained.inspector.inspect(rows, gradient_batches)
+    rows = itertools.chain.from_iterable(
+        trained.sample(examples.match_files(day, patterns), batches)
+        for day, patterns in days
+    )
+    return trained.inspector.inspect(rows, gradient_batches)

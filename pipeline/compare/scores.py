@@ -14,7 +14,6 @@ from feature_specs.spec import KEY_USER
 from pipeline.compare.metrics import metrics_of, user_feature
 from pipeline.evaluation import quality as evaluation
 from pipeline.reporting import metrics
-from trainer.days import records
 from trainer.days.input import BatchReader, match_files
 from trainer.days.layout import Layout
 from trainer.days.loop import Day
@@ -68,9 +67,7 @@ def predict(ranker: Ranker, spec: Spec, days: Sequence[Day]) -> pl.DataFrame:
 def _batches(spec: Spec, days: Sequence[Day]) -> Iterator[Batch]:
     reader = BatchReader(Layout(spec), _ROWS)
     for name, patterns in days:
-        files = match_files(name, patterns)
-        with records.named(files):
-            yield from reader.batches(files, seed=0)
+        yield from reader.batches(match_files(name, patterns), seed=0)
 
 
 def _frame(spec: Spec, batch: Batch, predictions: dict[str, tf.Tensor]) -> pl.DataFrame:

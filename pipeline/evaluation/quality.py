@@ -21,7 +21,6 @@ from feature_specs.registry import RoomTable
 from feature_specs.spec import KEY_ITEM, KEY_TIME, KEY_USER, slice_key
 from feature_specs.task_kinds import Binary, Regression
 from pipeline.reporting import metrics
-from trainer.days import records
 
 _BATCH = 4096
 _NAN = math.nan
@@ -210,8 +209,7 @@ def _batches(examples_dir: str, splits: Sequence[str]) -> Iterator[tf.Tensor]:
     for split in splits:
         pattern = os.path.join(examples_dir, f"Split-{split}", "*.gz")
         files = sorted(tf.io.gfile.glob(pattern))
-        with records.named(files):
-            yield from tf.data.TFRecordDataset(files, "GZIP").batch(_BATCH)
+        yield from tf.data.TFRecordDataset(files, "GZIP").batch(_BATCH)
 
 
 def _labels(spec: Spec, serialized: tf.Tensor) -> pl.DataFrame:

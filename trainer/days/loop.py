@@ -12,7 +12,7 @@ from absl import logging
 from feature_specs import ModelConfig, Spec
 from tpu_configs import SliceConfig
 from trainer import strategy as strategies
-from trainer.days import divergence, records, warm_start
+from trainer.days import divergence, warm_start
 from trainer.days import input as examples
 from trainer.days.checkpoints import (
     METRICS_FILE,
@@ -132,8 +132,7 @@ def _train_days(
     ):
         loop = _Loop(training, state, checkpoints, options, progress, stop)
         for day in todo:
-            with records.named(files[day]):
-                record = loop.train_day(day, files[day])
+            record = loop.train_day(day, files[day])
             if summaries:
                 summaries.add_day(record, files[day])
 
@@ -176,18 +175,16 @@ def _begin(
     found = newest_state(checkpoint_dir)
     state = _checked(found, run) if found else TrainingState(run)
     todo = days_to_train(list(files), state)
-    first_files = [] if found else next(iter(files.values()))
-    with records.named(first_files):
-        training = Training(
-            spec,
-            config,
-            slice,
-            strategy,
-            seed=seed,
-            sample=options.sample,
-            cache=options.cache,
-            first_files=first_files or None,
-        )
+    training = Training(
+        spec,
+        config,
+        slice,
+        strategy,
+        seed=seed,
+        sample=options.sample,
+        cache=options.cache,
+        first_files=None if found else next(iter(files.values())),
+    )
     checkpoints = Checkpoints(training, state, checkpoint_dir)
     if found:
         todo = _restore(checkpoints, state, checkpoint_dir, files)
