@@ -54,10 +54,9 @@ def told(command: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _said(command: str) -> Iterator[None]:
-    """Says once what takes so long."""
-    line = _Line(command)
-    finder = _Finder(line)
-    timer = threading.Timer(SILENT_S, line.say, ["starting"])
+    """Says what takes so long: what is loaded, or else that it has begun."""
+    finder = _Finder(command)
+    timer = threading.Timer(SILENT_S, finder.begin)
     timer.daemon = True
     sys.meta_path.insert(0, finder)
     timer.start()
@@ -68,23 +67,16 @@ def _said(command: str) -> Iterator[None]:
         sys.meta_path.remove(finder)
 
 
-class _Line:
-    """One line on stderr, the first time that it is asked for."""
+class _Finder(importlib.abc.MetaPathFinder):
+    """Finds no module; sees that a heavy one is looked for, and says so once."""
 
     def __init__(self, command: str):
-        self._command, self._is_said = command, threading.Lock()
+        self._command, self._is_told = command, False
 
-    def say(self, what: str) -> None:
-        if self._is_said.acquire(blocking=False):
-            text = f"trailrank {self._command}: {what}, some seconds ..."
-            print(text, file=sys.stderr, flush=True)
-
-
-class _Finder(importlib.abc.MetaPathFinder):
-    """Finds no module; sees that a heavy one is looked for."""
-
-    def __init__(self, line: _Line):
-        self._line = line
+    def begin(self) -> None:
+        """Says that the command has begun, unless more is known already."""
+        if not self._is_told:
+            self._say("starting")
 
     def find_spec(
         self,
@@ -92,6 +84,12 @@ class _Finder(importlib.abc.MetaPathFinder):
         path: Sequence[str] | None,
         target: types.ModuleType | None = None,
     ) -> importlib.machinery.ModuleSpec | None:
-        if name in _NAMES:
-            self._line.say(f"loading {_NAMES[name]}")
+        if name in _NAMES and not self._is_told:
+            self._is_told = True
+            self._say(f"loading {_NAMES[name]}")
         return None
+
+    def _say(self, what: str) -> None:
+        text = f"trailrank {self._command}: {what}, some seconds ...\n"
+        sys.stderr.write(text)  # at once: another thread may say something
+        sys.stderr.flush()

@@ -17,7 +17,6 @@ _ROOT = pathlib.Path(__file__).parents[2]
 _ROOMS = ("feature_specs", "tpu_configs", "pipeline", "trainer", "serving", "trailrank")
 _SPEAKS = {  # whose output is not for a console of ours, and why
     "trainer/preflight/compile_hlo.py": "a script of another environment: a protocol",
-    "trailrank/starting.py": "a line on stderr before heavy imports",
     "trailrank/stopping.py": "the last word of a process that is ended",
     "pipeline/fetch/kuairand_tfds.py": "TensorFlow Datasets calls it, and shows bars",
 }
