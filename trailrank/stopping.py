@@ -18,7 +18,9 @@ import time
 from types import FrameType
 from typing import NoReturn
 
-GRACE_S = 1.5  # for `with` and `finally`; twice as long would feel like no answer
+# For `with` and `finally`. Whoever presses Ctrl-C waits for an answer; a machine that
+# is taken away, or a container that is stopped, leaves ten seconds and more.
+GRACE_S = {signal.SIGINT: 1.5, signal.SIGTERM: 8.0}
 _STATUSES = {signal.SIGINT: 130, signal.SIGTERM: 75}
 
 _came: list[int] = []  # signals that a handler below was called for
@@ -99,6 +101,6 @@ def _watch(reader: int) -> None:
     while True:
         for number in os.read(reader, 16):
             if signal.getsignal(number) is _stop:
-                time.sleep(GRACE_S)
+                time.sleep(GRACE_S[signal.Signals(number)])
                 print("\nStopped.", file=sys.stderr)
                 leave(_STATUSES[signal.Signals(number)])

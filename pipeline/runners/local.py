@@ -155,8 +155,15 @@ def run(config: DagConfig, on_step: OnStep = lambda event: None) -> Outputs:
         try:
             runner.run(create_pipeline(config, metadata_config, EarlierBlessedModel))
         except Exception as error:
+            ours = _ours(error)
+            if ours and ours.exit_status in (Status.STOPPED, Status.PREEMPTED):
+                raise ours from None  # the Trainer was asked to stop; nothing failed
             logging.getLogger().exception("step %s failed", runner.step)
-            raise _explained(error, runner.step or "pipeline", log_path) from error
+            raise StepFailedError(
+                f"{runner.step or 'pipeline'} failed: {_cause(error)}\n"
+                f"Full log: {log_path}. Finished steps are kept; run again to go on.",
+                ours.exit_status if ours else Status.FAILED,
+            ) from error
     return last_outputs(database)
 
 
@@ -225,18 +232,10 @@ def _log_to_file(folder: pathlib.Path) -> Iterator[pathlib.Path]:
         handler.close()
 
 
-def _explained(error: Exception, step: str, log: pathlib.Path) -> TrailrankError:
-    """What a user is told of an error that ended a step."""
-    ours = next(
-        (link for link in _chain(error) if isinstance(link, TrailrankError)), None
-    )
-    if ours is not None and ours.exit_status in (Status.STOPPED, Status.PREEMPTED):
-        return ours  # the Trainer was asked to stop; nothing failed
-    return StepFailedError(
-        f"{step} failed: {_cause(error)}\n"
-        f"Full log: {log}. Finished steps are kept; run again to go on.",
-        Status.FAILED if ours is None else ours.exit_status,
-    )
+def _ours(error: BaseException) -> TrailrankError | None:
+    """The error meant for a user in a chain, if there is one."""
+    found = (link for link in _chain(error) if isinstance(link, TrailrankError))
+    return next(found, None)
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
@@ -248,13 +247,14 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def _cause(error: BaseException) -> str:
-    """The message of the first error of a chain, without what Beam and a trace add.
+    """The message of our error in a chain, or of its first one, as it was written.
 
     Beam repeats a message with the step that ran, and its workers elsewhere answer with
     a whole trace as text, whose last line has the message. The log has all of it.
     """
     *_, first = _chain(error)
-    text = str(first) or type(first).__name__
+    told = _ours(error) or first
+    text = str(told) or type(told).__name__
     if _TRACE in text:
         text = ([*_RAISED.findall(text)] or [text])[-1]
     text = re.sub(r"\s*\[while running .*?\]", "", text.split(os.linesep * 2)[0])

@@ -55,7 +55,7 @@ _ANSWERS_WITH_AN_ERROR = """
 """
 # As training does, which writes a checkpoint first.
 _TAKES_OVER = """
-    stopping.GRACE_S = 0.1
+    stopping.GRACE_S[signal.SIGINT] = 0.1
     came = []
     signal.signal(signal.SIGINT, lambda number, frame: came.append(number))
     print("begun", flush=True)
@@ -71,7 +71,7 @@ _STOPS_A_CHILD = """
         time.sleep(600)
     os.kill(child, signal.SIGTERM)
     os.waitpid(child, 0)
-    stopping.GRACE_S = 0.1
+    stopping.GRACE_S[signal.SIGTERM] = 0.1
     time.sleep(1)
     print("in good order", flush=True)
 """
@@ -99,7 +99,7 @@ def _end(body: str, number: int) -> tuple[int, str, str]:
 
 
 def test_the_time_to_clean_up_leaves_less_than_two_seconds():
-    assert 0.5 < stopping.GRACE_S < 2
+    assert 0.5 < stopping.GRACE_S[signal.SIGINT] < 2
 
 
 @pytest.mark.parametrize(
