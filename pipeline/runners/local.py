@@ -247,14 +247,14 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def _cause(error: BaseException) -> str:
-    """The message of our error in a chain, or of its first one, as it was written.
+    """Our error's message in a chain, or type and message of its first one.
 
     Beam repeats a message with the step that ran, and its workers elsewhere answer with
     a whole trace as text, whose last line has the message. The log has all of it.
     """
     *_, first = _chain(error)
-    told = _ours(error) or first
-    text = str(told) or type(told).__name__
+    ours = _ours(error)
+    text = str(ours) if ours else f"{type(first).__name__}: {first}"
     if _TRACE in text:
         text = ([*_RAISED.findall(text)] or [text])[-1]
     text = re.sub(r"\s*\[while running .*?\]", "", text.split(os.linesep * 2)[0])

@@ -67,7 +67,7 @@ def test_a_step_that_fails_is_named_with_its_error_and_the_log(run, tmp_path):
         ("ReadText", "failed"),
     ]
     told = str(failed.value)
-    assert told.startswith("ReadText failed: refused: ")
+    assert told.startswith("ReadText failed: ValueError: refused: ")
     path = re.search(r"Full log: (\S+\.log)\. Finished steps are kept", told)[1]
     log = (tmp_path / "logs" / path.rsplit("/", 1)[1]).read_text()
     assert "step ReadText failed" in log
@@ -78,7 +78,7 @@ def test_a_step_that_fails_is_named_with_its_error_and_the_log(run, tmp_path):
 @pytest.mark.parametrize(
     ("way", "error", "status", "told"),
     [
-        ("", local.StepFailedError, 1, "ReadText failed: refused: hello\nFull log: "),
+        ("", local.StepFailedError, 1, "ReadText failed: ValueError: refused: hello\n"),
         ("a limit", local.StepFailedError, 3, "ReadText failed: too many\nFull log: "),
         ("a signal", InterruptedTraining, 130, "Stopped by SIGINT. A checkpoint holds"),
         (
