@@ -4,7 +4,9 @@
     trailrank pipeline compile --runner vertex --spec kuairand --logs gs://B/logs \\
         --root gs://B/run --days 20220408:20220421 --image IMAGE --out pipeline.json
 
-Mistakes in the arguments, the spec and the preset are told before TensorFlow loads.
+Mistakes in the arguments, the spec and the preset are told before TensorFlow loads. A
+model that misses a limit of the spec's `evaluation` section is not pushed, and `run`
+ends with exit status 3.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ import rich.console
 import rich.status
 
 from feature_specs import Spec, flags
+from feature_specs.errors import Status
 from feature_specs.flags import ArgumentParser
 from feature_specs.locks import owned
 from pipeline.evaluate import check_truth, evaluation_of
@@ -37,8 +40,8 @@ _STATES = {"done": "green", "cached": "cyan", "failed": "red"}
 def run(argv: Sequence[str]) -> int:
     """`trailrank pipeline ...`; returns the exit status."""
     args = parser().parse_args(argv)
-    args.handler(args, rich.console.Console())
-    return 0
+    status: Status = args.handler(args, rich.console.Console())
+    return status
 
 
 def parser() -> ArgumentParser:
@@ -97,18 +100,18 @@ def _config(args: argparse.Namespace) -> RunConfig:
     )
 
 
-def _run_local(args: argparse.Namespace, console: rich.console.Console) -> None:
+def _run_local(args: argparse.Namespace, console: rich.console.Console) -> Status:
     config = _config(args)
     spec = check_local(config).spec
     check_truth(args.truth)
     with owned(config.root):  # told before TFX is loaded
         check_metadata(config.root)
-        _run_steps(config, spec, args.truth, console)
+        return _run_steps(config, spec, args.truth, console)
 
 
 def _run_steps(
     config: RunConfig, spec: Spec, truth: str | None, console: rich.console.Console
-) -> None:
+) -> Status:
     with console.status("Loading TensorFlow, Beam and TFX ..."):
         load_tfx()
     from pipeline.launch import with_days
@@ -123,10 +126,10 @@ def _run_steps(
     console.print(tables.rows_table(record.rows))
     console.print("\n".join(tables.told_lines(record.rows)), highlight=False)
     show_evaluation(spec, evaluation_of(record), console)
-    _print_outcome(os.fspath(config.root), record, console)
+    return show_outcome(os.fspath(config.root), spec, record, console)
 
 
-def _compile(args: argparse.Namespace, console: rich.console.Console) -> None:
+def _compile(args: argparse.Namespace, console: rich.console.Console) -> Status:
     config = _config(args)
     read_texts(config)
     with console.status("Loading TensorFlow, Beam and TFX ..."):
@@ -135,6 +138,7 @@ def _compile(args: argparse.Namespace, console: rich.console.Console) -> None:
 
     steps = compile_vertex(config, args.image, args.out)
     console.print(f"{args.out}: a valid Vertex pipeline spec of {steps} steps")
+    return Status.DONE
 
 
 class _StepLines:
@@ -166,15 +170,29 @@ class _StepLines:
             self._status = None
 
 
-def _print_outcome(root: str, record: RunRecord, console: rich.console.Console) -> None:
+def show_outcome(
+    root: str, spec: Spec, record: RunRecord, console: rich.console.Console
+) -> Status:
+    """Says whether the run's model was pushed, and why; the status that tells so."""
+    gated = bool(spec.evaluation.min_auc)
+    if record.pushed and not gated:
+        console.print(
+            f"No gate: the spec {spec.name} sets no evaluation.min_auc, so that any "
+            "model is pushed."
+        )
     if record.pushed:
         console.print(
             f"Pushed to [bold]{root}/models/{record.spec}[/]. Serve it with "
             f"[bold]trailrank serve --root {root}[/]."
         )
-        return
-    console.print(
-        "[red]Not blessed, so not pushed:[/] the model missed a threshold of the "
-        "spec's `evaluation` section, or lost AUC against the last blessed model. "
-        f"The figures are above; TFMA's verdict is in {root}/artifacts/Evaluator."
-    )
+        return Status.DONE
+    if gated:
+        why = (
+            "[red]Not blessed, so not pushed:[/] the model missed a threshold of the "
+            "spec's `evaluation` section, or lost AUC against the last blessed model. "
+            f"The figures are above; TFMA's verdict is in {root}/artifacts/Evaluator."
+        )
+    else:
+        why = f"[red]Not pushed:[/] nothing is in {root}/artifacts/Pusher; see the log."
+    console.print(why)
+    return Status.REFUSED

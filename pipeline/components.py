@@ -28,6 +28,7 @@ from tfx.types.channel_utils import as_channel
 from tfx.utils import io_utils
 
 from feature_specs import read_spec
+from feature_specs.errors import Status, TrailrankError
 from pipeline.examples.build import generate, runs_here
 from pipeline.examples.days import DayRange
 from pipeline.examples.outputs import Outputs
@@ -37,6 +38,12 @@ from pipeline.schema import build_schema
 
 REPORT_FILE = "report.json"
 ALL_EARLIER_DAYS = -1  # for `context_days`: TFX's parameters know no None
+
+
+class AnomaliesError(TrailrankError, ValueError):
+    """The examples do not fit the spec's schema."""
+
+    exit_status = Status.REFUSED
 
 
 class DayExampleGenSpec(component_spec.ComponentSpec):
@@ -182,7 +189,7 @@ def ValidationGate(
         for name, info in sorted(diff.anomaly_info.items()):
             found.append(f"{split}: {name or 'the data set'}: {info.description}")
     if found:
-        raise ValueError(
+        raise AnomaliesError(
             "ValidationGate: the examples do not fit the spec's schema:\n  - "
             + "\n  - ".join(found)
             + "\nMend the logs or the spec; nothing was trained."

@@ -6,6 +6,9 @@
 Each step is given its view of the spec, as text (`feature_specs.views`), so that its
 cached result stands until something changes that it depends on.
 
+Where the spec sets no limit (`evaluation.min_auc`) there is no gate: the model is
+measured, and pushed without a blessing.
+
 The same DAG runs locally (`runners/local.py`) and compiles for Vertex
 (`cloud/vertex_pipeline.py`).
 """
@@ -221,15 +224,19 @@ def _components(
         },
     )
     gate = _evaluation(spec, examples, trainer, baseline, evaluation)
+    # The Evaluator blesses nothing where no limit is set, and the Pusher would wait for
+    # a blessing for ever: a spec without a gate is pushed once it was measured.
+    blessing = gate[-1].outputs["blessing"] if spec.evaluation.min_auc else None
     pusher = Pusher(
         model=trainer.outputs["model"],
-        model_blessing=gate[-1].outputs["blessing"],
+        model_blessing=blessing,
         push_destination=pusher_pb2.PushDestination(
             filesystem=pusher_pb2.PushDestination.Filesystem(
                 base_directory=os.path.join(config.root, "models", spec.name)
             )
         ),
     )
+    pusher.add_upstream_node(gate[-1])
     return [example_gen, schema, *checks, transform, trainer, *gate, pusher]
 
 

@@ -5,7 +5,6 @@ trailrank evaluate --root RUN --truth LOGS/truth
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
 def run(argv: Sequence[str]) -> int:
     """`trailrank evaluate ...`; returns the exit status."""
     args = parser().parse_args(argv)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     warnings.simplefilter("ignore")
     console = rich.console.Console()
     spec = read_spec(read_record(args.root).spec_text)

@@ -135,7 +135,7 @@ def _record(
     examples = outputs["DayExampleGen"]["examples"]
     days = DayRange.parse(dag.days)
     plan = plan_splits(days, dag.eval_days, spec.log.days_per_split)
-    blessing = pathlib.Path(outputs["Evaluator"]["blessing"])
+    pushed = pathlib.Path(outputs["Pusher"]["pushed_model"])
     encoding = read_encoding(outputs["Transform"]["transform_graph"])
     return RunRecord(
         spec=spec.name,
@@ -148,7 +148,7 @@ def _record(
         rows=read_json(pathlib.Path(examples) / REPORT_FILE, _REMEDY),
         examples=examples,
         model=os.path.join(outputs["Trainer"]["model"], "Format-Serving"),
-        pushed=(blessing / "BLESSED").exists(),
+        pushed=pushed.exists() and any(pushed.iterdir()),
         metrics=[],
         slices={},
         versions={name: importlib.metadata.version(name) for name in _LIBRARIES},

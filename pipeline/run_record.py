@@ -32,7 +32,7 @@ class RunRecord:
         rows: Counts of example generation (in, examples, filtered, rejected).
         examples: Directory of the raw examples.
         model: Directory of the trained SavedModel.
-        pushed: Whether the model was blessed and pushed to `models/`.
+        pushed: Whether the model passed the spec's gates and went to `models/`.
         metrics: The evaluation table, a mapping a task.
         slices: The same for each slice of the evaluation rows.
         versions: Versions of the libraries that made the run.

@@ -24,14 +24,13 @@ before it is trained on: the metrics that the model would have had online.
 
 With TF_CONFIG set, as Vertex does, the machines of a cluster train together.
 
-Exit status: 0 trained, 1 an error that a message explains, 75 stopped by SIGTERM
-(preempted) and 130 by Ctrl-C, both after a checkpoint: start it again.
+Exit status: 75 if SIGTERM stopped it (preempted), 130 if Ctrl-C did, both after a
+checkpoint: start it again. `trailrank --help` has the others.
 """
 
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -40,7 +39,6 @@ import rich.table
 from absl import logging
 
 from feature_specs import ModelConfig, Spec, load_preset, load_spec
-from feature_specs.errors import TrailrankError
 from feature_specs.flags import ArgumentParser
 from feature_specs.places import PlaceError, is_bucket
 from pipeline import train_flags
@@ -64,13 +62,7 @@ def parser() -> ArgumentParser:
 def run(argv: Sequence[str]) -> int:
     """Runs `train` with the arguments `argv`; returns the exit status."""
     args = parser().parse_args(argv)
-    # TensorFlow warns of the end of every pass over data.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    try:
-        _train(TrainSettings(**vars(args)))
-    except (TrailrankError, ValueError, RuntimeError, OSError) as error:
-        print(f"train: {error}", file=sys.stderr)
-        return getattr(error, "status", 1)  # an InterruptedTraining has its own
+    _train(TrainSettings(**vars(args)))
     return 0
 
 

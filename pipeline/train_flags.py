@@ -6,6 +6,7 @@ import dataclasses
 from typing import Literal
 
 from feature_specs import flags
+from feature_specs.errors import UsageError
 from feature_specs.flags import Add, ArgumentParser
 from tpu_configs import shipped_slices
 from trainer.days.options import LoopOptions
@@ -42,18 +43,18 @@ class TrainSettings:
 
     def __post_init__(self) -> None:
         if self.tpu and self.accelerator not in ("auto", "tpu"):
-            raise ValueError(
+            raise UsageError(
                 f"--tpu {self.tpu}: is for --accelerator tpu. Got --accelerator "
                 f"{self.accelerator}. Leave one of them out."
             )
         if self.warm_start_partial and not self.warm_start:
-            raise ValueError(
+            raise UsageError(
                 "--warm_start_partial: needs --warm_start DIR, the checkpoints of "
                 "another training. To go on with this training's own ones, leave it "
                 "out."
             )
         if self.warm_start and _same_place(self.warm_start, self.checkpoints):
-            raise ValueError(
+            raise UsageError(
                 f"--warm_start {self.warm_start}: must not be --checkpoints itself, "
                 f"from which training goes on anyway. Leave it out."
             )

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import tensorflow as tf
 
 from feature_specs import Spec
+from feature_specs.errors import TrailrankError
 from feature_specs.named import SpecLike, as_spec
 from feature_specs.places import Place, check_is_no_glob
 from serving.signatures import build_signatures
@@ -24,6 +25,10 @@ from trainer.ownership import sole_export
 
 if TYPE_CHECKING:
     import tensorflow_transform as tft
+
+
+class ExportError(TrailrankError, FileExistsError):
+    """A model would be written over another one."""
 
 
 def export(
@@ -50,7 +55,7 @@ def export(
     Raises:
         PlaceError: TensorFlow would not find `path` again.
         LockedError: Another command exports to `path`.
-        FileExistsError: `path` holds something; a served version never changes.
+        ExportError: `path` holds something; a served version never changes.
     """
     spec, path = as_spec(spec), os.fspath(path)
     if isinstance(transform, str | os.PathLike):
@@ -68,7 +73,7 @@ def _write(
     ranker: Ranker, transform: tft.TFTransformOutput, spec: Spec, path: str
 ) -> None:
     if tf.io.gfile.exists(path) and tf.io.gfile.listdir(path):
-        raise FileExistsError(
+        raise ExportError(
             f"{path}: a SavedModel is written to a new directory, and this one is not "
             "empty. Export to the next version number."
         )

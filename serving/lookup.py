@@ -36,6 +36,10 @@ class NoExamplesError(TrailrankError, RuntimeError):
     """A directory without splits of examples."""
 
 
+class BadKeyError(TrailrankError, ValueError):
+    """An id that cannot be one of the log's column."""
+
+
 class _Found(NamedTuple):
     time_ms: int
     serialized: bytes
@@ -156,9 +160,9 @@ def as_key(text: str, spec: Spec, column: str) -> Key:
     try:
         key = int(text)
     except ValueError:
-        raise ValueError(f"{column} must be a whole number. Got {text!r}.") from None
+        raise BadKeyError(f"{column} must be a whole number. Got {text!r}.") from None
     if not -(2**63) <= key < 2**63:
-        raise ValueError(f"{column} must fit in 64 bits (int64). Got {text!r}.")
+        raise BadKeyError(f"{column} must fit in 64 bits (int64). Got {text!r}.")
     return key
 
 

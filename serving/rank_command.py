@@ -12,8 +12,6 @@ each line.
 from __future__ import annotations
 
 import json
-import os
-import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,7 +20,6 @@ import rich.console
 import rich.table
 
 from feature_specs import flags
-from feature_specs.errors import TrailrankError
 from feature_specs.flags import ArgumentParser
 from serving.rank import DEFAULT_SAMPLE, DEFAULT_URL, Ranking, rank
 
@@ -38,19 +35,14 @@ def run(argv: Sequence[str] | None = None) -> int:
         weights = _read_weights(args.weights)
     except ValueError as error:
         found.error(f"--weights {error}")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    try:
-        ranking = rank(
-            args.root,
-            args.user,
-            args.candidates,
-            sample=args.sample,
-            weights=weights,
-            url=args.url,
-        )
-    except (TrailrankError, ValueError) as error:
-        print(f"trailrank rank: {error}", file=sys.stderr)
-        return 1
+    ranking = rank(
+        args.root,
+        args.user,
+        args.candidates,
+        sample=args.sample,
+        weights=weights,
+        url=args.url,
+    )
     _show(ranking, args.top)
     return 0
 

@@ -8,8 +8,13 @@ from typing import Any
 
 from feature_specs import FeatureSpec, Spec
 from feature_specs.build import closest
+from feature_specs.errors import TrailrankError
 
 Values = Mapping[str, Any]
+
+
+class RequestError(TrailrankError, ValueError):
+    """A request names something that its signature does not know."""
 
 
 def request_features(spec: Spec) -> list[FeatureSpec]:
@@ -82,4 +87,4 @@ def _column(feature: FeatureSpec, values: list[Any]) -> list[Any]:
 def _check_names(where: str, values: Mapping[str, Any], known: list[str]) -> None:
     for name in values:
         if name not in known:
-            raise ValueError(f"{where}: {name!r} is unknown.{closest(name, known)}")
+            raise RequestError(f"{where}: {name!r} is unknown.{closest(name, known)}")

@@ -6,39 +6,48 @@ curl http://127.0.0.1:8501/v1/models/kuairand
 
 from __future__ import annotations
 
+import contextlib
 import logging
-import os
-import sys
-from collections.abc import Sequence
+import signal
+from collections.abc import Iterator, Sequence
 
-from feature_specs.errors import TrailrankError
 from feature_specs.flags import ArgumentParser
 from serving.serve import models_directory
 
 
 def run(argv: Sequence[str] | None = None) -> int:
-    """Serves until interrupted; the exit status."""
+    """Serves until stopped; the exit status."""
     found = parser()
     args = found.parse_args(argv)
     if not 0 <= args.port <= 65535:
         found.error(f"--port must be between 0 and 65535. Got {args.port}.")
     if args.poll_s <= 0:
         found.error(f"--poll_s must be positive. Got {args.poll_s}.")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    logging.getLogger("trailrank").setLevel(logging.INFO)
+    models = models_directory(args.root, args.models)
+    print(f"loading {models} (TensorFlow takes some seconds to start)", flush=True)
     try:
-        models = models_directory(args.root, args.models)
-        print(f"loading {models} (TensorFlow takes some seconds to start)", flush=True)
-        from serving.server import serve
+        with _log_to_stderr():
+            from serving.server import serve
 
-        serve(models, args.port, args.host, poll_s=args.poll_s)
-    except TrailrankError as error:
-        print(f"trailrank serve: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        pass  # the way to end it
-    return 0
+            serve(models, args.port, args.host, poll_s=args.poll_s)
+    except KeyboardInterrupt as stop:
+        if signal.SIGTERM not in stop.args:
+            raise
+    return 0  # SIGTERM is how a service is ended
+
+
+@contextlib.contextmanager
+def _log_to_stderr() -> Iterator[None]:
+    """What the server does, a line each, without the stamps of a library's log."""
+    log, handler = logging.getLogger("trailrank"), logging.StreamHandler()
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    log.propagate = False
+    try:
+        yield
+    finally:
+        log.propagate = True
+        log.removeHandler(handler)
 
 
 def parser() -> ArgumentParser:

@@ -23,6 +23,7 @@ from feature_specs.build import (
     shipped_names,
     shipped_text,
 )
+from feature_specs.errors import TrailrankError
 from feature_specs.fields import between
 from tpu_configs.chips import Chip, parse_topology
 
@@ -30,6 +31,10 @@ _FOLDER = pathlib.Path(__file__).parent / "slices"
 _LIKE, _BATCH, _SHARE = "like", "batch_size", "batch_per_core"
 _Rows = Annotated[int, between(1, 2**24)]
 _MOST_CHIPS = 16_384
+
+
+class SliceError(TrailrankError, ValueError):
+    """A slice does not have what is asked of it."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -98,10 +103,10 @@ class SliceConfig:
         """`machine_spec` of a Vertex AI custom job's worker pool.
 
         Raises:
-            ValueError: Vertex AI offers no such machine.
+            SliceError: Vertex AI offers no such machine.
         """
         if not self.vertex_machine:
-            raise ValueError(
+            raise SliceError(
                 f"Slice {self.name!r}: Vertex AI offers no such TPU for custom jobs. "
                 f"Take a queued resource of type {self.tpu_vm_type or 'your choice'}, "
                 f"another slice, or set vertex_machine in a slice of your own."

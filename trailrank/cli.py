@@ -5,21 +5,26 @@ the user into its message. It imports nothing heavy, so that `trailrank --help` 
 at once: a subcommand's module is imported when it is called, and imports TensorFlow,
 Beam or TFX if it needs them.
 
-Exit statuses: 0 done, 1 failed with a message, 2 wrong arguments, 130 interrupted;
-others are the subcommand's own and stand in its help.
+No subcommand catches an error to print it: the one handler is here. An error that is a
+`TrailrankError` is told in its own words and ends with its status; any other one is a
+fault of this package and keeps its trace. TRAILRANK_TRACE=1 shows every trace.
 """
 
 from __future__ import annotations
 
+import contextlib
 import difflib
+import errno
 import importlib
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 
 from absl import app, flags
 
 import trailrank
+from trailrank import starting, stopping
 
 _READER_LEFT = 141  # as a shell has it: 128 and SIGPIPE
 
@@ -43,7 +48,25 @@ COMMANDS = {
     "rank": ("serving.rank_command", "rank candidates for a user"),
 }
 
-_ROOMS = ("feature_specs", "tpu_configs", "pipeline", "trainer", "serving")
+# Exit status -> what it says; `feature_specs.errors.Status` has their names.
+STATUSES = {
+    0: "done",
+    1: "a mistake that the message explains, or a fault, with its trace",
+    2: "usage: arguments that are wrong or do not go together",
+    3: "refused: a model, examples or a program miss a limit that was set for them",
+    75: "preempted: stopped by SIGTERM; the same command goes on",
+    130: "stopped by Ctrl-C; the same command goes on",
+}
+
+# What a disk or its owner refuses is no fault of this package.
+_REFUSED_BY_DISK = (
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EIO,
+)
 
 
 def main(argv: Sequence[str]) -> int:
@@ -64,12 +87,20 @@ def main(argv: Sequence[str]) -> int:
         hint = f" Did you mean {close[0]!r}?" if close else ""
         print(f"trailrank: no command {name!r}.{hint}\n\n{_usage()}", file=sys.stderr)
         return 2
-    return _call(COMMANDS[name][0], argv[2:])
+    return _call(name, argv[2:])
 
 
 def console_main() -> None:
     """The entry point of the installed command."""
-    app.run(main, flags_parser=_mark_flags_parsed)
+    stopping.listen()
+    app.run(_end_soon_if_stopped, flags_parser=_mark_flags_parsed)
+
+
+def _end_soon_if_stopped(argv: Sequence[str]) -> int:
+    status = main(argv)
+    if stopping.came():
+        stopping.leave(status)
+    return status
 
 
 def _mark_flags_parsed(argv: list[str]) -> list[str]:
@@ -78,48 +109,60 @@ def _mark_flags_parsed(argv: list[str]) -> list[str]:
     return argv
 
 
-def _call(module: str, argv: Sequence[str]) -> int:
+def _call(name: str, argv: Sequence[str]) -> int:
     """Calls a subcommand; a mistake of the user ends in its message, not a trace."""
     try:
-        status: int = importlib.import_module(module).run(list(argv))
+        quick = name == "spec"  # its answer is there before a word about it
+        with contextlib.nullcontext() if quick else starting.told(name):
+            status = int(importlib.import_module(COMMANDS[name][0]).run(list(argv)))
         sys.stdout.flush()  # a reader that left is noticed here, not at exit
         return status
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         print("\nStopped.", file=sys.stderr)
-        return 130
+        return stopping.status_of(stop) or 130
     except BrokenPipeError:
         # `trailrank ... | head` has read enough. Python flushes once more at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return _READER_LEFT
     except Exception as error:
-        if os.environ.get("TRAILRANK_TRACE") or not _is_told_by_us(error):
-            raise
-        print(f"trailrank: {error}", file=sys.stderr)
-        return 1
+        return _tell(error)
 
 
-def _is_told_by_us(error: Exception) -> bool:
-    """Whether it has a message meant for the user: it says so, or our code raised it.
-
-    Any other error is a fault and keeps its trace.
-    """
-    if isinstance(error, trailrank.TrailrankError):
-        return True
-    if not isinstance(error, (ValueError, RuntimeError, OSError)):
-        return False
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    module = trace.tb_frame.f_globals.get("__name__", "") if trace else ""
-    return module.split(".")[0] in _ROOMS
+def _tell(error: Exception) -> int:
+    """Says what a user can mend and returns the exit status; raises a fault again."""
+    stopped = stopping.status_of(error)
+    errors = sys.modules.get("feature_specs.errors")  # else it is none of ours
+    if errors and isinstance(error, errors.TrailrankError):
+        text, status = str(error), int(error.exit_status)
+    elif stopped is not None:
+        text, status = "Stopped.", stopped
+    elif isinstance(error, OSError) and error.errno in _REFUSED_BY_DISK:
+        where = f"{error.filename}: " if error.filename else ""
+        text, status = f"{where}{error.strerror}.", 1
+    else:
+        raise error
+    if os.environ.get("TRAILRANK_TRACE"):
+        traceback.print_exception(error)
+    print(f"trailrank: {text}", file=sys.stderr)
+    return status
 
 
 def _usage() -> str:
-    lines = [f"  {name:<10} {text}" for name, (_, text) in COMMANDS.items()]
-    return (
-        "usage: trailrank COMMAND ...\n\n"
-        "From raw short-video impression logs to a served multi-task ranker.\n\n"
-        + "\n".join(lines)
-        + "\n\n`trailrank COMMAND --help` tells more of each, `trailrank --version` "
-        "the version."
+    commands = [f"  {name:<10} {text}" for name, (_, text) in COMMANDS.items()]
+    statuses = [f"  {status:<10} {text}" for status, text in STATUSES.items()]
+    return "\n".join(
+        [
+            "usage: trailrank COMMAND ...",
+            "",
+            "From raw short-video impression logs to a served multi-task ranker.",
+            "",
+            *commands,
+            "",
+            "exit status:",
+            *statuses,
+            "",
+            "`trailrank COMMAND --help` tells more of each, `trailrank --version` the "
+            "version.",
+            "TRAILRANK_TRACE=1 shows the trace of an error that a message explains.",
+        ]
     )

@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import os
 
+from trainer.errors import TrainingError
+
 
 def tf_config() -> dict:
-    """TF_CONFIG, empty without it; ValueError if it cannot be read."""
+    """TF_CONFIG, empty without it; TrainingError if it cannot be read."""
     try:
         config = json.loads(os.environ.get("TF_CONFIG") or "{}")
         if config:
             _ = config["task"]["type"], config["task"]["index"], {**config["cluster"]}
     except (ValueError, KeyError, TypeError):
-        raise ValueError(
+        raise TrainingError(
             f"TF_CONFIG: must be JSON with `cluster` and `task` (type and index). Got "
             f"{os.environ['TF_CONFIG']!r}. Mend it, or unset it to train on one "
             f"machine."

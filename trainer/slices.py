@@ -6,6 +6,7 @@ import dataclasses
 import os
 from typing import Any, Literal
 
+from feature_specs.errors import UsageError
 from tpu_configs import SliceConfig, load_slice, shipped_slices
 
 SliceLike = str | os.PathLike[str] | SliceConfig
@@ -29,7 +30,7 @@ def choose_slice(accelerator: str, wanted: SliceLike | None) -> SliceConfig:
         if not isinstance(config, SliceConfig):
             config = load_slice(os.fspath(config))
         if accelerator not in ("auto", config.accelerator):
-            raise ValueError(
+            raise UsageError(
                 f"--accelerator {accelerator}: must agree with --tpu_config "
                 f"{config.name}, which is for {config.accelerator}. Leave "
                 f"--accelerator out."
@@ -52,10 +53,10 @@ def changed(
     changes: dict[str, Any] = {"batch_size": batch_size, "precision": precision}
     given = {key: value for key, value in changes.items() if value is not None}
     if given.get("batch_size", 1) < 1:
-        raise ValueError(f"--batch_size: must be 1 or more. Got {batch_size}.")
+        raise UsageError(f"--batch_size: must be 1 or more. Got {batch_size}.")
     return dataclasses.replace(config, **given)
 
 
-def _no_slice() -> ValueError:
+def _no_slice() -> UsageError:
     tpus = ", ".join(name for name in shipped_slices() if name not in ("cpu", "gpu"))
-    return ValueError(f"--accelerator tpu: needs --tpu_config, one of {tpus}.")
+    return UsageError(f"--accelerator tpu: needs --tpu_config, one of {tpus}.")

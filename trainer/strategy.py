@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from trainer.cluster import is_chief as is_chief  # beside the strategies
 from trainer.cluster import workers
+from trainer.errors import DeviceError, TrainingError
 
 ACCELERATORS = ("auto", "tpu", "gpu", "cpu")
 _NO_GPU = (
@@ -19,7 +20,7 @@ _NO_GPU = (
 def resolve(accelerator: str) -> str:
     """`tpu`, `gpu` or `cpu`; `auto` takes the first of them that this machine has."""
     if accelerator not in ACCELERATORS:
-        raise ValueError(
+        raise TrainingError(
             f"accelerator: must be one of {', '.join(ACCELERATORS)}. Got "
             f"{accelerator!r}."
         )
@@ -57,7 +58,7 @@ def _tpu() -> tf.distribute.Strategy:
         tf.config.experimental_connect_to_cluster(resolver)
         tf.tpu.experimental.initialize_tpu_system(resolver)
     except (ValueError, RuntimeError, OSError, tf.errors.OpError) as error:
-        raise RuntimeError(
+        raise DeviceError(
             f"accelerator tpu: no TPU named {name!r} answers ({_first_line(error)}). "
             f"Run on a TPU VM, or set TPU_NAME, or take --accelerator cpu."
         ) from error
@@ -67,7 +68,7 @@ def _tpu() -> tf.distribute.Strategy:
 def _several_workers(accelerator: str) -> tf.distribute.Strategy:
     """One replica a GPU, or one a machine without."""
     if accelerator == "gpu" and not tf.config.list_physical_devices("GPU"):
-        raise RuntimeError(_NO_GPU)
+        raise DeviceError(_NO_GPU)
     if accelerator == "cpu":
         tf.config.set_visible_devices([], "GPU")
     kind = tf.distribute.experimental.CommunicationImplementation
@@ -80,7 +81,7 @@ def _several_workers(accelerator: str) -> tf.distribute.Strategy:
 def _gpu() -> tf.distribute.Strategy:
     gpus = tf.config.list_logical_devices("GPU")
     if not gpus:
-        raise RuntimeError(_NO_GPU)
+        raise DeviceError(_NO_GPU)
     if len(gpus) == 1:
         return tf.distribute.OneDeviceStrategy("/gpu:0")
     return tf.distribute.MirroredStrategy([gpu.name for gpu in gpus])

@@ -83,9 +83,6 @@ def run(argv: Sequence[str]) -> int:
     except SpecError as error:
         print(error, file=sys.stderr)
         return 2
-    except (RuntimeError, OSError) as error:
-        print(f"job submit: {error}", file=sys.stderr)
-        return 1
 
 
 def split_arguments(argv: Sequence[str]) -> tuple[list[str], list[str]]:

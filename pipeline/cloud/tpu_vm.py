@@ -16,6 +16,7 @@ import shutil
 import subprocess
 
 from feature_specs.build import Problems
+from pipeline.cloud.errors import JobError
 from pipeline.cloud.job import Job, tpu_environment
 from tpu_configs import SliceConfig
 
@@ -132,7 +133,7 @@ def submit(job: Job, options: TpuVmOptions) -> None:
         OSError: The script cannot be written.
     """
     if shutil.which("gcloud") is None:
-        raise RuntimeError(
+        raise JobError(
             "gcloud is not on the path: install the Google Cloud CLI "
             "(cloud.google.com/sdk/docs/install), or print the commands with --dry_run "
             "and run them where it is."
@@ -141,7 +142,7 @@ def submit(job: Job, options: TpuVmOptions) -> None:
     command = create_command(job, options)
     status = subprocess.run(command, check=False).returncode
     if status:
-        raise RuntimeError(
+        raise JobError(
             f"gcloud refused the queued resource (status {status}); it says why above. "
             f"The command was: {shlex.join(command)}"
         )

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from feature_specs import SpecError, load_preset, load_spec, shipped_specs
 from feature_specs.build import Problems
+from feature_specs.errors import UsageError
 from feature_specs.preset import preset_text, shipped_presets
 from pipeline import train_flags
 from pipeline.train_flags import TrainSettings
@@ -108,13 +109,13 @@ def _parse(words: Sequence[str], problems: Problems) -> dict[str, Any] | None:
     parser = train_flags.parser()
 
     def refuse(message: str) -> None:  # argparse would print a usage and end
-        raise ValueError(message)
+        raise UsageError(message)
 
     parser.error = refuse
     try:
         values: dict[str, Any] = vars(parser.parse_args(list(words)))
         return values
-    except ValueError as error:
+    except UsageError as error:
         problems.add("after --", f"{error}. See trailrank train --help.")
         return None
 
@@ -128,7 +129,7 @@ def _check_owners(words: Sequence[str], problems: Problems) -> None:
 def _settings(values: Mapping[str, Any], problems: Problems) -> TrainSettings | None:
     try:
         return TrainSettings(**values)
-    except ValueError as error:
+    except UsageError as error:
         problems.found.append(str(error))
         return None
 

@@ -17,6 +17,7 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 from feature_specs.build import Problems
+from pipeline.cloud.errors import JobError
 from pipeline.cloud.job import Job, tpu_environment
 
 if TYPE_CHECKING:
@@ -153,7 +154,7 @@ def create_client(region: str) -> JobServiceClient:
     try:
         return library.JobServiceClient(client_options={"api_endpoint": endpoint})
     except DefaultCredentialsError as error:
-        raise RuntimeError(
+        raise JobError(
             "No Google Cloud credentials on this machine. Run `gcloud auth "
             "application-default login`, or look at the job with --dry_run."
         ) from error
@@ -173,7 +174,7 @@ def submit(
     try:
         return client.create_custom_job(parent=parent, custom_job=job, timeout=60)
     except GoogleAPIError as error:
-        raise RuntimeError(f"Vertex AI in {region} took no job: {error}") from error
+        raise JobError(f"Vertex AI in {region} took no job: {error}") from error
 
 
 def _check_region(region: str, problems: Problems) -> None:
@@ -341,7 +342,7 @@ def _client_library() -> types.ModuleType:
             warnings.simplefilter("ignore", FutureWarning)
             from google.cloud import aiplatform_v1
     except ImportError as error:
-        raise RuntimeError(
+        raise JobError(
             "Vertex AI's client is not installed. Run pip install 'trailrank[vertex]'."
         ) from error
     return aiplatform_v1

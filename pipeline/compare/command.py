@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import argparse
 import logging
-import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -26,10 +25,11 @@ from absl import logging as absl_logging
 from rich.markup import escape
 
 from feature_specs import flags
+from feature_specs.errors import Status, TrailrankError
 from feature_specs.flags import ArgumentParser
 from feature_specs.preset import shipped_presets
+from pipeline.compare.errors import CompareError
 from pipeline.compare.run import (
-    CompareError,
     CompareOptions,
     Listener,
     check_places,
@@ -51,7 +51,6 @@ def run(argv: Sequence[str]) -> int:
         options = _options(args)
     except CompareError as error:
         found.error(str(error))
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     absl_logging.set_verbosity(absl_logging.WARNING)  # no line for every day
     logging.getLogger("tensorflow").setLevel("ERROR")  # no advice on tracing rankers
     console = rich.console.Console()
@@ -93,8 +92,12 @@ def _compare(
             slice=args.tpu_config,
             listener=lines,
         )
-    except KeyboardInterrupt:
-        lines.interrupted(args.out)
+    except (KeyboardInterrupt, TrailrankError) as error:
+        if getattr(error, "exit_status", Status.STOPPED) in (
+            Status.STOPPED,
+            Status.PREEMPTED,
+        ):
+            lines.interrupted(args.out)
         raise
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from feature_specs import ModelConfig, Spec, SpecError, load_preset
 from feature_specs.build import closest
 from feature_specs.preset import check_preset
+from pipeline.compare.errors import CompareError
 from pipeline.compare.examples import Examples
 from pipeline.compare.sizes import MATCHED, count_weights, match_size
 from tpu_configs import SliceConfig
@@ -87,7 +88,7 @@ def load_presets(names: Sequence[str]) -> dict[str, ModelConfig]:
     for name in names:
         config, short = load_preset(name), pathlib.PurePath(name).stem
         if short in found:
-            raise ValueError(
+            raise CompareError(
                 f"--presets: must have names of their own. Got two called {short!r}. "
                 "Leave one out, or rename its file."
             )
@@ -115,12 +116,12 @@ def choose_seesaw(spec: Spec, wanted: Sequence[str] | None) -> tuple[str, ...]:
     if wanted:
         for name in wanted:
             if name not in names:
-                raise ValueError(
+                raise CompareError(
                     f"--seesaw {name!r}: spec {spec.name!r} has no such task."
                     f"{closest(name, names)}"
                 )
         if len(set(wanted)) < len(wanted):
-            raise ValueError(f"--seesaw: must be two tasks. Got {wanted[0]!r} twice.")
+            raise CompareError(f"--seesaw: must be two tasks. Got {wanted[0]!r} twice.")
         return tuple(wanted)
     chances = [t.name for t in spec.tasks if t.of_kind.is_probability]
     others = [t.name for t in spec.tasks if not t.of_kind.is_probability]
@@ -150,7 +151,7 @@ def plan_entrants(
         try:
             check_preset(config, spec)
         except SpecError as error:
-            raise ValueError(f"--presets {name}: {error}") from None
+            raise CompareError(f"--presets {name}: {error}") from None
 
     def count(config: ModelConfig) -> int:
         return count_weights(spec, config)
@@ -175,7 +176,7 @@ def is_single(config: ModelConfig) -> bool:
 def _named(flag: str, wanted: str, presets: dict[str, ModelConfig]) -> str:
     short = pathlib.PurePath(wanted).stem
     if short not in presets:
-        raise ValueError(
+        raise CompareError(
             f"{flag} {wanted!r}: must be one of --presets.{closest(short, [*presets])}"
         )
     return short

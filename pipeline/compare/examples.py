@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from feature_specs import Spec, read_spec
+from pipeline.compare.errors import CompareError
 from pipeline.examples.days import DayRange
 from pipeline.run_record import read_record
 from trainer.days.folders import find_days
@@ -113,7 +114,7 @@ def _newest_transform(root: str, splits: Sequence[str]) -> str:
         if all((path / f"Split-{split}").is_dir() for split in splits):
             return str(path)
     got = f"{len(found)} without all of them" if found else "none"
-    raise ValueError(
+    raise CompareError(
         f"--root {root}: must have an output of the Transform step with the run's days "
         f"({splits[0]} to {splits[-1]}) in {parent}. Got {got}. Run `trailrank "
         f"pipeline run --root {root}` again, or name examples by --spec and "
@@ -130,7 +131,7 @@ def _chosen(days: Sequence[str], known: Sequence[str], folder: str) -> list[str]
         span = DayRange.parse(text.removeprefix("day-"))
         found = [name for name in known if _is_in(name, span)]
         if not found:
-            raise ValueError(
+            raise CompareError(
                 f"--days {text}: must be days of {folder}. Got none of them. It has "
                 f"{known[0]} to {known[-1]}."
             )
@@ -148,7 +149,7 @@ def _part(
 ) -> tuple[tuple[Day, ...], tuple[Day, ...]]:
     """(training days, evaluation days)."""
     if not 1 <= eval_days < len(names):
-        raise ValueError(
+        raise CompareError(
             f"--eval_days {eval_days}: must be at least 1 and leave one of the "
             f"{len(names)} days to train on. Change it or --days."
         )

@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from feature_specs import ModelConfig
-from feature_specs.errors import TrailrankError
 from feature_specs.locks import owned
 from feature_specs.named import PresetLike, SpecLike, as_preset, as_spec
 from feature_specs.places import Place, check_is_no_glob, is_bucket
 from pipeline.compare import comparison as planning
+from pipeline.compare.errors import CompareError
 from pipeline.quiet import quiet_imports
 from pipeline.reporting.figures import require_matplotlib
 from pipeline.run_record import read_record
@@ -30,10 +30,6 @@ if TYPE_CHECKING:
 _NAME = "compare"
 
 Presets = Sequence[Place] | Mapping[str, PresetLike]
-
-
-class CompareError(TrailrankError, ValueError):
-    """Arguments that do not go together; the message says which."""
 
 
 class Listener:

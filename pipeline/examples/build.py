@@ -20,6 +20,7 @@ What is asked for is taken apart here, once: what is read (`Reading`), where it 
 from __future__ import annotations
 
 import dataclasses
+import re
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -27,6 +28,7 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
+from feature_specs.errors import TrailrankError
 from pipeline.examples import joins, steps
 from pipeline.examples.columns import quantiles
 from pipeline.examples.outputs import Outputs
@@ -45,6 +47,7 @@ from pipeline.examples.runner_options import check_runner_options
 # Beam 2.74 hands "DirectRunner" to Prism, which it downloads first. This one runs in
 # the process, and needs nothing.
 LOCAL_RUNNER = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
+_WHERE_IT_RAN = re.compile(r"\s*\[while running .*?\]")  # Beam adds it to a message
 
 
 def run_examples(
@@ -69,8 +72,11 @@ def run_examples(
         try:
             with beam.Pipeline(options=PipelineOptions(args)) as pipeline:
                 generate(pipeline, request, outputs)
+        except TrailrankError as error:
+            error.args = (_WHERE_IT_RAN.sub("", str(error)),)
+            raise
         except Exception as error:  # whatever another machine's runner raises
-            if runs_here(args) or isinstance(error, (ValueError, OSError)):
+            if runs_here(args):
                 raise
             raise ExamplesError(
                 f"The Beam job failed: {error}. Nothing of it was put in place."

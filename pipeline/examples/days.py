@@ -15,6 +15,7 @@ from collections.abc import Iterator
 import polars as pl
 
 from feature_specs import Spec
+from feature_specs.errors import UsageError
 from pipeline.examples.columns.timeline import TIME_MS
 
 DAY = "_day"  # an impression's calendar day in the spec's time zone
@@ -31,7 +32,7 @@ class DayRange:
 
     def __post_init__(self) -> None:
         if self.last < self.first:
-            raise ValueError(
+            raise UsageError(
                 f"Days {self}: the first day comes after the last. Swap them."
             )
 
@@ -40,7 +41,7 @@ class DayRange:
         """The range of `20220408:20220414`, or of one day `20220408`."""
         match = _FORM.match(text.strip())
         if match is None:
-            raise ValueError(
+            raise UsageError(
                 f"--days {text!r}: must be FIRST:LAST, each as YYYYMMDD, for example "
                 "20220408:20220414."
             )
@@ -74,11 +75,11 @@ class SplitPlan:
 
     def __post_init__(self) -> None:
         if self.days_per_split < 1:
-            raise ValueError(
+            raise UsageError(
                 f"days_per_split must be at least 1, got {self.days_per_split}."
             )
         if not 1 <= self.eval_days < len(self.days):
-            raise ValueError(
+            raise UsageError(
                 f"Days {self.days} ({len(self.days)}): eval_days must be at least 1 "
                 "and leave one day to train on, "
                 f"got {self.eval_days}. Change eval_days or ask for more days."
@@ -154,6 +155,6 @@ def _parse_day(text: str, whole: str) -> datetime.date:
     try:
         return datetime.datetime.strptime(text, "%Y%m%d").date()
     except ValueError:
-        raise ValueError(
+        raise UsageError(
             f"--days {whole!r}: {text!r} is no day of the calendar."
         ) from None

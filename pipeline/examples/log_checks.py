@@ -6,8 +6,8 @@ import collections
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from feature_specs import TrailrankError
 from pipeline.examples.days import DayRange
+from pipeline.examples.errors import ExamplesError, RefusedError
 
 _COMMON_REASONS = 5
 _MOST_SHOWN = 5
@@ -15,10 +15,6 @@ _MOST_SHOWN = 5
 # files, some hold several by chance.
 _FEW = 9
 _MOST_MISPLACED = 0.01  # late rows, of the minutes around midnight
-
-
-class ExamplesError(TrailrankError, RuntimeError):
-    """A run whose examples must not be used; the message says why."""
 
 
 class _Part(NamedTuple):
@@ -54,18 +50,18 @@ def check_rejects(report: Mapping[str, Any], limit: float, rejects_dir: str) -> 
         rejects_dir: Where they are, for the message.
 
     Raises:
-        ExamplesError: There are more; the message names the days or files.
+        RefusedError: There are more; the message names the days or files.
     """
     for part in _wholes(report):
         if part.share > limit:
-            raise ExamplesError(_message([part], limit, report, rejects_dir))
+            raise RefusedError(_message([part], limit, report, rejects_dir))
     bad = [
         *(day for day in _days(report) if day.rejected > _FEW),
         *(file for file in _files(report) if _is_telling(file)),
     ]
     bad = [part for part in bad if part.share > limit]
     if bad:
-        raise ExamplesError(_message(bad, limit, report, rejects_dir))
+        raise RefusedError(_message(bad, limit, report, rejects_dir))
 
 
 def check_folders(report: Mapping[str, Any]) -> None:

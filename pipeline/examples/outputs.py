@@ -21,6 +21,7 @@ import polars as pl
 from apache_beam.io.filesystems import FileSystems
 
 from pipeline.examples import file_systems
+from pipeline.examples.errors import RequestError
 from pipeline.examples.report import Limits, check, made_of, read_report
 from pipeline.examples.request import ExamplesRequest
 from pipeline.examples.shuffle import Shuffle
@@ -172,7 +173,7 @@ class Outputs:
         if self.replaces:
             self._check_replaceable()
         elif file_systems.match(self.examples_dir, "Split-*/*"):
-            raise ValueError(
+            raise RequestError(
                 f"{self.examples_dir} holds examples already. Give an empty directory, "
                 "or name the days to replace."
             )
@@ -223,7 +224,7 @@ class Outputs:
     def _check_replaceable(self) -> None:
         """ValueError if the splits that stay come from another request."""
         if not FileSystems.exists(self.report_path):
-            raise ValueError(
+            raise RequestError(
                 f"{self.examples_dir}: no finished examples here (no "
                 f"{self.report_path}), so no day of them can be replaced. Generate all "
                 "days first."
@@ -232,7 +233,7 @@ class Outputs:
         for key in ("spec_digest", "days", "evaluation", "seed"):
             value = self.made_of[key]
             if old[key] != value:
-                raise ValueError(
+                raise RequestError(
                     f"{self.examples_dir}: its examples were made with {key} = "
                     f"{old[key]}, and this run has {value}. Replace days with the "
                     "settings of the whole, or generate all days into another "

@@ -22,8 +22,9 @@ from apache_beam.io.filesystems import FileSystems
 from feature_specs import FeatureSpec, Spec, label_key, mask_key, views
 from pipeline.examples.days import SplitPlan
 from pipeline.examples.duplicates import Copies
+from pipeline.examples.errors import ExamplesError, RefusedError
 from pipeline.examples.joins import found_column
-from pipeline.examples.log_checks import ExamplesError, check_folders, check_rejects
+from pipeline.examples.log_checks import check_folders, check_rejects
 from pipeline.examples.log_counts import Counts, report_counts
 from pipeline.examples.reading.blocks import Block
 from pipeline.examples.reading.sources import LOG, FileRange
@@ -192,7 +193,8 @@ def check(report: Mapping[str, Any], limits: Limits, rejects_dir: str) -> None:
         rejects_dir: Where the unreadable lines are, for the message.
 
     Raises:
-        ExamplesError: Rows are lost or unreadable, or a day lacks its rows.
+        ExamplesError: Rows are lost, or a day has none.
+        RefusedError: Too many are unreadable, or a day has too few.
     """
     _check_files(report)
     check_rejects(report, limits.max_reject_share, rejects_dir)
@@ -261,7 +263,7 @@ def _check_small_days(report: Mapping[str, Any], limits: Limits) -> None:
         if found < limits.min_day_share * usual:
             small.append(f"{_text(day)} ({found}, against {usual:.0f})")
     if small:
-        raise ExamplesError(
+        raise RefusedError(
             f"Unusually few rows on {', '.join(small)}: less than log.min_day_share = "
             f"{limits.min_day_share:.0%} of the median of the week before. Is the log "
             "of the day complete? If it is, allow it with --allow_small_days."

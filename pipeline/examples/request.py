@@ -6,6 +6,7 @@ import dataclasses
 import datetime
 
 from feature_specs import Spec
+from feature_specs.errors import UsageError
 from pipeline.examples.days import DayRange, SplitPlan, plan_splits
 from pipeline.examples.reading.readers import RANGE_BYTES
 
@@ -53,15 +54,15 @@ class ExamplesRequest:
         for name in ("range_bytes", "file_rows", "shards"):
             value = getattr(self, name)
             if value is not None and value < 1:
-                raise ValueError(f"{name} must be at least 1, got {value}.")
+                raise UsageError(f"{name} must be at least 1, got {value}.")
         if self.context_days is not None and self.context_days < 0:
-            raise ValueError(
+            raise UsageError(
                 f"context_days must be 0 or more, got {self.context_days}. Leave it "
                 "out to read all earlier days."
             )
         only = self.only
         if only and not (self.days.first <= only.first and only.last <= self.days.last):
-            raise ValueError(f"Days {only} to replace must lie in {self.days}.")
+            raise UsageError(f"Days {only} to replace must lie in {self.days}.")
 
     @property
     def plan(self) -> SplitPlan:

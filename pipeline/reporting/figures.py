@@ -10,6 +10,8 @@ import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
+from feature_specs.errors import TrailrankError
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -29,15 +31,19 @@ TITLE_SIZE, TEXT_SIZE, SMALL_SIZE = 10, 9, 8  # points
 DPI = 160
 
 
+class NoMatplotlibError(TrailrankError, RuntimeError):
+    """A figure was asked for, and matplotlib is not installed."""
+
+
 def is_possible() -> bool:
     """Whether matplotlib is installed."""
     return importlib.util.find_spec("matplotlib") is not None
 
 
 def require_matplotlib() -> None:
-    """RuntimeError if no figure can be drawn."""
+    """NoMatplotlibError if no figure can be drawn."""
     if not is_possible():
-        raise RuntimeError(
+        raise NoMatplotlibError(
             "The figure needs matplotlib, which is not installed. Install it: pip "
             "install matplotlib (the extra `report` of trailrank)."
         )

@@ -22,12 +22,16 @@ from tfx.orchestration.local import runner_utils
 from tfx.orchestration.portable import launcher, runtime_parameter_utils, tfx_runner
 from tfx.proto.orchestration import pipeline_pb2
 
-from feature_specs.errors import TrailrankError
+from feature_specs.errors import Status, TrailrankError
 from pipeline.components import EarlierBlessedModel
 from pipeline.dag import DagConfig, create_pipeline
 from pipeline.run_config import METADATA
 
 Outputs = dict[str, dict[str, str]]
+
+_TRACE = "Traceback (most recent call last)"
+_RAISED = re.compile(r"^(?:\w+\.)*(\w+: .+)$", re.MULTILINE)  # as a trace ends
+_MOST_LINES = 20  # of a step's error
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,7 +54,15 @@ OnStep = Callable[[StepEvent], None]
 
 
 class StepFailedError(TrailrankError, RuntimeError):
-    """A step of the pipeline stopped; says which, why, and where the log lies."""
+    """A step of the pipeline stopped; says which, why, and where the log lies.
+
+    Attributes:
+        exit_status: Of the error that stopped it, if that was one of ours.
+    """
+
+    def __init__(self, message: str, exit_status: Status = Status.FAILED):
+        super().__init__(message)
+        self.exit_status = exit_status
 
 
 class ReportingDagRunner(tfx_runner.IrBasedRunner):
@@ -133,6 +145,7 @@ def run(config: DagConfig, on_step: OnStep = lambda event: None) -> Outputs:
 
     Raises:
         StepFailedError: A step failed; steps before it are kept and will be reused.
+        InterruptedTraining: A signal stopped the Trainer, after a checkpoint.
     """
     root = pathlib.Path(config.root)
     root.mkdir(parents=True, exist_ok=True)
@@ -143,10 +156,14 @@ def run(config: DagConfig, on_step: OnStep = lambda event: None) -> Outputs:
         try:
             runner.run(create_pipeline(config, metadata_config, EarlierBlessedModel))
         except Exception as error:
+            ours = _ours(error)
+            if ours and ours.exit_status in (Status.STOPPED, Status.PREEMPTED):
+                raise ours from None  # the Trainer was asked to stop; nothing failed
             logging.getLogger().exception("step %s failed", runner.step)
             raise StepFailedError(
                 f"{runner.step or 'pipeline'} failed: {_cause(error)}\n"
-                f"Full log: {log_path}. Finished steps are kept; run again to go on."
+                f"Full log: {log_path}. Finished steps are kept; run again to go on.",
+                ours.exit_status if ours else Status.FAILED,
             ) from error
     return last_outputs(database)
 
@@ -216,9 +233,31 @@ def _log_to_file(folder: pathlib.Path) -> Iterator[pathlib.Path]:
         handler.close()
 
 
+def _ours(error: BaseException) -> TrailrankError | None:
+    """The error meant for a user in a chain, if there is one."""
+    found = (link for link in _chain(error) if isinstance(link, TrailrankError))
+    return next(found, None)
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """An error, what it was raised from, and so on."""
+    found: BaseException | None = error
+    while found is not None:
+        yield found
+        found = found.__cause__
+
+
 def _cause(error: BaseException) -> str:
-    """The message of the first error of a chain, without Beam's repetition of it."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    text = str(error) or type(error).__name__
-    return re.sub(r"\s*\[while running .*?\]", "", text.split(os.linesep * 2)[0])
+    """Our error's message in a chain, or type and message of its first one.
+
+    Beam repeats a message with the step that ran, and its workers elsewhere answer with
+    a whole trace as text, whose last line has the message. The log has all of it.
+    """
+    *_, first = _chain(error)
+    ours = _ours(error)
+    text = str(ours) if ours else f"{type(first).__name__}: {first}"
+    if _TRACE in text:
+        text = ([*_RAISED.findall(text)] or [text])[-1]
+    text = re.sub(r"\s*\[while running .*?\]", "", text.split(os.linesep * 2)[0])
+    lines = text.splitlines()
+    return "\n".join(lines[:_MOST_LINES] + ["..."] * (len(lines) > _MOST_LINES))

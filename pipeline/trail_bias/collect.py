@@ -24,6 +24,7 @@ from pipeline.examples.report import Counts, merge_counts
 from pipeline.examples.request import ExamplesRequest
 from pipeline.examples.runner_options import check_runner_options
 from pipeline.examples.shuffle import Parcel, Shuffle
+from pipeline.trail_bias.errors import TrailBiasError
 from pipeline.trail_bias.study import Study
 from pipeline.trail_bias.sums import Sums, add_up, sum_rows
 
@@ -132,11 +133,11 @@ def _total(counts: Counts, kind: str) -> int:
 def _check_reading(reading: dict[str, Any], study: Study) -> None:
     if reading["broken"]:
         files = "\n  - ".join(reading["broken"])
-        raise ValueError(f"Not all rows of these files could be read:\n  - {files}")
+        raise TrailBiasError(f"Not all rows of these files could be read:\n  - {files}")
     share = reading["rejected"] / max(1, reading["rows"])
     limit = study.spec.log.max_reject_share
     if share > limit:
-        raise ValueError(
+        raise TrailBiasError(
             f"{share:.2%} of the log's rows are unreadable, more than "
             f"log.max_reject_share = {limit:.2%}. `trailrank examples` writes each of "
             "them with its reason; repair the logs, or raise the limit in the spec."

@@ -12,6 +12,7 @@ import numpy as np
 from pipeline.arrays import Numbers
 from pipeline.trail_bias import curves
 from pipeline.trail_bias.curves import Band, Curve
+from pipeline.trail_bias.errors import TrailBiasError
 from pipeline.trail_bias.study import SLICES, Study
 from pipeline.trail_bias.sums import COUNT, Sums
 
@@ -64,10 +65,10 @@ def find(sums: Sums, study: Study) -> Findings:
     """
     long = {n: count for n, count in sums.lengths.items() if n >= study.min_length}
     if not long:
-        raise ValueError(_no_trail(sums, study))
+        raise TrailBiasError(_no_trail(sums, study))
     rows = sums.cells[..., COUNT].sum(axis=(2, 3)).max(axis=0)  # [2]
     if not rows.any():
-        raise ValueError(
+        raise TrailBiasError(
             f"{sum(long.values())} trails are long enough, but none of their rows "
             f"passes filters.keep ({', '.join(study.keep)}) and has a label. Check the "
             "spec's filters and tasks."

@@ -10,6 +10,7 @@ from feature_specs.build import closest
 from feature_specs.log_section import EVENT_TIME
 from feature_specs.past import TRAIL_COLUMNS, TRAIL_LAST
 from pipeline.examples.days import DayRange
+from pipeline.trail_bias.errors import TrailBiasError
 
 SLICES = ("random", "feed")
 
@@ -42,12 +43,12 @@ class Study:
 
     def __post_init__(self) -> None:
         if self.bins < 2:
-            raise ValueError(
+            raise TrailBiasError(
                 f"--bins must be at least 2, got {self.bins}: a point is compared with "
                 "the first one."
             )
         if self.min_length < self.bins:
-            raise ValueError(
+            raise TrailBiasError(
                 f"--min_length must be at least --bins = {self.bins}, got "
                 f"{self.min_length}: a shorter trail has no impression in some bins."
             )
@@ -75,7 +76,7 @@ def plan_study(
         _check_task(name, spec, binary, needs)
     chosen = tuple(tasks) or tuple(name for name in binary if not needs[name])
     if not chosen:
-        raise ValueError(
+        raise TrailBiasError(
             f"Spec {spec.name!r} has no binary task whose label reads only the log's, "
             "the trail's and derived columns; the trail is studied on such tasks."
         )
@@ -99,7 +100,7 @@ def plan_study(
 def require_trail(spec: Spec) -> None:
     """ValueError if a spec has no watch trails."""
     if spec.trail is None:
-        raise ValueError(
+        raise TrailBiasError(
             f"Spec {spec.name!r} has no `trail` section, so there are no watch trails "
             f"to look at. Add one: trail: {{gap_minutes: 30, scope: [{spec.log.user}]}}"
         )
@@ -127,17 +128,17 @@ def _check_task(
     name: str, spec: Spec, binary: Sequence[str], needs: dict[str, list[str]]
 ) -> None:
     if name not in needs:
-        raise ValueError(
+        raise TrailBiasError(
             f"--tasks {name!r}: spec {spec.name!r} has no such task."
             f"{closest(name, list(binary))}"
         )
     if name not in binary:
-        raise ValueError(
+        raise TrailBiasError(
             f"--tasks {name!r}: must be binary, and it is a {spec.task(name).kind}: a "
             f"rate needs a label of 0 and 1. Binary: {', '.join(binary)}."
         )
     if needs[name]:
-        raise ValueError(
+        raise TrailBiasError(
             f"--tasks {name!r}: reads {', '.join(needs[name])}, and this analysis has "
             "only the log's and the trail's columns, and what is derived of them. "
             "Leave the task out."

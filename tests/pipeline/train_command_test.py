@@ -3,9 +3,13 @@
 import pytest
 import tensorflow as tf
 
-from pipeline.train_command import run
 from tests.trainer.conftest import make_rows, spec_file  # noqa: F401  fixtures
+from trailrank import cli
 from trainer.days.folders import find_days
+
+
+def run(flags: list[str]) -> int:
+    return cli.main(["trailrank", "train", *flags])
 
 
 @pytest.fixture
@@ -68,19 +72,19 @@ def test_a_directory_without_days_is_refused(tmp_path, capsys):
 
 def test_accelerator_must_agree_with_the_slice(transformed, capsys):
     args = ["--spec", "movielens", "--checkpoints", "x", "--transformed", transformed]
-    assert run([*args, "--accelerator", "cpu", "--tpu_config", "v5litepod-8"]) == 1
+    assert run([*args, "--accelerator", "cpu", "--tpu_config", "v5litepod-8"]) == 2
     assert "which is for tpu. Leave --accelerator out" in capsys.readouterr().err
 
 
 def test_tpu_needs_a_slice(transformed, capsys):
     args = ["--spec", "movielens", "--checkpoints", "x", "--transformed", transformed]
-    assert run([*args, "--accelerator", "tpu"]) == 1
+    assert run([*args, "--accelerator", "tpu"]) == 2
     assert ", v5litepod-4, v5litepod-8, " in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("flags", "message"),
-    [
+    [  # wrong files end with 1, wrong flags with 2
         (["--tpu", "t", "--accelerator", "cpu"], "--tpu t: is for --accelerator tpu"),
         (["--warm_start_partial"], "needs --warm_start DIR"),
         (["--warm_start", "x/"], "must not be --checkpoints itself"),
@@ -95,7 +99,8 @@ def test_tpu_needs_a_slice(transformed, capsys):
 )
 def test_flags_that_make_no_sense_are_refused(transformed, capsys, flags, message):
     args = ["--spec", "movielens", "--checkpoints", "x", "--transformed", transformed]
-    assert run([*args, "--accelerator", "cpu", *flags]) == 1
+    status = 1 if flags[0] in ("--export", "--spec", "--tpu_config") else 2
+    assert run([*args, "--accelerator", "cpu", *flags]) == status
     assert message in capsys.readouterr().err
 
 

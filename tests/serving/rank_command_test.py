@@ -5,7 +5,11 @@ import pytest
 
 from feature_specs.past import CounterSpec
 from serving.lookup import Examples, NoExamplesError
-from serving.rank_command import run
+from trailrank import cli
+
+
+def run(flags: list[str]) -> int:
+    return cli.main(["trailrank", "rank", *flags])
 
 
 @pytest.fixture(scope="module")

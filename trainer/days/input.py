@@ -17,6 +17,7 @@ import tensorflow as tf
 from trainer.days.layout import Layout
 from trainer.days.packed import DayCache, rows_of
 from trainer.days.shards import check_whole
+from trainer.errors import TrainingError
 from trainer.model.ranker import Batch
 
 _SHUFFLE_ROWS = 4096  # examples come shuffled within their day already
@@ -35,7 +36,7 @@ def match_files(day: str, patterns: Sequence[str]) -> list[str]:
     """
     files = sorted({path for p in patterns for path in tf.io.gfile.glob(p)})
     if not files:
-        raise ValueError(
+        raise TrainingError(
             f"Day {day!r}: must have one file of examples at least. Nothing matches "
             f"{', '.join(patterns) or 'an empty list of files'}. Check the directory "
             f"of transformed examples, or leave the day out."

@@ -9,18 +9,15 @@ from types import FrameType
 
 import tensorflow as tf
 
-from feature_specs.errors import TrailrankError
+from feature_specs.errors import Status, TrailrankError
 from trainer import strategy as strategies
-
-PREEMPTED = 75  # exit status after SIGTERM: EX_TEMPFAIL, start it again
-STOPPED = 130  # exit status after Ctrl-C, as shells have it
 
 
 class InterruptedTraining(TrailrankError, RuntimeError):
     """A signal stopped the training after a checkpoint.
 
     Attributes:
-        status: The exit status that tells what it was.
+        exit_status: Of a command that ends with it.
     """
 
     def __init__(self, number: int, where: str):
@@ -29,7 +26,8 @@ class InterruptedTraining(TrailrankError, RuntimeError):
             f"Stopped by {name}. A checkpoint holds everything up to {where}. Give the "
             f"same command to go on from there."
         )
-        self.status = STOPPED if number == signal.SIGINT else PREEMPTED
+        stopped = number == signal.SIGINT
+        self.exit_status = Status.STOPPED if stopped else Status.PREEMPTED
 
 
 class Interruption:
@@ -64,8 +62,10 @@ class Interruption:
         return int(reduced.numpy()) and (self._noted or signal.SIGTERM)
 
     def _note(self, number: int, _: FrameType | None) -> None:
+        if self._noted:
+            self._restore(number)
+            signal.raise_signal(number)
         self._noted = number
-        self._restore(number)
 
     def _restore(self, number: int) -> None:
         signal.signal(number, self._before.pop(number))  # type: ignore[arg-type]

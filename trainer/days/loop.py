@@ -41,6 +41,7 @@ from trainer.days.state import (
 from trainer.days.summaries import INSPECTION, Summaries
 from trainer.days.training import Training
 from trainer.days.validation import Validator
+from trainer.errors import TrainingError
 from trainer.inspection import Inspector
 from trainer.model.ranker import Batch, Ranker
 from trainer.ownership import sole_training
@@ -250,7 +251,7 @@ def load(
     """
     found = newest_state(checkpoint_dir)
     if not found:
-        raise ValueError(
+        raise TrainingError(
             f"Checkpoints {checkpoint_dir}: must hold one at least. Got none. Name the "
             f"directory that was given to `train`."
         )
@@ -275,9 +276,9 @@ def load(
 def _files(days: Sequence[Day]) -> dict[str, list[str]]:
     names = [name for name, _ in days]
     if not names:
-        raise ValueError("days: must be one day at least. Got none. Name its files.")
+        raise TrainingError("days: must be one day at least. Got none. Name its files.")
     if names != sorted(set(names)):
-        raise ValueError(
+        raise TrainingError(
             f"days: must be in order and named once each. Got {', '.join(names)}. "
             f"Sort them, oldest first."
         )

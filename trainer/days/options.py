@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
+from feature_specs.errors import UsageError
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LoopOptions:
@@ -35,9 +37,9 @@ class LoopOptions:
 
     def __post_init__(self) -> None:
         if not 0 < self.sample <= 1:
-            raise ValueError(
+            raise UsageError(
                 f"sample: must be above 0 and at most 1. Got {self.sample}."
             )
         for key in ("checkpoint_steps", "validate_rows"):
             if getattr(self, key) < 0:
-                raise ValueError(f"{key}: must be 0 or more. Got {getattr(self, key)}.")
+                raise UsageError(f"{key}: must be 0 or more. Got {getattr(self, key)}.")

@@ -23,6 +23,7 @@ import tensorflow as tf
 from absl import logging
 
 from trainer.days.layout import Layout, short_digest
+from trainer.errors import TrainingError
 
 _SUFFIX, _UNFINISHED = ".rows", ".unfinished"
 _FOOTER = struct.Struct("<QI")  # bytes of the rows, and their CRC-32
@@ -182,13 +183,17 @@ def _is_whole(path: pathlib.Path) -> bool:
 def _check_directory(directory: str) -> None:
     rule = f"cache {directory}: must be a directory of a local disk"
     if "://" in directory:
-        raise ValueError(f"{rule}, whose files can be mapped. Got a bucket. Name one.")
+        raise TrainingError(
+            f"{rule}, whose files can be mapped. Got a bucket. Name one."
+        )
     try:
         os.makedirs(directory, exist_ok=True)
         writable = os.access(directory, os.W_OK | os.X_OK)
     except OSError as error:
-        raise ValueError(
+        raise TrainingError(
             f"{rule}. It cannot be made ({error.strerror}). Name another one."
         ) from error
     if not writable:
-        raise ValueError(f"{rule} that can be written. Got one that cannot. Name one.")
+        raise TrainingError(
+            f"{rule} that can be written. Got one that cannot. Name one."
+        )

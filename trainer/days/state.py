@@ -11,15 +11,16 @@ from typing import Any
 
 import tensorflow as tf
 
-from feature_specs import ModelConfig, Spec, TrailrankError, views
+from feature_specs import ModelConfig, Spec, views
 from feature_specs.model import plain_values
 from trainer.days.encoding import Encoding
+from trainer.errors import TrainingError
 
 _NAMED = 8  # differences in a message
 _VARIABLE = "state/.ATTRIBUTES/VARIABLE_VALUE"
 
 
-class ResumeError(TrailrankError, ValueError):
+class ResumeError(TrainingError):
     """A checkpoint may not be gone on from as it was asked; says why and what to do."""
 
 

@@ -16,6 +16,7 @@ from trainer.days import input as examples
 from trainer.days.layout import Layout
 from trainer.days.means import ROWS, TASKS
 from trainer.days.packed import DayCache
+from trainer.errors import TrainingError
 from trainer.model import embedding_engine
 from trainer.model.ranker import Batch, Ranker
 
@@ -197,7 +198,7 @@ def _create_cache(
     if not directory:
         return None
     if slice.hosts > 1:
-        raise ValueError(
+        raise TrainingError(
             f"cache: is for the machine that trains. Got slice {slice.name!r} with "
             f"{slice.hosts} hosts, which read their parts themselves. Leave it out."
         )
@@ -216,7 +217,7 @@ def _count_labels(
 
 def _check_replicas(slice: SliceConfig, replicas: int) -> None:
     if slice.batch_size % replicas:
-        raise ValueError(
+        raise TrainingError(
             f"Slice {slice.name!r}: batch_size must be a multiple of the {replicas} "
             f"replicas that train. Got {slice.batch_size}. Give another --batch_size, "
             f"or change it in the slice."

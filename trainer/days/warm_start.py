@@ -22,6 +22,7 @@ from trainer.days.state import (
     listed,
 )
 from trainer.days.training import Training
+from trainer.errors import TrainingError
 
 _NAMED = 8  # variables in a message
 _VOCABULARY = "vocabulary "  # of a feature, as `Encoding.learned` has it
@@ -52,14 +53,14 @@ def start(
             encoding differ, which are listed; or nothing is equal.
     """
     if training.tables_on_chips:
-        raise ValueError(
+        raise TrainingError(
             f"--warm_start {directory}: must be left out with tables on the TPU's "
             f"engine, which only a whole checkpoint fills. Set embedding: dense in a "
             f"slice of your own."
         )
     found = newest_state(directory)
     if not found:
-        raise ValueError(
+        raise TrainingError(
             f"--warm_start {directory}: must hold a checkpoint. Got none. Name the "
             f"--checkpoints of an earlier training."
         )
@@ -101,7 +102,7 @@ def _take_over(
     chosen = {k: v for k, v in chosen.items() if not any(part in k for part in anew)}
     equal = [key for key, v in chosen.items() if shapes.get(key) == v.shape.as_list()]
     if not any(key.startswith("ranker/") and SLOT not in key for key in equal):
-        raise ValueError(
+        raise TrainingError(
             f"--warm_start_partial {path}: must have a weight that is equal in name "
             f"and shape. Got none. Start without it."
         )

@@ -16,6 +16,7 @@ import tensorflow as tf
 from feature_specs.model import ChainConfig
 from feature_specs.preset_kinds import CHAIN_KINDS, PresetKind, declare
 from feature_specs.registry import Registry
+from trainer.errors import ModelError
 from trainer.model.layers import BatchedDense, Branches
 from trainer.model.structures.base import Leaf
 from trainer.model.structures.bundles import take
@@ -55,13 +56,13 @@ def place(
         key = f"chains[{index}].tasks"
         if len(chain.tasks) < 2:
             rule, hint = "must be two tasks at least.", "Name one more."
-            raise ValueError(f"{key}: {rule} Got {list(chain.tasks)}. {hint}")
+            raise ModelError(f"{key}: {rule} Got {list(chain.tasks)}. {hint}")
         places: list[int] = []
         for task in chain.tasks:
             own = _place_of(key, task, leaves)
             if own in places or any(own in other.places for other in placed):
                 rule = "may be in one place of one chain only."
-                raise ValueError(f"{key}: {rule} Got {task!r} twice. Leave one out.")
+                raise ModelError(f"{key}: {rule} Got {task!r} twice. Leave one out.")
             places.append(own)
         placed.append(PlacedChain(chain.kind, tuple(places), chain.calibrator))
     return tuple(placed)
@@ -72,11 +73,11 @@ def _place_of(key: str, task: str, leaves: Sequence[Leaf]) -> int:
     if not own:
         known = ", ".join(dict.fromkeys(leaf.task for leaf in leaves))
         rule = "must be tasks of the spec."
-        raise ValueError(f"{key}: {rule} Got {task!r}. Known: {known}.")
+        raise ModelError(f"{key}: {rule} Got {task!r}. Known: {known}.")
     if leaves[own[0]].partitions:
         rule = "must be tasks that no facet splits."
         hint = "Take it out of the chain, or name the split tasks in structure.split."
-        raise ValueError(f"{key}: {rule} Got {task!r}. {hint}")
+        raise ModelError(f"{key}: {rule} Got {task!r}. {hint}")
     return own[0]
 
 

@@ -17,6 +17,7 @@ import tensorflow_recommenders as tfrs
 
 from feature_specs import FeatureSpec, ModelConfig, TableSpec
 from tpu_configs import SliceConfig
+from trainer.errors import DeviceError, ModelError
 from trainer.model.embeddings import INITIAL_SCALE, SMALL_ROWS
 
 # Tables of the spec with more rows than this are the engine's.
@@ -171,7 +172,7 @@ def create(
     if slice.embedding == "dense":
         return None
     if config.unified.buckets:
-        raise ValueError(
+        raise ModelError(
             f"Slice {slice.name!r}: embedding: must be dense with unified embeddings, "
             f"whose rows the step computes. Got {slice.embedding!r}. Set embedding: "
             f"dense in a slice of your own, or unified.buckets: 0 in the preset."
@@ -204,7 +205,7 @@ def check_generation(generation: _Generation, slice: SliceConfig) -> None:
         lacking = "has a SparseCore, which TFRS' layer was never tried on"
     else:
         return
-    raise RuntimeError(
+    raise DeviceError(
         f"Slice {slice.name!r}: embedding: must be dense, as this TPU {lacking}. Got "
         f"{slice.embedding!r}. Set embedding: dense in a slice of your own."
     )

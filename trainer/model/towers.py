@@ -8,6 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from feature_specs.model import ModelConfig
+from trainer.errors import ModelError
 from trainer.model import chains
 from trainer.model.layers import BatchedDense, BatchedMLP
 from trainer.model.structures.base import Leaf
@@ -101,7 +102,7 @@ class Towers(tf.keras.layers.Layer):
                 for p in places
             }
             if len(set(widths.values())) > 1:
-                raise ValueError(
+                raise ModelError(
                     f"chains[{index}].tasks: towers of an aitm chain must end with one "
                     f"width, as one hands its last layer to the next. Got {widths}. "
                     "Give them the same last width in towers.<task>.units."

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from feature_specs import ModelConfig, Spec
 from tpu_configs import SliceConfig
+from trainer.errors import TrainingError
 from trainer.preflight import compiler, programs
 from trainer.preflight.findings import Checked, Report, Tensor
 from trainer.preflight.judge import judge, tensors, unlowered
@@ -44,10 +45,10 @@ def check(
 
     Raises:
         ValueError: The slice is no TPU.
-        RuntimeError: The compiler's process failed.
+        PreflightError: The compiler's process failed.
     """
     if slice.chip is None:
-        raise ValueError(
+        raise TrainingError(
             f"Slice {slice.name!r}: must be a TPU's. Got accelerator "
             f"{slice.accelerator}. Take one like v5litepod-8."
         )

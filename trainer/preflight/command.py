@@ -6,7 +6,7 @@
 The real training step and `rank` are compiled for the slice: does it compile, does it
 fit in memory, how long does the compiler think a step takes. All numbers are the
 compiler's estimates, for one core; nothing is run. The exit status is 0 if everything
-compiles and fits, else 1. docs/preflight.md tells what is not covered.
+compiles and fits, 3 if not. docs/preflight.md tells what is not covered.
 
 The first run sets up the compiler in the user's cache directory (about 1 GB).
 """
@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import os
 import pathlib
 import sys
 from collections.abc import Sequence
@@ -23,7 +22,7 @@ from collections.abc import Sequence
 import rich.console
 
 from feature_specs import flags, load_preset, load_spec
-from feature_specs.errors import TrailrankError
+from feature_specs.errors import Status, UsageError
 from feature_specs.flags import ArgumentParser
 from tpu_configs import SliceConfig, load_slice, shipped_slices
 
@@ -31,27 +30,18 @@ _PRECISIONS = ("float32", "bfloat16")
 
 
 def run(argv: Sequence[str]) -> int:
-    """Runs `preflight`; 0 if all compiles and fits, else 1."""
+    """Runs `preflight`; returns the exit status."""
     args = parser().parse_args(argv)
-    try:
-        return _preflight(args)
-    except (TrailrankError, ValueError, RuntimeError) as error:
-        print(f"preflight: {str(error).removeprefix('preflight: ')}", file=sys.stderr)
-        return 1
-
-
-def _preflight(args: argparse.Namespace) -> int:
     slice = _slice(args)
     spec, config = load_spec(args.spec), load_preset(args.preset)
     if args.rank_candidates < 1:
-        raise ValueError(
+        raise UsageError(
             f"--rank_candidates: must be at least 1. Got {args.rank_candidates}."
         )
     out = _checked_path(args.json)
     from trainer.preflight import environment
 
     python = environment.find_or_make(args.environment, _tell)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     from trainer.preflight import report
     from trainer.preflight.check import check
 
@@ -68,13 +58,13 @@ def _preflight(args: argparse.Namespace) -> int:
     if out:
         out.write_text(report.to_json(found), encoding="utf-8")
     report.show(found, rich.console.Console(width=None if sys.stdout.isatty() else 110))
-    return 0 if found.ok else 1
+    return Status.DONE if found.ok else Status.REFUSED
 
 
 def _slice(args: argparse.Namespace) -> SliceConfig:
     slice = load_slice(args.tpu_config)
     if slice.accelerator != "tpu":
-        raise ValueError(
+        raise UsageError(
             f"--tpu_config {args.tpu_config}: must be a TPU's. Got one for "
             f"{slice.accelerator}. Take one of {', '.join(_tpus())}."
         )
@@ -92,7 +82,7 @@ def _checked_path(path: str | None) -> pathlib.Path | None:
         return None
     out = pathlib.Path(path)
     if out.is_dir() or not out.absolute().parent.is_dir():
-        raise ValueError(
+        raise UsageError(
             f"--json {path}: must be a file in an existing directory. Make it first."
         )
     return out

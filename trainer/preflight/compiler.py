@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from tpu_configs import SliceConfig
+from trainer.errors import PreflightError
 from trainer.preflight.lowering import Lowered
 
 _SCRIPT = pathlib.Path(__file__).with_name("compile_hlo.py")
@@ -47,7 +48,7 @@ def compile_all(
         told: Called with the key of each program that is done.
 
     Raises:
-        RuntimeError: The process failed before it compiled anything.
+        PreflightError: The process failed before it compiled anything.
     """
     with tempfile.TemporaryDirectory(prefix="trailrank-preflight-") as name:
         folder = pathlib.Path(name)
@@ -109,8 +110,8 @@ def _run(command: list[str], folder: pathlib.Path, told: Callable[[str], None]) 
 def _read(result: pathlib.Path, keys: Sequence[str], failure: str) -> dict[str, Any]:
     """Results by key; a program at which the process died has that as its error."""
     if not result.exists():
-        raise RuntimeError(
-            f"preflight: the TPU compiler's process failed: {failure}\n"
+        raise PreflightError(
+            f"the TPU compiler's process failed: {failure}\n"
             f"Check that its environment holds the packages of "
             f"requirements/preflight.txt."
         )

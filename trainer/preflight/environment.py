@@ -18,6 +18,8 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 
+from trainer.errors import PreflightError
+
 VARIABLE = "TRAILRANK_PREFLIGHT_ENV"
 PYTHON = "3.12"
 _LOCK = pathlib.Path(__file__).with_name("requirements.txt")
@@ -36,7 +38,7 @@ def find_or_make(
         told: Is told that one is made, which takes a minute.
 
     Raises:
-        RuntimeError: It has no Python, or cannot be made; says what to do.
+        PreflightError: It has no Python, or cannot be made; says what to do.
     """
     given = directory or os.environ.get(VARIABLE)
     if given:
@@ -64,7 +66,7 @@ def _given(place: pathlib.Path, by_flag: bool) -> pathlib.Path:
     python = place / "bin" / "python"
     if not python.exists():
         name = "--environment" if by_flag else VARIABLE
-        raise RuntimeError(
+        raise PreflightError(
             f"{name} {place}: must be a virtual environment with the packages of "
             f"requirements/preflight.txt. Got no {python}. Leave it out to have one "
             f"made."
@@ -99,8 +101,8 @@ def _uv() -> list[str]:
         return [found]
     if importlib.util.find_spec("uv"):
         return [sys.executable, "-m", "uv"]
-    raise RuntimeError(
-        "preflight: uv is needed to set up the TPU compiler. Got none beside this "
+    raise PreflightError(
+        "uv is needed to set up the TPU compiler. Got none beside this "
         "Python or on the PATH. Run `pip install uv`, or make a Python "
         f"{PYTHON} environment with requirements/preflight.txt and name it in "
         f"{VARIABLE}."
@@ -123,13 +125,13 @@ def _run(command: Sequence[str], place: pathlib.Path) -> None:
     try:
         done = subprocess.run(command, capture_output=True, text=True)
     except OSError as error:
-        raise RuntimeError(f"preflight: cannot run {command[0]} ({error}).") from error
+        raise PreflightError(f"cannot run {command[0]} ({error}).") from error
     if done.returncode == 0:
         return
     shutil.rmtree(place, ignore_errors=True)
     told = "\n".join(f"  {x}" for x in done.stderr.strip().splitlines()[-_TAIL:])
-    raise RuntimeError(
-        f"preflight: the TPU compiler's environment cannot be made. It needs Python "
+    raise PreflightError(
+        f"the TPU compiler's environment cannot be made. It needs Python "
         f"{PYTHON} (uv downloads one if it may) and a package index. uv said:\n"
         f"{told}\n"
         f"Mend that and run again, or name an environment with "

@@ -22,6 +22,7 @@ from pipeline.arrays import Floats, Ints, Numbers
 from pipeline.examples.columns.evaluate import number_values, numbers
 from pipeline.examples.columns.timeline import TIME_MS, known_from_ms
 from pipeline.examples.days import DAY, local_time
+from pipeline.examples.errors import LogsError
 
 _MILLIONTHS = 1_000_000
 _LARGEST = 2.0**62  # millionths; leaves room for the rounding of a float sum
@@ -181,7 +182,7 @@ def _check_fits(name: str, keys: pl.Series, millionths: pl.Series) -> None:
     by_key = by_key.group_by(keys.name).agg(pl.col("_size").sum())
     worst = by_key.sort("_size", keys.name, descending=True).head(1)
     if worst.height and worst["_size"][0] >= _LARGEST:
-        raise ValueError(
+        raise LogsError(
             f"Statistic {name!r}: its values where {keys.name} is {worst.item(0, 0)!r} "
             f"add up to {worst['_size'][0] / _MILLIONTHS:.3g}; at most "
             f"{_LARGEST / _MILLIONTHS:.3g} can be added exactly, in whole millionths. "

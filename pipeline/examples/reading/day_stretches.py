@@ -6,6 +6,7 @@ import datetime
 from collections.abc import Iterable, Mapping
 
 from pipeline.examples.days import DayRange
+from pipeline.examples.errors import LogsError
 
 _MOST_STRAY_SHARE = 0.001
 _MOST_SHOWN = 20
@@ -56,7 +57,7 @@ def range_without_strays(rows: Mapping[datetime.date, int], gap: int) -> DayRang
     days = DayRange(kept[0].first, kept[-1].last)
     outside = sorted(day for day in rows if not days.first <= day <= days.last)
     if outside:
-        raise ValueError(_stray_message(rows, outside, days))
+        raise LogsError(_stray_message(rows, outside, days))
     return days
 
 

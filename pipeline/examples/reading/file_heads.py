@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import IO
 
 from feature_specs.build import closest
+from pipeline.examples.errors import LogsError
 from pipeline.examples.reading.compression import Chunks, Compression, compression_of
 from pipeline.examples.reading.record_frames import begins_with_record
 from pipeline.examples.reading.sources import Source, open_file
@@ -57,7 +58,7 @@ def read_head(path: str, source: Source) -> Head:
         with open_file(path) as file:
             head = _read(file, path)
     except IsADirectoryError:
-        raise ValueError(
+        raise LogsError(
             f"{path} is a directory. Change {source.key}.files so that it matches the "
             "files in it."
         ) from None
@@ -91,7 +92,7 @@ def check_columns(path: str, names: Sequence[str], source: Source) -> None:
         shown = ", ".join(names)
         if len(shown) > _MOST_NAMES:
             shown = f"{shown[:_MOST_NAMES]}..."
-        raise ValueError(
+        raise LogsError(
             f"{path}: column {column!r} {what}. The file has {shown}.{hint} Name the "
             f"file's columns in {source.key}.columns of the spec, or check its "
             "separator."
@@ -124,24 +125,24 @@ def _read(file: IO[bytes], path: str) -> Head:
         if len(data) >= HEAD_BYTES:
             break
     if chunks.broken and not data:
-        raise ValueError(f"{path}: {chunks.broken}, from its beginning. Copy it again.")
+        raise LogsError(f"{path}: {chunks.broken}, from its beginning. Copy it again.")
     if not data:
-        raise ValueError(f"{path} is empty. Remove the file or restore it.")
+        raise LogsError(f"{path} is empty. Remove the file or restore it.")
     return Head(bytes(data), compression, chunks.broken)
 
 
 def _check_format(data: bytes, path: str, source: Source) -> None:
     found = _format_of(data)
     if found and found != source.format:
-        raise ValueError(
+        raise LogsError(
             f"{path} is a {_NAMES[found]} file, but {source.key}.format is "
             f"{source.format}. Set it to {found}, or change {source.key}.files."
         )
     for magic, what in _FOREIGN.items():
         if data.startswith(magic):
-            raise ValueError(f"{path} is {what}.")
+            raise LogsError(f"{path} is {what}.")
     if source.format in _NAMES and not found:
-        raise ValueError(
+        raise LogsError(
             f"{path} is no {_NAMES[source.format]} file, or its beginning is damaged: "
             f"it begins with {preview(data)}. Copy it again, or change "
             f"{source.key}.format ({source.format})."

@@ -17,6 +17,7 @@ from apache_beam.io.filesystems import FileSystems
 from feature_specs import Spec
 from pipeline.examples import file_systems
 from pipeline.examples.days import DayRange
+from pipeline.examples.errors import LogsError, NoLogsError
 from pipeline.examples.reading.day_stretches import show
 from pipeline.examples.reading.sources import LOG, Source
 
@@ -49,14 +50,14 @@ def match_files(
     """
     found = file_systems.match(logs_dir, _as_glob(source.pattern))
     if not found:
-        raise FileNotFoundError(_no_match(source, logs_dir))
+        raise NoLogsError(_no_match(source, logs_dir))
     if days is None or not has_days(source):
         return found
     by_path = {file.path: day_of(file.path, source) for file in found}
     needed = source.folders(days)
     missing = sorted(set(needed) - set(by_path.values()))
     if missing:
-        raise FileNotFoundError(
+        raise NoLogsError(
             _missing_days(source, logs_dir, days, missing, by_path.values())
         )
     first = datetime.date.min
@@ -80,7 +81,7 @@ def day_of(path: str, source: Source) -> datetime.date:
     try:
         return datetime.date(found["%Y"], found["%m"], found["%d"])
     except (KeyError, ValueError):
-        raise ValueError(
+        raise LogsError(
             f"{path} matches {source.pattern}, but holds no day of the calendar. "
             f"Rename the file, or change {source.key}.files of the spec."
         ) from None
@@ -109,14 +110,14 @@ def find_logs(spec: Spec, logs_dir: str) -> str:
         ]
         found = sorted({file.path.rsplit("/", depth)[0] for file in files})
         if len(found) > 1:
-            raise ValueError(
+            raise LogsError(
                 f"{logs_dir} holds several directories with logs: {_list(found)}. Give "
                 "one of them."
             )
         if found:
             folder: str = found[0]
             return folder
-    raise FileNotFoundError(_no_match(source, logs_dir))
+    raise NoLogsError(_no_match(source, logs_dir))
 
 
 def _parts(pattern: str) -> Iterator[str]:

@@ -14,6 +14,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline.examples.errors import LogsError
 from pipeline.examples.reading.blocks import Block, Reasons
 from pipeline.examples.reading.file_heads import check_columns, read_head
 from pipeline.examples.reading.sources import FileRange, Source, open_file
@@ -101,7 +102,7 @@ def _open(file: IO[bytes], path: str) -> pq.ParquetFile:
         return pq.ParquetFile(file, buffer_size=_READ_AHEAD_BYTES)
     except (OSError, pa.ArrowException) as error:
         why = str(error).strip().splitlines()[0].rstrip(".")
-        raise ValueError(
+        raise LogsError(
             f"{path} is a damaged or unfinished Parquet file ({why}). Copy it again."
         ) from None
 
@@ -113,7 +114,7 @@ def _check_types(path: str, schema: pa.Schema, source: Source) -> None:
         found = schema.field(column).type
         dtype = _to_polars(pa.array([], found)).dtype
         if not is_convertible(dtype, kind, source.units.get(column)):
-            raise ValueError(
+            raise LogsError(
                 f"{path}: column {column!r} is {found}, which cannot be read as "
                 f"{kind}. Change {source.key}.columns of the spec, or write the "
                 "column as another type."

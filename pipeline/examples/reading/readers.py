@@ -22,6 +22,7 @@ from apache_beam.io.filesystems import FileSystems
 from feature_specs import Spec
 from pipeline.examples.columns.timeline import TIME_MS
 from pipeline.examples.days import DayRange, local_time
+from pipeline.examples.errors import LogsError
 from pipeline.examples.reading import parquet_rows, record_rows, text_ranges
 from pipeline.examples.reading.blocks import Block, number_lines
 from pipeline.examples.reading.day_stretches import range_without_strays, stretches
@@ -146,7 +147,7 @@ def discover_days(spec: Spec, logs_dir: str) -> DayRange:
     rows, told = _rows_per_day(source, logs_dir, spec)
     if not rows:
         why = ", ".join(f"{what} ({count} rows)" for what, count in told.most_common())
-        raise ValueError(
+        raise LogsError(
             f"{FileSystems.join(logs_dir, source.pattern)}: no line has a readable "
             f"time in column {spec.log.time.column!r}. Check the spec's log.time"
             + (f": {why}." if why else ".")
@@ -158,7 +159,7 @@ def _days_of_files(source: Source, logs_dir: str) -> DayRange:
     files = match_files(source, logs_dir)
     found = stretches(day_of(file.path, source) for file in files)
     if len(found) > 1:
-        raise ValueError(
+        raise LogsError(
             f"{FileSystems.join(logs_dir, source.pattern)}: there are files of the "
             f"days {', '.join(map(str, found))} and none between. Bring the missing "
             f"files, or give --days {max(found, key=len)}."

@@ -14,6 +14,7 @@ from typing import IO
 
 import orjson
 
+from pipeline.examples.errors import LogsError
 from pipeline.examples.reading import csv_lines, json_lines
 from pipeline.examples.reading.blocks import Block, Reject, shorten
 from pipeline.examples.reading.compression import Chunks
@@ -234,19 +235,19 @@ def _read_header(path: str, head: Head, source: Source) -> tuple[str, ...]:
     line, end, _ = head.data.removeprefix(BOM).partition(b"\n")
     text = line.removesuffix(b"\r").decode("utf-8", errors="replace")
     if not text.strip():
-        raise ValueError(
+        raise LogsError(
             f"{path} is empty: its first line must name the columns. Remove the file "
             "or restore it."
         )
     if head.broken and not end:
-        raise ValueError(f"{path}: {head.broken} in its first line. Copy it again.")
+        raise LogsError(f"{path}: {head.broken} in its first line. Copy it again.")
     if "\r" in text or "\0" in text:
-        raise ValueError(
+        raise LogsError(
             f"{path}: the first line, {preview(line)}, holds a lone carriage return or "
             "a NUL byte. It must name the columns and end in LF or CRLF."
         )
     if len(line) > _MAX_HEADER_BYTES:
-        raise ValueError(
+        raise LogsError(
             f"{path}: the first line is longer than {_MAX_HEADER_BYTES} bytes. It must "
             "name the columns."
         )
@@ -267,7 +268,7 @@ def _check_json(path: str, head: Head, source: Source) -> None:
     first = next((line for line in lines if line.strip()), b"{")
     if first.startswith(b"{") or any(map(_is_object, lines)):
         return
-    raise ValueError(
+    raise LogsError(
         f"{path} holds no JSON lines: its first line is {preview(first)}. Write one "
         f'object a line, as {{"column": value}}, or change {source.key}.format.'
     )

@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from pipeline.cloud.command import run
+from trailrank import cli
 
 
 def _program(folder: pathlib.Path, name: str, text: str) -> None:
@@ -79,21 +79,21 @@ def test_submit_writes_the_script_and_runs_gcloud(job, tmp_path, monkeypatch, ca
     _program(tmp_path / "bin", "gcloud", 'echo "$@"; exit "${STATUS:-0}"')
     monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
     monkeypatch.chdir(tmp_path)
-    assert run(job("tpu_vm")) == 0
+    assert cli.main(["trailrank", "job", *job("tpu_vm")]) == 0
     said = capfd.readouterr().out
     assert "compute tpus queued-resources create mine --node-id=mine" in said
     assert "journalctl --unit trailrank --follow" in said
     assert "queued-resources delete mine --zone=europe-west4-b" in said
     assert (tmp_path / "mine-startup.sh").exists()
     monkeypatch.setenv("STATUS", "3")
-    assert run(job("tpu_vm")) == 1
+    assert cli.main(["trailrank", "job", *job("tpu_vm")]) == 1
     assert "gcloud refused the queued resource (status 3)" in capfd.readouterr().err
 
 
 def test_without_gcloud_it_says_where_to_get_it(job, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.chdir(tmp_path)
-    assert run(job("tpu_vm")) == 1
+    assert cli.main(["trailrank", "job", *job("tpu_vm")]) == 1
     assert "cloud.google.com/sdk/docs/install" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
 

@@ -13,9 +13,9 @@ from google.cloud.aiplatform_v1.services.job_service.transports import (
 from google.protobuf import json_format
 
 from pipeline.cloud import vertex
-from pipeline.cloud.command import run
 from pipeline.cloud.job import Job
 from tpu_configs import load_slice
+from trailrank import cli
 
 _CREATE = "/google.cloud.aiplatform.v1.JobService/CreateCustomJob"
 
@@ -221,14 +221,14 @@ def test_without_credentials_it_says_how_to_get_some(
     monkeypatch.setenv("CLOUDSDK_CONFIG", str(tmp_path))
     monkeypatch.setenv("NO_GCE_CHECK", "true")
     monkeypatch.delenv("GOOGLE_APPLICATION_CREDENTIALS", raising=False)
-    assert run(job("vertex")) == 1
+    assert cli.main(["trailrank", "job", *job("vertex")]) == 1
     assert "gcloud auth application-default login" in capsys.readouterr().err
 
 
 def test_without_the_client_it_says_what_to_install(job, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "google.cloud.aiplatform_v1", None)
     monkeypatch.delattr("google.cloud.aiplatform_v1")  # what the import left there
-    assert run(job("vertex", "--dry_run")) == 1
+    assert cli.main(["trailrank", "job", *job("vertex", "--dry_run")]) == 1
     assert "pip install 'trailrank[vertex]'" in capsys.readouterr().err
 
 

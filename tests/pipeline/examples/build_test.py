@@ -320,8 +320,10 @@ def test_every_damaged_line_of_a_simulated_log_is_a_reject(tmp_path, request_for
         days=DayRange.parse("20220408:20220410"),
         range_bytes=5_000,
     )
-    with pytest.raises(ExamplesError, match=r"more than log\.max_reject_share = 2.00%"):
+    told = r"more than log\.max_reject_share = 2.00%"
+    with pytest.raises(ExamplesError, match=told) as refused:
         run_examples(request)
+    assert refused.value.exit_status == 3
     rejects = _rejects(request)
     assert {(r["file"], r["line"]) for r in rejects} == {
         (str(log), line.line_number) for line in damaged

@@ -129,8 +129,9 @@ def test_a_day_far_below_the_week_before_stops_the_run(request_of):
     # The median of 100 .. 160 is 130, and 0.3 of it 39.
     rows = [120, 100, 110, 120, 130, 140, 150, 160, 38]
     message = r"Unusually few rows on 20220409 \(38, against 130\): less than .* 30%"
-    with pytest.raises(ExamplesError, match=message):
+    with pytest.raises(ExamplesError, match=message) as refused:
         check(build_report(_daily(rows), request), request)
+    assert refused.value.exit_status == 3
     check(build_report(_daily([*rows[:-1], 39]), request), request)
     allowed = request_of(days=days, allow_small_days=True)
     check(build_report(_daily(rows), allowed), allowed)

@@ -6,9 +6,13 @@ import re
 import pytest
 from tfx.orchestration.pipeline import Pipeline
 
-from pipeline.dag import DagConfig
+from feature_specs import load_spec
+from feature_specs.preset import preset_text
+from pipeline.dag import DagConfig, create_pipeline
 from pipeline.runners import local
 from tests.pipeline.runners.steps import ReadText, WriteText
+from tpu_configs import slice_text
+from trainer.days.interruption import InterruptedTraining
 
 
 @pytest.fixture
@@ -63,12 +67,52 @@ def test_a_step_that_fails_is_named_with_its_error_and_the_log(run, tmp_path):
         ("ReadText", "failed"),
     ]
     told = str(failed.value)
-    assert told.startswith("ReadText failed: refused: ")
+    assert told.startswith("ReadText failed: ValueError: refused: ")
     path = re.search(r"Full log: (\S+\.log)\. Finished steps are kept", told)[1]
     log = (tmp_path / "logs" / path.rsplit("/", 1)[1]).read_text()
     assert "step ReadText failed" in log
     # A notebook's logging is its own again.
     assert (list(logging.getLogger().handlers), logging.getLogger().level) == before
+
+
+@pytest.mark.parametrize(
+    ("way", "error", "status", "told"),
+    [
+        ("", local.StepFailedError, 1, "ReadText failed: ValueError: refused: hello\n"),
+        ("a limit", local.StepFailedError, 3, "ReadText failed: too many\nFull log: "),
+        ("a signal", InterruptedTraining, 130, "Stopped by SIGINT. A checkpoint holds"),
+        (
+            "a worker elsewhere",
+            local.StepFailedError,
+            1,
+            "ReadText failed: OddError: no more\nFull log: ",
+        ),
+    ],
+)
+def test_how_a_step_ends_is_told_in_a_sentence(run, way, error, status, told):
+    run.refuse.write_text(way)
+    with pytest.raises(error) as failed:
+        run()
+    assert failed.value.exit_status == status
+    assert str(failed.value).startswith(told)
+
+
+def test_a_spec_without_a_limit_is_pushed_without_a_blessing(tmp_path):
+    """TFX's Evaluator blesses nothing where no threshold is set."""
+    gated = load_spec("movielens").text
+    free = gated[: gated.index("evaluation:")]
+    for text, inputs in ((gated, {"model", "model_blessing"}), (free, {"model"})):
+        config = DagConfig(
+            spec=text,
+            preset=preset_text("mmoe"),
+            slice=slice_text("cpu"),
+            logs=str(tmp_path),
+            root=str(tmp_path),
+            days="20220408:20220414",
+        )
+        nodes = {node.id: node for node in create_pipeline(config).components}
+        assert set(nodes["Pusher"].inputs) == inputs
+        assert nodes["Evaluator"] in nodes["Pusher"].upstream_nodes
 
 
 def test_no_part_of_a_pipeline_is_run_alone():

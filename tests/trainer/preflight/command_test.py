@@ -6,23 +6,35 @@ import pathlib
 import pytest
 
 from tests.trainer.conftest import PRESET
-from trainer.preflight.command import run
+from trailrank import cli
+
+
+def run(flags: list[str]) -> int:
+    return cli.main(["trailrank", "preflight", *flags])
 
 
 @pytest.mark.parametrize(
-    "flags, message",
+    "flags, status, message",
     [
-        (["--tpu_config", "cpu"], "--tpu_config cpu: must be a TPU's. Got one for cpu"),
-        (["--tpu_config", "v5litepod-9"], "Did you mean 'v5litepod-8'"),
-        (["--tpu_config", "v4-8", "--preset", "mmo"], "Did you mean 'mmoe'"),
-        (["--tpu_config", "v4-8", "--spec", "no"], "is neither a shipped spec nor"),
-        (["--tpu_config", "v4-8", "--rank_candidates", "0"], "must be at least 1. Got"),
-        (["--tpu_config", "v4-8", "--json", "/no/such/x"], "an existing directory"),
-        (["--tpu_config", "v4-8", "--environment", "/no"], "must be a virtual env"),
+        (
+            ["--tpu_config", "cpu"],
+            2,
+            "--tpu_config cpu: must be a TPU's. Got one for cpu",
+        ),
+        (["--tpu_config", "v5litepod-9"], 1, "Did you mean 'v5litepod-8'"),
+        (["--tpu_config", "v4-8", "--preset", "mmo"], 1, "Did you mean 'mmoe'"),
+        (["--tpu_config", "v4-8", "--spec", "no"], 1, "is neither a shipped spec nor"),
+        (
+            ["--tpu_config", "v4-8", "--rank_candidates", "0"],
+            2,
+            "must be at least 1. Got",
+        ),
+        (["--tpu_config", "v4-8", "--json", "/no/such/x"], 2, "an existing directory"),
+        (["--tpu_config", "v4-8", "--environment", "/no"], 1, "must be a virtual env"),
     ],
 )
-def test_mistake_ends_in_a_message(flags, message, capsys):
-    assert run(flags) == 1
+def test_mistake_ends_in_a_message(flags, status, message, capsys):
+    assert run(flags) == status
     assert message in capsys.readouterr().err
 
 

@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Collection, Mapping, Sequence
 
 from feature_specs.model import TASK_FACET, StructureConfig
+from trainer.errors import ModelError
 
 _SHOWN = 8  # known codes in a message
 
@@ -95,4 +96,4 @@ def _hint(name: str, known: Collection[str]) -> str:
 
 
 def _refuse(key: str, rule: str, found: object, remedy: str) -> None:
-    raise ValueError(f"structure.{key}: {rule} Got {found!r}. {remedy}")
+    raise ModelError(f"structure.{key}: {rule} Got {found!r}. {remedy}")

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from feature_specs.model import SwitcherConfig
+from trainer.errors import ModelError
 from trainer.model import switchers
 from trainer.model.layers import BatchedMLP
 from trainer.model.structures.base import PlacedGating, Structured, collect, draw_seed
@@ -229,7 +230,7 @@ def check_width(key: str, outputs: Sequence[tf.Tensor]) -> None:
     """Outputs of a level's switchers meet in sums: they must be equally wide."""
     widths = sorted({x.shape[-1] for x in outputs})
     if len(widths) > 1:
-        raise ValueError(
+        raise ModelError(
             f"{key}: all switchers of a level must give outputs of one width. Got "
             f"widths {widths}. Give them units, or the level's nodes the same last "
             "width in structure.nodes."

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from feature_specs.model import SwitcherConfig
+from trainer.errors import ModelError
 from trainer.model.layers import BatchedMLP, BranchedMLP
 from trainer.model.switchers.base import Switched, Switcher, switcher
 
@@ -130,10 +131,10 @@ class AsymmetricSharing(Switcher):
         for name, reads in self.config.reads.items():
             path = f"switcher.reads.{name}"
             if name not in self.names:
-                raise ValueError(f"{path}: is not an output. The outputs are: {known}.")
+                raise ModelError(f"{path}: is not an output. The outputs are: {known}.")
             for read in reads:
                 if read not in self.names or read == name or reads.count(read) > 1:
-                    raise ValueError(
+                    raise ModelError(
                         f"{path}: must name other outputs, each once, got "
                         f"{list(reads)}. Its own bottom it reads anyway. The outputs "
                         f"are: {known}."

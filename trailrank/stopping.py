@@ -1,0 +1,106 @@
+"""Ctrl-C and SIGTERM end a command soon, whatever library is at work.
+
+Python raises a KeyboardInterrupt when its main thread comes back from C. A library may
+keep it there for long, catch the interrupt, or wait for threads of its own. So another
+thread waits beside it, and ends the process when the command has had its time.
+
+Whoever puts a handler of its own in place, as training does to write a checkpoint and
+the server to answer what it has begun, takes over: nothing is ended then.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from types import FrameType
+from typing import NoReturn
+
+# For `with` and `finally`. Whoever presses Ctrl-C waits for an answer; a machine that
+# is taken away, or a container that is stopped, leaves ten seconds and more.
+GRACE_S = {signal.SIGINT: 1.5, signal.SIGTERM: 8.0}
+_STATUSES = {signal.SIGINT: 130, signal.SIGTERM: 75}
+
+_came: list[int] = []  # signals that a handler below was called for
+
+
+def listen() -> None:
+    """From now on a signal that asks to stop ends this process.
+
+    The first one raises a KeyboardInterrupt, with the signal in its `args`. A second
+    one ends the process at once. One that the parent has ignored stays ignored.
+    """
+    for number in _STATUSES:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _stop)
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    os.register_at_fork(
+        before=lambda: _hold(signal.SIG_BLOCK),
+        after_in_parent=lambda: _hold(signal.SIG_UNBLOCK),
+        after_in_child=_forget,
+    )
+    threading.Thread(target=_watch, args=(reader,), daemon=True).start()
+
+
+def status_of(error: BaseException) -> int | None:
+    """The exit status, if a signal is what `error` comes from; else None.
+
+    A library may answer the interrupt with an error of its own.
+    """
+    if isinstance(error, KeyboardInterrupt):
+        return 75 if signal.SIGTERM in error.args else 130
+    return _STATUSES[signal.Signals(_came[0])] if _came else None
+
+
+def came() -> bool:
+    """Whether a signal asked this process to stop."""
+    return bool(_came)
+
+
+def leave(status: int) -> NoReturn:
+    """Ends the process without waiting for what libraries still do."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream.isatty():
+                stream.write("\x1b[?25h")  # a spinner has hidden the cursor
+            stream.flush()
+        except (OSError, ValueError):
+            pass  # nobody reads any more
+    os._exit(status)
+
+
+def _stop(number: int, _: FrameType | None) -> None:
+    if _came:
+        leave(_STATUSES[signal.Signals(number)])
+    _came.append(number)
+    raise KeyboardInterrupt(signal.Signals(number))
+
+
+def _hold(how: int) -> None:
+    """Signals wait while it is open whose process this is."""
+    signal.pthread_sigmask(how, _STATUSES)
+
+
+def _forget() -> None:
+    """A forked process is no command: its signals are not the parent's."""
+    signal.set_wakeup_fd(-1)
+    for number, before in (
+        (signal.SIGINT, signal.default_int_handler),
+        (signal.SIGTERM, signal.SIG_DFL),
+    ):
+        if signal.getsignal(number) is _stop:
+            signal.signal(number, before)
+    _hold(signal.SIG_UNBLOCK)
+
+
+def _watch(reader: int) -> None:
+    while True:
+        for number in os.read(reader, 16):
+            if signal.getsignal(number) is _stop:
+                time.sleep(GRACE_S[signal.Signals(number)])
+                print("\nStopped.", file=sys.stderr)
+                leave(_STATUSES[signal.Signals(number)])
