@@ -185,7 +185,10 @@ class _AddTimes(beam.DoFn):
 
 
 class _SortUser(beam.DoFn):
-    """(user, rows) -> his impressions in order, each once."""
+    """(user, rows) -> his impressions in order, each once.
+
+    The copies of simulated logs are equal, so that there is nothing to combine.
+    """
 
     def __init__(self, spec: Spec):
         log = spec.log
