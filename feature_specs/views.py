@@ -340,8 +340,10 @@ def _log(log: LogSpec) -> LogSpec:
         )
         for name, join in sorted(log.joins.items())
     }
+    own = not log.folder_timezone or log.folder_timezone == log.timezone
     return dataclasses.replace(
         log,
+        folder_timezone="" if own else log.folder_timezone,
         columns=dict(sorted(log.columns.items())),
         outcomes=_sorted(log.outcomes),
         joins=joins,

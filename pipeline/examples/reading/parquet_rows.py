@@ -122,7 +122,7 @@ def _check_types(path: str, schema: pa.Schema, source: Source) -> None:
         unit = source.units.get(column)
         is_clock = isinstance(dtype, pl.Datetime) and dtype.time_zone is None
         if unit and is_clock and not unit.zone:
-            raise ValueError(
+            raise LogsError(
                 f"{path}: column {column!r} is {found}, times without a zone: what a "
                 "clock showed, but not where. Name its zone in log.time.timezone of "
                 "the spec (UTC if the times are UTC), or write the column with a zone."

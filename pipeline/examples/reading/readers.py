@@ -176,7 +176,7 @@ def _whole_days(folders: DayRange, source: Source, logs_dir: str) -> DayRange:
         if set(source.folders(DayRange(day, day))) <= set(folders)
     ]
     if not whole:
-        raise ValueError(
+        raise LogsError(
             f"{FileSystems.join(logs_dir, source.pattern)}: the files of {folders}, "
             f"days of {source.folder_zone}, hold no whole day of {source.zone}. Bring "
             "the files of the days around them."

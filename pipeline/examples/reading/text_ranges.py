@@ -252,7 +252,7 @@ def _read_header(path: str, head: Head, source: Source) -> tuple[str, ...]:
             "name the columns."
         )
     if line.count(b'"') % 2:
-        raise ValueError(
+        raise LogsError(
             f"{path}: the first line, {preview(line)}, holds a quote without a "
             "partner. It must name all columns; a name may hold no line break."
         )
