@@ -111,6 +111,8 @@ def _run_local(args: argparse.Namespace, console: rich.console.Console) -> None:
         record = run_pipeline(config, truth=args.truth, on_step=lines)
     console.print(tables.rows_table(record.rows))
     console.print(tables.trails_line(record.rows), highlight=False)
+    for line in tables.labels_lines(record.rows, spec):
+        console.print(line, style="yellow", highlight=False)
     show_evaluation(spec, evaluation_of(record), console)
     _print_outcome(args.root, record, console)
 

@@ -47,6 +47,8 @@ def run(argv: Sequence[str]) -> int:
         report = run_request(request, args.beam_arg)
     console.print(*tables.report_tables(report.figures))
     console.print(tables.trails_line(report.figures), highlight=False)
+    for line in tables.labels_lines(report.figures, spec):
+        console.print(line, style="yellow", highlight=False)
     console.print(f"Examples are in [bold]{args.out}[/], the figures in report.json.")
     return 0
 
