@@ -3,8 +3,7 @@
 import pytest
 
 from feature_specs import read_spec
-from feature_specs.log_section import EVENT_TIME
-from feature_specs.sides import add_made, sides_of_log
+from feature_specs.sides import sides_of
 
 _SIDES = {
     "user_id": {"user"},
@@ -25,18 +24,12 @@ _SIDES = {
 
 @pytest.mark.parametrize(("column", "whose"), _SIDES.items())
 def test_a_column_is_of_who_it_comes_from(good, column, whose):
-    spec = read_spec(good)
-    sides = sides_of_log(spec.log, EVENT_TIME)
-    add_made(sides, spec.counters, spec.statistics, spec.derived)
-    assert sides[column] == whose
+    assert sides_of(read_spec(good))[column] == whose
 
 
 @pytest.mark.parametrize("column", ["tab", "age", "tags", "tag_list", "trail_length"])
 def test_nothing_is_known_of_other_columns(good, column):
-    spec = read_spec(good)
-    sides = sides_of_log(spec.log, EVENT_TIME)
-    add_made(sides, spec.counters, spec.statistics, spec.derived)
-    assert not sides.get(column)
+    assert not sides_of(read_spec(good)).get(column)
 
 
 _AGE = 'group: query, kind: number, expr: "age / 1"'
