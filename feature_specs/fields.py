@@ -158,4 +158,6 @@ Parts = Annotated[int, between(1, 1_024)]  # experts, subspaces
 Levels = Annotated[int, between(1, 64)]
 Steps = Annotated[int, between(1, 1_000_000_000)]
 StepsOrNone = Annotated[int, between(0, 1_000_000_000)]
-Rate = Annotated[float, between(0, 100)]  # of learning
+Rate = Annotated[  # of learning
+    float, Rule("must be from 0 to 1e30, which float32 holds.", ge=0, le=1e30)
+]

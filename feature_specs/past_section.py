@@ -14,12 +14,7 @@ from typing import TypeVar
 import polars as pl
 
 from feature_specs.build import build
-from feature_specs.log_section import (
-    EVENT_TIME,
-    joined_columns,
-    log_scope,
-    row_scope,
-)
+from feature_specs.log_section import joined_columns, log_scope, row_scope
 from feature_specs.past import (
     HISTORY,
     TRAIL_COLUMNS,
@@ -60,7 +55,7 @@ class Past:
         scope: Every column an expression of features and tasks may read.
         outcomes: Those known only after the impression (`Spec.outcomes`).
         future: Those known only when the trail is over (`Spec.future`).
-        paired: Those that differ from candidate to candidate (`Spec.paired`).
+        paired: Those that come of counters with a `match`.
         sides: Column -> whose it is, where that is known.
     """
 
@@ -100,7 +95,7 @@ def read_past(reading: Reading, log: LogSpec | None) -> Past:
     matching = (counter.name for counter in past.counters if counter.match)
     past.paired = with_readers(matching, past.derived)
     if log is not None:
-        past.sides = sides_of_log(log, EVENT_TIME)
+        past.sides = sides_of_log(log)
         add_made(past.sides, past.counters, past.statistics, past.derived)
     return past
 

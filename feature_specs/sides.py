@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from typing import Literal
 
 from feature_specs import expressions
+from feature_specs.log_section import EVENT_TIME
 from feature_specs.past import (
     HISTORY,
     TRAIL_COLUMNS,
@@ -21,7 +22,7 @@ from feature_specs.past import (
     CounterSpec,
     StatisticSpec,
 )
-from feature_specs.spec import LogSpec
+from feature_specs.spec import LogSpec, Spec
 
 Side = Literal["user", "video", "request"]
 Sides = dict[str, frozenset[Side]]
@@ -32,11 +33,18 @@ _PAIR = _USER | _VIDEO
 REQUEST_SIDE = _USER | _REQUEST
 
 
-def sides_of_log(log: LogSpec, event_time: str) -> Sides:
+def sides_of(spec: Spec) -> Sides:
+    """Every column of which it is known -> whose it is."""
+    sides = sides_of_log(spec.log)
+    add_made(sides, spec.counters, spec.statistics, spec.derived)
+    return sides
+
+
+def sides_of_log(log: LogSpec) -> Sides:
     """Columns of the log, its joins, the trail and the history -> whose they are."""
     sides: Sides = {log.user: _USER, log.item: _VIDEO}
     trail = set(TRAIL_COLUMNS) - TRAIL_FUTURE  # that no served feature may read
-    for column in (log.time.column, event_time, *sorted(trail)):
+    for column in (log.time.column, EVENT_TIME, *sorted(trail)):
         sides[column] = _REQUEST
     if log.time.length_ms:
         sides[log.time.length_ms] = _VIDEO

@@ -468,12 +468,6 @@ class Spec:
         """Columns known only when the trail is over: for trail features and labels."""
         return with_readers(TRAIL_FUTURE, self.derived)
 
-    @functools.cached_property
-    def paired(self) -> frozenset[str]:
-        """Columns that tell of a user and a video together: counters with a `match`."""
-        counters = (counter.name for counter in self.counters if counter.match)
-        return with_readers(counters, self.derived)
-
     @property
     def served_features(self) -> tuple[FeatureSpec, ...]:
         """The inputs of the served signatures: every feature but the trail's."""

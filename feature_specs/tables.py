@@ -14,6 +14,7 @@ from feature_specs.past import (
     CounterSpec,
     StatisticSpec,
 )
+from feature_specs.sides import sides_of
 from feature_specs.spec import CENTURY_MS, LogSpec, Spec
 
 _Row = tuple[str, str, str, str]  # name, kind, from what, window
@@ -93,12 +94,13 @@ def _made_columns(spec: Spec) -> Table:
 
 
 def _readers(spec: Spec, column: str) -> str:
-    """What may read a column; see `Spec.outcomes`, `future` and `paired`."""
+    """What may read a column; see `Spec.outcomes`, `Spec.future` and `sides`."""
     if column in spec.outcomes:
         return "labels"
     if column in spec.future:
         return "trail, labels"
-    return "candidate, trail" if column in spec.paired else "all"
+    video = "video" in sides_of(spec).get(column, frozenset())
+    return "candidate, trail" if video else "all"
 
 
 def _trail(spec: Spec) -> Iterator[_Row]:

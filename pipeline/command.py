@@ -125,6 +125,8 @@ def _run_steps(
         record = run_pipeline(config, truth=truth, on_step=lines)
     console.print(tables.rows_table(record.rows))
     console.print("\n".join(tables.told_lines(record.rows)), highlight=False)
+    for line in tables.labels_lines(record.rows, spec):
+        console.print(line, style="yellow", highlight=False)
     show_evaluation(spec, evaluation_of(record), console)
     return show_outcome(os.fspath(config.root), spec, record, console)
 

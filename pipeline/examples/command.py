@@ -56,6 +56,8 @@ def _make(spec: Spec, args: argparse.Namespace, console: rich.console.Console) -
         report = run_request(request, args.beam_arg)
     console.print(*tables.report_tables(report.figures))
     console.print("\n".join(tables.told_lines(report.figures)), highlight=False)
+    for line in tables.labels_lines(report.figures, spec):
+        console.print(line, style="yellow", highlight=False)
     console.print(
         f"Examples are in [bold]{escape(args.out)}[/], the figures in report.json."
     )

@@ -7,6 +7,7 @@ from typing import Any
 
 from rich.table import Table
 
+from feature_specs import Spec
 from pipeline.examples.days import DayRange
 from pipeline.examples.reading.day_stretches import show
 from pipeline.reporting.tables import new_table
@@ -87,6 +88,23 @@ def missing_line(report: Mapping[str, Any]) -> str:
         f"No example has a value of {', '.join(missing)}. Do the expressions fit the "
         "log's values? A text that a CAST cannot read is missing."
     )
+
+
+def labels_lines(report: Mapping[str, Any], spec: Spec) -> list[str]:
+    """Tasks from which nothing can be learned, a line each: no row, or all alike."""
+    lines = []
+    for task in spec.tasks:
+        mean = report["label_means"][task.name]
+        if mean is None:
+            what = "no training row is in its sample space"
+        elif mean == 0:
+            what = "its label is 0 in all training rows"
+        elif mean == 1 and task.of_kind.is_probability:
+            what = "its label is 1 in all training rows"
+        else:
+            continue
+        lines.append(f"Nothing to learn for task {task.name}: {what}.")
+    return lines
 
 
 def _splits_table(report: Mapping[str, Any]) -> Table:

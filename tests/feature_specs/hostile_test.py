@@ -121,7 +121,7 @@ _TEXTS = {
     "a rate of 1e300": (
         "preset",
         "optimizer: {learning_rate: 1e300}",
-        "learning_rate: must be from 0 to 100",
+        "learning_rate: must be from 0 to 1e30",
     ),
     "a slice of a billion chips": (
         "slice",

@@ -4,6 +4,7 @@ The changes are drawn from a seed, so that a failure comes again. `TRIALS` makes
 TRIALS=20000 pytest tests/feature_specs/mutations_test.py
 """
 
+import copy
 import os
 import random
 import string
@@ -91,7 +92,7 @@ def _with_other_value(tree, draw: random.Random) -> str:
             key = draw.choice([v for v in _VALUES if getattr(v, "__hash__", None)])
             holder[key] = holder.pop(place[-1])
         else:
-            holder[place[-1]] = draw.choice(_VALUES)
+            holder[place[-1]] = copy.deepcopy(draw.choice(_VALUES))
     return yaml.dump(tree, allow_unicode=True)
 
 

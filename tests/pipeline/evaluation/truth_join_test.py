@@ -18,9 +18,9 @@ log:
   columns: {who: string, what: int64, at: int64, liked: int64, seen: int64, ms: int64}
   outcomes: [liked, seen, ms]
 features:
-  - {name: who, group: query, kind: id, table: video}
+  - {name: who, group: query, kind: id, table: user}
   - {name: what, group: candidate, kind: id, table: video}
-tables: {video: {buckets: 10}}
+tables: {video: {buckets: 10}, user: {buckets: 10}}
 tasks:
   - {name: thumb, kind: binary, label: "liked=1"}
   - {name: watched, kind: binary, label: "ms >= least(3000, 500)"}
