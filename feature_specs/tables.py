@@ -51,6 +51,10 @@ def _log_lines(spec: Spec) -> Iterator[tuple[str, str]]:
         files = f"{join.files} ({join.format or log.format})"
         yield f"join {name}", f"{files} on {join.on}, {len(join.columns)} columns"
     yield "time", f"{time.column} ({time.unit}), days of {log.timezone}"
+    if time.timezone not in ("", log.timezone):
+        yield "clocks", time.timezone
+    if log.folder_timezone not in ("", log.timezone):
+        yield "files' days", log.folder_timezone
     if time.watched_ms:
         at_most = f", at most {time.longest_ms:,}"
         bounded = time.longest_ms < CENTURY_MS

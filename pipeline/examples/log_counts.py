@@ -90,15 +90,20 @@ def report_counts(
     notes: collections.Counter[str] = collections.Counter()
     for key, count in _keys(counts, "note"):
         notes[key[2]] += int(count)
-    folders: dict[str, dict[str, int]] = {}
-    for key, count in _keys(counts, "folder"):
-        folders.setdefault(key[1], {})[key[2]] = int(count)
     return {
         "rejects_per_day": {k[1]: int(n) for k, n in _keys(counts, "day_reject")},
         "notes": dict(sorted(notes.items())),
         "empty_columns": _empty_columns(counts, spec, files),
-        "folders": folders,
+        "folders": report_folders(counts),
     }
+
+
+def report_folders(counts: Counts) -> dict[str, dict[str, int]]:
+    """Day that files are named by -> its rows, and those of another day."""
+    folders: dict[str, dict[str, int]] = {}
+    for key, count in _keys(counts, "folder"):
+        folders.setdefault(key[1], {})[key[2]] = int(count)
+    return folders
 
 
 def _empty_columns(

@@ -17,6 +17,8 @@ from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipeline.examples.build import runs_here, with_runner
+from pipeline.examples.log_checks import check_folders
+from pipeline.examples.log_counts import report_folders
 from pipeline.examples.outputs import Workspace, write_json
 from pipeline.examples.read_logs import COUNTS, ROWS, ReadLogs, plan_reading
 from pipeline.examples.reading.sources import LOG
@@ -121,6 +123,7 @@ def _write(sums: Sums, reading: Counts, path: str) -> None:
                 "rows": _total(reading, "rows"),
                 "rejected": _total(reading, "reject"),
                 "broken": [f"{file}: {reason}" for file, reason in sorted(unread)],
+                "folders": report_folders(reading),
             },
         },
     )
@@ -134,6 +137,7 @@ def _check_reading(reading: dict[str, Any], study: Study) -> None:
     if reading["broken"]:
         files = "\n  - ".join(reading["broken"])
         raise TrailBiasError(f"Not all rows of these files could be read:\n  - {files}")
+    check_folders(reading)
     share = reading["rejected"] / max(1, reading["rows"])
     limit = study.spec.log.max_reject_share
     if share > limit:

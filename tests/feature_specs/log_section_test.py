@@ -159,3 +159,49 @@ def test_a_rule_of_duplicates_that_chooses_no_row_is_refused(mistakes, rule, tol
     changed = f"outcomes: [liked, watched]\n  duplicates: {{{rule}}}"
     (found,) = mistakes("outcomes: [liked, watched]", changed)
     assert re.search(rf"^log\.{told}", found), found
+
+
+def test_clocks_and_folders_are_of_the_logs_zone_unless_it_is_told_otherwise(good):
+    log = read_spec(good).log
+    assert (log.time.timezone, log.folder_timezone) == ("Asia/Shanghai",) * 2
+    unsaid = read_spec(good.replace("  timezone: Asia/Shanghai\n", "")).log
+    assert (unsaid.timezone, unsaid.time.timezone) == ("UTC", "")
+    other = good.replace("watched_ms:", "timezone: Europe/Paris, watched_ms:")
+    other = other.replace("timezone: Asia", "folder_timezone: UTC\n  timezone: Asia")
+    log = read_spec(other).log
+    assert (log.time.timezone, log.folder_timezone) == ("Europe/Paris", "UTC")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        (
+            "watched_ms:",
+            "timezone: Paris, watched_ms:",
+            "log.time.timezone: must be an IANA time zone such as Asia/Shanghai.",
+        ),
+        (
+            "timezone: Asia/Shanghai",
+            "timezone: Asia/Shanghai\n  folder_timezone: CST8",
+            "log.folder_timezone: must be an IANA time zone",
+        ),
+        (
+            'log_{day}.jsonl"',
+            'log_*.jsonl"\n  folder_timezone: UTC',
+            "log.folder_timezone: is of the days in log.files, which has no {day};",
+        ),
+        (
+            "time_ms: int64",
+            "time_ms: string",
+            "log.columns.time_ms: must be a number: it is log.time.column. Or say unit",
+        ),
+        (
+            "watched_ms:",
+            "unit: iso, watched_ms:",
+            "log.columns.time_ms: must be string: log.time.unit is iso.",
+        ),
+    ],
+)
+def test_zones_and_iso_texts_are_checked(mistakes, old, new, told):
+    (found,) = mistakes(old, new)
+    assert found.startswith(told)

@@ -132,7 +132,7 @@ class RecordFinder:
             begin: Where a line begins, or the end of the file.
         """
         before, after = max(0, begin - _MOST_BYTES), begin + _MOST_BYTES
-        if self._has_no_quotes(before, begin) or begin >= self._size:
+        if self._opens_nothing(before, begin) or begin >= self._size:
             return begin
         if self._has_no_quotes(begin, min(after, self._size)):
             return begin
@@ -153,17 +153,24 @@ class RecordFinder:
             return False
         return self._data.find(b'"', first, last) < 0
 
+    def _opens_nothing(self, first: int, begin: int) -> bool:
+        """Whether what was read already up to a position holds no odd line."""
+        if first < self._start or begin > self._start + len(self._data):
+            return False
+        start = first if first == self._start else self._line_start(first)
+        return not _odd_lines(self._bytes(start, begin), start)
+
     def _first_odd(self, begin: int) -> _Span | None:
         """The first odd line from `begin` on: its first byte, and the one after it."""
         width = _STEP_BYTES
         while True:
-            end = min(self._size, begin + width)
+            end = min(self._size, begin + min(width, _MOST_BYTES))
             data = self._bytes(begin, end)
             whole = data if end == self._size else data[: data.rfind(b"\n") + 1]
             found = _odd_lines(whole, begin)
             if found:
                 return found[0]
-            if end == self._size or width > _MOST_BYTES:
+            if end == self._size or width >= _MOST_BYTES:
                 return None
             width *= 2
 

@@ -11,7 +11,7 @@ import decimal
 
 import polars as pl
 
-INEXACT = "a whole number that floats cannot hold (2^53 or more)"
+INEXACT = "a float too large to be exact (write a whole number)"
 
 _POINT_ZERO = r"^([+-]?[0-9]+)\.0*$"
 _NUMBER = r"^[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?$"

@@ -4,7 +4,7 @@ import datetime
 
 import pytest
 
-from pipeline.examples.days import DayRange, plan_splits
+from pipeline.examples.days import DayRange, days_elsewhere, plan_splits
 
 
 def test_a_range_counts_both_ends():
@@ -58,3 +58,30 @@ def test_a_day_outside_has_no_split():
 def test_one_day_must_stay_for_training(eval_days):
     with pytest.raises(ValueError, match=f"leave one day to train on, got {eval_days}"):
         plan_splits(DayRange.parse("20220408:20220411"), eval_days, 1)
+
+
+@pytest.mark.parametrize(
+    ("day", "zone", "other", "days"),
+    [
+        ("20220408", "UTC", "UTC", "20220408:20220408"),
+        ("20220408", "Asia/Shanghai", "UTC", "20220407:20220408"),
+        ("20220408", "UTC", "Asia/Shanghai", "20220408:20220409"),
+        ("20220408", "America/Los_Angeles", "UTC", "20220408:20220409"),
+        ("20220408", "UTC", "America/Los_Angeles", "20220407:20220408"),
+        ("20220408", "Asia/Kolkata", "Asia/Kathmandu", "20220408:20220409"),
+        ("20220408", "Asia/Tokyo", "Asia/Seoul", "20220408:20220408"),
+        # 25 hours apart: no hour of the day lies on a day of the same date.
+        ("20220408", "Pacific/Kiritimati", "Pacific/Pago_Pago", "20220406:20220407"),
+        # A day of 23 hours, and one of 25: 04:00 or 05:00 UTC to the next midnight.
+        ("20220313", "America/New_York", "UTC", "20220313:20220314"),
+        ("20221106", "America/New_York", "Etc/GMT+4", "20221106:20221107"),
+        ("20220115", "Europe/London", "UTC", "20220115:20220115"),
+        ("20220715", "Europe/London", "UTC", "20220714:20220715"),
+        # Its midnight did not exist: the day began at 01:00, 03:00 UTC.
+        ("20220911", "America/Santiago", "Etc/GMT+3", "20220911:20220911"),
+        ("20220408:20220410", "Asia/Shanghai", "UTC", "20220407:20220410"),
+    ],
+)
+def test_days_of_a_zone_on_days_of_another(day, zone, other, days):
+    found = days_elsewhere(DayRange.parse(day), zone, other)
+    assert str(found) == days

@@ -133,3 +133,48 @@ def test_a_directory_without_logs_lists_what_it_holds(tmp_path):
         FileNotFoundError, match=r"log_\*\.csv .*It holds a/b/notes\.txt"
     ):
         find_logs(_KUAIRAND, str(tmp_path))
+
+
+_LAYOUTS = {
+    "{day}/a.csv": "%Y%m%d/a.csv",
+    "log_{day}.csv": "log_%Y%m%d.csv",
+    "dt={day:%Y-%m-%d}/a.csv": "dt=%Y-%m-%d/a.csv",
+    "{day:%Y/%m/%d}/part-*.csv": "%Y/%m/%d/part-1.csv",
+    "{day:y=%Y/m=%m/d=%d}/a.csv": "y=%Y/m=%m/d=%d/a.csv",
+    "{day:%d.%m.%Y}.csv": "%d.%m.%Y.csv",
+}
+
+
+@pytest.mark.parametrize("pattern", _LAYOUTS)
+@pytest.mark.parametrize(
+    ("zone", "folder_zone", "first", "last"),
+    [
+        ("UTC", "UTC", 8, 9),
+        ("Asia/Shanghai", "UTC", 7, 9),
+        ("America/Los_Angeles", "UTC", 8, 10),
+        ("UTC", "Asia/Shanghai", 8, 10),
+        ("Pacific/Kiritimati", "Pacific/Pago_Pago", 6, 8),
+    ],
+)
+def test_files_named_by_days_of_another_zone(
+    tmp_path, pattern, zone, folder_zone, first, last
+):
+    days = [datetime.date(2022, 4, n) for n in range(5, 13)]
+    names = [f"{day:{_LAYOUTS[pattern]}}" for day in days]
+    _touch(tmp_path, *names)
+    source = Source("log", pattern, {}, zone=zone, folder_zone=folder_zone)
+    found = _names(tmp_path, source, "20220408:20220409", 0)
+    assert sorted(found) == sorted(names[first - 5 : last - 4])
+
+
+def test_a_neighbour_that_is_not_there_is_named_with_the_reason(tmp_path):
+    _touch(tmp_path, "20220408.csv", "20220409.csv")
+    source = Source("log", "{day}.csv", {}, zone="Asia/Shanghai", folder_zone="UTC")
+    with pytest.raises(FileNotFoundError) as caught:
+        _names(tmp_path, source, "20220408:20220409")
+    assert "no file of the days 20220407. There are files of" in str(caught.value)
+    assert (
+        "The days 20220408:20220409 of Asia/Shanghai lie in the files of "
+        "20220407:20220409, days of UTC (log.folder_timezone)." in str(caught.value)
+    )
+    assert _names(tmp_path, source, "20220409", 0) == ["20220408.csv", "20220409.csv"]
