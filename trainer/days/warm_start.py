@@ -11,7 +11,7 @@ from typing import Any
 import tensorflow as tf
 from absl import logging
 
-from trainer.days.checkpoints import newest_state
+from trainer.days.checkpoints import first_readable, newest_state
 from trainer.days.keys import SLOT, VALUE, keyed_variables
 from trainer.days.state import differences
 from trainer.days.training import Training
@@ -48,7 +48,7 @@ def start(
             f"--warm_start {directory}: must hold a checkpoint. Got none. Name the "
             f"--checkpoints of an earlier training."
         )
-    path, state = found
+    _, state = found
     changed = [d for d in differences(state.run, run) if _decides_model(d)]
     if changed and not partial:
         raise ValueError(
@@ -56,7 +56,7 @@ def start(
             f"{'; '.join(changed)}. Take back the change, or take over the weights "
             f"that are equal in name and shape with --warm_start_partial."
         )
-    _take_over(training, path, partial=partial)
+    first_readable(directory, lambda path: _take_over(training, path, partial=partial))
 
 
 def _decides_model(difference: str) -> bool:
