@@ -17,9 +17,11 @@ from tensorflow.core.framework import types_pb2
 from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
 from feature_specs.errors import TrailrankError
+from serving.manifest import damaged_file
 
 WARMUP_FILE = os.path.join("assets.extra", "tf_serving_warmup_requests")
 _MOST_WARMUP_RECORDS = 1000
+_LONGEST_ERROR = 400
 
 
 class LoadError(TrailrankError, RuntimeError):
@@ -76,11 +78,19 @@ def load(path: str) -> Servable:
     except LoadError:
         raise
     except Exception as error:  # a broken graph raises KeyError, TypeError, ...
-        raise LoadError(f"{path}: cannot be loaded: {_named(error)}") from error
+        raise LoadError(
+            f"{path}: cannot be loaded: {named(error)}. Bring the directory back from "
+            "a copy, or export the model again."
+        ) from error
 
 
 def _load(path: str) -> Servable:
     meta_graph = _read_meta_graph(path)
+    if damage := damaged_file(path):
+        raise LoadError(
+            f"{path}: {damage}. Bring the directory back from a copy, or export the "
+            "model again."
+        )
     model = tf.saved_model.load(path, tags=["serve"])
     signatures = {
         name: _signature(function) for name, function in model.signatures.items()
@@ -165,7 +175,7 @@ def _warm(servable: Servable, path: str) -> None:
         try:
             servable.signatures[signature](arrays)
         except Exception as error:  # as many kinds as graphs have ops
-            raise LoadError(f"{path}: record {index} fails: {_named(error)}") from error
+            raise LoadError(f"{path}: record {index} fails: {named(error)}") from error
 
 
 def _read_warmup(path: str) -> list[tuple[str, dict[str, npt.NDArray[Any]]]]:
@@ -200,6 +210,12 @@ def _read_warmup(path: str) -> list[tuple[str, dict[str, npt.NDArray[Any]]]]:
     return requests
 
 
-def _named(error: Exception) -> str:
-    """The error with its type: the text of a KeyError alone says nothing."""
-    return f"{type(error).__name__}: {error}"
+def named(error: Exception) -> str:
+    """The error with its type: the text of a KeyError alone says nothing.
+
+    On one line, and without the nodes that a graph's error names at its length.
+    """
+    text = " ".join(str(error).split())
+    if len(text) > _LONGEST_ERROR:
+        text = f"{text[:_LONGEST_ERROR]}..."
+    return f"{type(error).__name__}: {text}"

@@ -135,10 +135,11 @@ def compare(
     options, listener = options or CompareOptions(), listener or Listener()
     check_places(out, root, spec, transformed)
     require_matplotlib()
-    configs, where = _load(presets), choose_slice("auto", slice)
+    configs = _load(presets)
     _check_examples(root, spec, transformed)
     with owned(out):
         examples = _examples(root, spec, transformed, options)
+        where = choose_slice("auto", slice)
         comparison = _plan(configs, examples, where, options, listener)
         return _run(comparison, pathlib.Path(out), options.keep, listener)
 

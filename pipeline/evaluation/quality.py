@@ -22,7 +22,8 @@ from feature_specs.registry import RoomTable
 from feature_specs.spec import KEY_ITEM, KEY_TIME, KEY_USER, slice_key
 from feature_specs.task_kinds import Binary, Regression
 from pipeline.reporting import metrics
-from serving.servable import LoadError
+from serving.manifest import damaged_file
+from serving.servable import LoadError, named
 from trainer.days.input import match_files
 from trainer.days.shards import check_whole
 
@@ -92,14 +93,15 @@ def score(
 
 def _load(model_dir: str) -> tuple[Any, Any]:
     """An exported model, and its signature for examples."""
+    remedy = "Bring it back from a copy, or run the pipeline into a new directory."
+    if damage := damaged_file(model_dir):
+        raise LoadError(f"{model_dir}: {damage}. {remedy}")
     try:
         model = tf.saved_model.load(model_dir)
         return model, model.signatures["score_examples"]
     except Exception as error:  # a broken graph raises KeyError, TypeError, ...
         raise LoadError(
-            f"{model_dir}: cannot be loaded ({type(error).__name__}: "
-            f"{(str(error).strip() or '-').splitlines()[0]}). Bring it back from a "
-            "copy, or run the pipeline into a new directory."
+            f"{model_dir}: cannot be loaded: {named(error)}. {remedy}"
         ) from error
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from collections.abc import Callable
@@ -47,9 +48,23 @@ class Checkpoints:
         self._checkpoint = tf.train.Checkpoint(
             ranker=training.ranker, average=training.average, state=self._text
         )
-        self._manager = tf.train.CheckpointManager(
-            self._checkpoint, directory, max_to_keep=_KEPT, checkpoint_name=_NAME
+
+    @functools.cached_property
+    def _manager(self) -> tf.train.CheckpointManager:
+        make = functools.partial(
+            tf.train.CheckpointManager,
+            self._checkpoint,
+            self.directory,
+            max_to_keep=_KEPT,
+            checkpoint_name=_NAME,
         )
+        try:
+            return make()
+        except ValueError as error:  # its list of those that it wrote is damaged
+            path = f"{self.directory}/checkpoint"
+            logging.warning("%s is damaged, and is written anew: %s", path, error)
+            tf.io.gfile.remove(path)
+            return make()
 
     def restore(self, path: str) -> None:
         """Loads every weight, the optimizers' slots included.
@@ -101,7 +116,7 @@ def first_readable(directory: str, read: Callable[[str], _Found]) -> _Found | No
     for path in found:
         try:
             return read(path)
-        except (tf.errors.OpError, ValueError, RuntimeError) as error:
+        except (tf.errors.OpError, ValueError, RuntimeError, IndexError) as error:
             if not _is_broken(error):
                 raise
             logging.warning("%s cannot be read and is left out: %s", path, error)
@@ -153,7 +168,13 @@ def _is_broken(error: Exception) -> bool:
     if isinstance(error, tf.errors.OpError):
         return True
     # The reader of single variables raises plain errors with the status' text.
-    words = ("checksum", "Unsuccessful TensorSliceReader", "corrupt", "truncated")
+    words = (
+        "checksum",
+        "Read less bytes",
+        "Unsuccessful TensorSliceReader",
+        "corrupt",
+        "truncated",
+    )
     return any(word in str(error) for word in words)
 
 

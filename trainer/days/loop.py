@@ -248,6 +248,7 @@ def load(
 
     Raises:
         ValueError: There is no checkpoint, or it is of another spec or preset.
+        CheckpointError: All of them are broken.
     """
     found = newest_state(checkpoint_dir)
     if not found:
@@ -267,7 +268,9 @@ def load(
     )
     strategy = strategies.create(slice.accelerator)
     training = Training(spec, config, slice, strategy, seed=seed)
-    Checkpoints(training, state, checkpoint_dir).restore(path)
+    checkpoints = Checkpoints(training, state, checkpoint_dir)
+    # The state lies in the index, and may be readable where a weight is not.
+    first_readable(checkpoint_dir, checkpoints.restore)
     training.average.apply()
     inspector = Inspector(training.ranker, training.strategy)
     return Trained(training.ranker, inspector, training.sample)

@@ -12,7 +12,7 @@ from typing import Any
 import tensorflow as tf
 from absl import logging
 
-from trainer.days.checkpoints import newest_state
+from trainer.days.checkpoints import first_readable, newest_state
 from trainer.days.encoding import Encoding
 from trainer.days.keys import SLOT, VALUE, keyed_variables
 from trainer.days.state import (
@@ -64,7 +64,7 @@ def start(
             f"--warm_start {directory}: must hold a checkpoint. Got none. Name the "
             f"--checkpoints of an earlier training."
         )
-    path, state = found
+    _, state = found
     changed = [d for d in differences(state.run, run) if _decides_model(d)]
     otherwise = encoding_differences(state, encoding)
     if (changed or otherwise) and not partial:
@@ -76,7 +76,10 @@ def start(
         )
     if otherwise:
         logging.warning("Encoded otherwise: %s.", listed(list(otherwise.values())))
-    _take_over(training, path, partial=partial, otherwise=otherwise)
+    first_readable(
+        directory,
+        lambda path: _take_over(training, path, partial=partial, otherwise=otherwise),
+    )
 
 
 def _decides_model(difference: str) -> bool:

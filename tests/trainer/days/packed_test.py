@@ -17,6 +17,7 @@ from trainer.days import input as examples
 from trainer.days import loop
 from trainer.days.layout import Layout
 from trainer.days.packed import DayCache
+from trainer.days.shards import DamagedExamplesError
 
 _ROWS = 300
 
@@ -105,6 +106,34 @@ def test_a_changed_file_is_packed_anew_and_the_outdated_rows_go(
     assert len(_kept(folder)) == 1 and _kept(folder) != before
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda data: data[: len(data) // 2],
+        lambda data: b"",
+        lambda data: data[:-3],
+        lambda data: data[:99] + bytes([data[99] ^ 4]) + data[100:],
+    ],
+)
+def test_a_damaged_day_is_packed_anew_and_that_is_told(
+    spec, files, folder, caplog, damage
+):
+    def batches():
+        cache = DayCache(str(folder), Layout(spec))
+        return _bytes(
+            examples.BatchReader(Layout(spec), 64, cache=cache).batches(files, seed=3)
+        )
+
+    first = batches()
+    (name,) = _kept(folder)
+    whole = (folder / name).read_bytes()
+    (folder / name).write_bytes(damage(whole))
+    with caplog.at_level(logging.WARNING, "absl"):
+        assert batches() == first
+    assert f"{name}: is damaged, and is packed anew." in caplog.text
+    assert (folder / name).read_bytes() == whole
+
+
 def test_days_and_specs_with_other_columns_have_files_of_their_own(
     spec, files, cache, folder
 ):
@@ -184,12 +213,10 @@ def test_of_several_that_want_a_day_one_packs_it(spec, files, folder):
 
 def test_nothing_is_kept_of_a_day_that_cannot_be_read(spec, files, cache, folder):
     whole = pathlib.Path(files[1]).read_bytes()
-    # Zeros, as cutting it off is not always noticed: TensorFlow takes the end of the
-    # bytes for the end of the file, if it comes inside the 12 that begin a record.
     half = len(whole) // 2
     pathlib.Path(files[1]).write_bytes(whole[:half] + bytes(len(whole) - half))
     reader = examples.BatchReader(Layout(spec), 64, cache=cache)
-    with pytest.raises(tf.errors.OpError):
+    with pytest.raises(DamagedExamplesError, match=f"^{files[1]}: is damaged"):
         list(reader.batches(files, seed=0))
     assert _kept(folder) == []
 
