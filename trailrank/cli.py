@@ -92,7 +92,7 @@ def main(argv: Sequence[str]) -> int:
 
 def console_main() -> None:
     """The entry point of the installed command."""
-    stopping.listen()
+    stopping.listen(is_patient=sys.argv[1:2] == ["train"])
     app.run(_end_soon_if_stopped, flags_parser=_mark_flags_parsed)
 
 

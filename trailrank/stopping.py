@@ -5,7 +5,9 @@ keep it there for long, catch the interrupt, or wait for threads of its own. So 
 thread waits beside it, and ends the process when the command has had its time.
 
 Whoever puts a handler of its own in place, as training does to write a checkpoint and
-the server to answer what it has begun, takes over: nothing is ended then.
+the server to answer what it has begun, has all the time it needs after SIGTERM. After
+Ctrl-C only `trailrank train` has: who waits for it asked for training and nothing else,
+and a second Ctrl-C ends it at once.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Container
 from types import FrameType
 from typing import NoReturn
 
@@ -26,11 +29,15 @@ _STATUSES = {signal.SIGINT: 130, signal.SIGTERM: 75}
 _came: list[int] = []  # signals that a handler below was called for
 
 
-def listen() -> None:
+def listen(*, is_patient: bool = False) -> None:
     """From now on a signal that asks to stop ends this process.
 
     The first one raises a KeyboardInterrupt, with the signal in its `args`. A second
     one ends the process at once. One that the parent has ignored stays ignored.
+
+    Args:
+        is_patient: Whether a handler of the command's own may take its time after
+            Ctrl-C, too.
     """
     for number in _STATUSES:
         if signal.getsignal(number) is not signal.SIG_IGN:
@@ -43,7 +50,8 @@ def listen() -> None:
         after_in_parent=lambda: _hold(signal.SIG_UNBLOCK),
         after_in_child=_forget,
     )
-    threading.Thread(target=_watch, args=(reader,), daemon=True).start()
+    trusted = set(_STATUSES) if is_patient else {signal.SIGTERM}
+    threading.Thread(target=_watch, args=(reader, trusted), daemon=True).start()
 
 
 def status_of(error: BaseException) -> int | None:
@@ -97,10 +105,17 @@ def _forget() -> None:
     _hold(signal.SIG_UNBLOCK)
 
 
-def _watch(reader: int) -> None:
+def _watch(reader: int, trusted: Container[signal.Signals]) -> None:
+    """Ends the process some time after a signal, unless a `trusted` one's handler does.
+
+    Other signals come here, too, and are nobody's business.
+    """
     while True:
         for number in os.read(reader, 16):
-            if signal.getsignal(number) is _stop:
-                time.sleep(GRACE_S[signal.Signals(number)])
+            if number not in _STATUSES:
+                continue
+            came = signal.Signals(number)
+            if signal.getsignal(came) is _stop or came not in trusted:
+                time.sleep(GRACE_S[came])
                 print("\nStopped.", file=sys.stderr)
-                leave(_STATUSES[signal.Signals(number)])
+                leave(_STATUSES[came])

@@ -23,8 +23,8 @@ def run(argv):
     return 0
 
 starting.SILENT_S = 600  # says nothing of its own
-cli.COMMANDS["own"] = ("__main__", "of this test")
-sys.argv = ["trailrank", "own"]
+cli.COMMANDS["{command}"] = ("__main__", "of this test")
+sys.argv = ["trailrank", "{command}"]
 cli.console_main()
 """
 
@@ -55,9 +55,10 @@ _ANSWERS_WITH_AN_ERROR = """
 """
 # As training does, which writes a checkpoint first.
 _TAKES_OVER = """
-    stopping.GRACE_S[signal.SIGINT] = 0.1
     came = []
-    signal.signal(signal.SIGINT, lambda number, frame: came.append(number))
+    for number in stopping.GRACE_S:
+        stopping.GRACE_S[number] = 0.1
+        signal.signal(number, lambda number, frame: came.append(number))
     print("begun", flush=True)
     while not came:
         time.sleep(0.02)
@@ -77,9 +78,9 @@ _STOPS_A_CHILD = """
 """
 
 
-def _start(body: str) -> subprocess.Popen[str]:
+def _start(body: str, command: str = "own") -> subprocess.Popen[str]:
     started = subprocess.Popen(
-        [sys.executable, "-c", _COMMAND.format(body=body)],
+        [sys.executable, "-c", _COMMAND.format(body=body, command=command)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -90,9 +91,9 @@ def _start(body: str) -> subprocess.Popen[str]:
     return started
 
 
-def _end(body: str, number: int) -> tuple[int, str, str]:
+def _end(body: str, number: int, command: str = "own") -> tuple[int, str, str]:
     """Exit status, and what was printed, of a command that gets a signal."""
-    with _start(body) as started:
+    with _start(body, command) as started:
         started.send_signal(number)
         out, err = started.communicate(timeout=60)
     return started.returncode, out, err
@@ -126,8 +127,14 @@ def test_a_second_signal_ends_it_at_once():
         assert started.wait(timeout=60) == 130
 
 
-def test_whoever_listens_takes_all_the_time_that_it_needs():
-    assert _end(_TAKES_OVER, signal.SIGINT) == (0, "in good order\n", "")
+def test_whoever_listens_takes_all_the_time_that_it_needs_after_sigterm():
+    assert _end(_TAKES_OVER, signal.SIGTERM) == (0, "in good order\n", "")
+
+
+def test_only_a_training_does_after_ctrl_c():
+    assert _end(_TAKES_OVER, signal.SIGINT) == (130, "", "\nStopped.\n")
+    ended = _end(_TAKES_OVER, signal.SIGINT, command="train")
+    assert ended == (0, "in good order\n", "")
 
 
 def test_a_signal_to_a_child_is_not_the_parents():
