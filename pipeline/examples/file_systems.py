@@ -75,9 +75,10 @@ def _files(directory: str, depth: int | None, above: tuple[str, ...]) -> Iterato
     if real in above or not os.path.isdir(directory):
         return
     for entry in os.scandir(directory):
-        if not entry.is_dir():
+        # A directory may be called as files are: whoever reads it says so.
+        if depth == 0 or not entry.is_dir():
             yield entry.path
-        elif depth != 0:
+        else:
             below = None if depth is None else depth - 1
             yield from _files(entry.path, below, (*above, real))
 

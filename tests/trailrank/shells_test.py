@@ -16,6 +16,7 @@ from trailrank import cli
 _ROOT = pathlib.Path(__file__).parents[2]
 _ROOMS = ("feature_specs", "tpu_configs", "pipeline", "trainer", "serving", "trailrank")
 _SPEAKS = {  # whose output is not for a console of ours, and why
+    "feature_specs/locks.py": "whoever takes a directory over is told, also in Python",
     "trainer/preflight/compile_hlo.py": "a script of another environment: a protocol",
     "trailrank/stopping.py": "the last word of a process that is ended",
     "pipeline/fetch/kuairand_tfds.py": "TensorFlow Datasets calls it, and shows bars",
