@@ -4,6 +4,7 @@ import importlib.metadata
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 
@@ -11,10 +12,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from feature_specs.places import PlaceError
+from serving import servable
 from serving.client import Client, ClientError
 from serving.export import export
 from serving.requests import columns
-from serving.servable import WARMUP_FILE
+from serving.servable import WARMUP_FILE, LoadError
 
 NAN = float("nan")
 OUTPUTS = ("long_view", "watched", "score")
@@ -322,3 +325,48 @@ def test_nothing_is_left_beside_the_version(models_dir):
 def test_a_version_is_never_overwritten(ranker, tft_output, spec, models_dir):
     with pytest.raises(FileExistsError, match="next version number"):
         export(ranker, tft_output, spec, str(models_dir / "tiny" / "1"))
+
+
+@pytest.mark.parametrize(
+    ("name", "damage", "told"),
+    [
+        ("saved_model.pb", lambda data: data[: len(data) // 2], "is no SavedModel"),
+        ("saved_model.pb", lambda data: b"", "has no graph tagged 'serve'"),
+        ("assets/*", lambda data: data[:-2], "is not as it was exported"),
+        ("assets/*", lambda data: b"z" + data[1:], "is not as it was exported"),
+        ("assets/*", None, "is missing"),
+        ("variables/variables.index", lambda data: data[:50], "cannot be loaded: "),
+        ("variables/variables.index", None, "cannot be loaded: "),
+        ("variables/variables.data*", lambda data: data[:50], "cannot be loaded: "),
+        ("variables/variables.data*", None, "cannot be loaded: "),
+        ("assets.extra/trailrank_files.json", lambda data: data[:9], "is damaged"),
+    ],
+)
+def test_a_damaged_file_of_a_model_is_told(models_dir, tmp_path, name, damage, told):
+    """Half a vocabulary loads without a word from TensorFlow, and gives other ids."""
+    version = tmp_path / "1"
+    shutil.copytree(models_dir / "tiny" / "1", version)
+    path = sorted(version.glob(name))[0]
+    if damage:
+        path.write_bytes(damage(path.read_bytes()))
+    else:
+        path.unlink()
+    with pytest.raises(LoadError, match=told) as error:
+        servable.load(str(version))
+    assert str(error.value).startswith(str(version))
+    assert "\n" not in str(error.value)
+
+
+def test_a_model_of_another_program_needs_no_manifest(models_dir, tmp_path):
+    version = tmp_path / "1"
+    shutil.copytree(models_dir / "tiny" / "1", version)
+    (version / "assets.extra" / "trailrank_files.json").unlink()
+    assert "rank" in servable.load(str(version)).signatures
+
+
+def test_a_place_that_tensorflow_would_not_find_again_is_refused(
+    ranker, tft_output, spec, tmp_path
+):
+    with pytest.raises(PlaceError, match=r"export .*a\[x\]/1: must have none of"):
+        export(ranker, tft_output, spec, tmp_path / "a[x]" / "1")
+    assert not list(tmp_path.iterdir())

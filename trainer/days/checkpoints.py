@@ -110,7 +110,7 @@ def first_readable(directory: str, read: Callable[[str], _Found]) -> _Found | No
     A broken one, as a machine leaves that died while writing, is told and left.
 
     Raises:
-        CheckpointError: There are some, and all are broken.
+        CheckpointError: There are some, and all are broken; or there were some.
     """
     found = find(directory)
     for path in found:
@@ -125,6 +125,12 @@ def first_readable(directory: str, read: Callable[[str], _Found]) -> _Found | No
             f"Checkpoints {directory}: one at least must be readable. Got "
             f"{len(found)} broken ones, the newest {found[0]}. Restore the directory "
             f"from a copy, or train into an empty one."
+        )
+    if tf.io.gfile.exists(f"{directory}/checkpoint"):  # TensorFlow's list of them
+        raise CheckpointError(
+            f"Checkpoints {directory}: must hold those that its file `checkpoint` "
+            f"lists. Got no {_NAME}-*.index. Restore the directory from a copy, or "
+            f"train into an empty one."
         )
     return None
 

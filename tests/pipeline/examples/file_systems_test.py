@@ -118,3 +118,14 @@ def test_examples_are_made_in_a_directory_of_any_name(tmp_path, monkeypatch, cap
         with gzip.open(f"-out/{split}/{name}") as file:
             assert file.read().count(b"key_user") == 3
     assert "[/b]" in "".join(capsys.readouterr().out.split("\n"))
+
+
+def test_the_lock_of_a_bucket_as_beam_has_it(monkeypatch):
+    from feature_specs import locks
+    from pipeline.examples.ownership import sole_making
+    from tests.pipeline.examples import bucket
+
+    monkeypatch.setattr(locks, "_SETTLE_S", 0.01)
+    with sole_making("bucket://owned/examples"):
+        assert list(bucket.download("bucket://owned/examples")) == [locks.NAME]
+    assert bucket.download("bucket://owned/examples") == {}

@@ -162,9 +162,57 @@ def test_broken_checkpoints_are_passed_over(spec, config, folder, whole, tmp_pat
     _assert_same(directory, whole)
 
 
+def _cut(path):
+    data = pathlib.Path(f"{path}.data-00000-of-00001")
+    data.write_bytes(data.read_bytes()[:1000])
+
+
+def test_whoever_loads_passes_over_a_checkpoint_that_is_cut_off(
+    spec, config, whole, tmp_path
+):
+    directory = tmp_path / "run"
+    shutil.copytree(whole, directory)
+    newest, *rest = checkpoints.find(str(directory))
+    _cut(newest)
+    steps = int(loop.load(spec, config, str(directory), SLICE).ranker.steps)
+    assert 0 < steps < 3 * 63  # of three days
+    for path in rest:
+        _cut(path)
+    with pytest.raises(loop.CheckpointError, match="Got 3 broken ones, the newest .*-"):
+        loop.load(spec, config, str(directory), SLICE)
+
+
+@pytest.mark.parametrize("content", ["", 'model_checkpoint_path: "ck', "\0\1"])
+def test_a_damaged_list_of_checkpoints_is_written_anew(
+    spec, config, folder, tmp_path, content
+):
+    first, second, _ = days_below(folder)
+    _train(spec, config, folder, tmp_path, days=[first])
+    (tmp_path / "checkpoint").write_text(content)
+    _train(spec, config, folder, tmp_path, days=[first, second])
+    assert checkpoints.finished_days(str(tmp_path)) == [DAYS[0], DAYS[1]]
+    text = (tmp_path / "checkpoint").read_text()
+    assert text.startswith('model_checkpoint_path: "ckpt-')
+
+
+@pytest.mark.parametrize("text", ['{"day": "d", "ro', "[]\n", '{"day": "x"}', "\0"])
+def test_damaged_metrics_are_named_with_a_remedy(tmp_path, text):
+    path = tmp_path / "metrics.jsonl"
+    path.write_text(text)
+    with pytest.raises(loop.CheckpointError, match="is damaged .* Delete it: ") as told:
+        checkpoints.read_metrics(str(tmp_path))
+    assert str(told.value).startswith(f"{path}: ")
+
+
 def test_broken_checkpoints_alone_are_refused(spec, config, folder, tmp_path):
     (tmp_path / "ckpt-4.index").write_bytes(b"half")
     with pytest.raises(loop.CheckpointError, match="Got 1 broken ones, .*ckpt-4"):
+        _train(spec, config, folder, tmp_path)
+
+
+def test_checkpoints_that_are_gone_are_not_begun_anew(spec, config, folder, tmp_path):
+    (tmp_path / "checkpoint").write_text('model_checkpoint_path: "ckpt-4"')
+    with pytest.raises(loop.CheckpointError, match=r"Got no ckpt-\*.index. Restore"):
         _train(spec, config, folder, tmp_path)
 
 
