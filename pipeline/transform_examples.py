@@ -40,8 +40,8 @@ def transform_examples(spec: SpecLike, examples: Place, out: Place) -> Transform
     """Encodes the examples of `make_examples` as a model reads them.
 
     Vocabularies and scales are those of the training days; `encoding.json` names them,
-    for `train`. It runs in this process: for
-    logs of some gigabytes take `run_pipeline`, whose steps run where Beam is told to.
+    for `train`. It runs in this process: for logs of some gigabytes take
+    `run_pipeline`, whose steps run where Beam is told to.
 
     >>> found = trailrank.transform_examples("tiny.yaml", "examples", "transformed")
     >>> sorted(os.listdir(found.examples))
