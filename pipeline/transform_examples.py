@@ -49,12 +49,13 @@ class Transformed(NamedTuple):
 def transform_examples(spec: SpecLike, examples: Place, out: Place) -> Transformed:
     """Encodes the examples of `make_examples` as a model reads them.
 
-    Vocabularies and scales are those of the training days. It runs in this process: for
-    logs of some gigabytes take `run_pipeline`, whose steps run where Beam is told to.
+    Vocabularies and scales are those of the training days; `encoding.json` names them,
+    for `train`. It runs in this process: for logs of some gigabytes take
+    `run_pipeline`, whose steps run where Beam is told to.
 
     >>> found = trailrank.transform_examples("tiny.yaml", "examples", "transformed")
     >>> sorted(os.listdir(found.examples))
-    ['Split-day-20240101', 'Split-day-20240102', 'report.json']
+    ['Split-day-20240101', 'Split-day-20240102', 'encoding.json', 'report.json']
 
     Args:
         spec: What the examples hold: a shipped name, a file or a spec.
