@@ -58,6 +58,8 @@ STATUSES = {
     130: "stopped by Ctrl-C; the same command goes on",
 }
 
+_STOPPED = (75, 130)
+
 # What a disk or its owner refuses is no fault of this package.
 _REFUSED_BY_DISK = (
     errno.EACCES,
@@ -132,10 +134,13 @@ def _tell(error: Exception) -> int:
     """Says what a user can mend and returns the exit status; raises a fault again."""
     stopped = stopping.status_of(error)
     errors = sys.modules.get("feature_specs.errors")  # else it is none of ours
+    own: int | None = None
     if errors and isinstance(error, errors.TrailrankError):
-        text, status = str(error), int(error.exit_status)
-    elif stopped is not None:
-        text, status = "Stopped.", stopped
+        own = int(error.exit_status)
+    if stopped is not None and own not in _STOPPED:
+        text, status = "Stopped.", stopped  # a step that fails so has not failed
+    elif own is not None:
+        text, status = str(error), own
     elif isinstance(error, OSError) and error.errno in _REFUSED_BY_DISK:
         where = f"{error.filename}: " if error.filename else ""
         text, status = f"{where}{error.strerror}.", 1

@@ -53,6 +53,15 @@ _ANSWERS_WITH_AN_ERROR = """
     except KeyboardInterrupt:
         raise RuntimeError("the operation was cancelled") from None
 """
+# As a step of the pipeline does, in whose Beam the interrupt came.
+_FAILS_BY_IT = """
+    from feature_specs.errors import TrailrankError
+    try:
+        print("begun", flush=True)
+        time.sleep(600)
+    except KeyboardInterrupt as stop:
+        raise TrailrankError("Evaluator failed") from stop
+"""
 # As training does, which writes a checkpoint first.
 _TAKES_OVER = """
     came = []
@@ -115,8 +124,8 @@ def test_an_interrupt_that_a_library_swallows_ends_the_command():
 
 
 def test_an_error_that_answers_an_interrupt_is_no_fault():
-    status, _, told = _end(_ANSWERS_WITH_AN_ERROR, signal.SIGINT)
-    assert (status, told) == (130, "trailrank: Stopped.\n")
+    for body in (_ANSWERS_WITH_AN_ERROR, _FAILS_BY_IT):
+        assert _end(body, signal.SIGINT) == (130, "", "trailrank: Stopped.\n")
 
 
 def test_a_second_signal_ends_it_at_once():
