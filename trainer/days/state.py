@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
+from absl import logging
 
 from feature_specs import ModelConfig, Spec, views
 from feature_specs.model import plain_values
@@ -171,19 +172,31 @@ def encoding_differences(
 
 
 def check_files(state: TrainingState, files: dict[str, list[str]]) -> None:
-    """That days which are trained still have the files that they were trained on.
+    """That a half-trained day has the files that its first half was trained on.
+
+    A finished day with others is told, and stays as it was trained: the same rows
+    written again may take other bytes.
 
     Raises:
-        ResumeError: One has others: the weights know rows that are no more.
+        ResumeError: The half-trained one has others, whose rows lie elsewhere.
     """
+    begun = state.position.day if state.position else None
     for day, paths in files.items():
-        if day in state.files and state.files[day] != files_digest(paths):
+        if day not in state.files or state.files[day] == files_digest(paths):
+            continue
+        if day == begun:
             raise ResumeError(
-                f"Day {day!r}: must have the files that the checkpoint was trained on. "
-                f"Got others by name or size, as of examples that were made again. "
-                f"Leave the day out if it is finished, or train all into an empty "
+                f"Day {day!r}: must have the files that the checkpoint was trained on, "
+                f"as it is half trained. Got others by name or size, as of examples "
+                f"that were made again. Bring those back, or train all into an empty "
                 f"directory (--checkpoints)."
             )
+        logging.warning(
+            "Day %r: its files are others, by name or size, than it was trained on. It "
+            "is not trained again; to do that, train all into an empty directory "
+            "(--checkpoints).",
+            day,
+        )
 
 
 def files_digest(paths: Sequence[str]) -> str:

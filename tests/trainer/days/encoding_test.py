@@ -10,6 +10,7 @@ from tests.trainer.conftest import PRESET, SPEC
 from tpu_configs import SliceConfig
 from trainer.days.checkpoints import finished_days
 from trainer.days.encoding import Encoding, find_encoding, graph_beside, read_encoding
+from trainer.days.state import Position, TrainingState, check_files, files_digest
 from trainer.train import train
 
 _SLICE = SliceConfig(name="tiny", accelerator="cpu", batch_size=64, steps_per_call=1)
@@ -136,9 +137,21 @@ def test_what_decides_the_weights_is_refused_by_name(trained, old, new, told):
         _train(trained, spec=SPEC.replace(old, new))
 
 
-def test_a_trained_day_made_again_is_refused(trained, make_rows, tmp_path):
+def test_a_finished_day_made_again_is_told(trained, make_rows, tmp_path, caplog):
     folder = tmp_path / "transformed_examples" / "1"
     make_rows(65, seed=1).write(folder / f"Split-day-{_DAY}" / "0.gz")
     shutil.copytree(trained / "transform_graph", tmp_path / "transform_graph")
+    with caplog.at_level("WARNING", logger="absl"):
+        assert int(_train(trained, transformed=folder).steps) == 1  # as before
+    assert "It is not trained again" in caplog.text
+
+
+def test_a_half_trained_day_made_again_is_refused(make_rows, tmp_path):
+    file = tmp_path / "0.gz"
+    make_rows(65, seed=1).write(file)
+    state = TrainingState({}, files={_DAY: files_digest([str(file)])})
+    state.position = Position(_DAY, batch=1)
+    check_files(state, {_DAY: [str(file)]})
+    make_rows(66, seed=1).write(file)
     with pytest.raises(ValueError, match="must have the files that the checkpoint was"):
-        _train(trained, transformed=folder)
+        check_files(state, {_DAY: [str(file)]})
