@@ -368,7 +368,9 @@ def test_a_change_runs_nothing_before_the_step_that_reads_it(
     )
     kept = database.read_bytes()
     try:
-        with pytest.raises(StepFailedError, match=f"^{first} failed: {first}"):
+        with pytest.raises(
+            StepFailedError, match=f"^{first} failed: _BeginsError: {first}"
+        ):
             run_pipeline(config, on_step=stop_at_the_first)
     finally:
         database.write_bytes(kept)

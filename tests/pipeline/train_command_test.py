@@ -99,7 +99,8 @@ def test_tpu_needs_a_slice(transformed, capsys):
 )
 def test_flags_that_make_no_sense_are_refused(transformed, capsys, flags, message):
     args = ["--spec", "movielens", "--checkpoints", "x", "--transformed", transformed]
-    status = 1 if flags[0] in ("--export", "--spec", "--tpu_config") else 2
+    files = ("--export", "--spec", "--tpu_config", "--transform_graph")
+    status = 1 if flags[0] in files else 2
     assert run([*args, "--accelerator", "cpu", *flags]) == status
     assert message in capsys.readouterr().err
 

@@ -28,6 +28,7 @@ def test_transform_examples(run_docstring, spec, write_run, tmp_path, monkeypatc
     """On rows that the room's own transform was fitted on."""
     write_run(tmp_path)
     report = {"train": ["day-20240101"], "evaluation": ["day-20240102"]}
+    report["examples"] = {"day-20240101": 4, "day-20240102": 2}  # of `ROWS`
     (tmp_path / "examples" / "report.json").write_text(json.dumps(report))
     (tmp_path / "tiny.yaml").write_text(spec.text)
     monkeypatch.chdir(tmp_path)

@@ -3,7 +3,6 @@ import json
 
 import pytest
 
-from feature_specs.past import CounterSpec
 from serving.lookup import Examples, NoExamplesError
 from trailrank import cli
 
@@ -39,9 +38,12 @@ def test_item_features(examples):
 
 
 def test_features_of_a_user_and_an_item_are_no_items_features(root, spec):
-    counters = (CounterSpec(name="seconds", match="kind"),)
+    features = tuple(
+        dataclasses.replace(feature, paired=feature.name == "seconds")
+        for feature in spec.features
+    )
     examples = Examples(
-        str(root / "examples"), dataclasses.replace(spec, counters=counters)
+        str(root / "examples"), dataclasses.replace(spec, features=features)
     )
     assert examples.items([10]) == {10: {"video_id": 10, "kind": "a"}}
 

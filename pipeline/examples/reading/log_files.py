@@ -150,7 +150,8 @@ def _no_match(source: Source, logs_dir: str) -> str:
         for glob in ("*", "*/*", "*/*/*")
         for file in file_systems.match(logs_dir, glob)
     ]
-    names = sorted({file.path.removeprefix(logs_dir).lstrip("/") for file in deep})
+    paths = sorted({file.path.removeprefix(logs_dir).lstrip("/") for file in deep})
+    names = [p for p in paths if not any(o.startswith(f"{p}/") for o in paths)]
     if names:
         what = f"It holds {_list(names)}."
     elif FileSystems.exists(logs_dir):

@@ -22,7 +22,7 @@ from tests.pipeline.examples.reference import Description, without_duplicates
 _YAML = """
 name: copies
 log:
-  files: "{day:%Y-%m-%d}/log*.csv"
+  files: "*/log*.csv"  # folders of the day that rows arrived
   user: user
   item: item
   time: {column: ts, watched_ms: watched}

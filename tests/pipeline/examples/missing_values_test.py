@@ -37,13 +37,13 @@ tasks:
 fusion: {{weights: {{yes: 1.0}}}}
 """
 _PLAIN = {
-    "keep": "TRUE",
+    "keep": "item > 0",
     "derived": "1.0 * item",
     "number": "1.0 * item",
     "code": "item",
     "word": "'w'",
     "binary": "played > 0",
-    "space": "TRUE",
+    "space": "item > 0",
     "regression": "played / 10",
 }
 # Of the second row: no length, no tab, a text that is no number. Of the third: a length
