@@ -224,20 +224,25 @@ def _components(
         },
     )
     gate = _evaluation(spec, examples, trainer, baseline, evaluation)
+    pusher = _pusher(spec, config.root, trainer, gate[-1])
+    return [example_gen, schema, *checks, transform, trainer, *gate, pusher]
+
+
+def _pusher(spec: Spec, root: str, trainer: Trainer, evaluator: BaseNode) -> Pusher:
     # The Evaluator blesses nothing where no limit is set, and the Pusher would wait for
     # a blessing for ever: a spec without a gate is pushed once it was measured.
-    blessing = gate[-1].outputs["blessing"] if spec.evaluation.min_auc else None
+    blessing = evaluator.outputs["blessing"] if spec.evaluation.min_auc else None
     pusher = Pusher(
         model=trainer.outputs["model"],
         model_blessing=blessing,
         push_destination=pusher_pb2.PushDestination(
             filesystem=pusher_pb2.PushDestination.Filesystem(
-                base_directory=os.path.join(config.root, "models", spec.name)
+                base_directory=os.path.join(root, "models", spec.name)
             )
         ),
     )
-    pusher.add_upstream_node(gate[-1])
-    return [example_gen, schema, *checks, transform, trainer, *gate, pusher]
+    pusher.add_upstream_node(evaluator)
+    return pusher
 
 
 def _validation(examples: Channel, schema: Channel) -> list[BaseNode]:

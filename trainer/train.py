@@ -25,6 +25,7 @@ from trainer.slices import Precision, SliceLike, changed, choose_slice
 if TYPE_CHECKING:
     import rich.console
 
+    from trainer.days.encoding import Encoding
     from trainer.model.ranker import Ranker
 
 
@@ -77,26 +78,11 @@ def train(
             `loop.train`.
     """
     found, config = as_spec(spec), as_preset(preset)
-    chosen = check_places(transformed, days, checkpoints, options)
-    if transform_graph is not None:
-        remedy = "Name the Transform step's output that holds it."
-        check_directory("--transform_graph", transform_graph, remedy, "transform_fn")
+    chosen = check_places(transformed, days, checkpoints, options, transform_graph)
     where = changed(choose_slice(accelerator, slice), batch_size, precision)
     with sole_training(checkpoints):  # told before TensorFlow is imported
-        from absl import logging
-
         from trainer.days import loop
-        from trainer.days.encoding import find_encoding
 
-        graph = None if transform_graph is None else os.fspath(transform_graph)
-        encoding = find_encoding(os.fspath(transformed), graph)
-        if encoding is None:
-            logging.warning(
-                "%s: neither encoding.json nor a transform graph lies beside the "
-                "examples, so that nobody will know if others are encoded otherwise. "
-                "Name the Transform step's output with --transform_graph.",
-                transformed,
-            )
         return loop.train(
             found,
             config,
@@ -107,8 +93,26 @@ def train(
             log_dir=None if tensorboard is None else os.fspath(tensorboard),
             options=options,
             console=console,
-            encoding=encoding,
+            encoding=_encoding_of(transformed, transform_graph),
         )
+
+
+def _encoding_of(transformed: Place, graph: Place | None) -> Encoding | None:
+    """What ids and scales of the examples mean; it is told if nobody knows."""
+    from absl import logging
+
+    from trainer.days.encoding import find_encoding
+
+    named = None if graph is None else os.fspath(graph)
+    found = find_encoding(os.fspath(transformed), named)
+    if found is None:
+        logging.warning(
+            "%s: neither encoding.json nor a transform graph lies beside the examples, "
+            "so that nobody will know if others are encoded otherwise. Name the "
+            "Transform step's output with --transform_graph.",
+            transformed,
+        )
+    return found
 
 
 def check_places(
@@ -116,9 +120,13 @@ def check_places(
     days: Sequence[str] | None,
     checkpoints: Place,
     options: LoopOptions | None,
+    transform_graph: Place | None = None,
 ) -> list[tuple[str, list[str]]]:
     """Name and globs of the days to train; PlaceError if a path cannot be used."""
     chosen = find_days(transformed, days)
+    if transform_graph is not None:
+        remedy = "Name the Transform step's output that holds it."
+        check_directory("--transform_graph", transform_graph, remedy, "transform_fn")
     check_writable_directory("--checkpoints", checkpoints)
     check_is_no_glob("--checkpoints", checkpoints)
     if options and options.warm_start:

@@ -78,14 +78,12 @@ def train(
     """Trains a ranker on `days`, in order, and returns it.
 
     Its weights are the average over the last steps (`averaging`); training itself goes
-    on from the last ones.
-
-    Checkpoints are written after each day and inside long ones. Started again with the
-    same arguments, training goes on from the newest and ends with the same weights;
-    with later days added, it trains those. `checkpoint_dir/metrics.jsonl` has one line
-    a finished day: `day`, `rows`, `steps`, `loss`, `disentangle`, `task_losses` (each a
-    mean over the rows of its sample space), `seconds`, `rows_per_s`, and `validation`
-    if asked for (see `validation.Validator`).
+    on from the last ones. Checkpoints are written after each day and inside long ones.
+    Started again with the same arguments, it goes on from the newest and ends with the
+    same weights; with later days added, it trains those. `metrics.jsonl` there has one
+    line a finished day: `day`, `rows`, `steps`, `loss`, `disentangle`, `task_losses`
+    (means over the rows of their sample spaces), `seconds`, `rows_per_s`, and
+    `validation` if asked for (see `validation.Validator`).
 
     Args:
         spec: What the examples hold.
@@ -94,10 +92,9 @@ def train(
         checkpoint_dir: Where checkpoints and metrics go; may be a bucket.
         slice: Accelerator, batch size, steps per call and precision.
         seed: Of initial weights, order of rows and dropout.
-        log_dir: Where TensorBoard summaries go, if anywhere: each day's losses, and a
-            look inside (`trainer.inspection`) after every 200,000 rows or more. At the
-            end `inspection/` gets figures and JSON of the returned ranker, on rows of
-            the last day.
+        log_dir: Where TensorBoard summaries go, if anywhere: each day's losses, a look
+            inside (`trainer.inspection`) after every 200,000 rows or more, and at the
+            end `inspection/`: figures and JSON of the ranker on rows of the last day.
         options: How days are gone through.
         console: Shows a bar, if it is a terminal; without one there is none.
         encoding: Of the examples; kept with the weights, which belong to it.
@@ -117,16 +114,15 @@ def train(
         begun = _begin(
             spec, config, files, checkpoint_dir, slice, seed, options, encoding
         )
-        training = begun.training
-        summaries = Summaries(training, log_dir) if log_dir else None
+        summaries = Summaries(begun.training, log_dir) if log_dir else None
         _train_days(begun, files, options, summaries, console)
-    training.average.apply()
+    begun.training.average.apply()
     if summaries:
         summaries.finish(list(files.values())[-1])
-    if training.tables_on_chips:  # which only a checkpoint brings to the host
+    if begun.training.tables_on_chips:  # which only a checkpoint brings to the host
         host = dataclasses.replace(slice, accelerator="cpu")
         return load(spec, config, checkpoint_dir, host).ranker
-    return training.ranker
+    return begun.training.ranker
 
 
 def _train_days(
