@@ -59,7 +59,7 @@ setuptools.setup(
         "httpx",
         "numpy",
         "orjson",
-        "polars>=2,<3",
+        "polars==2.0.*",  # `feature_specs.missing` reads its form of expressions
         "pyarrow",
         "pydantic>=2,<3",
         "pyyaml",

@@ -10,7 +10,7 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
-from feature_specs import expressions
+from feature_specs import expressions, missing
 
 _COMPARES: dict[str, Callable[[Any, Any], Any]] = {
     "Eq": operator.eq,
@@ -29,8 +29,7 @@ _DECIDES |= {f"Logical{name}": value for name, value in _DECIDES.items()}
 def constant_of(text: str) -> Any:
     """The one value that an expression has wherever it has any; None if it may vary."""
     try:
-        tree = json.loads(expressions.parse(text).meta.serialize(format="json"))
-        return _fold(tree)
+        return _fold(missing.tree_of(expressions.parse(text)))
     except (ValueError, RecursionError):  # no expression: `Reading.type_of` tells
         return None
 

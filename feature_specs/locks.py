@@ -11,6 +11,7 @@ some seconds. A lock whose owner is gone is taken over, and that is told.
 
 from __future__ import annotations
 
+import abc
 import contextlib
 import dataclasses
 import datetime
@@ -182,7 +183,7 @@ def _tell_taken_over(place: str, owner: _Owner | None) -> None:
 # --- locks ----------------------------------------------------------------------------
 
 
-class _Lock:
+class _Lock(abc.ABC):
     """What both kinds have: the thread that owns it, another that shows its life."""
 
     def __init__(self, place: str, path: str):
@@ -191,12 +192,15 @@ class _Lock:
         self._owner = _Owner.this()
         self._ended = threading.Event()
 
+    @abc.abstractmethod
     def take(self) -> None:
-        raise NotImplementedError
+        """Becomes the owner; LockedError if another one is."""
 
+    @abc.abstractmethod
     def let_go(self) -> None:
-        raise NotImplementedError
+        """Is the owner no more, if it was."""
 
+    @abc.abstractmethod
     def close(self) -> None:
         """Forgets it, silently: in a forked process it is the parent's."""
 
@@ -325,6 +329,9 @@ class _ObjectLock(_Lock):
         self._ended.set()
         if self.process == os.getpid() and self._stored() == self._owner:
             self._objects.remove(self.path)
+
+    def close(self) -> None:
+        """A bucket holds nothing for a process."""
 
 
 _HELD: dict[str, _Lock] = {}  # of this process, by path

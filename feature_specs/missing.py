@@ -98,7 +98,8 @@ def check_lengths(tree: _Tree) -> None:
 
 def _told(frame: pl.DataFrame, texts: Mapping[str, str], error: Exception) -> str:
     """The message about the first expression that fails by itself."""
-    failed = next((t for t in texts.values() if _fails(frame, t)), "; ".join(texts))
+    alone = (text for text in texts.values() if _fails(frame, text))
+    failed = next(alone, "; ".join(texts.values()))
     reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
     return (
         f"The spec's expression {failed!r} fails on the values of the log: {reason}. "

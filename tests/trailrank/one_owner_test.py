@@ -8,6 +8,8 @@ import sys
 
 import pytest
 
+from tests.tiny_spec import TINY_SPEC
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 _HOLD = """
 import sys
@@ -15,22 +17,6 @@ from feature_specs.locks import owned
 with owned(sys.argv[1]):
     print("held", flush=True)
     sys.stdin.read()
-"""
-_SPEC = """
-name: tiny
-log:
-  files: "log_*.csv"
-  user: user
-  item: item
-  time: {column: time_ms}
-  columns: {user: int64, item: int64, time_ms: int64, good: int64}
-  outcomes: [good]
-tables: {user: {buckets: 10, dim: 8}, item: {buckets: 10, dim: 8}}
-features:
-  - {name: user, group: query, kind: id, table: user}
-  - {name: item, group: candidate, kind: id, table: item}
-tasks: [{name: good, kind: binary, label: "good = 1"}]
-fusion: {weights: {good: 1.0}}
 """
 _COMMANDS = [
     "examples --spec tiny.yaml --logs logs --out place",
@@ -46,7 +32,7 @@ _COMMANDS = [
 def held(tmp_path, monkeypatch):
     """A working directory with logs and days; another process holds `place/`."""
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "tiny.yaml").write_text(_SPEC)
+    (tmp_path / "tiny.yaml").write_text(TINY_SPEC)
     (tmp_path / "logs").mkdir()
     (tmp_path / "logs" / "log_1.csv").write_text("user,item,time_ms,good\n1,2,3,1\n")
     (tmp_path / "days" / "Split-day-20240101").mkdir(parents=True)
@@ -66,7 +52,7 @@ def _write_run(root, days):
     from pipeline.run_record import RunRecord, write_record
 
     texts = [f.name for f in dataclasses.fields(RunRecord) if f.type == "str"]
-    values = {name: str(days) for name in texts} | {"spec_text": _SPEC}
+    values = {name: str(days) for name in texts} | {"spec_text": TINY_SPEC}
     write_record(
         str(root),
         RunRecord(

@@ -22,6 +22,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from trainer.days.shards import DamagedExamplesError
+
 ENCODING_FILE = "encoding.json"
 _EXAMPLES, _GRAPH = "transformed_examples", "transform_graph"
 _TRANSFORM = "transform_fn"
@@ -75,16 +77,31 @@ def find_encoding(transformed: str, graph: str | None = None) -> Encoding | None
         transformed: Holds a folder `Split-day-YYYYMMDD` a day.
         graph: Directory of the transform graph; by default `encoding.json` tells, or
             the graph that the Transform step left beside the examples.
+
+    Raises:
+        DamagedExamplesError: `encoding.json` cannot be read.
     """
     if graph is not None:
         return read_encoding(graph)
     path = os.path.join(transformed, ENCODING_FILE)
     if tf.io.gfile.exists(path):
-        with tf.io.gfile.GFile(path) as file:
-            return Encoding(**json.loads(file.read()))
+        return _read(path)
     beside = graph_beside(transformed)
     known = beside and tf.io.gfile.isdir(os.path.join(beside, _TRANSFORM))
     return read_encoding(beside) if known else None
+
+
+def _read(path: str) -> Encoding:
+    """`encoding.json`; DamagedExamplesError if it is none."""
+    try:
+        with tf.io.gfile.GFile(path) as file:
+            learned = json.loads(file.read())["learned"]
+        return Encoding({str(name): str(value) for name, value in learned.items()})
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DamagedExamplesError(
+            f"{path}: is no encoding of examples ({type(error).__name__}: {error}). "
+            f"Bring it back from a copy, or encode the examples again."
+        ) from None
 
 
 def graph_beside(transformed: str) -> str:

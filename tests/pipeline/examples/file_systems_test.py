@@ -6,6 +6,7 @@ import os
 import pytest
 
 from pipeline.examples import file_systems
+from tests.tiny_spec import TINY_SPEC
 
 # Each beside a neighbour that the name, read as a glob, would match as well or instead.
 _NAMES = [
@@ -76,25 +77,6 @@ def test_links_are_followed_and_circles_left(tmp_path):
     )
 
 
-_SPEC = """
-name: tiny
-log:
-  files: "log_*.csv"
-  user: user
-  item: item
-  time: {column: time_ms}
-  timezone: UTC
-  columns: {user: int64, item: int64, time_ms: int64, good: int64}
-  outcomes: [good]
-tables: {user: {buckets: 10, dim: 8}, item: {buckets: 10, dim: 8}}
-features:
-  - {name: user, group: query, kind: id, table: user}
-  - {name: item, group: candidate, kind: id, table: item}
-tasks: [{name: good, kind: binary, label: "good = 1"}]
-fusion: {weights: {good: 1.0}}
-"""
-
-
 def test_examples_are_made_in_a_directory_of_any_name(tmp_path, monkeypatch, capsys):
     """The command, with spec, logs and examples in it; its neighbour has logs too."""
     from trailrank import cli
@@ -107,7 +89,7 @@ def test_examples_are_made_in_a_directory_of_any_name(tmp_path, monkeypatch, cap
             lines = "".join(f"{user},7,{time_ms + user},1\n" for user in range(3))
             file = place / "logs" / f"log_{day}.csv"
             file.write_text(f"user,item,time_ms,good\n{lines}")
-    (home / "tiny.yaml").write_text(_SPEC)
+    (home / "tiny.yaml").write_text(TINY_SPEC)
     monkeypatch.chdir(home)
     words = ["--spec=tiny.yaml", f"--logs={home}/logs/", f"--out={home}/-out"]
     assert cli.main(["trailrank", "examples", *words]) == 0, capsys.readouterr().err

@@ -10,6 +10,7 @@ from tests.trainer.conftest import PRESET, SPEC
 from tpu_configs import SliceConfig
 from trainer.days.checkpoints import finished_days
 from trainer.days.encoding import Encoding, find_encoding, graph_beside, read_encoding
+from trainer.days.shards import DamagedExamplesError
 from trainer.days.state import Position, TrainingState, check_files, files_digest
 from trainer.train import train
 
@@ -144,6 +145,15 @@ def test_a_finished_day_made_again_is_told(trained, make_rows, tmp_path, caplog)
     with caplog.at_level("WARNING", logger="absl"):
         assert int(_train(trained, transformed=folder).steps) == 1  # as before
     assert "It is not trained again" in caplog.text
+
+
+@pytest.mark.parametrize("text", ["", '{"learned": {"age me', "[]", '{"learned": 1}'])
+def test_a_damaged_encoding_is_told(tmp_path, text):
+    (tmp_path / "encoding.json").write_text(text)
+    with pytest.raises(
+        DamagedExamplesError, match=r"encoding\.json: is no encoding of"
+    ):
+        find_encoding(str(tmp_path))
 
 
 def test_a_half_trained_day_made_again_is_refused(make_rows, tmp_path):
