@@ -79,6 +79,7 @@ setuptools.setup(
         "report": ["matplotlib"],
         "datasets": ["tensorflow-datasets"],
         "dev": [
+            "hypothesis",
             "import-linter",
             "mypy",
             "pdoc",
