@@ -10,7 +10,7 @@ import zoneinfo
 import polars as pl
 
 from feature_specs import expressions
-from feature_specs.past import HISTORY, TRAIL_COLUMNS, TRAIL_LAST
+from feature_specs.past import HISTORY, REQUEST_COLUMNS, TRAIL_COLUMNS, TRAIL_LAST
 from feature_specs.reading import Reading, Scope, reads
 from feature_specs.spec import LogSpec
 
@@ -21,6 +21,7 @@ _DAY_FORMAT = re.compile(r"\{day(?::([^{}]*))?\}")
 
 def read_log(reading: Reading) -> LogSpec | None:
     """The log's section, checked; None if it is missing or broken."""
+    _write_out_request(reading)
     log: LogSpec | None = reading.section(LogSpec, "log", required=True)
     if log is None:
         return None
@@ -32,7 +33,15 @@ def read_log(reading: Reading) -> LogSpec | None:
     _check_values(reading, log)
     _check_random(reading, log)
     _check_duplicates(reading, log)
+    _check_request(reading, log)
     return log
+
+
+def _write_out_request(reading: Reading) -> None:
+    """`request: id` is short for `request: {column: id}`."""
+    log = reading.raw.get("log")
+    if isinstance(log, dict) and isinstance(log.get("request"), str):
+        reading.raw["log"] = {**log, "request": {"column": log["request"]}}
 
 
 def _with_zones(reading: Reading, log: LogSpec) -> LogSpec:
@@ -63,7 +72,7 @@ def row_scope(log: LogSpec | None) -> Scope:
     columns = joined_columns(log) if log else None
     scope = _scope(columns, "the log or its joins")
     if log is not None:
-        zone = log.timezone if _is_zone(log.timezone) else "UTC"
+        zone = log.timezone if is_zone(log.timezone) else "UTC"
         scope.add(EVENT_TIME, pl.Datetime("ms", zone))
     return scope
 
@@ -183,23 +192,33 @@ def _check_inside(reading: Reading, path: str, files: str) -> None:
         reading.problems.add(path, rule, files)
 
 
+def check_files(reading: Reading, path: str, files: str) -> None:
+    """Checks a glob that may hold a day."""
+    _check_inside(reading, path, files)
+    days = list(_DAY_FORMAT.finditer(files))
+    if len(days) > 1:
+        reading.problems.add(path, "may hold {day} once only.", files)
+    if set("{}") & set(_DAY_FORMAT.sub("", files)):
+        rule = "may hold {day} or {day:%Y-%m-%d}, and no other braces."
+        reading.problems.add(path, rule, files)
+    for day in days:
+        if day.group(1) is not None and not _is_day_format(day.group(1)):
+            rule = "must write a day with %Y, %m and %d, each once: {day:%Y-%m-%d}."
+            reading.problems.add(path, rule, files)
+
+
+def has_day(files: str) -> bool:
+    """Whether a glob names the day of each of its files."""
+    return _DAY_FORMAT.search(files) is not None
+
+
 def _check_files(reading: Reading, log: LogSpec) -> None:
-    _check_inside(reading, "log.files", log.files)
+    check_files(reading, "log.files", log.files)
     for name, join in log.joins.items():
         _check_inside(reading, f"log.joins.{name}.files", join.files)
         if "{" in join.files:
             rule = "may hold no {...}: only log.files has one file a day."
             reading.problems.add(f"log.joins.{name}.files", rule, join.files)
-    days = list(_DAY_FORMAT.finditer(log.files))
-    if len(days) > 1:
-        reading.problems.add("log.files", "may hold {day} once only.", log.files)
-    if set("{}") & set(_DAY_FORMAT.sub("", log.files)):
-        rule = "may hold {day} or {day:%Y-%m-%d}, and no other braces."
-        reading.problems.add("log.files", rule, log.files)
-    for day in days:
-        if day.group(1) is not None and not _is_day_format(day.group(1)):
-            rule = "must write a day with %Y, %m and %d, each once: {day:%Y-%m-%d}."
-            reading.problems.add("log.files", rule, log.files)
 
 
 def _is_day_format(text: str) -> bool:
@@ -216,7 +235,7 @@ def _check_values(reading: Reading, log: LogSpec) -> None:
     if "timezone" in raw["time"]:
         zones["time.timezone"] = log.time.timezone
     for key, zone in zones.items():
-        if not _is_zone(zone):
+        if not is_zone(zone):
             rule = "must be an IANA time zone such as Asia/Shanghai."
             reading.problems.add(f"log.{key}", rule, zone)
     if "folder_timezone" in raw and not _DAY_FORMAT.search(log.files):
@@ -258,7 +277,37 @@ def _check_duplicates(reading: Reading, log: LogSpec) -> None:
         reading.problems.add("log.duplicates.by", told, rule.by)
 
 
-def _is_zone(name: str) -> bool:
+def _check_request(reading: Reading, log: LogSpec) -> None:
+    request, path = log.request, "log.request"
+    if request is None:
+        return
+    if bool(request.column) == bool(request.session):
+        told = "must have one of column and session."
+        reading.problems.add(path, told)
+        return
+    if bool(request.session) != bool(request.seconds):
+        told = "go together: a session, and the seconds that a pause in it may last."
+        reading.problems.add(f"{path}.session, seconds", told)
+    key = f"{path}.{'column' if request.column else 'session'}"
+    reading.column(key, request.key, log.columns)
+    if request.key in log.outcomes:
+        told = "is an outcome (log.outcomes); a request is known before it."
+        reading.problems.add(key, told, request.key)
+    if request.key in (log.user, log.item) and request.column:
+        told = "is the user's or the video's; name the column with the request's id."
+        reading.problems.add(key, told, request.key)
+    found = expressions.polars_type(log.columns.get(request.key, ""))
+    if found is not None and not (found.is_integer() or found == pl.String()):
+        told = "must be whole numbers or text: it tells requests apart."
+        reading.problems.add(key, told, log.columns[request.key])
+    for made in REQUEST_COLUMNS:
+        if made in joined_columns(log):
+            told = f"is made by {path}; rename it in the files, or leave it out."
+            reading.problems.add(f"log.columns.{made}", told)
+
+
+def is_zone(name: str) -> bool:
+    """Whether it is the name of a time zone."""
     try:
         zoneinfo.ZoneInfo(name)
     except (ValueError, zoneinfo.ZoneInfoNotFoundError, OSError):
