@@ -64,9 +64,7 @@ def _columns_of_broken(name: str, value: Any) -> set[str]:
     return {history_column(name, str(column)) for column in names}
 
 
-def _check(
-    reading: Reading, path: str, history: LogHistorySpec, log: LogSpec
-) -> None:
+def _check(reading: Reading, path: str, history: LogHistorySpec, log: LogSpec) -> None:
     check_files(reading, f"{path}.files", history.files)
     if history.folder_timezone:
         _check_zone(reading, f"{path}.folder_timezone", history.folder_timezone)

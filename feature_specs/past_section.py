@@ -1,5 +1,5 @@
-"""Reads and checks what is made of earlier impressions: the sections `trail`,
-`history`, `histories`, `counters`, `statistics`, `quantiles` and, on top of them, `derived`.
+"""Reads and checks what is made of the past: the sections `trail`, `history`,
+`histories`, `counters`, `statistics`, `quantiles` and, on top of them, `derived`.
 
 Each section's expressions may read what exists where it is computed: `Past.scope` grows
 from section to section, in the order of this file.

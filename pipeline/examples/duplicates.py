@@ -66,7 +66,7 @@ def merge_copies(
     repeated = _repeated(rows, key)
     if not repeated.any():
         return rows, Copies()
-    copies = _plain_floats(rows.filter(repeated))
+    copies = plain_floats(rows.filter(repeated))
     chosen = _chosen(copies, spec)
     merged = _merged(chosen, spec).select(rows.columns)
     found = _found(copies, chosen, spec, first_day)
@@ -84,7 +84,7 @@ def _like_previous(rows: pl.DataFrame, key: list[str]) -> pl.Series:
     return rows.select(same.fill_null(False)).to_series()
 
 
-def _plain_floats(copies: pl.DataFrame) -> pl.DataFrame:
+def plain_floats(copies: pl.DataFrame) -> pl.DataFrame:
     """The rows with one missing value, null, and one zero: -0 and NaN have orders."""
     value = pl.selectors.float()
     return copies.with_columns(
