@@ -10,8 +10,9 @@ import zoneinfo
 import polars as pl
 
 from feature_specs import expressions
-from feature_specs.past import HISTORY, REQUEST_COLUMNS, TRAIL_COLUMNS, TRAIL_LAST
+from feature_specs.past import HISTORY, TRAIL_COLUMNS, TRAIL_LAST
 from feature_specs.reading import Reading, Scope, reads
+from feature_specs.request_section import check_request, write_out_request
 from feature_specs.spec import LogSpec
 
 EVENT_TIME = "event_time"  # when the impression began, in the log's time zone
@@ -21,7 +22,7 @@ _DAY_FORMAT = re.compile(r"\{day(?::([^{}]*))?\}")
 
 def read_log(reading: Reading) -> LogSpec | None:
     """The log's section, checked; None if it is missing or broken."""
-    _write_out_request(reading)
+    write_out_request(reading)
     log: LogSpec | None = reading.section(LogSpec, "log", required=True)
     if log is None:
         return None
@@ -33,15 +34,8 @@ def read_log(reading: Reading) -> LogSpec | None:
     _check_values(reading, log)
     _check_random(reading, log)
     _check_duplicates(reading, log)
-    _check_request(reading, log)
+    check_request(reading, log, joined_columns(log))
     return log
-
-
-def _write_out_request(reading: Reading) -> None:
-    """`request: id` is short for `request: {column: id}`."""
-    log = reading.raw.get("log")
-    if isinstance(log, dict) and isinstance(log.get("request"), str):
-        reading.raw["log"] = {**log, "request": {"column": log["request"]}}
 
 
 def _with_zones(reading: Reading, log: LogSpec) -> LogSpec:
@@ -275,35 +269,6 @@ def _check_duplicates(reading: Reading, log: LogSpec) -> None:
     if rule.by in (log.user, log.item):
         told = "is the same in all rows of an impression; name another column."
         reading.problems.add("log.duplicates.by", told, rule.by)
-
-
-def _check_request(reading: Reading, log: LogSpec) -> None:
-    request, path = log.request, "log.request"
-    if request is None:
-        return
-    if bool(request.column) == bool(request.session):
-        told = "must have one of column and session."
-        reading.problems.add(path, told)
-        return
-    if bool(request.session) != bool(request.seconds):
-        told = "go together: a session, and the seconds that a pause in it may last."
-        reading.problems.add(f"{path}.session, seconds", told)
-    key = f"{path}.{'column' if request.column else 'session'}"
-    reading.column(key, request.key, log.columns)
-    if request.key in log.outcomes:
-        told = "is an outcome (log.outcomes); a request is known before it."
-        reading.problems.add(key, told, request.key)
-    if request.key in (log.user, log.item) and request.column:
-        told = "is the user's or the video's; name the column with the request's id."
-        reading.problems.add(key, told, request.key)
-    found = expressions.polars_type(log.columns.get(request.key, ""))
-    if found is not None and not (found.is_integer() or found == pl.String()):
-        told = "must be whole numbers or text: it tells requests apart."
-        reading.problems.add(key, told, log.columns[request.key])
-    for made in REQUEST_COLUMNS:
-        if made in joined_columns(log):
-            told = f"is made by {path}; rename it in the files, or leave it out."
-            reading.problems.add(f"log.columns.{made}", told)
 
 
 def is_zone(name: str) -> bool:

@@ -31,8 +31,8 @@ from pipeline.examples.reading.sources import (
 
 OUTSIDE, FILTERED = "outside_days", "filtered"
 REPEATED, STRANGERS, USED = "repeated", "users_without_impressions", "used"
-# Where the rows go that can be read; with the unreadable ones they are all of them.
-BUCKETS = (USED, FILTERED, OUTSIDE, REPEATED, STRANGERS)
+BUCKETS = (USED, FILTERED, OUTSIDE, REPEATED, STRANGERS)  # of rows that can be read
+REJECTED = "rejected"
 
 
 def history_sources(spec: Spec) -> dict[str, Source]:
@@ -133,26 +133,30 @@ def settle_histories(
 
 
 def report_history(counts: Counts, name: str) -> dict[str, Any]:
-    """What the report says of a history, without its rows and rejects."""
-    found: dict[str, Any] = {
-        bucket: int(counts.get(("history", name, bucket), 0)) for bucket in BUCKETS
-    }
+    """What the report says of a history: its rows, and where they went."""
+    source = source_name(name)
+    buckets = {b: int(counts.get(("history", name, b), 0)) for b in BUCKETS}
+    rejected = sum(n for key, n in counts.items() if key[:2] == ("reject", source))
     folders = {
         ("folder", *key[2:]): count
         for key, count in counts.items()
         if key[:2] == ("history_folder", name)
     }
-    return {**found, "folders": report_folders(folders)}
+    return {
+        "rows_in": int(counts.get(("rows", source), 0)),
+        "buckets": {**buckets, REJECTED: int(rejected)},
+        "folders": report_folders(folders),
+    }
 
 
 def check_histories(report: Mapping[str, Any]) -> None:
     """That no row of a history is lost; ExamplesError if one is."""
     for name, found in report["histories"].items():
-        parts = {"rejected": found["rejected"], **{b: found[b] for b in BUCKETS}}
-        if sum(parts.values()) != found["rows"]:
+        parts = found["buckets"]
+        if sum(parts.values()) != found["rows_in"]:
             shown = " + ".join(f"{count} {part}" for part, count in parts.items())
             raise ExamplesError(
-                f"{found['rows']} rows of history {name!r} came in, but {shown} = "
+                f"{found['rows_in']} rows of history {name!r} came in, but {shown} = "
                 f"{sum(parts.values())}. This is a fault of Trailrank; please report "
                 "it with this line."
             )

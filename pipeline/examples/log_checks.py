@@ -104,7 +104,8 @@ def _wholes(report: Mapping[str, Any]) -> Iterator[_Part]:
     for name, join in report["joins"].items():
         yield _Part(f"side file {name!r}", join["rejected"], join["rows"], reasons)
     for name, found in report["histories"].items():
-        yield _Part(f"history {name!r}", found["rejected"], found["rows"], reasons)
+        rejected = found["buckets"]["rejected"]
+        yield _Part(f"history {name!r}", rejected, found["rows_in"], reasons)
 
 
 def _days(report: Mapping[str, Any]) -> Iterator[_Part]:

@@ -164,7 +164,7 @@ def build_report(
         "files": files,
         **report_counts(counts, spec, files),
         "joins": {name: _join_report(counts, name) for name in spec.log.joins},
-        "histories": {name: _history_report(counts, name) for name in spec.histories},
+        "histories": {name: report_history(counts, name) for name in spec.histories},
         "requests": _request_report(counts) if spec.log.request else None,
         "label_means": _label_means(counts, spec, plan.train),
         "label_means_per_split": {
@@ -362,17 +362,6 @@ def _join_report(counts: Counts, name: str) -> dict[str, Any]:
         "reject_share": _share(rejected, rows),
         "duplicate_keys": _total(counts, "duplicate_keys", name),
         "unmatched": _total(counts, "unmatched", name),
-    }
-
-
-def _history_report(counts: Counts, name: str) -> dict[str, Any]:
-    source = source_name(name)
-    rows, rejected = _total(counts, "rows", source), _total(counts, "reject", source)
-    return {
-        "rows": rows,
-        "rejected": rejected,
-        "reject_share": _share(rejected, rows),
-        **report_history(counts, name),
     }
 
 

@@ -16,6 +16,7 @@ def _report(days, files=(), notes=()):
         "rows_in": sum(rows for rows, _ in files),
         "reject_share": 0,
         "joins": {},
+        "histories": {},
         "notes": dict(notes),
         "rows_per_day": {
             n: rows - bad for n, (rows, bad) in zip(names, days, strict=True)
