@@ -7,14 +7,15 @@ from typing import Any
 
 import polars as pl
 
-from feature_specs import expressions
 from feature_specs.build import build
-from feature_specs.log_section import check_files, has_day, is_zone
+from feature_specs.column_types import TYPES_RULE, ColumnType, parse_type
+from feature_specs.log_section import check_files, files_scope, has_day, is_zone
 from feature_specs.past import TRAIL_COLUMNS, history_column
 from feature_specs.reading import Reading, Scope, element_type, example_type
 from feature_specs.spec import LogHistorySpec, LogSpec, TimeSpec
 
 _TIME_KEYS = ("column", "unit", "timezone")  # those of `TimeSpec` that have a meaning
+_FILES = "this history"  # of whom columns are, in messages
 _VALUE_RULE = "must be a number, true/false or text, or a list of these."
 
 
@@ -38,7 +39,7 @@ def read_histories(
         _check(reading, path, history, log)
         if f"histories.{name}" in log.joins:
             reading.problems.add(path, "is a join's name; rename one of them.")
-        _add_columns(reading, path, name, history, scope)
+        _add_columns(reading, path, name, history, log, scope)
         found[name] = history
     return found
 
@@ -77,7 +78,8 @@ def _check(reading: Reading, path: str, history: LogHistorySpec, log: LogSpec) -
         _check_column(reading, f"{path}.types.{column}", column, declared)
     _check_user(reading, path, history, log)
     _check_time(reading, path, history)
-    reading.condition(f"{path}.where", history.where, _scope(history))
+    rows = files_scope(log, history.types, _FILES)
+    reading.condition(f"{path}.where", history.where, rows)
 
 
 def _check_column(reading: Reading, path: str, column: str, declared: str) -> None:
@@ -85,9 +87,8 @@ def _check_column(reading: Reading, path: str, column: str, declared: str) -> No
     if column.startswith("_"):
         rule = "may not begin with _: such columns are made here. Leave it out."
         reading.problems.add(path, rule)
-    if expressions.polars_type(declared) is None:
-        rule = "must be int64, float64 or string, with ? if it may be empty."
-        reading.problems.add(path, rule, declared)
+    if parse_type(declared) is None:
+        reading.problems.add(path, TYPES_RULE, declared)
 
 
 def _check_user(
@@ -95,15 +96,22 @@ def _check_user(
 ) -> None:
     """Users meet by their ids, so both logs must write them alike."""
     reading.column(f"{path}.user", history.user, history.types)
-    declared = history.types.get(history.user, "")
-    if declared.endswith("?"):
-        rule = "may not be empty in any row, as the user; drop the ? of its type."
-        reading.problems.add(f"{path}.types.{history.user}", rule)
-    types = [expressions.polars_type(log.columns.get(log.user, ""))]
-    types.append(expressions.polars_type(declared))
-    if None not in types and types[0] != types[1]:
-        rule = f"must be {log.columns[log.user]}, as log.user {log.user!r} is."
-        reading.problems.add(f"{path}.types.{history.user}", rule, declared)
+    own = _needed(reading, path, history, history.user, "the user")
+    other = parse_type(log.columns.get(log.user, ""))
+    if own and other and own.polars != other.polars:
+        rule = f"must be {other.name}, as log.user {log.user!r} is."
+        reading.problems.add(f"{path}.types.{history.user}", rule, own.name)
+
+
+def _needed(
+    reading: Reading, path: str, history: LogHistorySpec, column: str, role: str
+) -> ColumnType | None:
+    """The type of a column that every row must have; None if it is none."""
+    found = parse_type(history.types.get(column, ""))
+    if found and found.optional:
+        rule = f"may not be empty in any row, as {role}; drop the ? of its type."
+        reading.problems.add(f"{path}.types.{column}", rule)
+    return found
 
 
 def _check_time(reading: Reading, path: str, history: LogHistorySpec) -> None:
@@ -116,14 +124,12 @@ def _check_time(reading: Reading, path: str, history: LogHistorySpec) -> None:
         if field.name not in _TIME_KEYS and value != field.default:
             rule = "has no use here: what it tells of happened at once. Remove it."
             reading.problems.add(f"{path}.time.{field.name}", rule, value)
-    declared = history.types.get(time.column, "")
-    if declared.endswith("?"):
-        rule = "may not be empty in any row, as the time; drop the ? of its type."
-        reading.problems.add(f"{path}.types.{time.column}", rule)
-    is_text = declared.rstrip("?") == "string"
-    if declared and is_text != (time.unit == "iso"):
+    found = _needed(reading, path, history, time.column, "the time")
+    if found is None or found.has_clock:
+        return
+    if not found.is_time or found.is_text != (time.unit == "iso"):
         rule = "must be string with time.unit iso, and a number with any other."
-        reading.problems.add(f"{path}.types.{time.column}", rule, declared)
+        reading.problems.add(f"{path}.types.{time.column}", rule, found.name)
 
 
 def _check_zone(reading: Reading, path: str, zone: str) -> None:
@@ -133,12 +139,17 @@ def _check_zone(reading: Reading, path: str, zone: str) -> None:
 
 
 def _add_columns(
-    reading: Reading, path: str, name: str, history: LogHistorySpec, scope: Scope
+    reading: Reading,
+    path: str,
+    name: str,
+    history: LogHistorySpec,
+    log: LogSpec,
+    scope: Scope,
 ) -> None:
     if not history.columns:
         rule = "must name one column at least; without one nothing is read of it."
         reading.problems.add(f"{path}.columns", rule)
-    rows = _scope(history)
+    rows = files_scope(log, history.types, _FILES)
     for column, text in history.columns.items():
         place = f"{path}.columns.{column}"
         reading.name(place, column)
@@ -146,14 +157,6 @@ def _add_columns(
         reading.unique(place, made, {*scope.types, *scope.broken, *TRAIL_COLUMNS})
         found = reading.typed(place, text, rows, _is_value, _VALUE_RULE)
         scope.add(made, None if found is None else pl.List(element_type(found)))
-
-
-def _scope(history: LogHistorySpec) -> Scope:
-    """The columns of a history's files."""
-    scope = Scope("this history", unknown=False)
-    for column, declared in history.types.items():
-        scope.add(column, expressions.polars_type(declared))
-    return scope
 
 
 def _is_value(found: pl.DataType) -> bool:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-import polars as pl
-
-from feature_specs import expressions
+from feature_specs.column_types import parse_type
 from feature_specs.past import REQUEST_COLUMNS
 from feature_specs.reading import Reading
 from feature_specs.spec import LogSpec
@@ -45,8 +43,8 @@ def check_request(reading: Reading, log: LogSpec, columns: Collection[str]) -> N
     if request.key in (log.user, log.item) and request.column:
         told = "is the user's or the video's; name the column with the request's id."
         reading.problems.add(key, told, request.key)
-    found = expressions.polars_type(log.columns.get(request.key, ""))
-    if found is not None and not (found.is_integer() or found == pl.String()):
+    found = parse_type(log.columns.get(request.key, ""))
+    if found is not None and not found.is_key:
         told = "must be whole numbers or text: it tells requests apart."
         reading.problems.add(key, told, log.columns[request.key])
     for made in REQUEST_COLUMNS:

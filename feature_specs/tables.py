@@ -51,7 +51,7 @@ def _log_lines(spec: Spec) -> Iterator[tuple[str, str]]:
     yield "files", f"{log.files} ({log.format}), {len(log.columns)} columns"
     for name, join in log.joins.items():
         files = f"{join.files} ({join.format or log.format})"
-        yield f"join {name}", f"{files} on {join.on}, {len(join.columns)} columns"
+        yield f"join {name}", f"{files} on {join.key}, {len(join.columns)} columns"
     for name, history in spec.histories.items():
         files = f"{history.files} ({history.format or log.format})"
         yield f"history {name}", f"{files} of {history.user} at {history.time.column}"

@@ -188,7 +188,7 @@ class _ReadRange(beam.DoFn):
         if history := history_of(part.source, self._reading.spec):
             return self._events(block, part, history, counts)
         rows = place_side_rows(block.rows, part.file, part.number)
-        return side_output(part.source), rows, log.joins[part.source].on
+        return side_output(part.source), rows, log.joins[part.source].key
 
     def _events(
         self, block: Block, part: FileRange, history: str, counts: list[Counts]

@@ -11,7 +11,8 @@ from collections.abc import Mapping
 import numpy as np
 import polars as pl
 
-from feature_specs import Spec, expressions
+from feature_specs import Spec
+from feature_specs.column_types import parse_types
 from feature_specs.missing import evaluate_all
 from feature_specs.past import history_column
 from feature_specs.spec import LogHistorySpec
@@ -52,7 +53,7 @@ def add_histories(
     for name, history in spec.histories.items():
         found = events[name]
         if found is None:
-            found = _no_events(history)
+            found = _no_events(history, spec.log.timezone)
         start, stop = _known(frame, found, spec, history)
         values = evaluate_all(found, history.columns)
         frame = frame.with_columns(
@@ -64,8 +65,8 @@ def add_histories(
     return frame
 
 
-def _no_events(history: LogHistorySpec) -> pl.DataFrame:
-    types = {c: expressions.polars_type(kind) for c, kind in history.types.items()}
+def _no_events(history: LogHistorySpec, zone: str) -> pl.DataFrame:
+    types = {c: kind.polars for c, kind in parse_types(history.types, zone).items()}
     return pl.DataFrame(schema={**types, TIME_MS: pl.Int64()})
 
 
