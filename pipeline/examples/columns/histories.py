@@ -20,7 +20,7 @@ from pipeline.arrays import Ints
 from pipeline.examples.columns.evaluate import number_values
 from pipeline.examples.columns.history import lists_of, ranges
 from pipeline.examples.columns.timeline import TIME_MS
-from pipeline.examples.duplicates import plain_floats
+from pipeline.examples.duplicates import plain_floats, repeated
 
 
 def settle_events(events: pl.DataFrame, history: LogHistorySpec) -> pl.DataFrame:
@@ -33,10 +33,17 @@ def settle_events(events: pl.DataFrame, history: LogHistorySpec) -> pl.DataFrame
         events: The declared columns and `TIME_MS`, in any order.
         history: Says who a row's user is.
     """
-    others = sorted({*events.columns} - {history.user, TIME_MS})
-    ordered = plain_floats(events).select(history.user, TIME_MS, *others)
-    ordered = ordered.sort(ordered.columns, nulls_last=True)
-    return ordered.unique(maintain_order=True)
+    key = [history.user, TIME_MS]
+    ordered = events.select(*key, *sorted({*events.columns} - {*key})).sort(key)
+    together = repeated(ordered, key)
+    if not together.any():
+        return ordered
+    # Few come together: all others need no more than their place in time.
+    several = plain_floats(ordered.filter(together))
+    several = several.sort(several.columns, nulls_last=True)
+    several = several.unique(maintain_order=True)
+    settled = pl.concat([ordered.filter(~together), several])
+    return settled.sort(key, maintain_order=True)
 
 
 def add_histories(

@@ -109,6 +109,20 @@ def test_the_order_of_rows_and_zeros_of_either_sign_mean_nothing(seed):
     assert settle_events(floats, _SEARCHES).height == 1
 
 
+def test_events_may_have_lists_and_vectors():
+    """Both have an order, and equal ones are equal."""
+    types = {"who": pl.Int64, "_time_ms": pl.Int64, "tags": pl.List(pl.String)}
+    types["vector"] = pl.Array(pl.Float32, 2)
+    rows = [(1, 0, ["b"], [1, 2]), (1, 0, ["a", "c"], None), (1, 0, ["b"], [1, 2])]
+    events = pl.DataFrame(rows, schema=types, orient="row")
+    settled = settle_events(events, _SEARCHES)
+    assert settled["tags"].to_list() == [["a", "c"], ["b"]]
+    history = dataclasses.replace(_SEARCHES, columns={"tags": "tags"}, length=2)
+    spec = make_spec(histories={"s": history})
+    found = add_histories(make_frame([row(0)]), spec, {"s": settled})
+    assert found["history_s_tags"].to_list() == [["c", "b"]]
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_random_events_equal_plain_loops(seed):
     rows = random_rows(seed)
