@@ -24,6 +24,7 @@ _MOST_ENTRIES = {
     "quantiles": 100,
     "derived": 2_000,
     "facets": 20,
+    "histories": 100,
 }
 _MOST_OF_LOG = {"columns": 10_000, "outcomes": 10_000, "joins": 100}
 _FLOAT_BYTES = 4

@@ -13,6 +13,7 @@ import polars as pl
 from feature_specs.column_types import TYPES_RULE, parse_type
 from feature_specs.past import HISTORY, TRAIL_COLUMNS, TRAIL_LAST
 from feature_specs.reading import Reading, Scope, reads
+from feature_specs.request_section import check_request, write_out_request
 from feature_specs.spec import LogSpec
 
 EVENT_TIME = "event_time"  # when the impression began, in the log's time zone
@@ -23,6 +24,7 @@ _DAY_FORMAT = re.compile(r"\{day(?::([^{}]*))?\}")
 def read_log(reading: Reading) -> LogSpec | None:
     """The log's section, checked; None if it is missing or broken."""
     _refuse_on(reading)
+    write_out_request(reading)
     log: LogSpec | None = reading.section(LogSpec, "log", required=True)
     if log is None:
         return None
@@ -34,6 +36,7 @@ def read_log(reading: Reading) -> LogSpec | None:
     _check_values(reading, log)
     _check_random(reading, log)
     _check_duplicates(reading, log)
+    check_request(reading, log, joined_columns(log))
     return log
 
 
@@ -88,6 +91,11 @@ def row_scope(log: LogSpec | None) -> Scope:
     return scope
 
 
+def files_scope(log: LogSpec, columns: dict[str, str], what: str) -> Scope:
+    """The columns of other files, whose times are shown in the log's zone."""
+    return _scope(log, columns, what)
+
+
 def _scope(log: LogSpec | None, columns: dict[str, str] | None, what: str) -> Scope:
     scope = Scope(what, unknown=log is None)
     for column, declared in (columns or {}).items():
@@ -99,7 +107,7 @@ def _scope(log: LogSpec | None, columns: dict[str, str] | None, what: str) -> Sc
 
 def _zone(log: LogSpec) -> str:
     """The zone in which rows show their times; one that is told if there is none."""
-    return log.timezone if _is_zone(log.timezone) else "UTC"
+    return log.timezone if is_zone(log.timezone) else "UTC"
 
 
 def _check_columns(reading: Reading, log: LogSpec) -> None:
@@ -226,23 +234,33 @@ def _check_inside(reading: Reading, path: str, files: str) -> None:
         reading.problems.add(path, rule, files)
 
 
+def check_files(reading: Reading, path: str, files: str) -> None:
+    """Checks a glob that may hold a day."""
+    _check_inside(reading, path, files)
+    days = list(_DAY_FORMAT.finditer(files))
+    if len(days) > 1:
+        reading.problems.add(path, "may hold {day} once only.", files)
+    if set("{}") & set(_DAY_FORMAT.sub("", files)):
+        rule = "may hold {day} or {day:%Y-%m-%d}, and no other braces."
+        reading.problems.add(path, rule, files)
+    for day in days:
+        if day.group(1) is not None and not _is_day_format(day.group(1)):
+            rule = "must write a day with %Y, %m and %d, each once: {day:%Y-%m-%d}."
+            reading.problems.add(path, rule, files)
+
+
+def has_day(files: str) -> bool:
+    """Whether a glob names the day of each of its files."""
+    return _DAY_FORMAT.search(files) is not None
+
+
 def _check_files(reading: Reading, log: LogSpec) -> None:
-    _check_inside(reading, "log.files", log.files)
+    check_files(reading, "log.files", log.files)
     for name, join in log.joins.items():
         _check_inside(reading, f"log.joins.{name}.files", join.files)
         if "{" in join.files:
             rule = "may hold no {...}: only log.files has one file a day."
             reading.problems.add(f"log.joins.{name}.files", rule, join.files)
-    days = list(_DAY_FORMAT.finditer(log.files))
-    if len(days) > 1:
-        reading.problems.add("log.files", "may hold {day} once only.", log.files)
-    if set("{}") & set(_DAY_FORMAT.sub("", log.files)):
-        rule = "may hold {day} or {day:%Y-%m-%d}, and no other braces."
-        reading.problems.add("log.files", rule, log.files)
-    for day in days:
-        if day.group(1) is not None and not _is_day_format(day.group(1)):
-            rule = "must write a day with %Y, %m and %d, each once: {day:%Y-%m-%d}."
-            reading.problems.add("log.files", rule, log.files)
 
 
 def _is_day_format(text: str) -> bool:
@@ -259,7 +277,7 @@ def _check_values(reading: Reading, log: LogSpec) -> None:
     if "timezone" in raw["time"]:
         zones["time.timezone"] = log.time.timezone
     for key, zone in zones.items():
-        if not _is_zone(zone):
+        if not is_zone(zone):
             rule = "must be an IANA time zone such as Asia/Shanghai."
             reading.problems.add(f"log.{key}", rule, zone)
     if "folder_timezone" in raw and not _DAY_FORMAT.search(log.files):
@@ -301,7 +319,8 @@ def _check_duplicates(reading: Reading, log: LogSpec) -> None:
         reading.problems.add("log.duplicates.by", told, rule.by)
 
 
-def _is_zone(name: str) -> bool:
+def is_zone(name: str) -> bool:
+    """Whether it is the name of a time zone."""
     try:
         zoneinfo.ZoneInfo(name)
     except (ValueError, zoneinfo.ZoneInfoNotFoundError, OSError):

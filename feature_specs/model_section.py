@@ -12,6 +12,7 @@ from feature_specs.build import build, closest
 from feature_specs.ceilings import check_tables
 from feature_specs.constants import constant_of
 from feature_specs.log_section import joined_columns
+from feature_specs.past import REQUEST_COLUMNS
 from feature_specs.past_section import Past
 from feature_specs.reading import Reading, element_type, example_type, reads
 from feature_specs.sides import REQUEST_SIDE
@@ -106,7 +107,7 @@ def _feature(
         rule = "is the input of `rank` with the fusion weights; rename it."
         reading.problems.add(f"{path}.name", rule)
     text = feature.expr or f'"{feature.name}"'  # quoted: it may be an SQL word
-    length = feature.length or (past.history.length if past.history else 50)
+    length = feature.length or past.length_of(text)
     feature.of_kind.check(reading, path, feature)
     reading.between(f"{path}.length", feature.length, 0, _LONGEST_SEQUENCE)
     found = reading.type_of(f"{path}.expr", text, past.scope)
@@ -171,9 +172,9 @@ def _check_leak(
     if leaks:
         rule = (
             f"feature {feature.name!r} reads {leaks}, known only after the impression "
-            "(log.outcomes, quantiles, or derived from them): a label among the "
-            "features. Read it of the past, by history, counters or statistics, or "
-            "take the column out of log.outcomes if it is known before."
+            "(log.outcomes, log.request, quantiles, or derived from them): a label "
+            "among the features. Read it of the past, by history, counters or "
+            "statistics, or take the column out of log.outcomes if it is known before."
         )
         reading.problems.add(f"{path}.expr", rule, text)
     late = reads(text, past.future)
@@ -367,6 +368,8 @@ def _check_slices(
     reading: Reading, log: LogSpec, past: Past, evaluation: EvaluationSpec
 ) -> None:
     known = {*joined_columns(log), *past.derived, *past.scope.broken}
+    if log.request is not None:
+        known.update(REQUEST_COLUMNS)
     reading.columns("evaluation.slices", evaluation.slices, known)
     for index, column in enumerate(evaluation.slices):
         if column in past.derived and isinstance(past.scope.types.get(column), pl.List):

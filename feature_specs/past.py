@@ -74,6 +74,19 @@ TRAIL_COLUMNS: dict[str, TrailColumn] = {
 TRAIL_FUTURE = frozenset(c.name for c in TRAIL_COLUMNS.values() if c.is_future)
 TRAIL_LAST = "trail_last_"
 HISTORY = "history_"
+# Columns that requests give (`log.request`), and what they hold. No feature may read
+# one: a video's place is what the ranker is about to decide, and how many of its
+# candidates are shown nobody knows when it is asked.
+REQUEST_POSITION, REQUEST_SIZE = "request_position", "request_size"
+REQUEST_COLUMNS: dict[str, str] = {
+    REQUEST_POSITION: "place in its request, from 1",
+    REQUEST_SIZE: "impressions of its request",
+}
+
+
+def history_column(history: str, name: str) -> str:
+    """The list column that one of `histories` gives."""
+    return f"{HISTORY}{history}_{name}"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -1,5 +1,5 @@
-"""Reads and checks what is made of earlier impressions: the sections `trail`,
-`history`, `counters`, `statistics`, `quantiles` and, on top of them, `derived`.
+"""Reads and checks what is made of the past: the sections `trail`, `history`,
+`histories`, `counters`, `statistics`, `quantiles` and, on top of them, `derived`.
 
 Each section's expressions may read what exists where it is computed: `Past.scope` grows
 from section to section, in the order of this file.
@@ -14,9 +14,11 @@ from typing import TypeVar
 import polars as pl
 
 from feature_specs.build import build
+from feature_specs.histories_section import read_histories
 from feature_specs.log_section import joined_columns, log_scope, row_scope
 from feature_specs.past import (
     HISTORY,
+    REQUEST_COLUMNS,
     TRAIL_COLUMNS,
     TRAIL_FUTURE,
     TRAIL_LAST,
@@ -25,6 +27,7 @@ from feature_specs.past import (
     QuantileSpec,
     StatisticSpec,
     TrailSpec,
+    history_column,
     with_readers,
 )
 from feature_specs.reading import (
@@ -35,8 +38,8 @@ from feature_specs.reading import (
     names_of,
     reads,
 )
-from feature_specs.sides import Sides, add_made, sides_of_log
-from feature_specs.spec import Dtype, LogSpec
+from feature_specs.sides import Sides, add_histories, add_made, sides_of_log
+from feature_specs.spec import Dtype, LogHistorySpec, LogSpec
 
 _Column = TypeVar("_Column", CounterSpec, StatisticSpec, QuantileSpec)
 _MOST_BINS = 1_000_000  # of a quantile's histogram; each group has one, in memory
@@ -62,6 +65,7 @@ class Past:
     scope: Scope
     trail: TrailSpec | None = None
     history: HistorySpec | None = None
+    histories: dict[str, LogHistorySpec] = dataclasses.field(default_factory=dict)
     counters: tuple[CounterSpec, ...] = ()
     statistics: tuple[StatisticSpec, ...] = ()
     quantiles: tuple[QuantileSpec, ...] = ()
@@ -70,6 +74,16 @@ class Past:
     future: frozenset[str] = frozenset()
     paired: frozenset[str] = frozenset()
     sides: Sides = dataclasses.field(default_factory=dict)
+
+    def length_of(self, text: str) -> int:
+        """The length of a sequence that an expression gives, if nothing is said."""
+        names = names_of(text)
+        lengths = [
+            history.length
+            for name, history in self.histories.items()
+            if names & {history_column(name, column) for column in history.columns}
+        ]
+        return max(lengths) if lengths else self.history.length if self.history else 50
 
     @property
     def column_types(self) -> dict[str, Dtype]:
@@ -85,17 +99,21 @@ def read_past(reading: Reading, log: LogSpec | None) -> Past:
     past = Past(scope=scope)
     past.trail = _read_trail(reading, log, scope)
     past.history = _read_history(reading, log, scope)
+    past.histories = read_histories(reading, log, scope)
+    requests = _add_requests(log, scope)
     past.counters = _read_counters(reading, log, scope)
     past.statistics = _read_statistics(reading, log, scope)
     past.quantiles = _read_quantiles(reading, log, scope)
+    late = {*(log.outcomes if log else ()), *(q.name for q in past.quantiles)}
+    late |= requests
     past.derived = _read_derived(reading, scope)
-    late = {quantile.name for quantile in past.quantiles}
-    past.outcomes = with_readers(late | set(log.outcomes if log else ()), past.derived)
+    past.outcomes = with_readers(late, past.derived)
     past.future = with_readers(TRAIL_FUTURE, past.derived)
     matching = (counter.name for counter in past.counters if counter.match)
     past.paired = with_readers(matching, past.derived)
     if log is not None:
         past.sides = sides_of_log(log)
+        add_histories(past.sides, past.histories)
         add_made(past.sides, past.counters, past.statistics, past.derived)
     return past
 
@@ -156,6 +174,18 @@ def _read_history(
         inner = scope.types.get(column)
         scope.add(f"{HISTORY}{column}", None if inner is None else pl.List(inner))
     return history
+
+
+def _add_requests(log: LogSpec | None, scope: Scope) -> set[str]:
+    """The columns of requests, which no feature may read."""
+    if log is None or log.request is None:
+        told = "Say in log.request what tells requests apart."
+        scope.absent.update(dict.fromkeys(REQUEST_COLUMNS, told))
+        return set()
+    for name in REQUEST_COLUMNS:
+        if name not in scope.types:  # else told already
+            scope.add(name, pl.Int64())
+    return set(REQUEST_COLUMNS)
 
 
 # --- counters, statistics, quantiles --------------------------------------------------

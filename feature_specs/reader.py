@@ -109,6 +109,7 @@ def _read(reading: Reading, text: str) -> Spec | None:
         filters=filters,
         trail=past.trail,
         history=past.history,
+        histories=past.histories,
         counters=past.counters,
         statistics=past.statistics,
         quantiles=past.quantiles,

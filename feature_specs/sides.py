@@ -21,8 +21,9 @@ from feature_specs.past import (
     TRAIL_LAST,
     CounterSpec,
     StatisticSpec,
+    history_column,
 )
-from feature_specs.spec import LogSpec, Spec
+from feature_specs.spec import LogHistorySpec, LogSpec, Spec
 
 Side = Literal["user", "video", "request"]
 Sides = dict[str, frozenset[Side]]
@@ -36,6 +37,7 @@ REQUEST_SIDE = _USER | _REQUEST
 def sides_of(spec: Spec) -> Sides:
     """Every column of which it is known -> whose it is."""
     sides = sides_of_log(spec.log)
+    add_histories(sides, spec.histories)
     add_made(sides, spec.counters, spec.statistics, spec.derived)
     return sides
 
@@ -55,6 +57,13 @@ def sides_of_log(log: LogSpec) -> Sides:
         sides[f"{TRAIL_LAST}{column}"] = _REQUEST
         sides[f"{HISTORY}{column}"] = _USER
     return sides
+
+
+def add_histories(sides: Sides, histories: Mapping[str, LogHistorySpec]) -> None:
+    """Adds the columns of other logs' histories."""
+    for name, history in histories.items():
+        for column in history.columns:
+            sides[history_column(name, column)] = _USER
 
 
 def add_made(

@@ -16,7 +16,9 @@ from typing import Annotated, Literal
 from feature_specs.feature_kinds import FEATURE_KINDS, FeatureKind
 from feature_specs.fields import (
     MOST_COLUMNS,
+    Length,
     Named,
+    NonNegativeFloat,
     NonNegativeInt,
     Rule,
     Share,
@@ -26,6 +28,7 @@ from feature_specs.fields import (
     Weight,
 )
 from feature_specs.past import (
+    REQUEST_COLUMNS,
     TRAIL_FUTURE,
     CounterSpec,
     HistorySpec,
@@ -40,6 +43,8 @@ from feature_specs.values import Dtype as Dtype
 
 # Columns that identify an impression; examples carry them, the model never sees them.
 KEY_USER, KEY_ITEM, KEY_TIME = "key_user", "key_item", "key_time_ms"
+KEY_REQUEST = "key_request"  # int64, where the spec has `log.request`
+NO_REQUEST = 0  # `KEY_REQUEST` of a row that is of no request, as far as is known
 CENTURY_MS = 100 * 366 * 86_400_000  # longer watches are damage; sums of it fit int64
 RESERVED_PREFIXES = ("label_", "mask_", "key_", "slice_")
 
@@ -130,6 +135,28 @@ class DuplicatesSpec:
     by: str = ""
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RequestSpec:
+    """Which impressions answered one request of a user; either column or session.
+
+    Attributes:
+        column: Log column: a user's rows with the same value are one request's. A row
+            without a value is of no request.
+        session: Log column: a user's rows with the same value are one request's, as
+            long as each begins within `seconds` of the one before.
+        seconds: The longest pause inside a request, from begin to begin.
+    """
+
+    column: str = ""
+    session: str = ""
+    seconds: NonNegativeFloat = 0.0
+
+    @property
+    def key(self) -> str:
+        """The log column that tells requests apart, or sessions."""
+        return self.column or self.session
+
+
 _ONE = Rule("must be one character.", min_length=1, max_length=1)
 
 
@@ -153,6 +180,7 @@ class LogSpec:
             video was drawn at random.
         separator: One character between the columns of a line, for csv.
         duplicates: See `DuplicatesSpec`; by default all rows are combined.
+        request: See `RequestSpec`; a text in the file is its `column`.
         joins: Side files by name; no two may bring the same column.
         days_per_split: Days that share one split of examples; 1 is the rule, more
             serves sparse logs that spread over months.
@@ -175,10 +203,44 @@ class LogSpec:
     random: str = ""
     separator: Annotated[str, _ONE] = ","
     duplicates: DuplicatesSpec | None = None
+    request: RequestSpec | None = None
     joins: dict[str, JoinSpec] = dataclasses.field(default_factory=dict)
     days_per_split: SplitDays = 1
     max_reject_share: Share = 0.001
     min_day_share: Share = 0.3
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LogHistorySpec:
+    """What users did that another log tells (searches, purchases), as a history.
+
+    An impression sees the rows of its user that began before it did, to the
+    millisecond. Rows that are equal in all declared columns count once.
+
+    Attributes:
+        files: Glob inside the log directory, with days in it as in `LogSpec.files`.
+        format: How the files are written; the log's format by default.
+        folder_timezone: Whose days those in `files` are; the log's by default.
+        user: Column with the user's id, of the type that it has in the log.
+        time: When it happened; `watched` and `length` have no meaning here. A text in
+            the file is its `column`.
+        types: Column of the files -> type; a type with `?` may be empty.
+        where: SQL condition over these columns: the rows that count.
+        columns: Name -> SQL over these columns. Each becomes the list column
+            `history_<name of the history>_<name>`, the newest last; where the SQL gives
+            a list, its values stand there one after another.
+        length: Longest list.
+    """
+
+    files: str
+    format: Literal["", "csv", "jsonl", "parquet", "tfrecord"] = ""
+    folder_timezone: str = ""
+    user: str
+    time: TimeSpec
+    types: dict[str, str]
+    where: str = "TRUE"
+    columns: dict[str, str]
+    length: Length = 50
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -251,7 +313,8 @@ class FeatureSpec:
         pooling: How a sequence's embeddings become one; `attention` weighs each by
             what it has in common with `target` (DIN).
         target: For `attention`: the candidate feature of the same table.
-        length: Longest sequence kept; `history.length` by default.
+        length: Longest sequence kept; by default that of the history that it reads,
+            else `history.length`.
         size: Codes there are, or most frequent values of a category kept; all others
             share one row.
         boundaries: Increasing cut points of a bucket.
@@ -415,7 +478,8 @@ class EvaluationSpec:
     """When a trained model may replace the blessed one.
 
     Attributes:
-        slices: Columns (log, joins, derived) by whose values the metrics are shown.
+        slices: Columns (log, joins, derived, requests) by whose values the metrics are
+            shown.
         min_auc: Task -> smallest AUC on the evaluation days.
         max_auc_drop: Largest loss of AUC against the last blessed model, on the
             tasks of `min_auc`.
@@ -448,6 +512,7 @@ class Spec:
     filters: FilterSpec = dataclasses.field(default_factory=FilterSpec)
     trail: TrailSpec | None = None
     history: HistorySpec | None = None
+    histories: dict[str, LogHistorySpec] = dataclasses.field(default_factory=dict)
     counters: tuple[CounterSpec, ...] = ()
     statistics: tuple[StatisticSpec, ...] = ()
     quantiles: tuple[QuantileSpec, ...] = ()
@@ -461,8 +526,10 @@ class Spec:
     @functools.cached_property
     def outcomes(self) -> frozenset[str]:
         """Columns known only after the impression: for labels, never for features."""
-        quantiles = (quantile.name for quantile in self.quantiles)
-        return with_readers({*self.log.outcomes, *quantiles}, self.derived)
+        found = {*self.log.outcomes, *(quantile.name for quantile in self.quantiles)}
+        if self.log.request:
+            found.update(REQUEST_COLUMNS)
+        return with_readers(found, self.derived)
 
     @functools.cached_property
     def future(self) -> frozenset[str]:

@@ -9,10 +9,12 @@ from rich.table import Table
 
 from feature_specs.past import (
     HISTORY,
+    REQUEST_COLUMNS,
     TRAIL_COLUMNS,
     TRAIL_LAST,
     CounterSpec,
     StatisticSpec,
+    history_column,
 )
 from feature_specs.sides import sides_of
 from feature_specs.spec import CENTURY_MS, LogSpec, Spec
@@ -50,6 +52,9 @@ def _log_lines(spec: Spec) -> Iterator[tuple[str, str]]:
     for name, join in log.joins.items():
         files = f"{join.files} ({join.format or log.format})"
         yield f"join {name}", f"{files} on {join.key}, {len(join.columns)} columns"
+    for name, history in spec.histories.items():
+        files = f"{history.files} ({history.format or log.format})"
+        yield f"history {name}", f"{files} of {history.user} at {history.time.column}"
     yield "time", f"{time.column} ({time.unit}), days of {log.timezone}"
     if time.timezone not in ("", log.timezone):
         yield "clocks", time.timezone
@@ -62,6 +67,9 @@ def _log_lines(spec: Spec) -> Iterator[tuple[str, str]]:
     if time.length_ms:
         yield "length, ms", time.length_ms
     yield "outcomes", ", ".join(log.outcomes)
+    if log.request:
+        pause = f", pauses of at most {log.request.seconds:g} s"
+        yield "requests", log.request.key + pause * bool(log.request.session)
     if log.random:
         yield "random rows", log.random
     for rule, condition in spec.filters.keep.items():
@@ -91,8 +99,9 @@ def _made_columns(spec: Spec) -> Table:
     table.add_column("from", overflow="fold", min_width=16)
     for head in ("window", "read by"):
         table.add_column(head, overflow="fold")
-    rows = [*_trail(spec), *_history(spec), *_counters(spec), *_statistics(spec)]
-    for name, kind, source, window in [*rows, *_quantiles(spec), *_derived(spec)]:
+    rows = [*_trail(spec), *_history(spec), *_histories(spec), *_requests(spec)]
+    rows += [*_counters(spec), *_statistics(spec), *_quantiles(spec), *_derived(spec)]
+    for name, kind, source, window in rows:
         table.add_row(name, kind, source, window, _readers(spec, name))
     return table
 
@@ -123,6 +132,20 @@ def _history(spec: Spec) -> Iterator[_Row]:
     where, window = _where(spec.history.positive), f"last {spec.history.length}"
     for column in spec.history.columns:
         yield f"{HISTORY}{column}", "history", f"{column}{where}", window
+
+
+def _histories(spec: Spec) -> Iterator[_Row]:
+    for name, history in spec.histories.items():
+        where, window = _where(history.where), f"last {history.length}"
+        for column, text in history.columns.items():
+            made = history_column(name, column)
+            yield made, "history", f"{text} of {name}{where}", window
+
+
+def _requests(spec: Spec) -> Iterator[_Row]:
+    if spec.log.request:
+        for name, says in REQUEST_COLUMNS.items():
+            yield name, "request", says, "its request"
 
 
 def _counters(spec: Spec) -> Iterator[_Row]:

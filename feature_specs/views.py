@@ -25,6 +25,7 @@ from feature_specs.spec import (
     FacetSpec,
     FeatureSpec,
     FusionSpec,
+    LogHistorySpec,
     LogSpec,
     Spec,
     TableSpec,
@@ -317,6 +318,7 @@ def _canonical(spec: Spec) -> Spec:
         log=_log(spec.log),
         trail=trail,
         history=history,
+        histories=_histories(spec),
         counters=_by_name(spec.counters),
         statistics=_by_name(spec.statistics),
         quantiles=_by_name(spec.quantiles),
@@ -348,6 +350,24 @@ def _log(log: LogSpec) -> LogSpec:
         outcomes=_sorted(log.outcomes),
         joins=joins,
     )
+
+
+def _histories(spec: Spec) -> dict[str, LogHistorySpec]:
+    """What is the log's own if nothing is said is left out."""
+    log = spec.log
+    zones = {"", log.folder_timezone or log.timezone}
+    return {
+        name: dataclasses.replace(
+            history,
+            format=history.format or log.format,
+            folder_timezone=(
+                "" if history.folder_timezone in zones else history.folder_timezone
+            ),
+            types=dict(sorted(history.types.items())),
+            columns=dict(sorted(history.columns.items())),
+        )
+        for name, history in sorted(spec.histories.items())
+    }
 
 
 def _sorted(names: Iterable[str]) -> tuple[str, ...]:

@@ -19,8 +19,9 @@ from pipeline.components import ALL_EARLIER_DAYS, REPORT_FILE
 from pipeline.dag import IN_PROCESS_BEAM_ARGS, DagConfig, checkpoints_dir
 from pipeline.evaluate import Evaluation, evaluate, with_evaluation
 from pipeline.examples.days import DayRange, plan_splits
+from pipeline.examples.read_logs import all_sources
 from pipeline.examples.reading.log_files import find_logs, match_files
-from pipeline.examples.reading.readers import discover_days, join_sources, log_source
+from pipeline.examples.reading.readers import discover_days
 from pipeline.reporting.files import read_json
 from pipeline.run_config import LaunchError, RunConfig, Texts, read_texts
 from pipeline.run_record import RunRecord, write_record
@@ -102,10 +103,9 @@ def compile_vertex(config: RunConfig, image: str, out: Place) -> int:
 
 def fingerprint(spec: Spec, logs: str) -> str:
     """Changes when a file that the spec reads in `logs` changes."""
-    sources = [log_source(spec), *join_sources(spec).values()]
     files = [
         (file.path, file.size_in_bytes, file.last_updated_in_seconds)
-        for source in sources
+        for source in all_sources(spec).values()
         for file in match_files(source, logs)
     ]
     return hashlib.sha256(repr(files).encode()).hexdigest()[:12]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from tensorflow_metadata.proto.v0 import schema_pb2
 
 from feature_specs import Spec, label_key, mask_key
-from feature_specs.spec import KEY_ITEM, KEY_TIME, KEY_USER, slice_key
+from feature_specs.spec import KEY_ITEM, KEY_REQUEST, KEY_TIME, KEY_USER, slice_key
 
 _TYPES = {
     "int64": schema_pb2.FeatureType.INT,
@@ -34,6 +34,8 @@ def build_schema(spec: Spec) -> schema_pb2.Schema:
     for key, column in ((KEY_USER, spec.log.user), (KEY_ITEM, spec.log.item)):
         _add_training_only(schema, key, spec.column_types[column])
     _add_training_only(schema, KEY_TIME, "int64")
+    if spec.log.request:
+        _add_training_only(schema, KEY_REQUEST, "int64")
     for column in spec.evaluation.slices:
         _add_training_only(schema, slice_key(column), spec.column_types[column])
     return schema

@@ -19,7 +19,14 @@ import tensorflow as tf
 from feature_specs import Spec, TaskSpec, label_key, mask_key
 from feature_specs.places import as_glob
 from feature_specs.registry import RoomTable
-from feature_specs.spec import KEY_ITEM, KEY_TIME, KEY_USER, slice_key
+from feature_specs.spec import (
+    KEY_ITEM,
+    KEY_REQUEST,
+    KEY_TIME,
+    KEY_USER,
+    NO_REQUEST,
+    slice_key,
+)
 from feature_specs.task_kinds import Binary, Regression
 from pipeline.reporting import metrics
 from serving.manifest import damaged_file
@@ -44,6 +51,7 @@ class TaskQuality:
         auc_error: Its standard error (Hanley and McNeil, 1982).
         gauc: Mean of the users' own AUCs, weighted by their rows; users without both
             labels are left out.
+        request_gauc: The same of requests; NaN where the spec has none (`log.request`).
         oracle_auc: AUC of the true probabilities, where they are known.
         rmse: Root of the mean squared error (regressions).
         constant_rmse: The same for the label mean as prediction.
@@ -58,6 +66,7 @@ class TaskQuality:
     auc: float = _NAN
     auc_error: float = _NAN
     gauc: float = _NAN
+    request_gauc: float = _NAN
     oracle_auc: float = _NAN
     rmse: float = _NAN
     constant_rmse: float = _NAN
@@ -205,7 +214,18 @@ def _measure_binary(
         auc=area,
         auc_error=metrics.auc_error(area, positives, len(labels) - positives),
         gauc=metrics.gauc(rows[KEY_USER], labels, values),
+        request_gauc=_request_gauc(rows, labels, values),
         oracle_auc=_oracle_auc(task, rows),
+    )
+
+
+def _request_gauc(rows: pl.DataFrame, labels: np.ndarray, values: np.ndarray) -> float:
+    """GAUC by request, without the rows of none."""
+    if KEY_REQUEST not in rows.columns:
+        return _NAN
+    known = (rows[KEY_REQUEST] != NO_REQUEST).to_numpy()
+    return metrics.gauc(
+        rows[KEY_REQUEST].filter(pl.Series(known)), labels[known], values[known]
     )
 
 
@@ -240,6 +260,8 @@ def _labels(spec: Spec, serialized: tf.Tensor) -> pl.DataFrame:
         KEY_ITEM: types[spec.column_types[spec.log.item]],
         KEY_TIME: tf.int64,
     }
+    if spec.log.request:
+        names[KEY_REQUEST] = tf.int64
     for column in spec.evaluation.slices:
         names[slice_key(column)] = types[spec.column_types[column]]
     for task in spec.tasks:

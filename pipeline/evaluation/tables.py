@@ -47,6 +47,8 @@ def slice_table(slices: dict[str, list[TaskQuality]], tasks: Sequence[str]) -> T
 def _binary_table(qualities: Sequence[TaskQuality]) -> Table:
     with_oracle = any(not math.isnan(quality.oracle_auc) for quality in qualities)
     heads = ["task", "pos.", "mean", "AUC", "s.e.", "const", "GAUC"]
+    with_requests = any(not math.isnan(q.request_gauc) for q in qualities)
+    heads += ["by request"] if with_requests else []
     heads += ["oracle", "closed"] if with_oracle else []
     title = f"Evaluation, {qualities[0].rows:,} rows, trail features missing as served"
     table = new_table(title, [*heads, "calib"])
@@ -60,6 +62,7 @@ def _binary_table(qualities: Sequence[TaskQuality]) -> Table:
             "0.5",
             number(quality.gauc),
         ]
+        cells += [number(quality.request_gauc)] if with_requests else []
         cells += _oracle_cells(quality) if with_oracle else []
         table.add_row(*cells, number(quality.calibration, 3))
     return table

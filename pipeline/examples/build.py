@@ -40,6 +40,7 @@ from pipeline.examples.read_logs import (
     plan_reading,
     side_output,
 )
+from pipeline.examples.reading.sources import source_name
 from pipeline.examples.report import ExamplesError, merge_counts
 from pipeline.examples.request import ExamplesRequest
 from pipeline.examples.runner_options import check_runner_options
@@ -218,8 +219,9 @@ def _examples(
 ) -> beam.pvalue.DoOutputsTuple:
     """ROWS (encoded examples by their file) and COUNTS."""
     own = {name: read[name] for name in map(side_output, joins.user_joins(setup.spec))}
+    histories = {name: read[name] for name in map(source_name, setup.spec.histories)}
     return (
-        {ROWS: read[ROWS], **own, **known.answers}
+        {ROWS: read[ROWS], **own, **histories, **known.answers}
         | "Gather users" >> beam.CoGroupByKey()
         | "Make examples"
         >> beam.ParDo(

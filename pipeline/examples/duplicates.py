@@ -63,17 +63,17 @@ def merge_copies(
     """
     key = identity(spec)
     rows = rows.sort(key)
-    repeated = _repeated(rows, key)
-    if not repeated.any():
+    is_repeated = repeated(rows, key)
+    if not is_repeated.any():
         return rows, Copies()
-    copies = _plain_floats(rows.filter(repeated))
+    copies = plain_floats(rows.filter(is_repeated))
     chosen = _chosen(copies, spec)
     merged = _merged(chosen, spec).select(rows.columns)
     found = _found(copies, chosen, spec, first_day)
-    return pl.concat([rows.filter(~repeated), merged]).sort(key), found
+    return pl.concat([rows.filter(~is_repeated), merged]).sort(key), found
 
 
-def _repeated(rows: pl.DataFrame, key: list[str]) -> pl.Series:
+def repeated(rows: pl.DataFrame, key: list[str]) -> pl.Series:
     """Where a row, among rows sorted by `key`, shares it with another; bool [B]."""
     like_previous = _like_previous(rows, key)
     return like_previous | like_previous.shift(-1, fill_value=False)
@@ -84,7 +84,7 @@ def _like_previous(rows: pl.DataFrame, key: list[str]) -> pl.Series:
     return rows.select(same.fill_null(False)).to_series()
 
 
-def _plain_floats(copies: pl.DataFrame) -> pl.DataFrame:
+def plain_floats(copies: pl.DataFrame) -> pl.DataFrame:
     """The rows with one missing value, null, and one zero: -0 and NaN have orders."""
     value = pl.selectors.float()
     return copies.with_columns(

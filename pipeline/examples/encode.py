@@ -12,11 +12,13 @@ from feature_specs import FeatureSpec, Spec, TaskSpec, label_key, mask_key
 from feature_specs.missing import evaluate_all
 from feature_specs.spec import (
     KEY_ITEM,
+    KEY_REQUEST,
     KEY_TIME,
     KEY_USER,
     MISSING,
     slice_key,
 )
+from pipeline.examples.columns.requests import REQUEST
 from pipeline.examples.columns.timeline import TIME_MS
 
 _TYPES = {"int64": pl.Int64(), "float32": pl.Float32(), "string": pl.String()}
@@ -39,6 +41,8 @@ def encode(frame: pl.DataFrame, spec: Spec) -> pl.DataFrame:
         _plain(frame, spec.log.item, KEY_ITEM),
         pl.col(TIME_MS).alias(KEY_TIME),
     ]
+    if spec.log.request:
+        plain.append(pl.col(REQUEST).alias(KEY_REQUEST))
     plain += [_plain(frame, c, slice_key(c)) for c in spec.evaluation.slices]
     values = evaluate_all(frame, texts).select(columns)
     return values.hstack(frame.select(plain))

@@ -64,13 +64,16 @@ def check_rejects(report: Mapping[str, Any], limit: float, rejects_dir: str) -> 
         raise RefusedError(_message(bad, limit, report, rejects_dir))
 
 
-def check_folders(report: Mapping[str, Any]) -> None:
+def check_folders(folders: Mapping[str, Mapping[str, int]], key: str) -> None:
     """Whether rows lie on the day that their file is named by.
+
+    Args:
+        folders: See `log_counts.report_folders`.
+        key: Where the spec names the files.
 
     Raises:
         ExamplesError: Many do not: a run of some days misses rows of them.
     """
-    folders: Mapping[str, Mapping[str, int]] = report["folders"]
     sums: collections.Counter[str] = collections.Counter()
     for counts in folders.values():
         sums.update(counts)
@@ -88,8 +91,8 @@ def check_folders(report: Mapping[str, Any]) -> None:
         f"{strays / sums['rows']:.2%} of the rows lie on another day than their file "
         f"is named by: {shown}. So rows of the first or the last day may lie in files "
         "that were not read. Name the time zone of these days in "
-        f"log.folder_timezone of the spec.{fits} Where files are named by the day "
-        "that rows arrived, write * for {day} in log.files: then all are read."
+        f"{key}.folder_timezone of the spec.{fits} Where files are named by the day "
+        f"that rows arrived, write * for {{day}} in {key}.files: then all are read."
     )
 
 
@@ -100,6 +103,9 @@ def _wholes(report: Mapping[str, Any]) -> Iterator[_Part]:
     yield _Part("the log", report["rejected"], report["rows_in"], reasons)
     for name, join in report["joins"].items():
         yield _Part(f"side file {name!r}", join["rejected"], join["rows"], reasons)
+    for name, found in report["histories"].items():
+        rejected = found["buckets"]["rejected"]
+        yield _Part(f"history {name!r}", rejected, found["rows_in"], reasons)
 
 
 def _days(report: Mapping[str, Any]) -> Iterator[_Part]:

@@ -20,7 +20,7 @@ from pipeline.examples.days import local_time, time_in
 from pipeline.examples.reading.blocks import LINE, Block
 from pipeline.examples.reading.log_files import day_of, has_days
 from pipeline.examples.reading.readers import time_ms
-from pipeline.examples.reading.sources import FileRange, Source
+from pipeline.examples.reading.sources import FileRange, Source, history_of
 
 Counts = dict[tuple[Any, ...], float]
 
@@ -130,6 +130,9 @@ def _empty_columns(
 
 def _declared(spec: Spec, source: str) -> Mapping[str, str]:
     join = spec.log.joins.get(source)
+    history = history_of(source, spec)
+    if history:
+        return spec.histories[history].types
     return join.columns if join else spec.log.columns
 
 

@@ -13,6 +13,7 @@ import polars as pl
 from feature_specs import Spec
 from pipeline.examples.days import DAY, DayRange, local_time
 from pipeline.examples.hashing import hash_shards
+from pipeline.examples.history_logs import history_sources, rows_that_count
 from pipeline.examples.joins import place_side_rows
 from pipeline.examples.log_counts import (
     count_folder,
@@ -28,7 +29,13 @@ from pipeline.examples.reading.readers import (
     read_blocks,
     time_ms,
 )
-from pipeline.examples.reading.sources import LOG, FileRange, Source
+from pipeline.examples.reading.sources import (
+    LOG,
+    FileRange,
+    Source,
+    history_of,
+    source_name,
+)
 from pipeline.examples.report import Counts, Stopwatch, count_block, merge_counts
 from pipeline.examples.request import ExamplesRequest
 from pipeline.examples.shuffle import Shuffle, split_by
@@ -60,6 +67,11 @@ class Reading:
     shards: int
 
 
+def all_sources(spec: Spec) -> dict[str, Source]:
+    """All files that a spec reads, by the names of their sources."""
+    return {LOG: log_source(spec), **join_sources(spec), **history_sources(spec)}
+
+
 def plan_reading(request: ExamplesRequest) -> Reading:
     """What is to be read for a request.
 
@@ -68,10 +80,10 @@ def plan_reading(request: ExamplesRequest) -> Reading:
         ValueError: A file is empty or lacks a declared column.
     """
     spec = request.spec
-    sources = {LOG: log_source(spec), **join_sources(spec)}
+    sources = all_sources(spec)
     parts: list[FileRange] = []
     for name, source in sources.items():
-        days = request.days if name == LOG else None
+        days = None if name in spec.log.joins else request.days
         parts += plan_ranges(
             source,
             request.logs_dir,
@@ -79,7 +91,8 @@ def plan_reading(request: ExamplesRequest) -> Reading:
             days=days,
             context=request.context_days,
         )
-    size = sum(part.text_bytes for part in parts if part.source == LOG)
+    by_user = {LOG, *map(source_name, spec.histories)}
+    size = sum(part.text_bytes for part in parts if part.source in by_user)
     return Reading(
         spec=spec,
         parts=tuple(parts),
@@ -108,7 +121,8 @@ def to_shards(
 
 class ReadLogs(beam.PTransform):
     """Reads all parts; outputs ROWS (shard of the user, rows), `side_output(name)`
-    (shard of the key, rows), REJECTS ((range, block), rejects) and COUNTS."""
+    (shard of the key, rows), `source_name(history)` (as ROWS), REJECTS ((range,
+    block), rejects) and COUNTS."""
 
     def __init__(self, reading: Reading, shuffle: Shuffle) -> None:
         super().__init__()
@@ -116,6 +130,7 @@ class ReadLogs(beam.PTransform):
         # A worker gets the ranges one by one: all of them would travel with each step.
         self._read = _ReadRange(dataclasses.replace(reading, parts=()), shuffle)
         self._sides = [side_output(name) for name in reading.spec.log.joins]
+        self._sides += map(source_name, reading.spec.histories)
 
     def expand(self, pipeline: beam.Pipeline) -> beam.pvalue.DoOutputsTuple:
         return (
@@ -170,8 +185,27 @@ class _ReadRange(beam.DoFn):
                 count_rejects_by_day(block, part, source, spec),
             ]
             return ROWS, rows, log.user
+        if history := history_of(part.source, self._reading.spec):
+            return self._events(block, part, history, counts)
         rows = place_side_rows(block.rows, part.file, part.number)
         return side_output(part.source), rows, log.joins[part.source].key
+
+    def _events(
+        self, block: Block, part: FileRange, history: str, counts: list[Counts]
+    ) -> tuple[str, pl.DataFrame, str]:
+        """The same of a block of a history's file."""
+        reading = self._reading
+        source = reading.sources[part.source]
+        rows, found = rows_that_count(
+            block.rows,
+            part,
+            source,
+            reading.spec,
+            reading.first_day,
+            reading.days.last,
+        )
+        counts.append(found)
+        return part.source, rows, reading.spec.histories[history].user
 
 
 def rows_of_days(rows: pl.DataFrame, reading: Reading) -> tuple[pl.DataFrame, Counts]:

@@ -20,14 +20,16 @@ import polars as pl
 from apache_beam.io.filesystems import FileSystems
 
 from feature_specs import FeatureSpec, Spec, label_key, mask_key, views
+from feature_specs.spec import KEY_REQUEST, NO_REQUEST
 from pipeline.examples.days import SplitPlan
 from pipeline.examples.duplicates import Copies
 from pipeline.examples.errors import ExamplesError, RefusedError
+from pipeline.examples.history_logs import check_histories, report_history
 from pipeline.examples.joins import found_column
 from pipeline.examples.log_checks import check_folders, check_rejects
 from pipeline.examples.log_counts import Counts, report_counts
 from pipeline.examples.reading.blocks import Block
-from pipeline.examples.reading.sources import LOG, FileRange
+from pipeline.examples.reading.sources import LOG, FileRange, source_name
 from pipeline.examples.shard import DUPLICATE, SPLIT, Shard, filter_rules
 
 _COPIES = tuple(f.name for f in dataclasses.fields(Copies) if f.name != "rows")
@@ -108,6 +110,11 @@ def count_shard(
     for name in spec.log.joins:
         missing = (~frame[found_column(name)].fill_null(False)).sum()
         counts["unmatched", name] = int(missing)
+    if spec.log.request:
+        requests = shard.examples[KEY_REQUEST]
+        known = requests.filter(requests != NO_REQUEST)
+        counts["requests",] = known.n_unique()  # no other shard has one of these
+        counts["examples_without_request",] = len(requests) - len(known)
     lengths, trails = np.unique(shard.trail_lengths, return_counts=True)
     for length, count in zip(lengths.tolist(), trails.tolist(), strict=True):
         counts["trail_length", length] = count
@@ -157,6 +164,8 @@ def build_report(
         "files": files,
         **report_counts(counts, spec, files),
         "joins": {name: _join_report(counts, name) for name in spec.log.joins},
+        "histories": {name: report_history(counts, name) for name in spec.histories},
+        "requests": _request_report(counts) if spec.log.request else None,
         "label_means": _label_means(counts, spec, plan.train),
         "label_means_per_split": {
             split: _label_means(counts, spec, (split,)) for split in plan.splits
@@ -199,8 +208,11 @@ def check(report: Mapping[str, Any], limits: Limits, rejects_dir: str) -> None:
     _check_files(report)
     check_rejects(report, limits.max_reject_share, rejects_dir)
     _check_sums(report)
+    check_histories(report)
     _check_days(report)
-    check_folders(report)
+    check_folders(report["folders"], "log")
+    for name, history in report["histories"].items():
+        check_folders(history["folders"], source_name(name))
     _check_splits(report)
     _check_small_days(report, limits)
 
@@ -350,6 +362,13 @@ def _join_report(counts: Counts, name: str) -> dict[str, Any]:
         "reject_share": _share(rejected, rows),
         "duplicate_keys": _total(counts, "duplicate_keys", name),
         "unmatched": _total(counts, "unmatched", name),
+    }
+
+
+def _request_report(counts: Counts) -> dict[str, int]:
+    return {
+        "requests": _total(counts, "requests"),
+        "examples_without": _total(counts, "examples_without_request"),
     }
 
 

@@ -20,6 +20,7 @@ from pipeline.examples.columns.counters import add_counters
 from pipeline.examples.columns.evaluate import evaluate, holds
 from pipeline.examples.columns.history import add_history
 from pipeline.examples.columns.quantiles import add_quantiles
+from pipeline.examples.columns.requests import add_requests
 from pipeline.examples.columns.timeline import Timeline
 from pipeline.examples.columns.trails import add_trails
 from pipeline.examples.days import DAY, SplitPlan, local_time
@@ -86,7 +87,7 @@ def make_examples(
 
     Args:
         frame: All impressions of the users as `settle` gives them, with the columns
-            that `joins.add_answers` adds.
+            that `joins.add_answers` and `add_histories` add.
         spec: See `feature_specs`.
         plan: Which days become examples, and which of them are trained on.
         histograms: Of `spec.quantiles`, see `quantiles.add_quantiles`.
@@ -95,6 +96,7 @@ def make_examples(
     timeline = Timeline.of(frame, spec)
     frame = add_trails(frame, spec, timeline)
     frame = add_history(frame, spec, timeline)
+    frame = add_requests(frame, spec)
     frame = add_counters(frame, spec, timeline)
     frame = add_quantiles(frame, histograms, spec)
     for name, text in spec.derived.items():

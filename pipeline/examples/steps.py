@@ -20,12 +20,14 @@ from apache_beam.io.filesystems import FileSystems
 from feature_specs import Spec
 from pipeline.examples import joins
 from pipeline.examples.columns import quantiles, statistics
+from pipeline.examples.columns.histories import add_histories
 from pipeline.examples.days import DAY, SplitPlan
 from pipeline.examples.hashing import bucket_of
+from pipeline.examples.history_logs import settle_histories
 from pipeline.examples.outputs import SplitWriter, write_json
 from pipeline.examples.read_logs import COUNTS, ROWS, side_output, to_shards
 from pipeline.examples.reading.blocks import Reject
-from pipeline.examples.reading.sources import FileRange
+from pipeline.examples.reading.sources import FileRange, source_name
 from pipeline.examples.report import Counts, Stopwatch, build_report, count_shard
 from pipeline.examples.shard import ORDER, SPLIT, make_examples, settle
 from pipeline.examples.shuffle import Parcel, Shuffle, split_by
@@ -184,7 +186,10 @@ class MakeExamples(beam.DoFn):
         own = joins.user_joins(spec)
         sides, counts = _sides(groups, own, spec, setup.shuffle)
         rows = setup.shuffle.receive(groups[ROWS])
-        if rows is None:  # side rows of users without an impression
+        users = None if rows is None else rows[spec.log.user]
+        events, found = _histories(groups, users, spec, setup.shuffle)
+        counts |= found
+        if rows is None:  # side rows, or events, of users without an impression
             yield beam.pvalue.TaggedOutput(COUNTS, counts)
             return
         frame, copies = settle(rows, spec, plan.days.first)
@@ -192,6 +197,7 @@ class MakeExamples(beam.DoFn):
             answers = setup.shuffle.receive(groups[key.column])
             frame = joins.add_answers(frame, key, answers)
         frame = joins.add_own(frame, spec, sides)
+        frame = add_histories(frame, spec, events)
         shard = make_examples(frame, spec, plan, histograms, setup.seed)
         counts |= count_shard(shard, frame, copies, spec, plan)
         sent = self._send(shard.examples, self._files.numbers(read_counts))
@@ -271,6 +277,19 @@ class WriteReport(beam.DoFn):
         setup = self._setup
         report = build_report(counts, setup.spec, setup.plan, setup.seed)
         write_json(self._path, report)
+
+
+def _histories(
+    groups: dict[str, Iterable[Parcel]],
+    users: pl.Series | None,
+    spec: Spec,
+    shuffle: Shuffle,
+) -> tuple[dict[str, pl.DataFrame | None], Counts]:
+    """(each history's events of a shard, what was counted of them)."""
+    received = {
+        name: shuffle.receive(groups[source_name(name)]) for name in spec.histories
+    }
+    return settle_histories(received, users, spec)
 
 
 def _sides(

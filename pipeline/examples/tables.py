@@ -16,13 +16,15 @@ from pipeline.reporting.tables import new_table
 def told_lines(report: Mapping[str, Any]) -> list[str]:
     """What a reader of the report should know beside its tables, a line each."""
     lines = [duplicates_line(report), missing_line(report), trails_line(report)]
+    lines.append(requests_line(report))
     return [line for line in lines if line]
 
 
 def report_tables(report: Mapping[str, Any]) -> list[Table]:
-    """The report of a run: rows, splits, steps and, if there are some, what was assumed
-    about rows, columns without a value, and rejects."""
+    """The report of a run: rows, splits, steps and, if there are some, rows of other
+    logs, what was assumed about rows, columns without a value, and rejects."""
     tables = [rows_table(report), _splits_table(report), _steps_table(report)]
+    tables += history_tables(report)
     others = [_notes_table(report), _empty_table(report), _rejects_table(report)]
     return tables + [table for table in others if table.row_count]
 
@@ -58,6 +60,17 @@ def trails_line(report: Mapping[str, Any]) -> str:
         for share, length in trails["length_quantiles"].items()
     )
     return f"{trails['trails']:,} watch trails; impressions: {lengths}"
+
+
+def requests_line(report: Mapping[str, Any]) -> str:
+    """The number of requests; "" where the spec tells none apart."""
+    found = report.get("requests")  # older runs do not tell
+    if not found:
+        return ""
+    line = f"{found['requests']:,} requests"
+    if found["examples_without"]:
+        line += f"; {found['examples_without']:,} examples are of none"
+    return f"{line}."
 
 
 def duplicates_line(report: Mapping[str, Any]) -> str:
@@ -105,6 +118,23 @@ def labels_lines(report: Mapping[str, Any], spec: Spec) -> list[str]:
             continue
         lines.append(f"Nothing to learn for task {task.name}: {what}.")
     return lines
+
+
+def history_tables(report: Mapping[str, Any]) -> list[Table]:
+    """Where the rows of each history went; none if there is no history."""
+    histories = report.get("histories")  # older runs do not tell
+    if not histories:
+        return []
+    table = new_table(
+        "Rows of other logs", ["history", "where", "rows"], texts=["where"]
+    )
+    for name, found in histories.items():
+        for bucket, count in found["buckets"].items():
+            table.add_row(name, bucket.replace("_", " "), f"{count:,}")
+        table.add_section()
+        table.add_row(name, "in", f"{found['rows_in']:,}")
+        table.add_section()
+    return [table]
 
 
 def _splits_table(report: Mapping[str, Any]) -> Table:

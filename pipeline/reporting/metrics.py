@@ -97,7 +97,7 @@ def gauc(users: Sequence[object] | pl.Series, labels: Column, scores: Column) ->
     """Mean AUC inside each user, weighted by the user's rows (DIN, sec. 6.2).
 
     Args:
-        users: [N], whose row it is.
+        users: [N], whose row it is; or any other groups, such as requests.
         labels: [N] 0 or 1.
         scores: [N]; only their order inside a user counts.
 

@@ -69,10 +69,10 @@ def collect(
 def _request(
     study: Study, logs_dir: str, workspace: Workspace, shards: int | None
 ) -> ExamplesRequest:
-    """What example generation would read, side files and earlier days left out."""
+    """What example generation would read, but of earlier days and other files."""
     log = dataclasses.replace(study.spec.log, joins={})
     return ExamplesRequest(
-        spec=dataclasses.replace(study.spec, log=log),
+        spec=dataclasses.replace(study.spec, log=log, histories={}),
         logs_dir=logs_dir,
         examples_dir=workspace.out_dir,
         rejects_dir=workspace.folder,
@@ -137,7 +137,7 @@ def _check_reading(reading: dict[str, Any], study: Study) -> None:
     if reading["broken"]:
         files = "\n  - ".join(reading["broken"])
         raise TrailBiasError(f"Not all rows of these files could be read:\n  - {files}")
-    check_folders(reading)
+    check_folders(reading["folders"], "log")
     share = reading["rejected"] / max(1, reading["rows"])
     limit = study.spec.log.max_reject_share
     if share > limit:

@@ -8,6 +8,7 @@ import sys
 import pytest
 
 import trainer.model.switchers
+from feature_specs import load_spec
 
 _ROOT = pathlib.Path(__file__).parents[2]
 
@@ -58,6 +59,25 @@ def test_a_structure_of_ones_own_trains_exports_and_serves(own_logs):
     )
     assert answer.startswith("Listener 0, who likes rock:")
     assert rock > jazz
+
+
+@pytest.mark.slow
+def test_search_history_ranks_what_was_searched_for(tmp_path):
+    printed = _run("search_history.py", str(tmp_path / "out")).splitlines()
+    # 50 listeners, 15 pages of 4 songs on 3 days; 6 searches a day.
+    assert printed[0] == "9,000 plays, 2,250 pages"
+    assert printed[1].startswith("900 searches: {'used': ")
+    # What fits is heard for 30 s by 72 %, other songs by 14 % (see above).
+    assert printed[-2:] == [
+        "After 'best jazz songs': jazz, jazz, jazz",
+        "After 'best rock songs': rock, rock, rock",
+    ]
+
+
+def test_the_spec_of_search_histories_is_right():
+    spec = load_spec(str(_ROOT / "examples" / "search_history.yaml"))
+    words = spec.feature("history_searches_words")
+    assert (words.group, words.dtype, words.length) == ("query", "string", 8)
 
 
 @pytest.mark.slow

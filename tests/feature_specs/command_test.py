@@ -66,6 +66,25 @@ def test_show_says_where_each_column_comes_from(shown, good):
         assert line in lines
 
 
+def test_show_says_what_other_logs_and_requests_give(shown, good):
+    text = good.replace(
+        "  random:", "  request: {session: tab, seconds: 30}\n  random:"
+    )
+    lines = shown(
+        text
+        + 'histories: {searches: {files: "s*.csv", format: csv, user: who, time: at,'
+        " where: \"query <> ''\", length: 9, columns: {words: query},"
+        " types: {who: int64, at: int64, query: string}}}\n"
+    )
+    for line in (
+        "history searches s*.csv (csv) of who at at",
+        "requests tab, pauses of at most 30 s",
+        "history_searches_words history query of searches where query <> '' last 9 all",
+        "request_position request place in its request, from 1 its request labels",
+    ):
+        assert line in lines
+
+
 def test_brackets_in_sql_are_shown_as_they_are(shown, good):
     text = good.replace("STRING_TO_ARRAY(tags, ',')", "STRING_TO_ARRAY(tags, '[red]')")
     assert "tag_list derived STRING_TO_ARRAY(tags, '[red]') its row all" in shown(text)

@@ -27,15 +27,15 @@ def add_history(frame: pl.DataFrame, spec: Spec, timeline: Timeline) -> pl.DataF
         return frame
     past = Past.of(timeline, timeline.users, holds(frame, history.positive))
     start = np.maximum(past.start, past.stop - history.length)
-    places = pl.Series(_ranges(start, past.stop))
+    places = pl.Series(ranges(start, past.stop))
     offsets = np.concatenate([[0], np.cumsum(past.stop - start)])
     return frame.with_columns(
-        _lists(frame[column][past.events][places], offsets).alias(f"history_{column}")
+        lists_of(frame[column][past.events][places], offsets).alias(f"history_{column}")
         for column in history.columns
     )
 
 
-def _ranges(start: Ints, stop: Ints) -> npt.NDArray[np.uint32]:
+def ranges(start: Ints, stop: Ints) -> npt.NDArray[np.uint32]:
     """start[0]..stop[0]-1, start[1]..stop[1]-1, ... in one array, uint32.
 
     That is the type Polars gathers by; what is negative in between wraps back.
@@ -47,7 +47,7 @@ def _ranges(start: Ints, stop: Ints) -> npt.NDArray[np.uint32]:
     return places
 
 
-def _lists(values: pl.Series, offsets: Ints) -> pl.Series:
+def lists_of(values: pl.Series, offsets: Ints) -> pl.Series:
     """Lists [B] of flat values, list i from offsets[i] to offsets[i + 1]."""
     flat = values.to_arrow(compat_level=pl.CompatLevel.oldest())
     lists = pa.LargeListArray.from_arrays(pa.array(offsets, pa.int64()), flat)

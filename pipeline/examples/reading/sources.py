@@ -9,12 +9,14 @@ from typing import BinaryIO
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
+from feature_specs import Spec
 from feature_specs.column_types import ColumnType, parse_types
 from pipeline.examples.days import DayRange, days_elsewhere
 from pipeline.examples.reading.compression import Compression
 from pipeline.examples.reading.times import TimeUnit
 
 LOG = "log"
+_HISTORIES = "histories."
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,6 +33,7 @@ class Source:
         units: Time column -> how it is written.
         zone: Whose days a run is asked for.
         folder_zone: Whose days the pattern's are.
+        section: Where the spec names these files, if it is neither the log nor a join.
         clock: Whose wall clock showed timestamps that have no zone; "" if not known.
         needed: Columns without which a row is none; by default those without a `?`.
     """
@@ -44,6 +47,7 @@ class Source:
     units: dict[str, TimeUnit] = dataclasses.field(default_factory=dict)
     zone: str = "UTC"
     folder_zone: str = "UTC"
+    section: str = ""
     clock: str = ""
     needed: frozenset[str] | None = None
 
@@ -61,13 +65,25 @@ class Source:
     @property
     def key(self) -> str:
         """Where the spec names these files."""
-        return "log" if self.name == LOG else f"log.joins.{self.name}"
+        own = "log" if self.name == LOG else f"log.joins.{self.name}"
+        return self.section or own
 
     def folders(self, days: DayRange) -> DayRange:
         """The days of the files that rows of some days lie in."""
         if self.zone == self.folder_zone:
             return days
         return days_elsewhere(days, self.zone, self.folder_zone)
+
+
+def source_name(history: str) -> str:
+    """The name of a history's source, which no join has."""
+    return f"{_HISTORIES}{history}"
+
+
+def history_of(source: str, spec: Spec) -> str | None:
+    """The history whose source this is; None if it is the log or a side file."""
+    name = source.removeprefix(_HISTORIES)
+    return name if source != name and name in spec.histories else None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """Qualities of tasks against values worked out by hand, and what has none."""
 
+import dataclasses
 import math
 
 import polars as pl
@@ -7,6 +8,7 @@ import pytest
 
 from feature_specs import read_spec
 from pipeline.evaluation import quality as evaluation
+from pipeline.evaluation.tables import quality_tables
 from pipeline.reporting.metrics import MetricError, NotFiniteError
 
 _SPEC = read_spec(
@@ -103,3 +105,36 @@ def test_a_label_that_is_neither_0_nor_1_is_refused_by_the_task_s_name():
     match = r"Task 'like', label 'liked = 1': labels: must be 0 or 1. Got 2\."
     with pytest.raises(MetricError, match=match):
         evaluation.measure(_SPEC, rows)
+
+
+def test_requests_have_their_own_gauc():
+    """One user: 0.5 overall; 1.0 inside the first request, 0.0 inside the second."""
+    rows = pl.DataFrame(
+        {
+            "key_user": [1] * 8,
+            "key_item": [1] * 8,
+            "key_time_ms": [1] * 8,
+            "key_request": [5, 5, 7, 7, 9, 0, 0, 0],
+            "label_like": [1.0, 0.0, 1.0, 0.0, 1.0, 0.0, 1.0, 0.0],
+            "mask_like": [1.0] * 8,
+            "prediction_like": [0.9, 0.1, 0.1, 0.9, 0.5, 0.9, 0.1, 0.8],
+        }
+    )
+    spec = dataclasses.replace(_SPEC, tasks=_SPEC.tasks[:1])
+    # Request 9 has one label only, and rows of no request (0) are in none.
+    assert evaluation.measure(spec, rows)[0].request_gauc == 0.5
+    alone = rows.filter(pl.col("key_request") != 7)
+    assert evaluation.measure(spec, alone)[0].request_gauc == 1.0
+    without = evaluation.measure(spec, rows.drop("key_request"))[0]
+    assert math.isnan(without.request_gauc)
+
+
+def test_the_table_shows_requests_where_there_are_some():
+    like, _ = evaluation.measure(_SPEC, _predictions())
+    heads = [c.header for c in quality_tables([like])[0].columns]
+    assert "by request" not in heads
+    like = dataclasses.replace(like, request_gauc=0.75)
+    (table,) = quality_tables([like])
+    cells = {c.header: list(c.cells) for c in table.columns}
+    assert cells["by request"] == ["0.7500"]
+    assert cells["calib"] == ["0.450"]  # 0.9 / 3 against 2 / 3

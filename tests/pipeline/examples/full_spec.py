@@ -6,6 +6,7 @@ import pathlib
 from tests.pipeline.examples.reference import (
     Counter,
     Description,
+    History,
     Quantile,
     Statistic,
     Task,
@@ -55,10 +56,20 @@ SIDE_TYPES = {
         "tag": str,
     },
 }
+EVENT_TYPES = {
+    "searches": {
+        "searcher": int,
+        "at": int,
+        "query": str,
+        "results": int,
+        "server": str,
+    },
+    "follows": {"who": int, "when_s": int, "author": int},
+}
 LONGEST_MS = 72_000_000  # 20 hours
 SIDE_KEYS = {"users": "user_id", "videos": "video_id"}
 # Columns that look ahead, or at labels of the whole training time.
-FUTURE = ("trail_length", "trail_relative", "late_in_trail")
+FUTURE = ("trail_length", "trail_relative", "late_in_trail", "slice_request_size")
 QUANTILES = ("watch_quantile", "completion_quantile", "stay_quantile")
 
 
@@ -157,6 +168,9 @@ def describe(timezone, *, min_count=5):
         positive=lambda r: r["long_view"] == 1 or r["is_like"] == 1,
         history_columns=("video_id", "author_id"),
         history_length=8,
+        histories=_HISTORIES,
+        session="tab",
+        pause_ms=90_000,
         counters=_COUNTERS,
         statistics=_STATISTICS,
         quantiles=_QUANTILES,
@@ -169,9 +183,36 @@ def describe(timezone, *, min_count=5):
         },
         features=_FEATURES,
         tasks=_TASKS,
-        slices={"is_rand": "int64", "tab": "int64", "user_group": "string"},
+        slices={
+            "is_rand": "int64",
+            "tab": "int64",
+            "user_group": "string",
+            "request_position": "int64",
+            "request_size": "int64",
+        },
     )
 
+
+_HISTORIES = (
+    History(
+        name="searches",
+        user="searcher",
+        time=lambda e: e["at"],
+        where=lambda e: e["query"],
+        columns={
+            "tokens": lambda e: e["query"].lower().split(" "),
+            "results": lambda e: e["results"],
+        },
+        length=6,
+    ),
+    History(
+        name="follows",
+        user="who",
+        time=lambda e: e["when_s"] * 1000,
+        columns={"author": lambda e: e["author"]},
+        length=3,
+    ),
+)
 
 _COUNTERS = (
     Counter(name="user_plays"),
@@ -286,6 +327,8 @@ _FEATURES = {
     **plain("float32", "trail_position", "trail_seconds", "trail_length"),
     **plain("float32", "trail_relative", "trail_watched_share"),
     **plain(["int64"], "history_video_id", "history_author_id"),
+    **plain(["int64"], "history_searches_results", "history_follows_author"),
+    **plain(["string"], "history_searches_tokens"),
     "onehot_feat1": ("int64", number_of("onehot_feat1")),
     "onehot_feat4": ("int64", number_of("onehot_feat4")),
     "history_size": ("float32", lambda r: len(r["history_video_id"])),

@@ -16,6 +16,7 @@ def _report(days, files=(), notes=()):
         "rows_in": sum(rows for rows, _ in files),
         "reject_share": 0,
         "joins": {},
+        "histories": {},
         "notes": dict(notes),
         "rows_per_day": {
             n: rows - bad for n, (rows, bad) in zip(names, days, strict=True)
@@ -95,7 +96,7 @@ def test_rows_of_another_day_than_their_folder_stop_the_run():
         "20220409": {"rows": 900, "early": 300, "late": 1},
     }
     with pytest.raises(ExamplesError) as caught:
-        check_folders({"folders": folders})
+        check_folders(folders, "log")
     assert str(caught.value).startswith(
         "33.39% of the rows lie on another day than their file is named by: 20220408 "
         "(300 earlier, 0 later, of 900), 20220409 (300 earlier, 1 later, of 900)."
@@ -105,10 +106,10 @@ def test_rows_of_another_day_than_their_folder_stop_the_run():
     )
     folders["20220408"]["not UTC"] = 500
     with pytest.raises(ExamplesError) as caught:
-        check_folders({"folders": folders})
+        check_folders(folders, "log")
     assert "days of UTC" not in str(caught.value)
 
 
 def test_some_late_rows_do_not():
-    check_folders({"folders": {}})
-    check_folders({"folders": {"20220408": {"rows": 900, "late": 9}}})
+    check_folders({}, "log")
+    check_folders({"20220408": {"rows": 900, "late": 9}}, "log")

@@ -7,12 +7,18 @@ writes CSV files into `folder` and gives their values, as the reference takes th
 
 import csv
 import datetime
+import json
 import pathlib
 import random
 import zoneinfo
 
 from pipeline.simulator import simulate
-from tests.pipeline.examples.full_spec import LOG_TYPES, SIDE_KEYS, SIDE_TYPES
+from tests.pipeline.examples.full_spec import (
+    EVENT_TYPES,
+    LOG_TYPES,
+    SIDE_KEYS,
+    SIDE_TYPES,
+)
 
 _SIDE_FILES = {"users": "user_features", "videos": "video_features_basic"}
 _MINUTE = 60_000
@@ -187,6 +193,35 @@ def _copies(rows, draw):
     return exact + again + other
 
 
+_QUERIES = ("", None, "Cats", "cats AND dogs", "a b c d e f g h", "dog's  tail", "b")
+
+
+def messy_events(rows, seed=0):
+    """{history: rows} of the logs' users, and of some others.
+
+    Many lie at the moment of an impression, or a millisecond beside it; some come
+    together, and some twice.
+    """
+    draw = random.Random(seed)
+    times = [(row["user_id"], row["time_ms"]) for row in rows]
+    times += [(user + 5_000_000, time) for user, time in draw.sample(times, 20)]
+    searches, follows = [], []
+    for user, time in draw.choices(times, k=len(rows) // 2):
+        at = time + draw.choice([-1, 0, 1, -_HOUR, -30 * _HOUR, _MINUTE])
+        for number in range(draw.choice([1, 1, 1, 2, 3])):
+            query, results = draw.choice(_QUERIES), draw.choice([None, 0, 7, 100])
+            values = (user, at, query, results, f"s{number % 2}")
+            searches.append(dict(zip(EVENT_TYPES["searches"], values, strict=True)))
+    for user, time in draw.choices(times, k=len(rows) // 4):
+        values = (user, time // 1000, draw.randrange(9))
+        follows.append(dict(zip(EVENT_TYPES["follows"], values, strict=True)))
+    found = {"searches": searches, "follows": follows}
+    for events in found.values():
+        events += [dict(e) for e in draw.sample(events, len(events) // 20)]
+        draw.shuffle(events)
+    return found
+
+
 # --- files --------------------------------------------------------------------------
 
 
@@ -208,6 +243,22 @@ def write_log(folder, rows):
     _write(folder / "log_standard_1.csv", names, rows[:cut])
     with_other = [{**row, "server": "x,y"} for row in rows[cut:]]
     _write(folder / "log_random_1.csv", [*reversed(names), "server"], with_other)
+
+
+def write_events(folder, events):
+    """Files of the other logs, two of each; one line of the searches is damaged."""
+    for name, rows in events.items():
+        cut = len(rows) // 2
+        names = list(EVENT_TYPES[name])
+        for number, part in enumerate((rows[:cut], rows[cut:])):
+            if name == "searches":
+                _write(folder / f"searches_{number}.csv", names, part)
+                continue
+            (folder / name).mkdir(exist_ok=True)
+            lines = [json.dumps(row) + "\n" for row in part]
+            (folder / name / f"{number}.jsonl").write_text("".join(lines))
+    with (folder / "searches_1.csv").open("a") as file:
+        file.write("7,yesterday,cats,3,s0\n")
 
 
 def _write(path, names, rows):

@@ -19,6 +19,18 @@ _MILLIONTHS = 1_000_000
 
 
 @dataclasses.dataclass(kw_only=True)
+class History:
+    """Another log: `time` gives an event's milliseconds; a column may give a list."""
+
+    name: str
+    user: str
+    time: object
+    where: object = lambda e: True
+    columns: dict
+    length: int
+
+
+@dataclasses.dataclass(kw_only=True)
 class Counter:
     name: str
     measure: str = "count"
@@ -71,6 +83,8 @@ class Description:
         joins: Name -> (key column, columns).
         keep, derived: Name -> function, in order.
         trail_scope: Columns beside the user.
+        session: Column whose value tells a user's requests apart, as long as each row
+            begins within `pause_ms` of the one before.
         positive: Which past rows the history keeps.
         features: Name -> (type, function); a list is a sequence of that type.
         slices: Column -> type.
@@ -97,6 +111,9 @@ class Description:
     positive: object = None
     history_columns: tuple = ()
     history_length: int = 0
+    histories: tuple = ()
+    session: str = None
+    pause_ms: float = math.inf
     counters: tuple = ()
     statistics: tuple = ()
     quantiles: tuple = ()
@@ -111,16 +128,20 @@ class Reference:
     """Examples by (user, begin, item), each with its `split`, and the accounts.
 
     `filtered` counts rows of the run's own days, `context` all rows of the days before,
-    duplicates included, `outside` those of later days.
+    duplicates included, `outside` those of later days. `histories` has the account of
+    each other log.
     """
 
     examples: dict
     filtered: dict
     context: int
     outside: int
+    histories: dict
 
 
-def make_reference(rows, sides, spec, first_day, last_day, eval_days) -> Reference:
+def make_reference(
+    rows, sides, spec, first_day, last_day, eval_days, events=None
+) -> Reference:
     """All examples of a log.
 
     Args:
@@ -130,6 +151,7 @@ def make_reference(rows, sides, spec, first_day, last_day, eval_days) -> Referen
         first_day, last_day: The run's days; earlier rows are context, later ones are
             left out.
         eval_days: The last days; the others, and all days before them, are training.
+        events: Name of a history -> dicts of its files' values, in any order.
     """
     first_evaluation = last_day - datetime.timedelta(days=eval_days - 1)
     timed = [_with_times(row, spec) for row in rows]
@@ -141,6 +163,11 @@ def make_reference(rows, sides, spec, first_day, last_day, eval_days) -> Referen
     for user_rows in _by(unique, spec.user).values():
         _add_trails(user_rows, spec)
         _add_past(user_rows, spec)
+        _add_requests(user_rows, spec)
+    accounts = {
+        h.name: _add_events(unique, events[h.name], h, spec, last_day)
+        for h in spec.histories
+    }
     _add_statistics(unique, spec)
     _add_quantiles(unique, training, spec)
     for r in unique:
@@ -162,7 +189,7 @@ def make_reference(rows, sides, spec, first_day, last_day, eval_days) -> Referen
             example["split"] = f"day-{r['_day']:%Y%m%d}"
             examples[r[spec.user], r["_begin"], r[spec.item]] = example
     context, outside = len(read) - len(own_rows), len(rows) - len(read)
-    return Reference(examples, filtered, context, outside)
+    return Reference(examples, filtered, context, outside, accounts)
 
 
 # --- rows ---------------------------------------------------------------------------
@@ -297,6 +324,55 @@ def _add_trail_outcomes(r, past, spec):
         r["trail_watched_share"] = watched / length if length else None
     for c in spec.trail_last:
         r[f"trail_last_{c}"] = past[-1][c] if past else None
+
+
+def _add_requests(rows, spec):
+    """The request of each of one user's rows, known by its first row, and places."""
+    if spec.session is None:
+        return
+    for key, same in _by(rows, spec.session).items():
+        requests = []
+        for r in same:
+            pause = r["_begin"] - requests[-1][-1]["_begin"] if requests else math.inf
+            if pause > spec.pause_ms:
+                requests.append([])
+            requests[-1].append(r)
+        for request in requests:
+            first = request[0][spec.user], request[0]["_begin"], key
+            for place, r in enumerate(request, 1):
+                r["_request"] = None if key is None else first
+                r["request_position"] = None if key is None else place
+                r["request_size"] = None if key is None else len(request)
+
+
+def _add_events(rows, events, h, spec, last_day):
+    """Columns of one other log, and where its rows went."""
+    account = collections.Counter()
+    users, known = {r[spec.user] for r in rows}, collections.defaultdict(set)
+    for e in events:
+        if _local(h.time(e), spec.timezone).date() > last_day:
+            account["outside_days"] += 1
+        elif not h.where(e):
+            account["filtered"] += 1
+        else:
+            # Of one moment the smaller comes first, column by column, None last.
+            values = [_or_most(e[c]) for c in sorted(e) if c != h.user]
+            event = (h.time(e), values, e)
+            same = known[e[h.user]]
+            if (h.time(e), tuple(values)) in same:
+                account["repeated"] += 1
+                continue
+            same.add((h.time(e), tuple(values)))
+            known.setdefault((e[h.user], "events"), []).append(event)
+            account["used" if e[h.user] in users else "users_without_impressions"] += 1
+    for r in rows:
+        past = known.get((r[spec.user], "events"), [])
+        past = sorted((e for e in past if e[0] < r["_begin"]), key=lambda e: e[:2])
+        for name, function in h.columns.items():
+            found = [function(e) for _, _, e in past]
+            found = [v for f in found for v in (f if isinstance(f, list) else [f])]
+            r[f"history_{h.name}_{name}"] = found[-h.length :]
+    return account
 
 
 def _prepare(counter, rows):
@@ -436,6 +512,8 @@ def _example(r, spec):
     example["key_user"] = r[spec.user]
     example["key_item"] = r[spec.item]
     example["key_time_ms"] = r["_begin"]
+    if spec.session is not None:
+        example["key_request"] = r["_request"]
     for name, kind in spec.slices.items():
         example[f"slice_{name}"] = _encoded(r[name], kind)
     return example

@@ -19,7 +19,14 @@ from feature_specs import read_spec
 from pipeline.examples.build import ExamplesRequest, run_examples
 from pipeline.examples.days import DayRange
 from tests.pipeline.examples import full_spec
-from tests.pipeline.examples.messy_logs import DAYS, messy_logs, midnight, write_log
+from tests.pipeline.examples.messy_logs import (
+    DAYS,
+    messy_events,
+    messy_logs,
+    midnight,
+    write_events,
+    write_log,
+)
 from tests.pipeline.examples.reference import (
     Counter,
     Description,
@@ -448,6 +455,8 @@ def test_examples_equal_the_reference(tmp_path, case):
         users=users,
         rows_per_user_day=rows_per_user_day,
     )
+    events = messy_events(rows)
+    write_events(tmp_path, events)
     run = _run(tmp_path, tmp_path / "run", full_spec.yaml_text(timezone), first_day)
     expected = make_reference(
         rows,
@@ -456,16 +465,48 @@ def test_examples_equal_the_reference(tmp_path, case):
         first_day + _days(1),
         first_day + _days(DAYS - 1),
         _EVAL_DAYS,
+        events,
     )
     assert run.report["filtered"] == expected.filtered
     assert run.report["context"] == expected.context
     assert run.report["outside_days"] == expected.outside
     assert run.examples.keys() == expected.examples.keys()
-    assert _differences(run.examples, expected.examples) == {}
+    found = _known_by_first(run.examples, 0)
+    assert _differences(found, _known_by_first(expected.examples, None)) == {}
+    _assert_accounts(run.report["histories"], expected.histories, events)
     assert run.report["examples"] == collections.Counter(
         example["split"] for example in expected.examples.values()
     )
     _assert_rich(expected)
+
+
+def _known_by_first(examples, none):
+    """The examples with each request called by the first of its examples."""
+    firsts = {}
+    for key in sorted(examples):
+        firsts.setdefault(str(_request(examples[key])), str(key))
+    firsts[str(none)] = "none"
+    return {
+        key: {**example, "key_request": [firsts[str(_request(example))]]}
+        for key, example in examples.items()
+    }
+
+
+def _request(example):
+    found = example["key_request"]
+    return found[0] if isinstance(found, list) else found
+
+
+def _assert_accounts(report, expected, events):
+    """Every row of the other logs went where the reference says."""
+    for name, rows in events.items():
+        damaged = int(name == "searches")
+        wanted = {**expected[name], "rejected": damaged}
+        found = {b: n for b, n in report[name]["buckets"].items() if n or b in wanted}
+        assert found == wanted
+        assert report[name]["rows_in"] == len(rows) + damaged == sum(wanted.values())
+    assert min(expected["searches"].values()) > 0
+    assert len(expected["searches"]) == 5
 
 
 def _assert_rich(expected):
@@ -511,8 +552,11 @@ def test_what_comes_later_changes_nothing(tmp_path, unfiltered, hours):
     now = midnight(first_day, "Asia/Shanghai") + int(hours * 3_600_000)
     rows += _running(rows, now)
     write_log(tmp_path, rows)
+    events, draw = messy_events(rows), random.Random(int(hours))
+    write_events(tmp_path, events)
     before = _run(tmp_path, tmp_path / "before", unfiltered, first_day)
-    write_log(tmp_path, _with_another_future(rows, now, random.Random(int(hours))))
+    write_log(tmp_path, _with_another_future(rows, now, draw))
+    write_events(tmp_path, _with_other_events(events, now, draw))
     after = _run(tmp_path, tmp_path / "after", unfiltered, first_day)
 
     ended = {_key(r) for r in rows if r["time_ms"] <= now and _known_from(r) <= now}
@@ -532,6 +576,7 @@ def test_what_comes_later_changes_nothing(tmp_path, unfiltered, hours):
     assert {"history_video_id", "user_plays", "tag_since", "trail_seconds"} <= set(
         changed
     )
+    assert {"history_searches_tokens", "history_follows_author"} <= set(changed)
 
 
 def _running(rows, now):
@@ -564,6 +609,20 @@ def _with_another_future(rows, now, draw):
         time_ms = row["time_ms"] + draw.randrange(_DAY_MS)
         changed.append({**row, "time_ms": time_ms})
     return changed
+
+
+def _with_other_events(events, now, draw):
+    """What happened by `now` stays; of what came later some goes, and all changes."""
+    searches = [
+        e if e["at"] <= now else {**e, "query": "another future", "results": 9}
+        for e in events["searches"]
+        if e["at"] <= now or draw.random() < 0.7
+    ]
+    follows = [
+        e if e["when_s"] * 1000 <= now else {**e, "author": 99}
+        for e in events["follows"]
+    ]
+    return {"searches": searches, "follows": follows}
 
 
 _LATER_VALUES = {

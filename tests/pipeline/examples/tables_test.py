@@ -1,7 +1,7 @@
-"""What example generation says of tasks from which nothing can be learned."""
+"""What example generation prints: tasks without anything to learn, requests, logs."""
 
 from feature_specs import load_spec
-from pipeline.examples.tables import labels_lines
+from pipeline.examples.tables import history_tables, labels_lines, requests_line
 
 
 def test_a_task_without_anything_to_learn_is_named():
@@ -17,3 +17,24 @@ def test_a_task_without_anything_to_learn_is_named():
 def test_labels_that_vary_are_not_mentioned():
     means = {"rating": 3.5, "liked": 0.5, "loved": 0.001, "disliked": 0.999}
     assert labels_lines({"label_means": means}, load_spec("movielens")) == []
+
+
+def test_requests_are_told_where_there_are_some():
+    assert requests_line({}) == requests_line({"requests": None}) == ""
+    found = {"requests": 1234, "examples_without": 0}
+    assert requests_line({"requests": found}) == "1,234 requests."
+    found["examples_without"] = 5
+    told = "1,234 requests; 5 examples are of none."
+    assert requests_line({"requests": found}) == told
+
+
+def test_the_rows_of_each_history_are_told_with_their_sum():
+    assert history_tables({"histories": {}}) == history_tables({}) == []
+    found = {"rows_in": 3000, "buckets": {"used": 2990, "outside_days": 10}}
+    (table,) = history_tables({"histories": {"searches": found}})
+    columns = [list(column.cells) for column in table.columns]
+    assert columns == [
+        ["searches"] * 3,
+        ["used", "outside days", "in"],
+        ["2,990", "10", "3,000"],
+    ]
