@@ -18,6 +18,7 @@ from feature_specs.fields import (
     MOST_COLUMNS,
     Named,
     NonNegativeInt,
+    NumberOrText,
     Rule,
     Share,
     ShareBelowOne,
@@ -52,6 +53,11 @@ def label_key(task: str) -> str:
 def mask_key(task: str) -> str:
     """The example column (float32, 0 or 1) with a task's sample space (PLE eq. 9)."""
     return f"mask_{task}"
+
+
+def facet_key(facet: str) -> str:
+    """The encoded column (int64) by which the partition of a facet is known."""
+    return f"facet_{facet}"
 
 
 def slice_key(column: str) -> str:
@@ -367,23 +373,50 @@ class FacetSpec:
 
     Attributes:
         name: Unique; what presets name in `structure.facets`.
-        feature: A served feature of kind `code` or `bucket` that tells the partition.
+        feature: A served feature that tells the partition, of kind `code`, `bucket`,
+            `category` or `id`.
+        column: Instead of `feature`: a column that a served feature is, as it stands.
         partitions: Name -> the feature's codes; of a bucket its intervals, the lowest
-            is 0.
+            is 0; of a category or an id its values, as the logs have them.
         default: Partition of rows whose feature is missing or in no partition.
         train_with: Partition -> the partitions whose rows train its tasks (MFH sec.
             V-A-3); by default its own.
     """
 
     name: str
-    feature: str
-    partitions: Annotated[dict[str, tuple[int, ...]], _SEVERAL]
+    feature: str = ""
+    column: str = ""
+    partitions: Annotated[dict[str, tuple[NumberOrText, ...]], _SEVERAL]
     default: str
     train_with: dict[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
 
     def trained_by(self, partition: str) -> tuple[str, ...]:
         """The partitions whose rows train the tasks of `partition`."""
         return self.train_with.get(partition, (partition,))
+
+    @property
+    def values(self) -> tuple[int | str, ...]:
+        """Everything that is in a partition, sorted."""
+        listed = [value for own in self.partitions.values() for value in own]
+        return tuple(sorted(listed, key=lambda value: (str(type(value)), value)))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FacetInput:
+    """What the model reads to know the partition of a facet by values.
+
+    It is looked up beside the features where they are encoded, so that training and
+    serving have one table; requests and raw examples have the feature's own value.
+
+    Attributes:
+        name: Key in encoded examples.
+        feature: Whose raw value is looked up.
+        values: Value i is encoded as i + 1; a missing one, and all others, as 0.
+    """
+
+    name: str
+    feature: FeatureSpec
+    values: tuple[int | str, ...]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -477,6 +510,25 @@ class Spec:
     def trail_features(self) -> tuple[FeatureSpec, ...]:
         """Features of the trail towers: trained on, never served (SFV sec. 4.2)."""
         return tuple(f for f in self.features if f.group == "trail")
+
+    @functools.cached_property
+    def facet_inputs(self) -> tuple[FacetInput, ...]:
+        """Inputs of the model beside the features: one a facet by values."""
+        found = []
+        for facet in self.facets.values():
+            feature = self.feature(facet.feature)
+            if feature.of_kind.facet_by_value:
+                name = facet_key(facet.name)
+                found.append(
+                    FacetInput(name=name, feature=feature, values=facet.values)
+                )
+        return tuple(found)
+
+    @property
+    def served_inputs(self) -> tuple[str, ...]:
+        """Names of what the ranker reads of a served row."""
+        features = (feature.name for feature in self.served_features)
+        return (*features, *(made.name for made in self.facet_inputs))
 
     def feature(self, name: str) -> FeatureSpec:
         """The feature called `name`."""
