@@ -116,6 +116,35 @@ class JoinSpec:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class TfdsSpec:
+    """A data set as TensorFlow Datasets has prepared it; nothing is downloaded.
+
+    The directory of the logs is TFDS' data directory, such as ~/tensorflow_datasets.
+
+    Attributes:
+        name: With its config, if it has one: `movielens/100k-ratings`.
+        split: One that it was prepared with; several are joined by `+`.
+        version: Such as `0.1.1`; needed where several versions were prepared.
+    """
+
+    name: str
+    split: str = "train"
+    version: str = ""
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """The names in `split`."""
+        return tuple(self.split.split("+"))
+
+    @property
+    def files(self) -> str:
+        """Glob of the shards inside the data directory."""
+        split = self.split if len(self.splits) == 1 else "*"
+        shards = f"{self.name.split('/')[0]}-{split}.*-of-*"
+        return f"{self.name}/{self.version or '*'}/{shards}"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class DuplicatesSpec:
     """Which rows stay of one impression that the log tells several times.
 
@@ -145,7 +174,8 @@ class LogSpec:
 
     Attributes:
         format: How the files are written.
-        files: Glob inside the log directory. `{day}` in it stands for the day as
+        tfds: For format `tfds`: which data set; see `TfdsSpec`.
+        files: Glob inside the log directory, but for `tfds`, where it follows. `{day}` in it stands for the day as
             YYYYMMDD, `{day:%Y-%m-%d}` for the day in that form.
         folder_timezone: IANA name: whose days those are, `timezone` by default.
         user: Column with the user's id.
@@ -168,8 +198,9 @@ class LogSpec:
             is above 1 no day is judged.
     """
 
-    format: Literal["csv", "jsonl", "parquet", "tfrecord"] = "csv"
-    files: str
+    format: Literal["csv", "jsonl", "parquet", "tfrecord", "tfds"] = "csv"
+    tfds: TfdsSpec | None = None
+    files: str = ""
     user: str
     item: str
     time: TimeSpec

@@ -358,6 +358,7 @@ def _log(log: LogSpec) -> LogSpec:
     own = not log.folder_timezone or log.folder_timezone == log.timezone
     return dataclasses.replace(
         log,
+        files="" if log.tfds else log.files,
         folder_timezone="" if own else log.folder_timezone,
         columns=dict(sorted(log.columns.items())),
         outcomes=_sorted(log.outcomes),

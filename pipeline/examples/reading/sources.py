@@ -25,10 +25,11 @@ class Source:
         columns: Column -> declared type.
         separator: Between the columns of a CSV line.
         limits: Column -> lowest and highest value that can be believed.
-        format: `csv`, `jsonl`, `parquet` or `tfrecord`.
+        format: `csv`, `jsonl`, `parquet`, `tfrecord` or `tfds`.
         units: Time column -> how it is written.
         zone: Whose days a run is asked for.
         folder_zone: Whose days the pattern's are.
+        splits: Of a data set of TFDS: those that are read.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Source:
     units: dict[str, TimeUnit] = dataclasses.field(default_factory=dict)
     zone: str = "UTC"
     folder_zone: str = "UTC"
+    splits: tuple[str, ...] = ()
 
     @property
     def key(self) -> str:
