@@ -119,7 +119,7 @@ def _origins_of_log(log: LogSpec) -> dict[str, _Origin]:
         origins[log.time.length_ms] = _Origin(_VIDEO)
     for join in log.joins.values():
         for column in join.columns:
-            origins.setdefault(column, origins.get(join.on, _NONE))
+            origins.setdefault(column, origins.get(join.key, _NONE))
     for column in tuple(origins):
         origins[f"{TRAIL_LAST}{column}"] = _Origin(_REQUEST)
         origins[f"{HISTORY}{column}"] = _Origin(_USER)

@@ -68,7 +68,8 @@ def log_source(spec: Spec) -> Source:
         {log.time.column: unit},
         log.timezone,
         log.folder_timezone or log.timezone,
-        log.tfds.splits if log.tfds else (),
+        clock=log.time.timezone,
+        splits=log.tfds.splits if log.tfds else (),
     )
 
 
@@ -82,6 +83,9 @@ def join_sources(spec: Spec) -> dict[str, Source]:
             join.columns,
             log.separator,
             format=join.format or log.format,
+            zone=log.timezone,
+            folder_zone=log.timezone,
+            clock=log.time.timezone,
         )
         for name, join in log.joins.items()
     }

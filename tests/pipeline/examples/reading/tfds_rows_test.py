@@ -1,6 +1,5 @@
 """Data sets as TFDS writes them, made here with a handful of rows: every row, typed."""
 
-import dataclasses
 import shutil
 
 import numpy as np
@@ -27,48 +26,43 @@ def _event(number: int) -> dict:
         "ts": _FIRST_S + 3600 * number,
         "stars": number / 2,
         "seen": number % 2 == 0,
-        "film": {"id": 100 + number, "kind": _KINDS[number % 3]},
+        "film": {
+            "id": 100 + number,
+            "kind": _KINDS[number % 3],
+            "kinds": _KINDS[: number % 3],
+        },
         "cover": np.zeros([2, 2], np.float32),
     }
 
 
-def _events(rows: list[dict], split: str = "train", name: str = "tiny_events"):
-    """A builder of TFDS' own that gives these rows."""
-    features = tfds.features.FeaturesDict(
-        {
-            "user": tfds.features.Text(),
-            "ts": np.int64,
-            "stars": np.float32,
-            "seen": np.bool_,
-            "film": {"id": np.int64, "kind": tfds.features.ClassLabel(names=_KINDS)},
-            "cover": tfds.features.Tensor(shape=(2, 2), dtype=np.float32),
-        }
-    )
-
-    def _info(self):
-        return self.dataset_info_from_configs(features=features)
-
-    def _split_generators(self, dl_manager):
-        return {split: enumerate(rows), "rest": enumerate(rows[:1])}
-
-    with tfds.core.registered.skip_registering():
-        return type(
-            "TinyEvents",
-            (tfds.core.GeneratorBasedBuilder,),
+def _write(data_dir, rows, file_format="tfrecord") -> None:
+    """A data set as TFDS keeps it, in the order of its own."""
+    tfds.dataset_builders.store_as_tfds_dataset(
+        name="tiny_events",
+        version="1.2.3",
+        features=tfds.features.FeaturesDict(
             {
-                "name": name,
-                "VERSION": tfds.core.Version("1.2.3"),
-                "_info": _info,
-                "_split_generators": _split_generators,
-                "_generate_examples": None,
-                "pkg_dir_path": None,
-            },
-        )
-
-
-def _write(data_dir, rows, **kwargs) -> None:
-    builder = _events(rows)(data_dir=data_dir, **kwargs)
-    builder.download_and_prepare()
+                "user": tfds.features.Text(),
+                "ts": np.int64,
+                "stars": np.float32,
+                "seen": np.bool_,
+                "film": {
+                    "id": np.int64,
+                    "kind": tfds.features.ClassLabel(names=_KINDS),
+                    "kinds": tfds.features.Sequence(
+                        tfds.features.ClassLabel(names=_KINDS)
+                    ),
+                },
+                "cover": tfds.features.Tensor(shape=(2, 2), dtype=np.float32),
+            }
+        ),
+        split_datasets={
+            "train": list(enumerate(rows)),
+            "rest": list(enumerate(rows[:1])),
+        },
+        data_dir=data_dir,
+        file_format=file_format,
+    )
 
 
 _SPEC = """
@@ -79,8 +73,8 @@ log:
   user: user
   item: film.id
   time: {{column: ts, unit: s}}
-  columns: {{user: string, film.id: int64, ts: int64, stars: float64, seen: int64,
-            film.kind: {kind}, late: "int64?"}}
+  columns: {{user: string, film.id: int64, ts: int64, stars: float64, seen: bool,
+            film.kind: {kind}, film.kinds: "list<{kind}>", late: "int64?"}}
   outcomes: [stars]
 tables: {{film: {{buckets: 50}}, user: {{buckets: 50}}}}
 features:
@@ -112,8 +106,9 @@ def _wanted(numbers, kind=lambda label: label) -> list[dict]:
             "film.id": 100 + n,
             "ts": _FIRST_S + 3600 * n,
             "stars": n / 2,
-            "seen": int(n % 2 == 0),
+            "seen": n % 2 == 0,
             "film.kind": kind(_KINDS[n % 3]),
+            "film.kinds": [kind(name) for name in _KINDS[: n % 3]],
             "late": None,  # may be empty, so a data set may lack it
         }
         for n in numbers
