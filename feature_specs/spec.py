@@ -468,7 +468,12 @@ class LengthSpec:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class FusionSpec:
-    """score = prod_t p_t^w_t * f(length) (PLE eq. 1); a task left out weighs 0."""
+    """score = prod_t p_t^w_t * f(length) (PLE eq. 1); a task left out weighs 0.
+
+    Attributes:
+        weights: Task -> exponent of its prediction; below 0 it lowers the score.
+        length: f of the video's length; none is 1.
+    """
 
     weights: dict[str, SignedWeight]
     length: LengthSpec | None = None
@@ -495,7 +500,7 @@ class Spec:
     """Everything that the rooms know about a data set.
 
     Attributes:
-        name: Also the served model's name.
+        name: Of the data set, and of the served model.
         derived: Column -> SQL over all columns above it and earlier derived ones.
         column_types: Column -> its type in examples, of every column that holds one
             value a row (log, joins, trail, counters... but `event_time`), filled in

@@ -77,7 +77,7 @@ def run(argv: Sequence[str]) -> int:
     args = found.parse_args(argv)
     is_tfds = args.data_set.startswith(_TFDS)
     if not is_tfds and args.data_set not in _NAMES:
-        found.error(f"data_set: must be {_CHOICES}, not {args.data_set}")
+        found.error(f"data_set: choose from {_CHOICES}; not {args.data_set}")
     if is_tfds and (args.archive or args.tfds):
         found.error(f"--archive and --tfds are not for {args.data_set}")
     if args.tfds and args.data_set not in kuairand.RELEASES:

@@ -61,9 +61,9 @@ COLUMNS = {
 
 @dataclasses.dataclass(eq=False)
 class KuaiRandConfig(tfds.core.BuilderConfig):
-    """A release as TFDS knows it."""
+    """A release as TFDS knows it; by default the one that is called alike."""
 
-    release: kuairand.Release = kuairand.RELEASES["kuairand-pure"]
+    release: kuairand.Release | None = None
 
 
 class KuaiRand(tfds.core.GeneratorBasedBuilder):
@@ -77,11 +77,7 @@ class KuaiRand(tfds.core.GeneratorBasedBuilder):
         "`trailrank fetch` made of it."
     )
     BUILDER_CONFIGS = [
-        KuaiRandConfig(
-            name=name.removeprefix("kuairand-"),
-            description=release.name,
-            release=release,
-        )
+        KuaiRandConfig(name=name.removeprefix("kuairand-"), description=release.name)
         for name, release in kuairand.RELEASES.items()
     ]
 
@@ -126,8 +122,8 @@ class KuaiRand(tfds.core.GeneratorBasedBuilder):
     @property
     def release(self) -> kuairand.Release:
         """The builder's own."""
-        release: kuairand.Release = self.builder_config.release
-        return release
+        config = self.builder_config
+        return config.release or kuairand.RELEASES[f"kuairand-{config.name}"]
 
     def fetch(
         self,
@@ -160,10 +156,7 @@ class KuaiRand(tfds.core.GeneratorBasedBuilder):
 
 def builder_of(name: str, data_dir: pathlib.Path) -> KuaiRand:
     """The builder of a release as `kuairand.RELEASES` calls it."""
-    config = KuaiRandConfig(
-        name=name.removeprefix("kuairand-"), release=kuairand.RELEASES[name]
-    )
-    return KuaiRand(config=config, data_dir=data_dir)
+    return KuaiRand(config=name.removeprefix("kuairand-"), data_dir=data_dir)
 
 
 def _manual_dir(dl_manager: tfds.download.DownloadManager) -> pathlib.Path | None:

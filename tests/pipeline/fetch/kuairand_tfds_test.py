@@ -43,7 +43,7 @@ def test_its_columns_are_the_logs():
 def test_tfds_knows_the_three_releases(tmp_path):
     for name in ("pure", "1k", "27k"):
         builder = tfds.builder(f"kuairand/{name}", data_dir=tmp_path)
-        assert builder.builder_config.release is kuairand.RELEASES[f"kuairand-{name}"]
+        assert builder.release is kuairand.RELEASES[f"kuairand-{name}"]
     assert "CC BY-SA" in builder.info.redistribution_info.license
     assert builder.info.features["tab"].doc.desc == "Where in the app, 0 to 14."
 

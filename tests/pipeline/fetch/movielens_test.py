@@ -132,7 +132,7 @@ def test_a_data_set_that_tfds_does_not_know_is_told(tmp_path):
 @pytest.mark.parametrize(
     ("argv", "told"),
     [
-        (["movielenz"], "must be kuairand-pure.*or tfds:NAME, not movielenz"),
+        (["movielenz"], "choose from kuairand-pure.*or tfds:NAME; not movielenz"),
         (["tfds:movielens", "--archive", "x"], "are not for tfds:movielens"),
         (["movielens", "--tfds"], "--tfds is for kuairand-\\*, not for movielens"),
     ],
