@@ -47,7 +47,7 @@ predicts. This page is the reference; [examples.md](examples.md) tells how logs 
 examples, [models.md](models.md) what a preset of the ranker says.
 
 ```
-trailrank spec check my.yaml    # every mistake at once, with the key's path and the remedy
+trailrank spec check my.yaml    # every mistake at once: where, and what to do
 trailrank spec show my.yaml     # the spec as tables
 trailrank spec diff a.yaml b.yaml
 ```
@@ -121,7 +121,7 @@ def parts() -> list[Part]:
     return found
 
 
-def keys() -> list[Key]:
+def all_keys() -> list[Key]:
     """Every key of a spec."""
     return [key for part in parts() for key in part.keys]
 
@@ -299,9 +299,7 @@ def _as_yaml(value: Any) -> str:
 def _section_text(section: str) -> str:
     """The lines of a section in the first example that has it."""
     for file in example_files():
-        found = re.search(
-            rf"^{section}:.*\n(?:(?:[ #].*)?\n)*", file.read_text(), re.M
-        )
+        found = re.search(rf"^{section}:.*\n(?:(?:[ #].*)?\n)*", file.read_text(), re.M)
         if found:
             return found[0].strip()
     return ""
@@ -388,10 +386,10 @@ def _cell(text: str) -> str:
 
 
 def _column_types() -> str:
-    rule = TYPES_RULE.removeprefix("must be ")
+    rule = re.sub(r"(\w+<\w+>)", r"`\1`", TYPES_RULE.removeprefix("must be "))
     return (
-        "## Types of columns\n\nWhat `columns` of the log, and of what is joined to it, "
-        f"may be declared as: {rule} See *Files* in [examples.md](examples.md).\n"
+        "## Types of columns\n\nWhat `columns` of the log, and of what is joined to "
+        f"it, may be declared as: {rule} See *Files* in [examples.md](examples.md).\n"
     )
 
 

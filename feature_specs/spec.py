@@ -175,8 +175,9 @@ class LogSpec:
     Attributes:
         format: How the files are written.
         tfds: For format `tfds`: which data set; see `TfdsSpec`.
-        files: Glob inside the log directory, but for `tfds`, where it follows. `{day}` in it stands for the day as
-            YYYYMMDD, `{day:%Y-%m-%d}` for the day in that form.
+        files: Glob inside the log directory; not for `tfds`, where it follows. `{day}`
+            in it stands for the day as YYYYMMDD, `{day:%Y-%m-%d}` for the day in that
+            form.
         folder_timezone: IANA name: whose days those are, `timezone` by default.
         user: Column with the user's id.
         item: Column with the video's id.

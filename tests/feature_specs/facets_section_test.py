@@ -162,7 +162,9 @@ def test_a_column_stands_for_the_served_feature_that_it_is():
 
 def test_numbers_of_a_category_and_of_an_id_are_values():
     for feature in ("kind", "video_id"):
-        facet = f"{{feature: {feature}, partitions: {{a: [7], b: [90, 3]}}, default: a}}"
+        facet = (
+            f"{{feature: {feature}, partitions: {{a: [7], b: [90, 3]}}, default: a}}"
+        )
         (made,) = _read(facet).facet_inputs
         assert made.values == (3, 7, 90)
 

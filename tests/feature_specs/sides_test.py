@@ -180,7 +180,11 @@ def _told(good: str, section: str, column: str, group: str) -> str:
         read_spec(text.replace(_AGE, feature))
     except SpecError as error:
         (problem,) = error.problems
-        said = ["the user's or the request's", "the video's", "a counter with a `match`"]
+        said = [
+            "the user's or the request's",
+            "the video's",
+            "a counter with a `match`",
+        ]
         assert "feature 'age_years' reads made" in problem
         return next(text for text in said if text in problem)
     return ""

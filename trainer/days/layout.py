@@ -22,9 +22,9 @@ class Layout:
     """Where the values of a row lie in an int32 matrix [rows, width].
 
     One value of an integer feature (ids, codes, buckets, facets) has a column; those
-    come first, then the integer lists; then, bit by bit, the float32 values: features of one
-    float, those of several, labels, masks. Which is which the kinds of the features say
-    (`FeatureKind.shape` and `encoded`).
+    come first, then the integer lists; then, bit by bit, the float32 values: features
+    of one float, those of several, labels, masks. Which is which the kinds of the
+    features say (`FeatureKind.shape` and `encoded`).
 
     Args:
         spec: Its features and tasks.

@@ -119,9 +119,7 @@ def _decode(
         return [(places, _decode_some(decoder, examples, places, keys))]
     except RuntimeError:  # some are no example, or disagree
         by_types = _group_by_types(decoder, examples, places, reasons)
-    return [
-        (group, _decode_some(decoder, examples, group, keys)) for group in by_types
-    ]
+    return [(group, _decode_some(decoder, examples, group, keys)) for group in by_types]
 
 
 def _decode_some(

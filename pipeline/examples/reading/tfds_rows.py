@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 import os
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -82,7 +83,7 @@ def plan(
             first_line=0,
             text_bytes=size // parts,
         )
-        for number, (start, end) in enumerate(zip(cuts, cuts[1:], strict=False))
+        for number, (start, end) in enumerate(itertools.pairwise(cuts))
     ]
 
 

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 import tensorflow_datasets as tfds
 
-from feature_specs import SpecError, load_spec, read_spec
+from feature_specs import SpecError, read_spec
 from pipeline.examples.errors import LogsError
 from pipeline.examples.reading.readers import (
     discover_days,
@@ -148,7 +148,9 @@ def test_days_are_found_from_the_times(events):
 
 
 def test_an_array_record_is_read_in_parts(tmp_path):
-    _write(tmp_path, [_event(number) for number in range(10)], file_format="array_record")
+    _write(
+        tmp_path, [_event(number) for number in range(10)], file_format="array_record"
+    )
     rows, rejects, broken, parts = _read(_spec(), tmp_path, range_bytes=200)
     assert parts > 1
     assert rows.to_dicts() == _wanted(range(10))
@@ -188,7 +190,9 @@ def test_what_is_missing_is_told_before_anything_is_read(events, tmp_path):
     with pytest.raises(LogsError, match="column 'score' is missing"):
         _read(read_spec(lacking.format(split="train", kind="string")), events)
     tensor = _SPEC.replace("stars: float64,", "stars: float64, cover: float64,")
-    with pytest.raises(LogsError, match="feature 'cover' is neither one value nor a li"):
+    with pytest.raises(
+        LogsError, match="feature 'cover' is neither one value nor a li"
+    ):
         _read(read_spec(tensor.format(split="train", kind="string")), events)
     with pytest.raises(FileNotFoundError, match="No file matches"):
         _read(_spec(), tmp_path)
@@ -213,9 +217,17 @@ def test_of_several_versions_one_is_named(events, tmp_path):
 @pytest.mark.parametrize(
     ("old", "new", "told"),
     [
-        ("  tfds: {{name: tiny_events, split: {split}}}\n", "", "log.tfds: is required"),
+        (
+            "  tfds: {{name: tiny_events, split: {split}}}\n",
+            "",
+            "log.tfds: is required",
+        ),
         ("format: tfds", "format: csv", "log.tfds: has no use with format: csv"),
-        ("user: user\n", "user: user\n  files: x\n", "log.files: follows from log.tfds"),
+        (
+            "user: user\n",
+            "user: user\n  files: x\n",
+            "log.files: follows from log.tfds",
+        ),
         ("{split}", '"train[:10%]"', r"log.tfds.split: must be the name of a split"),
         ("name: tiny_events", "name: ../x", "log.tfds.name: must be a data set's name"),
     ],
