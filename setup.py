@@ -68,6 +68,7 @@ setuptools.setup(
         "setuptools<81",  # TensorFlow Hub and others still import pkg_resources
         "starlette",
         "tenacity",
+        "tensorflow-datasets",
         f"tensorboard; {_PY311}",  # TFX imports it; TensorFlow 2.21 needs it no more
         f"tensorflow-serving-api==2.16.*; {_PY310}",
         f"tensorflow-serving-api==2.19.*; {_PY311}",  # newest that TFX 1.21 allows
@@ -77,7 +78,6 @@ setuptools.setup(
     extras_require={
         "vertex": ["tfx[kfp]", "google-cloud-aiplatform"],
         "report": ["matplotlib"],
-        "datasets": ["tensorflow-datasets"],
         "dev": [
             "hypothesis",
             "import-linter",

@@ -113,6 +113,27 @@ class Named:
         return core_schema.no_info_plain_validator_function(known)
 
 
+class _NumberOrText:
+    """A whole number or a text, as a column of either type holds it."""
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        """Takes the place of the type's own check, which would tell two mistakes."""
+        from pydantic_core import PydanticCustomError, core_schema
+
+        def check(value: Any) -> Any:
+            if type(value) not in (int, str):
+                rule = "must be a whole number or text; quote it if it is text."
+                raise PydanticCustomError(UNKNOWN_NAME, "{rule}", {"rule": rule})
+            return value
+
+        return core_schema.no_info_plain_validator_function(check)
+
+
+NumberOrText = Annotated[int | str, _NumberOrText()]
+
+
 def one_of(names: Iterable[str]) -> str:
     """The rule of a value that must be one of `names`."""
     return f"must be one of {', '.join(names)}."

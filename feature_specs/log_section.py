@@ -18,6 +18,19 @@ from feature_specs.spec import LogSpec
 
 EVENT_TIME = "event_time"  # when the impression began, in the log's time zone
 _LONGEST_GLOB = 1_000
+_TFDS_KEYS = (
+    (
+        "name",
+        r"[a-z]\w*(/[\w.\-]+)?",
+        "a data set's name as TFDS has it, with its config: movielens/100k-ratings",
+    ),
+    (
+        "split",
+        r"[\w\-]+(\+[\w\-]+)*",
+        "the name of a split such as train, or several: train+test; no parts of one",
+    ),
+    ("version", r"(\d+\.\d+\.\d+)?", "a version such as 0.1.1"),
+)
 _DAY_FORMAT = re.compile(r"\{day(?::([^{}]*))?\}")
 
 
@@ -28,7 +41,7 @@ def read_log(reading: Reading) -> LogSpec | None:
     log: LogSpec | None = reading.section(LogSpec, "log", required=True)
     if log is None:
         return None
-    log = _with_zones(reading, log)
+    log = _with_files(reading, _with_zones(reading, log))
     _check_columns(reading, log)
     _check_time(reading, log)
     _check_joins(reading, log)
@@ -66,6 +79,35 @@ def _with_zones(reading: Reading, log: LogSpec) -> LogSpec:
         time = dataclasses.replace(time, timezone=log.timezone)
     folders = log.folder_timezone or log.timezone
     return dataclasses.replace(log, time=time, folder_timezone=folders)
+
+
+def _with_files(reading: Reading, log: LogSpec) -> LogSpec:
+    """The files that follow from `tfds`, which is checked."""
+    tfds, problems = log.tfds, reading.problems
+    if tfds is None:
+        if log.format == "tfds":
+            rule = (
+                "is required with format: tfds, such as {name: movielens/100k-ratings, "
+                "split: train}."
+            )
+            problems.add("log.tfds", rule)
+        elif not log.files:
+            problems.add("log.files", "is required; add it.")
+        return log
+    if log.format != "tfds":
+        problems.add("log.tfds", f"has no use with format: {log.format}; remove one.")
+    if log.files:
+        rule = "follows from log.tfds; remove it."
+        problems.add("log.files", rule, log.files)
+    for key, pattern, told in _TFDS_KEYS:
+        value = getattr(tfds, key)
+        if not re.fullmatch(pattern, value):
+            problems.add(f"log.tfds.{key}", f"must be {told}.", value)
+    for name, join in log.joins.items():
+        if not join.format:
+            rule = "is required where the log's is tfds; say how this side file is."
+            problems.add(f"log.joins.{name}.format", rule)
+    return dataclasses.replace(log, files=tfds.files)
 
 
 def joined_columns(log: LogSpec) -> dict[str, str]:

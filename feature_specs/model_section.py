@@ -14,8 +14,14 @@ from feature_specs.constants import constant_of
 from feature_specs.log_section import joined_columns
 from feature_specs.past import REQUEST_COLUMNS
 from feature_specs.past_section import Past
-from feature_specs.reading import Reading, element_type, example_type, reads
-from feature_specs.sides import REQUEST_SIDE
+from feature_specs.reading import (
+    Reading,
+    element_type,
+    example_type,
+    names_of,
+    reads,
+)
+from feature_specs.sides import REQUEST_SIDE, Side, Whose
 from feature_specs.spec import (
     Dtype,
     EvaluationSpec,
@@ -87,8 +93,10 @@ def read_features(
             _check_shared(reading, path, feature, sharing)
         paths.append(path)
         features.append(feature)
+    whose = past.whose(features)
     for path, feature in zip(paths, features, strict=True):
         _check_attention(reading, path, feature, features)
+        _check_side(reading, past, whose, path, feature)
     groups = {feature.group for feature in features}
     whole = len(features) == len(reading.entry_names("features"))
     if features and whole and "candidate" not in groups:
@@ -185,17 +193,23 @@ def _check_leak(
             "read trail_position."
         )
         reading.problems.add(f"{path}.expr", rule, text)
-    _check_side(reading, past, path, feature, text)
 
 
 def _check_side(
-    reading: Reading, past: Past, path: str, feature: FeatureSpec, text: str
+    reading: Reading,
+    past: Past,
+    whose: Whose | None,
+    path: str,
+    feature: FeatureSpec,
 ) -> None:
     """A feature reads its own side only, or says that it pairs both."""
     if feature.paired and feature.group != "candidate":
         rule = "is for features of group candidate; a request is sent once for all."
         reading.problems.add(f"{path}.paired", rule, feature.paired)
-    videos = reads(text, [c for c, side in past.sides.items() if "video" in side])
+    if whose is None:
+        return
+    text = feature.expr
+    videos = _read_of(whose, feature, frozenset({"video"}))
     if videos and feature.group in ("query", "context"):
         what = "a counter with a `match`"
         if not reads(text, past.paired):
@@ -203,10 +217,11 @@ def _check_side(
         rule = (
             f"feature {feature.name!r} reads {videos}, {what}: it "
             "differs from candidate to candidate, and a request is sent once for all. "
-            "Make it a feature of group candidate."
+            "Make it a feature of group candidate, and say `paired: true` if it reads "
+            "the user or the request, too."
         )
         reading.problems.add(f"{path}.expr", rule, text)
-    others = reads(text, [c for c, side in past.sides.items() if side & REQUEST_SIDE])
+    others = _read_of(whose, feature, REQUEST_SIDE)
     if others and feature.group == "candidate" and not feature.paired:
         rule = (
             f"feature {feature.name!r} reads {others}, the user's or the request's: "
@@ -215,6 +230,23 @@ def _check_side(
             "context."
         )
         reading.problems.add(f"{path}.expr", rule, text)
+
+
+def _read_of(whose: Whose, feature: FeatureSpec, sides: frozenset[Side]) -> str:
+    """The columns of some sides that a feature reads, as text; empty for none.
+
+    Where another feature says whose a column is, it is named.
+    """
+    names = names_of(feature.expr)
+    read = sorted(c for c in names if whose.sides.get(c, frozenset()) & sides)
+    said = {
+        f"feature {other.name!r} of group {other.group}"
+        for column in read
+        for other in whose.said_by(column)
+        if other.name != feature.name
+    }
+    told = ", ".join(read)
+    return f"{told} (as {', '.join(sorted(said))} does)" if said else told
 
 
 def _dtype(

@@ -8,7 +8,7 @@ from section to section, in the order of this file.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
 import polars as pl
@@ -38,8 +38,8 @@ from feature_specs.reading import (
     names_of,
     reads,
 )
-from feature_specs.sides import Sides, add_histories, add_made, sides_of_log
-from feature_specs.spec import Dtype, LogHistorySpec, LogSpec
+from feature_specs.sides import Whose
+from feature_specs.spec import Dtype, FeatureSpec, LogHistorySpec, LogSpec
 
 _Column = TypeVar("_Column", CounterSpec, StatisticSpec, QuantileSpec)
 _MOST_BINS = 1_000_000  # of a quantile's histogram; each group has one, in memory
@@ -59,7 +59,7 @@ class Past:
         outcomes: Those known only after the impression (`Spec.outcomes`).
         future: Those known only when the trail is over (`Spec.future`).
         paired: Those that come of counters with a `match`.
-        sides: Column -> whose it is, where that is known.
+        log: The log's section; None if it is broken.
     """
 
     scope: Scope
@@ -73,7 +73,7 @@ class Past:
     outcomes: frozenset[str] = frozenset()
     future: frozenset[str] = frozenset()
     paired: frozenset[str] = frozenset()
-    sides: Sides = dataclasses.field(default_factory=dict)
+    log: LogSpec | None = None
 
     def length_of(self, text: str) -> int:
         """The length of a sequence that an expression gives, if nothing is said."""
@@ -90,6 +90,13 @@ class Past:
         """See `Spec.column_types`."""
         types = {name: example_type(found) for name, found in self.scope.types.items()}
         return {name: dtype for name, dtype in types.items() if dtype is not None}
+
+    def whose(self, features: Iterable[FeatureSpec]) -> Whose | None:
+        """Whose each column is; None if the log's section is broken."""
+        if self.log is None:
+            return None
+        made = (self.histories, self.counters, self.statistics, self.derived)
+        return Whose(self.log, *made, features)
 
 
 def read_past(reading: Reading, log: LogSpec | None) -> Past:
@@ -111,10 +118,7 @@ def read_past(reading: Reading, log: LogSpec | None) -> Past:
     past.future = with_readers(TRAIL_FUTURE, past.derived)
     matching = (counter.name for counter in past.counters if counter.match)
     past.paired = with_readers(matching, past.derived)
-    if log is not None:
-        past.sides = sides_of_log(log)
-        add_histories(past.sides, past.histories)
-        add_made(past.sides, past.counters, past.statistics, past.derived)
+    past.log = log
     return past
 
 

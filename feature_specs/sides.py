@@ -4,13 +4,15 @@ A request is sent once for all candidates, and a video's values may be kept from
 request to the next. So what reads the video cannot be a feature of the request, and
 what reads the user or the request is none of the video alone.
 
-Nothing is known of a log column that has no role in `log`: it may be anybody's.
+The section `log` tells it of columns with a role and of side files; a feature tells it
+of all others: what a `query` feature reads is the user's, and so on. What no feature of
+one side reads may be anybody's. Whatever is made of a column is whose the column is.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from feature_specs import expressions
 from feature_specs.log_section import EVENT_TIME
@@ -23,63 +25,142 @@ from feature_specs.past import (
     StatisticSpec,
     history_column,
 )
-from feature_specs.spec import LogHistorySpec, LogSpec, Spec
+from feature_specs.spec import FeatureSpec, LogHistorySpec, LogSpec, Spec
 
 Side = Literal["user", "video", "request"]
 Sides = dict[str, frozenset[Side]]
+_NOBODY: frozenset[Side] = frozenset()
 _USER: frozenset[Side] = frozenset({"user"})
 _VIDEO: frozenset[Side] = frozenset({"video"})
 _REQUEST: frozenset[Side] = frozenset({"request"})
-_PAIR = _USER | _VIDEO
 REQUEST_SIDE = _USER | _REQUEST
+_SAID_BY: dict[str, frozenset[Side]] = {
+    "query": _USER,
+    "context": _REQUEST,
+    "candidate": _VIDEO,
+}
+
+
+class _Origin(NamedTuple):
+    """Where a column comes from.
+
+    Attributes:
+        sides: Whose it is by the section `log`.
+        roots: Log columns without a role that it follows from.
+        matched: Those that a counter matches: the video's, unless it is said.
+    """
+
+    sides: frozenset[Side] = _NOBODY
+    roots: frozenset[str] = frozenset()
+    matched: frozenset[str] = frozenset()
+
+
+_NONE = _Origin()
+
+
+class Whose:
+    """Whose each column of a spec is, and which feature has said so.
+
+    Args:
+        log: Roles and side files.
+        histories: Of other logs.
+        counters: In the order in which they may be read, like all others.
+        statistics: Likewise.
+        derived: Likewise.
+        features: With their expressions filled in.
+    """
+
+    def __init__(
+        self,
+        log: LogSpec,
+        histories: Mapping[str, LogHistorySpec],
+        counters: Iterable[CounterSpec],
+        statistics: Iterable[StatisticSpec],
+        derived: Mapping[str, str],
+        features: Iterable[FeatureSpec],
+    ):
+        self._origins = _origins_of_log(log)
+        for name, history in histories.items():
+            for column in history.columns:
+                self._origins[history_column(name, column)] = _Origin(_USER)
+        _add_made(self._origins, counters, statistics, derived)
+        self._said: dict[str, FeatureSpec] = {}
+        own = [f for f in features if f.group in _SAID_BY and not f.paired]
+        read = [(self._reads(_names(f.expr)).roots, f) for f in own]
+        for roots, feature in sorted(read, key=lambda pair: len(pair[0])):
+            for root in roots:  # first of what reads one column only: that is plainest
+                self._said.setdefault(root, feature)
+        self.sides: Sides = {c: self._sides(o) for c, o in self._origins.items()}
+
+    def said_by(self, column: str) -> list[FeatureSpec]:
+        """The features that say whose a column is; none if the log does."""
+        origin = self._origins.get(column, _NONE)
+        roots = origin.roots | origin.matched
+        return [f for root, f in self._said.items() if root in roots]
+
+    def _reads(self, columns: Iterable[str]) -> _Origin:
+        return _union(self._origins.get(column, _NONE) for column in columns)
+
+    def _sides(self, origin: _Origin) -> frozenset[Side]:
+        roots = (*origin.roots, *origin.matched)
+        said = [_SAID_BY[self._said[r].group] for r in roots if r in self._said]
+        doubtful = any(root not in self._said for root in origin.matched)
+        return origin.sides.union(*said, _VIDEO if doubtful else _NOBODY)
 
 
 def sides_of(spec: Spec) -> Sides:
-    """Every column of which it is known -> whose it is."""
-    sides = sides_of_log(spec.log)
-    add_histories(sides, spec.histories)
-    add_made(sides, spec.counters, spec.statistics, spec.derived)
-    return sides
+    """Every column of the spec -> whose it is; empty where nothing tells it."""
+    made = (spec.histories, spec.counters, spec.statistics, spec.derived)
+    return Whose(spec.log, *made, spec.features).sides
 
 
-def sides_of_log(log: LogSpec) -> Sides:
-    """Columns of the log, its joins, the trail and the history -> whose they are."""
-    sides: Sides = {log.user: _USER, log.item: _VIDEO}
+def _origins_of_log(log: LogSpec) -> dict[str, _Origin]:
+    """Columns of the log, its joins, the trail and the history."""
+    origins = {column: _Origin(roots=frozenset({column})) for column in log.columns}
+    origins[log.user], origins[log.item] = _Origin(_USER), _Origin(_VIDEO)
     trail = set(TRAIL_COLUMNS) - TRAIL_FUTURE  # that no served feature may read
     for column in (log.time.column, EVENT_TIME, *sorted(trail)):
-        sides[column] = _REQUEST
+        origins[column] = _Origin(_REQUEST)
     if log.time.length_ms:
-        sides[log.time.length_ms] = _VIDEO
+        origins[log.time.length_ms] = _Origin(_VIDEO)
     for join in log.joins.values():
         for column in join.columns:
-            sides.setdefault(column, sides.get(join.key, frozenset()))
-    for column in [*log.columns, *sides]:
-        sides[f"{TRAIL_LAST}{column}"] = _REQUEST
-        sides[f"{HISTORY}{column}"] = _USER
-    return sides
+            origins.setdefault(column, origins.get(join.key, _NONE))
+    for column in tuple(origins):
+        origins[f"{TRAIL_LAST}{column}"] = _Origin(_REQUEST)
+        origins[f"{HISTORY}{column}"] = _Origin(_USER)
+    return origins
 
 
-def add_histories(sides: Sides, histories: Mapping[str, LogHistorySpec]) -> None:
-    """Adds the columns of other logs' histories."""
-    for name, history in histories.items():
-        for column in history.columns:
-            sides[history_column(name, column)] = _USER
-
-
-def add_made(
-    sides: Sides,
+def _add_made(
+    origins: dict[str, _Origin],
     counters: Iterable[CounterSpec],
     statistics: Iterable[StatisticSpec],
     derived: Mapping[str, str],
 ) -> None:
     """Adds the columns that a spec makes, in the order in which they may be read."""
     for counter in counters:
-        sides[counter.name] = _PAIR if counter.match else _USER
+        match = _union(origins.get(c, _NONE) for c in _names(counter.match))
+        matched = match.roots | match.matched
+        origins[counter.name] = _Origin(_USER | match.sides, matched=matched)
     for statistic in statistics:
-        sides[statistic.name] = sides.get(statistic.by, frozenset())
+        origins[statistic.name] = origins.get(statistic.by, _NONE)
     for name, text in derived.items():
-        sides[name] = frozenset(
-            side
-            for column in expressions.columns_of(text)
-            for side in sides.get(column, frozenset())
-        )
+        origins[name] = _union(origins.get(c, _NONE) for c in _names(text))
+
+
+def _union(found: Iterable[_Origin]) -> _Origin:
+    several = tuple(found)
+    return _Origin(
+        _NOBODY.union(*(o.sides for o in several)),
+        frozenset[str]().union(*(o.roots for o in several)),
+        frozenset[str]().union(*(o.matched for o in several)),
+    )
+
+
+def _names(text: str) -> set[str]:
+    """The columns of an expression; none if it is broken, which is told elsewhere."""
+    try:
+        return expressions.columns_of(text) if text else set()
+    except ValueError:
+        return set()

@@ -20,6 +20,7 @@ from feature_specs.fields import (
     Named,
     NonNegativeFloat,
     NonNegativeInt,
+    NumberOrText,
     Rule,
     Share,
     ShareBelowOne,
@@ -57,6 +58,11 @@ def label_key(task: str) -> str:
 def mask_key(task: str) -> str:
     """The example column (float32, 0 or 1) with a task's sample space (PLE eq. 9)."""
     return f"mask_{task}"
+
+
+def facet_key(facet: str) -> str:
+    """The encoded column (int64) by which the partition of a facet is known."""
+    return f"facet_{facet}"
 
 
 def slice_key(column: str) -> str:
@@ -115,6 +121,35 @@ class JoinSpec:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class TfdsSpec:
+    """A data set as TensorFlow Datasets has prepared it; nothing is downloaded.
+
+    The directory of the logs is TFDS' data directory, such as ~/tensorflow_datasets.
+
+    Attributes:
+        name: With its config, if it has one: `movielens/100k-ratings`.
+        split: One that it was prepared with; several are joined by `+`.
+        version: Such as `0.1.1`; needed where several versions were prepared.
+    """
+
+    name: str
+    split: str = "train"
+    version: str = ""
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """The names in `split`."""
+        return tuple(self.split.split("+"))
+
+    @property
+    def files(self) -> str:
+        """Glob of the shards inside the data directory."""
+        split = self.split if len(self.splits) == 1 else "*"
+        shards = f"{self.name.split('/')[0]}-{split}.*-of-*"
+        return f"{self.name}/{self.version or '*'}/{shards}"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class DuplicatesSpec:
     """Which rows stay of one impression that the log tells several times.
 
@@ -166,8 +201,10 @@ class LogSpec:
 
     Attributes:
         format: How the files are written.
-        files: Glob inside the log directory. `{day}` in it stands for the day as
-            YYYYMMDD, `{day:%Y-%m-%d}` for the day in that form.
+        tfds: For format `tfds`: which data set; see `TfdsSpec`.
+        files: Glob inside the log directory; not for `tfds`, where it follows. `{day}`
+            in it stands for the day as YYYYMMDD, `{day:%Y-%m-%d}` for the day in that
+            form.
         folder_timezone: IANA name: whose days those are, `timezone` by default.
         user: Column with the user's id.
         item: Column with the video's id.
@@ -191,8 +228,9 @@ class LogSpec:
             is above 1 no day is judged.
     """
 
-    format: Literal["csv", "jsonl", "parquet", "tfrecord"] = "csv"
-    files: str
+    format: Literal["csv", "jsonl", "parquet", "tfrecord", "tfds"] = "csv"
+    tfds: TfdsSpec | None = None
+    files: str = ""
     user: str
     item: str
     time: TimeSpec
@@ -431,23 +469,50 @@ class FacetSpec:
 
     Attributes:
         name: Unique; what presets name in `structure.facets`.
-        feature: A served feature of kind `code` or `bucket` that tells the partition.
+        feature: A served feature that tells the partition, of kind `code`, `bucket`,
+            `category` or `id`.
+        column: Instead of `feature`: a column that a served feature is, as it stands.
         partitions: Name -> the feature's codes; of a bucket its intervals, the lowest
-            is 0.
+            is 0; of a category or an id its values, as the logs have them.
         default: Partition of rows whose feature is missing or in no partition.
         train_with: Partition -> the partitions whose rows train its tasks (MFH sec.
             V-A-3); by default its own.
     """
 
     name: str
-    feature: str
-    partitions: Annotated[dict[str, tuple[int, ...]], _SEVERAL]
+    feature: str = ""
+    column: str = ""
+    partitions: Annotated[dict[str, tuple[NumberOrText, ...]], _SEVERAL]
     default: str
     train_with: dict[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
 
     def trained_by(self, partition: str) -> tuple[str, ...]:
         """The partitions whose rows train the tasks of `partition`."""
         return self.train_with.get(partition, (partition,))
+
+    @property
+    def values(self) -> tuple[int | str, ...]:
+        """Everything that is in a partition, sorted."""
+        listed = [value for own in self.partitions.values() for value in own]
+        return tuple(sorted(listed, key=lambda value: (str(type(value)), value)))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FacetInput:
+    """What the model reads to know the partition of a facet by values.
+
+    It is looked up beside the features where they are encoded, so that training and
+    serving have one table; requests and raw examples have the feature's own value.
+
+    Attributes:
+        name: Key in encoded examples.
+        feature: Whose raw value is looked up.
+        values: Value i is encoded as i + 1; a missing one, and all others, as 0.
+    """
+
+    name: str
+    feature: FeatureSpec
+    values: tuple[int | str, ...]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -467,7 +532,12 @@ class LengthSpec:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class FusionSpec:
-    """score = prod_t p_t^w_t * f(length) (PLE eq. 1); a task left out weighs 0."""
+    """score = prod_t p_t^w_t * f(length) (PLE eq. 1); a task left out weighs 0.
+
+    Attributes:
+        weights: Task -> exponent of its prediction; below 0 it lowers the score.
+        length: f of the video's length; none is 1.
+    """
 
     weights: dict[str, SignedWeight]
     length: LengthSpec | None = None
@@ -495,7 +565,7 @@ class Spec:
     """Everything that the rooms know about a data set.
 
     Attributes:
-        name: Also the served model's name.
+        name: Of the data set, and of the served model.
         derived: Column -> SQL over all columns above it and earlier derived ones.
         column_types: Column -> its type in examples, of every column that holds one
             value a row (log, joins, trail, counters... but `event_time`), filled in
@@ -545,6 +615,25 @@ class Spec:
     def trail_features(self) -> tuple[FeatureSpec, ...]:
         """Features of the trail towers: trained on, never served (SFV sec. 4.2)."""
         return tuple(f for f in self.features if f.group == "trail")
+
+    @functools.cached_property
+    def facet_inputs(self) -> tuple[FacetInput, ...]:
+        """Inputs of the model beside the features: one a facet by values."""
+        found = []
+        for facet in self.facets.values():
+            feature = self.feature(facet.feature)
+            if feature.of_kind.facet_by_value:
+                name = facet_key(facet.name)
+                found.append(
+                    FacetInput(name=name, feature=feature, values=facet.values)
+                )
+        return tuple(found)
+
+    @property
+    def served_inputs(self) -> tuple[str, ...]:
+        """Names of what the ranker reads of a served row."""
+        features = (feature.name for feature in self.served_features)
+        return (*features, *(made.name for made in self.facet_inputs))
 
     def feature(self, name: str) -> FeatureSpec:
         """The feature called `name`."""

@@ -26,6 +26,7 @@ def spec_tables(spec: Spec) -> list[Table]:
     """The tables that `trailrank spec show` prints."""
     made = _made_columns(spec)
     others = [_features(spec), _embedding_tables(spec), _tasks(spec)]
+    others += [_facets(spec)] if spec.facets else []
     return [_log(spec), *([made] if made.rows else []), *others]
 
 
@@ -244,4 +245,20 @@ def _tasks(spec: Spec) -> Table:
             f"{task.loss_weight:g}",
             f"{fusion:g}",
         )
+    return table
+
+
+def _facets(spec: Spec) -> Table:
+    table = _table(spec, "facets")
+    for head in ("facet", "feature", "partition"):
+        table.add_column(head, no_wrap=True)
+    for head in ("holds", "trained by"):
+        table.add_column(head, overflow="fold")
+    for name, facet in spec.facets.items():
+        for partition, values in facet.partitions.items():
+            holds = ", ".join(map(str, values))
+            if partition == facet.default:
+                holds = f"{holds}, all others".removeprefix(", ")
+            trained = ", ".join(facet.trained_by(partition))
+            table.add_row(name, facet.feature, partition, holds, trained)
     return table

@@ -104,12 +104,13 @@ def _limits(spec: Spec) -> Spec:
 
 
 def _encoding(spec: Spec) -> Spec:
-    """What decides encoded examples, too: sizes, cut points, the rows of tables."""
+    """What decides encoded examples, too: sizes, cut points, tables' rows, facets."""
     features = [f.of_kind.untrained(f) for f in spec.features]
     return dataclasses.replace(
         _examples(spec),
         tables=_used_tables(features, spec.tables),
         features=_by_name(features),
+        facets=_looked_up(spec),
     )
 
 
@@ -195,6 +196,20 @@ def _used_tables(
     for name in _used(features):
         rows = sizes[name].buckets if name in sizes else 2
         found[name] = TableSpec(name=name, buckets=rows)
+    return found
+
+
+def _looked_up(spec: Spec) -> dict[str, FacetSpec]:
+    """The facets by values: which values they have, all in one partition."""
+    by_value = {made.feature.name for made in spec.facet_inputs}
+    found = {}
+    for name, facet in sorted(spec.facets.items()):
+        if facet.feature in by_value:
+            first, *others = sorted(facet.partitions)
+            parts = {first: facet.values, **dict.fromkeys(others, ())}
+            found[name] = dataclasses.replace(
+                facet, partitions=parts, default=first, train_with={}
+            )
     return found
 
 
@@ -345,6 +360,7 @@ def _log(log: LogSpec) -> LogSpec:
     own = not log.folder_timezone or log.folder_timezone == log.timezone
     return dataclasses.replace(
         log,
+        files="" if log.tfds else log.files,
         folder_timezone="" if own else log.folder_timezone,
         columns=dict(sorted(log.columns.items())),
         outcomes=_sorted(log.outcomes),

@@ -24,7 +24,7 @@ from feature_specs.feature_kinds import (
     Sequence,
 )
 from feature_specs.registry import RoomTable
-from feature_specs.spec import RESERVED_PREFIXES
+from feature_specs.spec import RESERVED_PREFIXES, FacetInput
 
 _Tensors = dict[str, Any]
 
@@ -45,7 +45,8 @@ def preprocessing_fn(inputs: _Tensors, custom_config: dict[str, Any]) -> _Tensor
 
     Returns:
         ids, categories and buckets `[B]` int64, sequences `[B, length]` int64, numbers
-        `[B]` float32; 0 stands for "missing" in each.
+        `[B]` float32; 0 stands for "missing" in each. `facet_<name>` `[B]` int64 of
+        each facet by values.
     """
     spec = read_spec(custom_config["spec"])
     outputs = {}
@@ -53,6 +54,9 @@ def preprocessing_fn(inputs: _Tensors, custom_config: dict[str, Any]) -> _Tensor
         with tf.name_scope(feature.name):  # by which `Encoding` names what is learned
             encode = ENCODERS[feature.of_kind]
             outputs[feature.name] = encode(inputs[feature.name], feature, spec)
+    for made in spec.facet_inputs:
+        with tf.name_scope(made.name):
+            outputs[made.name] = _look_up(inputs[made.feature.name], made)
     for name, value in inputs.items():
         if name.startswith(RESERVED_PREFIXES):
             outputs[name] = value
@@ -125,6 +129,23 @@ def _encode_number(values: tf.Tensor, feature: FeatureSpec, spec: Spec) -> tf.Te
         values = tf.math.log1p(tf.maximum(values, 0.0))
     scaled = tft.scale_to_z_score(values)  # its moments leave NaN out
     return tf.where(tf.math.is_nan(values), tf.zeros_like(scaled), scaled)
+
+
+def _look_up(values: tf.Tensor, made: FacetInput) -> tf.Tensor:
+    """[B] int64 or string -> [B] int64: 1 + the value's place, 0 if it is not listed.
+
+    The table is a constant of the graph: what the spec says, whatever the days hold.
+    """
+    places = range(1, len(made.values) + 1)
+
+    def create() -> tf.lookup.StaticHashTable:
+        entries = tf.lookup.KeyValueTensorInitializer(
+            list(made.values), list(places), values.dtype, tf.int64
+        )
+        return tf.lookup.StaticHashTable(entries, default_value=0)
+
+    table = tft.make_and_track_object(create, name=f"table_{made.name}")
+    return table.lookup(values)
 
 
 def _as_text(values: tf.Tensor) -> tf.Tensor:

@@ -116,7 +116,9 @@ class _Served:
 
     def _encoded(self, sparse: Tensors, wanted: Iterable[FeatureSpec]) -> Tensors:
         encoded = self._transform(sparse)
-        return {f.name: _as_model_input(encoded[f.name], f) for f in wanted}
+        found = {f.name: _as_model_input(encoded[f.name], f) for f in wanted}
+        made = [i.name for i in self._spec.facet_inputs if i.feature.name in found]
+        return found | {name: tf.cast(encoded[name], tf.int32) for name in made}
 
     def _with_score(
         self, predictions: Tensors, features: Tensors, weights: tf.Tensor | None = None

@@ -43,6 +43,8 @@ class FeatureKind(Kind, abc.ABC):
         is_number: Whether the model reads floats and not rows of an embedding table.
         encoded: Type of what is encoded, in transformed examples.
         may_be_length: Whether f(length) of the fused score may read it, as it is sent.
+        facet_by_value: Whether a facet may part its raw values, one a row, whole
+            numbers or text; see `facet_codes` for those that are codes themselves.
     """
 
     takes: Mapping[Dtype, Dtype] = {}
@@ -52,6 +54,7 @@ class FeatureKind(Kind, abc.ABC):
     is_number = False
     encoded: Dtype = "int64"
     may_be_length = False
+    facet_by_value = False
 
     def check(self, reading: Reading, path: str, feature: FeatureSpec) -> None:
         """Notes what is wrong with the feature's keys.

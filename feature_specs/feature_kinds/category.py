@@ -14,3 +14,4 @@ class Category(Sized):
     """The `size` most frequent values of the training days, learned as a vocabulary."""
 
     takes: Mapping[Dtype, Dtype] = {"int64": "int64", "string": "string"}
+    facet_by_value = True

@@ -11,3 +11,4 @@ class Id(Hashed):
     """One id a row, hashed into `table`."""
 
     is_id = True
+    facet_by_value = True

@@ -51,7 +51,7 @@ def predict(ranker: Ranker, spec: Spec, days: Sequence[Day]) -> pl.DataFrame:
 
     The ranker gets the served features alone, so the trail's count as missing.
     """
-    served = [feature.name for feature in spec.served_features]
+    served = spec.served_inputs
 
     @tf.function(autograph=False)
     def forward(features: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:

@@ -3,8 +3,8 @@
     OUT/KuaiRand-Pure/data/log_*.csv    what `--spec kuairand` reads
     OUT/KuaiRand-Pure/fetched.json      the archive's checksum, and each file's size
 
-Neither TensorFlow nor TensorFlow Datasets is needed for that; `kuairand_tfds` gives the
-same files to those who want them as a `tf.data.Dataset`.
+The command goes through the builder in `kuairand_tfds`, which gives the same files as a
+data set of TFDS, too.
 """
 
 from __future__ import annotations

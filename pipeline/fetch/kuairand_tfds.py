@@ -1,4 +1,4 @@
-"""KuaiRand's logs as a TensorFlow Dataset; needs `trailrank[datasets]`.
+"""KuaiRand's logs as a TensorFlow Dataset, and where `trailrank fetch` gets them.
 
     import tensorflow_datasets as tfds
     import pipeline.fetch.kuairand_tfds  # makes the name known
@@ -11,8 +11,9 @@ The archive comes with our own download (`download.py` says why) into TFDS' down
 directory, and is checked by its md5. TFDS' manual directory goes first: it may hold the
 archive, or what `trailrank fetch` made of it.
 
-`trailrank pipeline` reads the CSV files and needs nothing of this. TFDS writes its copy
-row by row, some 4,000 a second: Pure takes ten minutes, 1K an hour, 27K a day.
+`trailrank fetch` stops at the CSV files, which `trailrank pipeline` reads; with
+`--tfds` it prepares the data set, too. TFDS writes its copy row by row, some 4,000 a
+second: Pure takes ten minutes, 1K an hour, 27K a day.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import rich.console
+import rich.progress
 import tensorflow_datasets as tfds
 
 from pipeline.fetch import kuairand
@@ -59,9 +61,9 @@ COLUMNS = {
 
 @dataclasses.dataclass(eq=False)
 class KuaiRandConfig(tfds.core.BuilderConfig):
-    """A release as TFDS knows it."""
+    """A release as TFDS knows it; by default the one that is called alike."""
 
-    release: kuairand.Release = kuairand.RELEASES["kuairand-pure"]
+    release: kuairand.Release | None = None
 
 
 class KuaiRand(tfds.core.GeneratorBasedBuilder):
@@ -75,11 +77,7 @@ class KuaiRand(tfds.core.GeneratorBasedBuilder):
         "`trailrank fetch` made of it."
     )
     BUILDER_CONFIGS = [
-        KuaiRandConfig(
-            name=name.removeprefix("kuairand-"),
-            description=release.name,
-            release=release,
-        )
+        KuaiRandConfig(name=name.removeprefix("kuairand-"), description=release.name)
         for name, release in kuairand.RELEASES.items()
     ]
 
@@ -110,17 +108,39 @@ class KuaiRand(tfds.core.GeneratorBasedBuilder):
 
     def _data_folder(self, dl_manager: tfds.download.DownloadManager) -> pathlib.Path:
         """The CSV files: unpacked by hand, from an archive by hand, or downloaded."""
-        release = self.builder_config.release
         archive = None
         manual = _manual_dir(dl_manager)
         if manual is not None:
-            if kuairand.is_fetched(release, manual):
-                return kuairand.data_folder(release, manual)
-            at_hand = manual / release.file.name
+            if kuairand.is_fetched(self.release, manual):
+                return kuairand.data_folder(self.release, manual)
+            at_hand = manual / self.release.file.name
             archive = at_hand if at_hand.is_file() else None
         out = pathlib.Path(dl_manager.download_dir)
         with progress_bars(rich.console.Console()) as progress:
-            return kuairand.fetch(release, out, progress, archive=archive)
+            return self.fetch(out, progress, archive)
+
+    @property
+    def release(self) -> kuairand.Release:
+        """The builder's own."""
+        config = self.builder_config
+        return config.release or kuairand.RELEASES[f"kuairand-{config.name}"]
+
+    def fetch(
+        self,
+        out: pathlib.Path,
+        progress: rich.progress.Progress,
+        archive: pathlib.Path | None = None,
+    ) -> pathlib.Path:
+        """The release's CSV files, downloaded and unpacked in `out`: their folder."""
+        return kuairand.fetch(self.release, out, progress, archive)
+
+    def prepare(self, out: pathlib.Path) -> None:
+        """The data set, of the CSV files that `fetch` has left in `out`."""
+        self.download_and_prepare(
+            download_config=tfds.download.DownloadConfig(
+                manual_dir=out, try_download_gcs=False
+            )
+        )
 
     def _generate_examples(
         self, paths: list[pathlib.Path]
@@ -132,6 +152,11 @@ class KuaiRand(tfds.core.GeneratorBasedBuilder):
                 for row in csv.DictReader(lines):
                     yield number, _as_integers(row, path)
                     number += 1
+
+
+def builder_of(name: str, data_dir: pathlib.Path) -> KuaiRand:
+    """The builder of a release as `kuairand.RELEASES` calls it."""
+    return KuaiRand(config=name.removeprefix("kuairand-"), data_dir=data_dir)
 
 
 def _manual_dir(dl_manager: tfds.download.DownloadManager) -> pathlib.Path | None:

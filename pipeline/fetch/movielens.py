@@ -97,13 +97,9 @@ def write(frames: dict[str, pl.DataFrame], out: pathlib.Path) -> None:
 
 
 def _tfds() -> ModuleType:
-    try:
-        import tensorflow_datasets
-    except ImportError:
-        raise FetchError(
-            "fetch movielens needs TensorFlow Datasets: pip install "
-            "'trailrank[datasets]', or give RecBole's files with --atomic."
-        ) from None
+    """TFDS, imported only where it is needed: that takes seconds."""
+    import tensorflow_datasets
+
     tensorflow_datasets.disable_progress_bar()  # we show our own
     module: ModuleType = tensorflow_datasets
     return module

@@ -85,6 +85,14 @@ def test_show_says_what_other_logs_and_requests_give(shown, good):
         assert line in lines
 
 
+def test_show_says_what_is_in_a_facets_partitions(shown, good):
+    facet = "{feature: user_group, partitions: {fresh: [new], old: [known]}"
+    facet += ", default: old, train_with: {fresh: [fresh, old]}}"
+    text = shown(f"{good}facets: {{market: {facet}}}\n")
+    assert "market user_group fresh new fresh, old" in text
+    assert "market user_group old known, all others old" in text
+
+
 def test_brackets_in_sql_are_shown_as_they_are(shown, good):
     text = good.replace("STRING_TO_ARRAY(tags, ',')", "STRING_TO_ARRAY(tags, '[red]')")
     assert "tag_list derived STRING_TO_ARRAY(tags, '[red]') its row all" in shown(text)

@@ -213,3 +213,30 @@ def test_differences_name_the_place():
 def test_long_values_are_cut_in_messages():
     (found,) = views.differences({"a": "x" * 99}, {"a": "y"})
     assert str(found) == f'a was "{"x" * 56}... and is "y"'
+
+
+# --- facets by values -----------------------------------------------------------------
+
+_FACET = """
+facets:
+  market: {feature: user_group, partitions: {fresh: [new], old: [known, very]}, default: old}
+"""
+
+
+def test_where_a_facets_values_lie_is_trained_and_which_there_are_is_encoded(good):
+    facet = good + _FACET
+    trained = {views.TRAINING, views.SERVING, views.EVERYTHING}
+    assert _changed(facet, _replaced(facet, "[known, very]", "[very, known]")) == set()
+    moved = _replaced(facet, "[new], old: [known, very]", "[new, very], old: [known]")
+    assert _changed(facet, moved) == trained
+    by_column = _replaced(facet, "feature: user_group, p", "column: user_group, p")
+    assert _changed(facet, by_column) == set()
+    fewer = _replaced(facet, "[known, very]", "[known]")
+    assert _changed(facet, fewer) == trained | {views.ENCODING}
+
+
+def test_codes_of_a_facet_are_not_encoded(good):
+    codes = "{feature: hour, partitions: {dawn: [5], dusk: [20]}, default: dawn}"
+    facet = good.replace("kind: category, size: 24", "kind: code, size: 24")
+    now = _changed(facet, f"{facet}facets: {{when: {codes}}}\n")
+    assert now == {views.TRAINING, views.SERVING, views.EVERYTHING}

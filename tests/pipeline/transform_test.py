@@ -40,6 +40,9 @@ features:
   - {name: trail_position, group: trail, kind: bucket, boundaries: [2, 4]}
 tasks: [{name: like, kind: binary, label: "liked = 1"}]
 fusion: {weights: {like: 1}}
+facets:
+  country: {feature: city, partitions: {italy: [Rome, Pisa], norway: [Oslo]}, default: norway}
+  series: {column: video_id, partitions: {eight: [8], others: []}, default: others}
 """
 )
 _NAN = math.nan
@@ -130,6 +133,12 @@ def test_a_category_takes_the_most_frequent_values(transformed):
     cities = transformed["city"][:, 0].tolist()
     # Rome (3 times) first, Oslo (2) next, Bern among the others, none missing.
     assert cities == [1, 1, 2, 2, 1, 3, 0]
+
+
+def test_a_facets_values_are_looked_up_whatever_the_vocabulary_is(transformed):
+    # Oslo 1, Pisa 2 (in no row), Rome 3; Bern is not listed, the last one is missing.
+    assert transformed["facet_country"][:, 0].tolist() == [3, 3, 1, 1, 3, 0, 0]
+    assert transformed["facet_series"][:, 0].tolist() == [0, 1, 0, 0, 1, 0, 0]
 
 
 def test_a_code_has_its_own_row_and_others_share_the_last(transformed):

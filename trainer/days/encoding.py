@@ -35,6 +35,7 @@ _CALLED = (
     (re.compile(r"_scale_to_z_score(_\d+)?_sqrt_x$"), " variance"),
 )
 _IN_VOCABULARY = "compute_and_apply_vocabulary"  # sizes, which the file tells
+_OF_A_TABLE = "_lookuptablefindv2_default_value"  # of a facet's values: nothing learned
 
 
 @dataclasses.dataclass(frozen=True)
@@ -147,6 +148,8 @@ def _scales(directory: str) -> Iterator[tuple[str, str]]:
     constants = {node.name: node for node in graph.node if node.op == "Const"}
     for name, source in _taken_in(graph):
         if source not in constants or _IN_VOCABULARY in name:
+            continue
+        if name.endswith(_OF_A_TABLE):
             continue
         value = tf.make_ndarray(constants[source].attr["value"].tensor).tolist()
         for pattern, called in _CALLED:

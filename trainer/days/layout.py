@@ -21,10 +21,10 @@ _DIGITS = 16  # of the digest
 class Layout:
     """Where the values of a row lie in an int32 matrix [rows, width].
 
-    One value of an integer feature (ids, codes, buckets) has a column; those come
-    first, then the integer lists; then, bit by bit, the float32 values: features of one
-    float, those of several, labels, masks. Which is which the kinds of the features say
-    (`FeatureKind.shape` and `encoded`).
+    One value of an integer feature (ids, codes, buckets, facets) has a column; those
+    come first, then the integer lists; then, bit by bit, the float32 values: features
+    of one float, those of several, labels, masks. Which is which the kinds of the
+    features say (`FeatureKind.shape` and `encoded`).
 
     Args:
         spec: Its features and tasks.
@@ -37,10 +37,11 @@ class Layout:
 
     def __init__(self, spec: Spec):
         self.tasks: tuple[TaskSpec, ...] = spec.tasks
-        self._names = [f.name for f in spec.features]
+        made = [entry.name for entry in spec.facet_inputs]
+        self._names = [*(f.name for f in spec.features), *made]
         floats = [f for f in spec.features if f.is_number]
         ints = [f for f in spec.features if not f.is_number]
-        self._codes = [f.name for f in ints if not f.shape]
+        self._codes = [*(f.name for f in ints if not f.shape), *made]
         self._sequences = {f.name: sum(f.shape) for f in ints if f.shape}
         self._numbers = [f.name for f in floats if not f.shape]
         self._vectors = {f.name: sum(f.shape) for f in floats if f.shape}
@@ -49,7 +50,7 @@ class Layout:
         self._columns = {
             f.name: tf.io.FixedLenFeature(list(f.shape), tf.as_dtype(f.of_kind.encoded))
             for f in spec.features
-        }
+        } | {name: tf.io.FixedLenFeature([], tf.int64) for name in made}
         self._sizes = [len(self._codes), *self._sequences.values()]
         self._sizes += [len(self._numbers), *self._vectors.values()]
         self._sizes += [len(self._labels), len(self._masks)]

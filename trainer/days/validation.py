@@ -56,7 +56,7 @@ class Validator:
 def _traced(training: Training) -> Callable[[Batch], list[npt.NDArray[Any]]]:
     """A batch -> arrays of all replicas: see `judged`."""
     strategy, ranker = training.strategy, training.ranker
-    names = [feature.name for feature in ranker.spec.served_features]
+    names = ranker.spec.served_inputs
 
     def judged(batch: Batch) -> list[tf.Tensor]:
         """Losses [1, T], then predictions, labels and masks, each [B, T]."""

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from feature_specs import Spec
 from feature_specs.spec import FacetSpec
-from trainer.model.facets import partition_of
+from trainer.model.facets import input_of, partition_of
 from trainer.model.network import Features
 
 
@@ -38,13 +38,14 @@ class PartitionRows:
             )
             if not allowed.all():
                 of_id = partition_of(spec, facet)
-                self._facets.append((facet.feature, of_id, allowed.astype(np.float32)))
+                name = input_of(spec, facet)
+                self._facets.append((name, of_id, allowed.astype(np.float32)))
 
     def __call__(self, features: Features, weight: tf.Tensor) -> tf.Tensor:
         """Features and weights [B] of rows -> [B, N]: the weight where a row counts."""
         found = tf.repeat(weight[:, tf.newaxis], self._count, axis=1)
-        for feature, of_id, allowed in self._facets:
-            found *= tf.gather(allowed, tf.gather(of_id, features[feature]))
+        for name, of_id, allowed in self._facets:
+            found *= tf.gather(allowed, tf.gather(of_id, features[name]))
         return found
 
 

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from feature_specs import Spec
-from feature_specs.spec import FacetSpec
+from feature_specs.spec import FacetSpec, facet_key
 from trainer.model.structures import Leaf
 
 Features = dict[str, tf.Tensor]
@@ -25,7 +25,7 @@ class LeafRows:
         leaves: Those of the ranker, in the order of the logits.
 
     Attributes:
-        features: Names of the features that tell the partitions.
+        features: Names of the inputs that tell the partitions.
         tasks: [L], position of each leaf's task in the spec.
         first_leaves: [T], position of each task's first leaf.
     """
@@ -39,7 +39,7 @@ class LeafRows:
         self._unsplit = len(leaves) == len(names)
         used = {facet for leaf in leaves for facet, _ in leaf.partitions}
         self._facets = [f for name, f in spec.facets.items() if name in used]
-        self.features = tuple(facet.feature for facet in self._facets)
+        self.features = tuple(input_of(spec, facet) for facet in self._facets)
         self._partition_of = [partition_of(spec, facet) for facet in self._facets]
         self._own = [_allowed(f, leaves, _itself) for f in self._facets]
         self._trained = [_allowed(f, leaves, f.trained_by) for f in self._facets]
@@ -74,21 +74,35 @@ class LeafRows:
         if not self._facets:
             return None
         found = [
-            tf.gather(may, tf.gather(partition_of, features[facet.feature]))
-            for facet, partition_of, may in zip(
-                self._facets, self._partition_of, allowed, strict=True
+            tf.gather(may, tf.gather(partition_of, features[name]))
+            for name, partition_of, may in zip(
+                self.features, self._partition_of, allowed, strict=True
             )
         ]  # each [B, L]
         return tf.math.reduce_prod(tf.stack(found), axis=0)
 
 
+def input_of(spec: Spec, facet: FacetSpec) -> str:
+    """The input that tells the partition: the feature, or what a facet looks up."""
+    looked_up = {made.name for made in spec.facet_inputs}
+    key = facet_key(facet.name)
+    return key if key in looked_up else facet.feature
+
+
 def partition_of(spec: Spec, facet: FacetSpec) -> npt.NDArray[np.int32]:
-    """Position of the partition for each id of the facet's feature; 0 is missing."""
+    """Position of the partition for each id of the facet's input; 0 is missing."""
+    values = {made.name: made.values for made in spec.facet_inputs}
+    listed = values.get(input_of(spec, facet))
     names = list(facet.partitions)
-    rows = spec.feature(facet.feature).rows(spec.tables)
+    if listed is None:
+        rows = spec.feature(facet.feature).rows(spec.tables)
+        ids = {code: int(code) + 1 for code in facet.values}
+    else:
+        rows = len(listed) + 1
+        ids = {value: place for place, value in enumerate(listed, start=1)}
     found = np.full(rows, names.index(facet.default), np.int32)
-    for index, codes in enumerate(facet.partitions.values()):
-        found[[code + 1 for code in codes]] = index
+    for index, own in enumerate(facet.partitions.values()):
+        found[[ids[value] for value in own]] = index
     return found
 
 

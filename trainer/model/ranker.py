@@ -44,7 +44,8 @@ class Batch(NamedTuple):
     """One batch of training rows; B is static, T = tasks in the spec's order.
 
     Attributes:
-        features: Name -> int32 [B] or [B, length], float32 [B] for a number.
+        features: Name -> int32 [B] or [B, length], float32 [B] for a number; int32 [B]
+            of each facet by values, too.
         labels: float32 [B, T].
         masks: float32 [B, T]; 0 outside a task's sample space and in padded rows.
         weight: float32 [B]; 0 in padded rows, else 1.
@@ -240,7 +241,9 @@ class Ranker(tfrs.Model):
 
     def example_features(self, rows: int) -> Features:
         """Features of `rows` rows with everything missing; shows names and shapes."""
-        return {f.name: missing_rows(f, rows) for f in self.spec.features}
+        own = {f.name: missing_rows(f, rows) for f in self.spec.features}
+        made = [entry.name for entry in self.spec.facet_inputs]
+        return own | {name: tf.zeros([rows], tf.int32) for name in made}
 
     # --- training -----------------------------------------------------------------
 
@@ -438,6 +441,8 @@ class Ranker(tfrs.Model):
 
     def _keep(self, features: Features, groups: tuple[str, ...]) -> Features:
         names = [f.name for f in self.spec.features if f.group in groups]
+        made = self.spec.facet_inputs
+        names += [entry.name for entry in made if entry.feature.group in groups]
         return {key: features[key] for key in self._kept if feature_name(key) in names}
 
     def _draw_seed(self, stream: int) -> tf.Tensor:

@@ -69,8 +69,10 @@ def training_step(model: Training, rows: int) -> Program:
 def rank(model: Training, candidates: int) -> Program:
     """The predictions of one request's candidates, the host's transform done."""
     ranker, spec = model.ranker, model.ranker.spec
-    asked = {f.name for f in spec.features if f.group in REQUEST_GROUPS}
-    shown = {f.name for f in spec.features if f.group == "candidate"}
+    groups = {f.name: f.group for f in spec.features}
+    groups |= {made.name: made.feature.group for made in spec.facet_inputs}
+    asked = {name for name, group in groups.items() if group in REQUEST_GROUPS}
+    shown = {name for name, group in groups.items() if group == "candidate"}
     one, many = _feature_specs(ranker, 1), _feature_specs(ranker, candidates)
     inputs = {name: one[name] for name in one if name in asked}
     inputs |= {name: many[name] for name in many if name in shown}

@@ -23,7 +23,12 @@ from feature_specs import Spec
 from pipeline.examples.columns.timeline import TIME_MS
 from pipeline.examples.days import DayRange, local_time
 from pipeline.examples.errors import LogsError
-from pipeline.examples.reading import parquet_rows, record_rows, text_ranges
+from pipeline.examples.reading import (
+    parquet_rows,
+    record_rows,
+    text_ranges,
+    tfds_rows,
+)
 from pipeline.examples.reading.blocks import Block, number_lines
 from pipeline.examples.reading.day_stretches import range_without_strays, stretches
 from pipeline.examples.reading.log_files import day_of, has_days, match_files
@@ -37,6 +42,7 @@ _FORMATS = {
     "jsonl": text_ranges,
     "parquet": parquet_rows,
     "tfrecord": record_rows,
+    "tfds": tfds_rows,
 }
 _HEAD_READERS = 16
 # A time before or after these is in another unit than the spec says, or damaged.
@@ -63,6 +69,7 @@ def log_source(spec: Spec) -> Source:
         log.timezone,
         log.folder_timezone or log.timezone,
         clock=log.time.timezone,
+        splits=log.tfds.splits if log.tfds else (),
     )
 
 

@@ -6,7 +6,7 @@ empty.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 import polars as pl
@@ -72,13 +72,26 @@ def read(part: FileRange, source: Source) -> Iterator[Block]:
             yield broken_block(source.types, broken)
 
 
-def parse_records(records: list[tuple[bytes, bool]], source: Source) -> Block:
-    """Reads some records, each with whether its checksum is right."""
+def parse_records(
+    records: list[tuple[bytes, bool]],
+    source: Source,
+    keys: Mapping[str, str] | None = None,
+    change: Callable[[pl.DataFrame], pl.DataFrame] = lambda features: features,
+) -> Block:
+    """Reads some records.
+
+    Args:
+        records: Each with whether its checksum is right.
+        source: What is declared.
+        keys: Column -> its feature, where they are not called alike.
+        change: Applied to the features as they are decoded, a list a row.
+    """
+    keys = keys or {column: column for column in source.columns}
     examples = [data for data, _ in records]
     damaged = [place for place, (_, is_right) in enumerate(records) if not is_right]
     reasons = Reasons(len(records))
     reasons.add("checksum", np.array(damaged, np.int64))
-    groups = _decode(examples, source.columns, reasons)
+    groups = [(p, change(f)) for p, f in _decode(examples, keys, reasons)]
     rows = [empty_rows(source.types)]
     for places, features in groups:
         raw = _single_values(features, places, source, reasons)
@@ -93,7 +106,7 @@ def parse_records(records: list[tuple[bytes, bool]], source: Source) -> Block:
 
 
 def _decode(
-    examples: list[bytes], columns: Iterable[str], reasons: Reasons
+    examples: list[bytes], keys: Mapping[str, str], reasons: Reasons
 ) -> list[_Group]:
     """The examples that nothing is wrong with, in groups that agree on their types.
 
@@ -103,26 +116,24 @@ def _decode(
     decoder = ExamplesToRecordBatchDecoder()
     places = reasons.none()
     try:
-        return [(places, _decode_some(decoder, examples, places, columns))]
+        return [(places, _decode_some(decoder, examples, places, keys))]
     except RuntimeError:  # some are no example, or disagree
         by_types = _group_by_types(decoder, examples, places, reasons)
-    return [
-        (group, _decode_some(decoder, examples, group, columns)) for group in by_types
-    ]
+    return [(group, _decode_some(decoder, examples, group, keys)) for group in by_types]
 
 
 def _decode_some(
     decoder: ExamplesToRecordBatchDecoder,
     examples: list[bytes],
     places: Ints,
-    columns: Iterable[str],
+    keys: Mapping[str, str],
 ) -> pl.DataFrame:
     batch = decoder.DecodeBatch([examples[place] for place in places])
     found = {
-        column: pl.from_arrow(batch.column(column))
-        if column in batch.schema.names
+        column: pl.from_arrow(batch.column(key))
+        if key in batch.schema.names
         else pl.Series([None] * len(places))
-        for column in columns
+        for column, key in keys.items()
     }
     return pl.DataFrame(found)
 

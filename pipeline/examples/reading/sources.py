@@ -29,13 +29,14 @@ class Source:
         columns: Column -> declared type.
         separator: Between the columns of a CSV line.
         limits: Column -> lowest and highest value that can be believed.
-        format: `csv`, `jsonl`, `parquet` or `tfrecord`.
+        format: `csv`, `jsonl`, `parquet`, `tfrecord` or `tfds`.
         units: Time column -> how it is written.
         zone: Whose days a run is asked for.
         folder_zone: Whose days the pattern's are.
         section: Where the spec names these files, if it is neither the log nor a join.
         clock: Whose wall clock showed timestamps that have no zone; "" if not known.
         needed: Columns without which a row is none; by default those without a `?`.
+        splits: Of a data set of TFDS: those that are read.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Source:
     section: str = ""
     clock: str = ""
     needed: frozenset[str] | None = None
+    splits: tuple[str, ...] = ()
 
     @functools.cached_property
     def types(self) -> dict[str, ColumnType]:

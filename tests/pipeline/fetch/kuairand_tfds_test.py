@@ -6,7 +6,7 @@ import pytest
 import tensorflow_datasets as tfds
 
 from feature_specs.reader import load_spec
-from pipeline.fetch import kuairand, kuairand_tfds
+from pipeline.fetch import kuairand, kuairand_tfds, run
 from pipeline.simulator.block import LOG_COLUMNS
 
 
@@ -43,7 +43,7 @@ def test_its_columns_are_the_logs():
 def test_tfds_knows_the_three_releases(tmp_path):
     for name in ("pure", "1k", "27k"):
         builder = tfds.builder(f"kuairand/{name}", data_dir=tmp_path)
-        assert builder.builder_config.release is kuairand.RELEASES[f"kuairand-{name}"]
+        assert builder.release is kuairand.RELEASES[f"kuairand-{name}"]
     assert "CC BY-SA" in builder.info.redistribution_info.license
     assert builder.info.features["tab"].doc.desc == "Where in the app, 0 to 14."
 
@@ -80,3 +80,18 @@ def test_the_rows_of_a_download(served, logs, tmp_path):
     _prepare(builder, None)
     assert server.asked == [None, "bytes=1000-"]
     assert _rows(builder, "standard") == _written(logs, "standard")
+
+
+@pytest.mark.slow
+def test_the_command_goes_through_the_builder_and_prepares_if_it_is_asked(
+    release, packed, logs, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setitem(kuairand.RELEASES, "kuairand-pure", release)
+    archive = tmp_path / "copied.tgz"
+    archive.write_bytes(packed)
+    out = tmp_path / "out"
+    flags = ["--out", str(out), "--archive", str(archive), "--tfds"]
+    assert run(["kuairand-pure", *flags]) == 0
+    assert f"{out}/kuairand/pure/1.0.0 has it" in capsys.readouterr().out
+    builder = tfds.builder_from_directory(out / "kuairand" / "pure" / "1.0.0")
+    assert _rows(builder, "random") == _written(logs, "random")

@@ -85,3 +85,21 @@ def test_without_splits_nothing_is_looked_up(spec):
     assert rows.features == () and rows.trains({}) is None
     assert rows.to_tasks(logits, {}) is logits
     assert rows.to_leaves(logits) is logits
+
+
+def test_a_facet_by_values_reads_what_was_looked_up(spec):
+    country = FacetSpec(
+        name="land",
+        feature="region",
+        partitions={"br": ("BR",), "de": ("DE", "AT")},
+        default="br",
+    )
+    split = dataclasses.replace(spec, facets={"land": country})
+    leaves = [Leaf("click", (("land", "br"),)), Leaf("click", (("land", "de"),))]
+    rows = LeafRows(split, [*leaves, Leaf("watch"), Leaf("like"), Leaf("seconds")])
+    assert rows.features == ("facet_land",)
+    logits = tf.constant([[10.0, 20.0, 3.0, 4.0, 5.0]] * 4)
+    # Missing or not listed, then AT, BR, DE: the values in their order.
+    looked_up = {"facet_land": tf.constant([0, 1, 2, 3])}
+    found = rows.to_tasks(logits, looked_up).numpy()
+    assert found[:, 0].tolist() == [10.0, 20.0, 10.0, 20.0]

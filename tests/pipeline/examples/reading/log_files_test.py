@@ -86,7 +86,7 @@ def test_nothing_there_is_told_from_nothing_matching(tmp_path):
 
 
 _KUAIRAND = types.SimpleNamespace(
-    log=types.SimpleNamespace(files="log_*.csv", columns={})
+    log=types.SimpleNamespace(files="log_*.csv", columns={}, tfds=None)
 )
 _FILES = {
     "pure": "data/log_standard_4_08_to_4_21_pure.csv",
@@ -115,7 +115,9 @@ def test_a_directory_without_data_between_is_found(tmp_path):
 
 def test_days_in_directories_are_no_part_of_the_logs_directory(tmp_path):
     spec = types.SimpleNamespace(
-        log=types.SimpleNamespace(files="dt={day:%Y-%m-%d}/*.csv", columns={})
+        log=types.SimpleNamespace(
+            files="dt={day:%Y-%m-%d}/*.csv", columns={}, tfds=None
+        )
     )
     _touch(tmp_path, "raw/dt=2022-04-08/a.csv", "raw/dt=2022-04-09/a.csv")
     assert find_logs(spec, str(tmp_path)) == str(tmp_path / "raw")
