@@ -6,6 +6,7 @@ import dataclasses
 import re
 import unicodedata
 import zoneinfo
+from typing import Any
 
 import polars as pl
 
@@ -21,6 +22,7 @@ _DAY_FORMAT = re.compile(r"\{day(?::([^{}]*))?\}")
 
 def read_log(reading: Reading) -> LogSpec | None:
     """The log's section, checked; None if it is missing or broken."""
+    _refuse_on(reading)
     log: LogSpec | None = reading.section(LogSpec, "log", required=True)
     if log is None:
         return None
@@ -33,6 +35,25 @@ def read_log(reading: Reading) -> LogSpec | None:
     _check_random(reading, log)
     _check_duplicates(reading, log)
     return log
+
+
+def _refuse_on(reading: Reading) -> None:
+    """Tells what became of `on`, and goes on with the key that it means."""
+    log = reading.raw.get("log")
+    joins = log.get("joins") if isinstance(log, dict) else None
+    if not isinstance(log, dict) or not isinstance(joins, dict):
+        return
+    renamed = {name: _renamed(reading, name, join) for name, join in joins.items()}
+    reading.raw = {**reading.raw, "log": {**log, "joins": renamed}}
+
+
+def _renamed(reading: Reading, name: Any, join: Any) -> Any:
+    """A raw join with `key` for its `on`."""
+    if not isinstance(join, dict) or "on" not in join:
+        return join
+    rule = "is called `key`: programs that read YAML 1.1 take `on` for true."
+    reading.problems.add(f"log.joins.{name}.on", rule, join["on"])
+    return {"key": join["on"]} | {k: v for k, v in join.items() if k != "on"}
 
 
 def _with_zones(reading: Reading, log: LogSpec) -> LogSpec:
@@ -156,14 +177,14 @@ def _check_joins(reading: Reading, log: LogSpec) -> None:
     for name, join in log.joins.items():
         path = f"log.joins.{name}"
         reading.foreign_name(path, name)
-        reading.column(f"{path}.on", join.on, log.columns)
-        reading.column(f"{path}.on", join.on, join.columns)
-        types = [c.get(join.on, "").rstrip("?") for c in (log.columns, join.columns)]
+        reading.column(f"{path}.key", join.key, log.columns)
+        reading.column(f"{path}.key", join.key, join.columns)
+        types = [c.get(join.key, "").rstrip("?") for c in (log.columns, join.columns)]
         if all(types) and types[0] != types[1]:
             rule = f"must have one type in the log and the side file, not {types}."
-            reading.problems.add(f"{path}.columns.{join.on}", rule)
+            reading.problems.add(f"{path}.columns.{join.key}", rule)
         for column in join.columns:
-            if column != join.on and column in seen:
+            if column != join.key and column in seen:
                 rule = "is a column already; name it once."
                 reading.problems.add(f"{path}.columns.{column}", rule)
             seen.add(column)

@@ -98,13 +98,13 @@ class JoinSpec:
 
     Attributes:
         files: Glob inside the log directory.
-        on: Key column, in the log and in the side file.
+        key: Key column, in the log and in the side file.
         columns: Column -> type; a type with `?` may be empty.
         format: How the files are written; the log's format by default.
     """
 
     files: str
-    on: str
+    key: str
     columns: dict[str, str]
     format: Literal["", "csv", "jsonl", "parquet", "tfrecord"] = ""
 

@@ -23,8 +23,8 @@ def run(spec: Spec, logs_dir: str, out_dir: str, plan: SplitPlan) -> None:
     rows = rows.filter(local_time(spec).dt.date() <= plan.days.last)
     frame, _ = settle(rows, spec, plan.days.first)
     for join in spec.log.joins.values():
-        side = _read(join.files, join.columns, logs_dir).unique(join.on, keep="last")
-        frame = frame.join(side, on=join.on, how="left", maintain_order="left")
+        side = _read(join.files, join.columns, logs_dir).unique(join.key, keep="last")
+        frame = frame.join(side, on=join.key, how="left", maintain_order="left")
     for by in dict.fromkeys(statistic.by for statistic in spec.statistics):
         sums = statistics.daily_sums(frame, spec, by)
         known = statistics.windows(sums, frame.select(by, DAY).unique(), spec, by)
