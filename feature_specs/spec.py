@@ -146,7 +146,8 @@ class LogSpec:
         item: Column with the video's id.
         time: See `TimeSpec`.
         timezone: IANA name; days and hours are this zone's.
-        columns: Column -> `int64`, `float64` or `string`; with `?` it may be empty.
+        columns: Column -> its type, see `column_types`; with `?` it may be empty. A
+            field in a struct, or in an object of JSON, goes by its path: `author.id`.
         outcomes: Columns known only after the impression. No feature may touch one.
         random: SQL condition over log columns that are no outcomes: the rows whose
             video was drawn at random.
@@ -277,7 +278,7 @@ class FeatureSpec:
     @property
     def column(self) -> str | None:
         """The column that the feature is, as it stands; None if it is computed."""
-        match = re.fullmatch(r'"?(\w+)"?', self.expr)
+        match = re.fullmatch(r'"?([\w.]+)"?', self.expr)
         return match.group(1) if match else None
 
     @property

@@ -7,7 +7,8 @@ import os
 
 import polars as pl
 
-from feature_specs import Spec, expressions
+from feature_specs import Spec
+from feature_specs.column_types import parse_types
 from pipeline.examples.columns import quantiles, statistics
 from pipeline.examples.days import DAY, SplitPlan, local_time
 from pipeline.examples.joins import ITEM_IMPRESSIONS
@@ -39,10 +40,7 @@ def run(spec: Spec, logs_dir: str, out_dir: str, plan: SplitPlan) -> None:
 
 
 def _read(pattern: str, declared: dict[str, str], logs_dir: str) -> pl.DataFrame:
-    types = {
-        name: expressions.polars_type(kind) or pl.String()
-        for name, kind in declared.items()
-    }
+    types = {name: kind.polars for name, kind in parse_types(declared).items()}
     return pl.concat(
         pl.read_csv(path, columns=list(types), schema_overrides=types).select(
             list(types)

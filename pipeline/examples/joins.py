@@ -13,7 +13,8 @@ from collections.abc import Mapping, Sequence
 
 import polars as pl
 
-from feature_specs import Spec, expressions
+from feature_specs import Spec
+from feature_specs.column_types import parse_types
 from pipeline.examples.columns import statistics
 from pipeline.examples.days import DAY, SplitPlan
 from pipeline.examples.reading.blocks import LINE
@@ -198,8 +199,9 @@ def _joins_on(spec: Spec, column: str) -> tuple[str, ...]:
 
 def _empty_columns(spec: Spec, name: str) -> list[pl.Expr]:
     join = spec.log.joins[name]
+    types = parse_types(join.columns, spec.log.timezone)
     return [
-        pl.lit(None, expressions.polars_type(kind)).alias(column)
-        for column, kind in join.columns.items()
+        pl.lit(None, kind.polars).alias(column)
+        for column, kind in types.items()
         if column != join.key
     ]

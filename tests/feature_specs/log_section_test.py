@@ -77,7 +77,7 @@ def test_a_column_that_would_be_replaced_is_refused(mistakes, old, path, column)
         ("jsonl\n", "json\n", r"log\.format: must be one of csv, jsonl, parquet, tf"),
         ("format: csv", "format: cvs", r"joins\.videos\.format: must be one of"),
         ("[liked, w", "[lked, w", r"log\.outcomes\[0\]: must be a declared column"),
-        ("time_ms: int64", "time_ms: int", r"log\.columns\.time_ms: must be int64, fl"),
+        ("time_ms: int64", "time_ms: int", r"log\.columns\.time_ms: must be bool, int"),
         ("time_ms: int64", "time_ms: string", r"time_ms: must be a number: it is log"),
         ("Asia/Shanghai", "Mars/Base", r"log\.timezone: must be an IANA time zone"),
         ("user_id: int64", '"user_id": "int64?"', r"may not be empty in any row, as l"),
