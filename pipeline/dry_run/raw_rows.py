@@ -113,7 +113,9 @@ class TextForm:
         return [self._csv_key(row, places, len(names)) for row in rows]
 
     def _names(self, head: bytes) -> tuple[str, ...]:
-        text = head.decode("utf-8", errors="replace").removeprefix("\ufeff").strip("\r\n")
+        text = (
+            head.decode("utf-8", errors="replace").removeprefix("\ufeff").strip("\r\n")
+        )
         fields = next(csv.reader([text], delimiter=self.separator), [])
         return tuple(field.strip() for field in fields)
 

@@ -159,7 +159,9 @@ class _Reader:
         chosen = users if files.key == (self._spec.log.user,) else None
         whole = True
         for file in matched[-_MOST_FILES:]:
-            rows = self._read(file, files, _SIDE_BYTES // min(len(matched), _MOST_FILES))
+            rows = self._read(
+                file, files, _SIDE_BYTES // min(len(matched), _MOST_FILES)
+            )
             whole &= rows.is_whole
             keys = chosen if chosen is not None else set(rows.keys)
             if not self._copy(file, rows, keys, 1) and files.may_be_whole:
