@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Mapping, Sequence
 
 import rich.console
 
@@ -21,21 +22,41 @@ def run(argv: Sequence[str]) -> int:
     return status
 
 
+@dataclasses.dataclass(frozen=True)
+class Parsers:
+    """The command's parser and those of its subcommands, which a room above may extend.
+
+    Attributes:
+        whole: Of the command.
+        commands: Takes further subcommands.
+        by_name: Subcommand -> its parser.
+    """
+
+    whole: ArgumentParser
+    commands: argparse._SubParsersAction[ArgumentParser]
+    by_name: Mapping[str, ArgumentParser]
+
+
 def parser() -> ArgumentParser:
     """Of the command and its subcommands."""
+    return parsers("check|show|diff").whole
+
+
+def parsers(names: str) -> Parsers:
+    """The same in parts; `names` is what the usage calls the subcommands."""
     found = ArgumentParser(
         prog="trailrank spec",
         description="A spec is the one YAML file that describes a data set: "
         "its columns, features, tables and tasks.",
     )
-    commands = found.add_subparsers(required=True, metavar="check|show|diff")
+    commands = found.add_subparsers(required=True, metavar=names)
     known = f"a file, or one of {', '.join(shipped_specs())}"
     check = commands.add_parser("check", help="name every mistake in a spec")
     check.add_argument("spec", metavar="FILE", help=known)
-    check.set_defaults(handler=_check)
+    check.set_defaults(handler=check_spec)
     show = commands.add_parser("show", help="columns, features, tables, tasks")
     show.add_argument("spec", metavar="NAME", help=known)
-    show.set_defaults(handler=_show)
+    show.set_defaults(handler=show_spec)
     diff = commands.add_parser(
         "diff",
         help="what two specs mean differently, and which steps run again",
@@ -45,10 +66,11 @@ def parser() -> ArgumentParser:
     diff.add_argument("before", metavar="BEFORE", help=known)
     diff.add_argument("now", metavar="NOW", help=known)
     diff.set_defaults(handler=_diff)
-    return found
+    return Parsers(found, commands, {"check": check, "show": show, "diff": diff})
 
 
-def _check(args: argparse.Namespace, console: rich.console.Console) -> int:
+def check_spec(args: argparse.Namespace, console: rich.console.Console) -> int:
+    """`trailrank spec check FILE`: the file alone."""
     spec = load_spec(args.spec)
     made = len(spec.counters) + len(spec.statistics) + len(spec.quantiles)
     console.print(
@@ -61,7 +83,8 @@ def _check(args: argparse.Namespace, console: rich.console.Console) -> int:
     return 0
 
 
-def _show(args: argparse.Namespace, console: rich.console.Console) -> int:
+def show_spec(args: argparse.Namespace, console: rich.console.Console) -> int:
+    """`trailrank spec show NAME`: the file alone."""
     for table in spec_tables(load_spec(args.spec)):
         console.print(table)
     return 0

@@ -16,16 +16,22 @@ from feature_specs.past import (
     StatisticSpec,
     history_column,
 )
+from feature_specs.seen import Seen
 from feature_specs.sides import sides_of
 from feature_specs.spec import CENTURY_MS, LogSpec, Spec
 
 _Row = tuple[str, str, str, str]  # name, kind, from what, window
 
 
-def spec_tables(spec: Spec) -> list[Table]:
-    """The tables that `trailrank spec show` prints."""
+def spec_tables(spec: Spec, seen: Seen | None = None) -> list[Table]:
+    """The tables that `trailrank spec show` prints.
+
+    Args:
+        spec: What they show.
+        seen: What a sample of logs showed of it: further columns of features and tasks.
+    """
     made = _made_columns(spec)
-    others = [_features(spec), _embedding_tables(spec), _tasks(spec)]
+    others = [_features(spec, seen), _embedding_tables(spec), _tasks(spec, seen)]
     others += [_facets(spec)] if spec.facets else []
     return [_log(spec), *([made] if made.rows else []), *others]
 
@@ -198,12 +204,15 @@ def _prior(spec: CounterSpec | StatisticSpec) -> str:
 # --- features, embedding tables, tasks ------------------------------------------------
 
 
-def _features(spec: Spec) -> Table:
+def _features(spec: Spec, seen: Seen | None) -> Table:
     table = _table(spec, "features")
     table.add_column("feature", no_wrap=True)
     for head in ("group", "kind", "type", "input of the model", "from"):
         table.add_column(head, overflow="fold")
+    for head in ("missing", "values") if seen else ():
+        table.add_column(head, justify="right", no_wrap=True)
     for feature in spec.features:
+        found = (seen.lacks(feature.name), seen.count(feature.name)) if seen else ()
         table.add_row(
             feature.name,
             feature.group + (", paired" if feature.paired else ""),
@@ -211,6 +220,7 @@ def _features(spec: Spec) -> Table:
             feature.dtype,
             feature.of_kind.describe(feature, spec.tables),
             "" if feature.column == feature.name else feature.expr,
+            *found,
         )
     return table
 
@@ -230,11 +240,13 @@ def _embedding_tables(spec: Spec) -> Table:
     return table
 
 
-def _tasks(spec: Spec) -> Table:
+def _tasks(spec: Spec, seen: Seen | None) -> Table:
     table = _table(spec, "tasks")
     table.add_column("task", no_wrap=True)
     for head in ("kind", "label", "sample space", "loss weight", "fusion weight"):
         table.add_column(head, overflow="fold")
+    if seen:
+        table.add_column("mean", justify="right", no_wrap=True)
     for task in spec.tasks:
         fusion = spec.fusion.weights.get(task.name, 0.0)
         table.add_row(
@@ -244,6 +256,7 @@ def _tasks(spec: Spec) -> Table:
             task.sample_space or "all",
             f"{task.loss_weight:g}",
             f"{fusion:g}",
+            *([seen.mean(task.name)] if seen else []),
         )
     return table
 

@@ -12,6 +12,7 @@ when it is first asked for; TensorFlow only when there is work for it.
 
 Specs and presets: `load_spec`, `read_spec`, `Spec`, `load_preset`, `ModelConfig`;
 slices: `load_slice`
+Own logs: `propose_spec`, `ProposedSpec`; `dry_run`, `DryRun`
 Logs and examples: `simulate`, `trail_bias`, `make_examples`, `transform_examples`
 A whole run: `RunConfig`, `run_pipeline`, `RunRecord`, `read_record`, `evaluate`
 Rankers: `train`, `LoopOptions`, `load_ranker`, `Ranker`, `inspect`;
@@ -29,8 +30,10 @@ if TYPE_CHECKING:
     from feature_specs import ModelConfig, Spec, load_preset, load_spec, read_spec
     from feature_specs.errors import TrailrankError
     from pipeline.compare.run import CompareOptions, compare
+    from pipeline.dry_run.run import DryRun, dry_run
     from pipeline.evaluate import evaluate
     from pipeline.examples.make import make_examples
+    from pipeline.proposing.propose import ProposedSpec, propose_spec
     from pipeline.run import run_pipeline
     from pipeline.run_config import RunConfig
     from pipeline.run_record import RunRecord, read_record
@@ -52,8 +55,10 @@ if TYPE_CHECKING:
 __all__ = [
     "Client",
     "CompareOptions",
+    "DryRun",
     "LoopOptions",
     "ModelConfig",
+    "ProposedSpec",
     "Ranker",
     "RunConfig",
     "RunRecord",
@@ -61,6 +66,7 @@ __all__ = [
     "TrailrankError",
     "__version__",
     "compare",
+    "dry_run",
     "evaluate",
     "export",
     "inspect",
@@ -69,6 +75,7 @@ __all__ = [
     "load_slice",
     "load_spec",
     "make_examples",
+    "propose_spec",
     "rank",
     "read_record",
     "read_spec",
@@ -84,14 +91,17 @@ __all__ = [
 _HOMES = {
     "Client": "serving.client",
     "CompareOptions": "pipeline.compare.run",
+    "DryRun": "pipeline.dry_run.run",
     "LoopOptions": "trainer.days.options",
     "ModelConfig": "feature_specs",
+    "ProposedSpec": "pipeline.proposing.propose",
     "Ranker": "trainer.model.ranker",
     "RunConfig": "pipeline.run_config",
     "RunRecord": "pipeline.run_record",
     "Spec": "feature_specs",
     "TrailrankError": "feature_specs.errors",
     "compare": "pipeline.compare.run",
+    "dry_run": "pipeline.dry_run.run",
     "evaluate": "pipeline.evaluate",
     "export": "serving.export",
     "inspect": "trainer.inspect",
@@ -100,6 +110,7 @@ _HOMES = {
     "load_slice": "tpu_configs",
     "load_spec": "feature_specs",
     "make_examples": "pipeline.examples.make",
+    "propose_spec": "pipeline.proposing.propose",
     "rank": "serving.rank",
     "read_record": "pipeline.run_record",
     "read_spec": "feature_specs",

@@ -32,10 +32,10 @@ _READER_LEFT = 141  # as a shell has it: 128 and SIGPIPE
 # subcommand and returns the exit status; its `parser` gives the parser of its flags.
 COMMANDS = {
     "demo": ("pipeline.demo", "simulate, train, serve and rank, once through"),
-    "spec": ("feature_specs.command", "check a spec, or show it as tables"),
+    "spec": ("pipeline.spec_command", "propose, check or show a spec"),
     "simulate": ("pipeline.simulator.command", "write KuaiRand-like logs"),
     "fetch": ("pipeline.fetch.command", "download a public data set"),
-    "examples": ("pipeline.examples.command", "raw logs to tf.Examples"),
+    "examples": ("pipeline.examples_command", "raw logs to tf.Examples"),
     "trail-bias": ("pipeline.trail_bias.command", "rates along the watch trail"),
     "pipeline": ("pipeline.command", "raw logs to a pushed model; compile"),
     "evaluate": ("pipeline.evaluate_command", "a run's evaluation table"),

@@ -26,7 +26,11 @@ from pipeline.examples.ownership import sole_making
 
 def run(argv: Sequence[str]) -> int:
     """`trailrank examples ...`; returns the exit status."""
-    args = parser().parse_args(argv)
+    return make(parser().parse_args(argv))
+
+
+def make(args: argparse.Namespace) -> int:
+    """Makes the examples that are asked for."""
     spec = load_spec(args.spec)
     check_places(spec, args.logs, args.out)
     with sole_making(args.out):
@@ -63,7 +67,7 @@ def _make(spec: Spec, args: argparse.Namespace, console: rich.console.Console) -
     )
 
 
-def parser() -> ArgumentParser:
+def parser(*, out_required: bool = True) -> ArgumentParser:
     """Of the command's flags."""
     found = ArgumentParser(
         prog="trailrank examples",
@@ -72,7 +76,7 @@ def parser() -> ArgumentParser:
     add = found.add_argument
     flags.add_spec(add)
     flags.add_logs(add)
-    add("--out", required=True, help="directory to write, a new one")
+    add("--out", required=out_required, help="directory to write, a new one")
     flags.add_day_range(add)
     flags.add_day_settings(add)
     add(
