@@ -113,6 +113,27 @@ class Named:
         return core_schema.no_info_plain_validator_function(known)
 
 
+class NumberOr:
+    """The value is a whole number, or one word that stands for one."""
+
+    def __init__(self, word: str):
+        self._word = word
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        """Takes the place of a union's check, which would tell two mistakes of one."""
+        from pydantic_core import PydanticCustomError, core_schema
+
+        def number_or_word(value: Any) -> Any:
+            if value == self._word or (type(value) is int):
+                return value
+            rule = f"must be a whole number, or {self._word}."
+            raise PydanticCustomError(UNKNOWN_NAME, "{rule}", {"rule": rule})
+
+        return core_schema.no_info_plain_validator_function(number_or_word)
+
+
 def one_of(names: Iterable[str]) -> str:
     """The rule of a value that must be one of `names`."""
     return f"must be one of {', '.join(names)}."
