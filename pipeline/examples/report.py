@@ -108,6 +108,8 @@ def count_shard(
     for name in spec.log.joins:
         missing = (~frame[found_column(name)].fill_null(False)).sum()
         counts["unmatched", name] = int(missing)
+    for name, count in shard.damaged.items():
+        counts["damaged", name] = count
     lengths, trails = np.unique(shard.trail_lengths, return_counts=True)
     for length, count in zip(lengths.tolist(), trails.tolist(), strict=True):
         counts["trail_length", length] = count
@@ -162,6 +164,9 @@ def build_report(
             split: _label_means(counts, spec, (split,)) for split in plan.splits
         },
         "missing": _missing_shares(counts, spec),
+        "damaged_vectors": {
+            f.name: _total(counts, "damaged", f.name) for f in spec.features if f.width
+        },
         "trails": _trail_report(counts),
         "steps": _step_report(counts),
     }
@@ -311,6 +316,8 @@ def _label_sums(examples: pl.DataFrame, spec: Spec, plan: SplitPlan) -> Counts:
 def _is_missing(feature: FeatureSpec) -> pl.Expr:
     """Where an example lacks a feature; an empty list is a null there."""
     value = pl.col(feature.name)
+    if feature.width:
+        return value.arr.first().is_nan()
     if feature.is_sequence:
         return value.is_null()
     return value.is_nan() if feature.dtype == "float32" else value == feature.missing
