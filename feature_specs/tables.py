@@ -49,7 +49,7 @@ def _log_lines(spec: Spec) -> Iterator[tuple[str, str]]:
     yield "files", f"{log.files} ({log.format}), {len(log.columns)} columns"
     for name, join in log.joins.items():
         files = f"{join.files} ({join.format or log.format})"
-        yield f"join {name}", f"{files} on {join.on}, {len(join.columns)} columns"
+        yield f"join {name}", f"{files} on {join.key}, {len(join.columns)} columns"
     yield "time", f"{time.column} ({time.unit}), days of {log.timezone}"
     if time.timezone not in ("", log.timezone):
         yield "clocks", time.timezone

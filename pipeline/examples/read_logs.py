@@ -171,7 +171,7 @@ class _ReadRange(beam.DoFn):
             ]
             return ROWS, rows, log.user
         rows = place_side_rows(block.rows, part.file, part.number)
-        return side_output(part.source), rows, log.joins[part.source].on
+        return side_output(part.source), rows, log.joins[part.source].key
 
 
 def rows_of_days(rows: pl.DataFrame, reading: Reading) -> tuple[pl.DataFrame, Counts]:

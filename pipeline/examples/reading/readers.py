@@ -62,6 +62,7 @@ def log_source(spec: Spec) -> Source:
         {log.time.column: unit},
         log.timezone,
         log.folder_timezone or log.timezone,
+        clock=log.time.timezone,
     )
 
 
@@ -75,6 +76,9 @@ def join_sources(spec: Spec) -> dict[str, Source]:
             join.columns,
             log.separator,
             format=join.format or log.format,
+            zone=log.timezone,
+            folder_zone=log.timezone,
+            clock=log.time.timezone,
         )
         for name, join in log.joins.items()
     }
