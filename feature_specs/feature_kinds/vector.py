@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from feature_specs.spec import FeatureSpec, TableSpec
 
 _WIDEST_BY_DEFAULT = 32  # columns of the projection
+_MOST_FLOATS = 16_384  # of a vector, as a column may be declared
 
 
 @feature_kind("vector")
@@ -38,7 +39,7 @@ class Vector(Dense):
             rule = "must be the number of floats of a vector."
             reading.problems.add(f"{path}.size", rule, feature.size)
         elif feature.size is not None:
-            reading.between(f"{path}.size", feature.count, 1, MOST_COLUMNS)
+            reading.between(f"{path}.size", feature.count, 1, _MOST_FLOATS)
         reading.between(f"{path}.dim", feature.dim, 0, MOST_COLUMNS)
         if feature.projection:
             reading.name(f"{path}.projection", feature.projection)
