@@ -113,25 +113,35 @@ class Named:
         return core_schema.no_info_plain_validator_function(known)
 
 
-class _NumberOrText:
-    """A whole number or a text, as a column of either type holds it."""
+class NumberOr:
+    """The value is a whole number, or a word that stands for one.
+
+    Args:
+        word: The one that may stand there; "" lets any text.
+    """
+
+    def __init__(self, word: str = ""):
+        self._word = word
 
     def __get_pydantic_core_schema__(
         self, source: Any, handler: GetCoreSchemaHandler
     ) -> CoreSchema:
-        """Takes the place of the type's own check, which would tell two mistakes."""
+        """Takes the place of a union's check, which would tell two mistakes of one."""
         from pydantic_core import PydanticCustomError, core_schema
 
-        def check(value: Any) -> Any:
-            if type(value) not in (int, str):
+        def number_or_word(value: Any) -> Any:
+            is_word = value == self._word if self._word else type(value) is str
+            if is_word or type(value) is int:
+                return value
+            rule = f"must be a whole number, or {self._word}."
+            if not self._word:
                 rule = "must be a whole number or text; quote it if it is text."
-                raise PydanticCustomError(UNKNOWN_NAME, "{rule}", {"rule": rule})
-            return value
+            raise PydanticCustomError(UNKNOWN_NAME, "{rule}", {"rule": rule})
 
-        return core_schema.no_info_plain_validator_function(check)
+        return core_schema.no_info_plain_validator_function(number_or_word)
 
 
-NumberOrText = Annotated[int | str, _NumberOrText()]
+NumberOrText = Annotated[int | str, NumberOr()]
 
 
 def one_of(names: Iterable[str]) -> str:

@@ -14,16 +14,9 @@ from feature_specs.constants import constant_of
 from feature_specs.log_section import joined_columns
 from feature_specs.past import REQUEST_COLUMNS
 from feature_specs.past_section import Past
-from feature_specs.reading import (
-    Reading,
-    element_type,
-    example_type,
-    names_of,
-    reads,
-)
+from feature_specs.reading import Reading, names_of, reads
 from feature_specs.sides import REQUEST_SIDE, Side, Whose
 from feature_specs.spec import (
-    Dtype,
     EvaluationSpec,
     FeatureSpec,
     FilterSpec,
@@ -36,6 +29,7 @@ from feature_specs.task_kinds import LOSS_KINDS, TASK_KINDS, losses_of
 
 _BUILT_IN_FILTERS = ("duplicate", "min_item_impressions", "min_user_events")
 _LONGEST_SEQUENCE = 10_000
+_WIDEST = 65_536  # columns that one feature may bring to the first dense layer
 # Keys of a task that only some kinds, or some losses, have a use for.
 _OWN_KEYS = ("focal_gamma", "class_balance_beta", "negative_rate")
 
@@ -85,17 +79,20 @@ def read_features(
     features: list[FeatureSpec] = []
     reading.required_list("features")
     paths, seen, sharing = [], set[str](), dict[str, FeatureSpec]()
+    projections: dict[str, FeatureSpec] = {}
     for path, raw in reading.entries(FeatureSpec, "features"):
         reading.unique(f"{path}.name", raw.name, seen)
         seen.add(raw.name)
         feature, whole = _feature(reading, past, path, raw)
         if whole:
             _check_shared(reading, path, feature, sharing)
+            _check_projection(reading, path, feature, projections)
+            _check_concat(reading, path, feature, tables)
         paths.append(path)
         features.append(feature)
     whose = past.whose(features)
     for path, feature in zip(paths, features, strict=True):
-        _check_attention(reading, path, feature, features)
+        _check_target(reading, path, feature, features)
         _check_side(reading, past, whose, path, feature)
     groups = {feature.group for feature in features}
     whole = len(features) == len(reading.entry_names("features"))
@@ -115,19 +112,29 @@ def _feature(
         rule = "is the input of `rank` with the fusion weights; rename it."
         reading.problems.add(f"{path}.name", rule)
     text = feature.expr or f'"{feature.name}"'  # quoted: it may be an SQL word
-    length = feature.length or past.length_of(text)
-    feature.of_kind.check(reading, path, feature)
+    kind = feature.of_kind
+    size = kind.sized(feature, None)
+    kind.check(reading, path, dataclasses.replace(feature, size=size))
     reading.between(f"{path}.length", feature.length, 0, _LONGEST_SEQUENCE)
     found = reading.type_of(f"{path}.expr", text, past.scope)
     _check_leak(reading, past, path, feature, text)
-    dtype = _dtype(reading, path, feature, found) if found is not None else None
+    dtype = None if found is None else kind.dtype(reading, path, feature, found)
     filled = dataclasses.replace(
         feature,
         expr=text,
-        length=length if feature.is_sequence else 0,
+        length=_length(past, feature, text),
+        size=kind.sized(feature, found),
         dtype=dtype or "int64",
     )
     return filled, dtype is not None
+
+
+def _length(past: Past, feature: FeatureSpec, text: str) -> int:
+    """The longest list that is kept of a feature; 0 if it is none."""
+    kind = feature.of_kind
+    if not kind.is_sequence and "length" not in kind.uses:
+        return 0
+    return feature.length or kind.default_length or past.length_of(text)
 
 
 def _check_shared(
@@ -146,10 +153,48 @@ def _check_shared(
         reading.problems.add(f"{path}.table", rule, feature.table)
 
 
-def _check_attention(
+def _check_projection(
+    reading: Reading, path: str, feature: FeatureSpec, first: dict[str, FeatureSpec]
+) -> None:
+    """Vectors that share a projection are of one space."""
+    if not feature.projection:
+        return
+    other = first.setdefault(feature.projection, feature)
+    kind = feature.of_kind
+    mine = (feature.count, kind.projected(feature))
+    theirs = (other.count, kind.projected(other))
+    if mine != theirs:
+        rule = (
+            f"is one of {theirs[0]} floats to {theirs[1]}, as feature {other.name!r} "
+            f"has it, and this one is of {mine[0]} to {mine[1]}. Say the same size "
+            "and dim, or take another projection."
+        )
+        reading.problems.add(f"{path}.projection", rule, feature.projection)
+
+
+def _check_concat(
+    reading: Reading, path: str, feature: FeatureSpec, tables: dict[str, TableSpec]
+) -> None:
+    """A list whose embeddings are joined makes a row as wide as all of them."""
+    if feature.pooling != "concat" or (feature.table or "") not in {*tables, ""}:
+        return
+    table = tables.get(feature.table or "")
+    rows = TableSpec(name="own", buckets=feature.rows(tables)) if not table else table
+    if feature.length * rows.width > _WIDEST:
+        rule = (
+            f"makes {feature.length:,} x {rows.width:,} columns of it; at most "
+            f"{_WIDEST:,}. Take a smaller length, or another pooling."
+        )
+        reading.problems.add(f"{path}.pooling", rule, feature.pooling)
+
+
+def _check_target(
     reading: Reading, path: str, feature: FeatureSpec, features: list[FeatureSpec]
 ) -> None:
-    """Attention needs a candidate to compare each step with."""
+    """A target is a candidate feature that is compared with this one."""
+    if feature.width and feature.target:
+        _check_cosine(reading, path, feature, features)
+        return
     if feature.pooling != "attention":
         if feature.target:
             rule = "has no use without `pooling: attention`; remove it."
@@ -168,6 +213,27 @@ def _check_attention(
         rule = (
             f"must be a candidate feature of kind id and table {feature.table!r}: "
             f"attention compares both.{closest(feature.target, fitting)}"
+        )
+        reading.problems.add(f"{path}.target", rule, feature.target)
+
+
+def _check_cosine(
+    reading: Reading, path: str, feature: FeatureSpec, features: list[FeatureSpec]
+) -> None:
+    """The vectors whose cosine is read are the request's and a candidate's."""
+    if feature.group not in ("query", "context"):
+        rule = "is for vectors of group query or context; name it there."
+        reading.problems.add(f"{path}.target", rule, feature.target)
+        return
+    fitting = [
+        f.name
+        for f in features
+        if f.group == "candidate" and f.width == feature.width and f.of_kind.is_number
+    ]
+    if feature.target not in fitting:
+        rule = (
+            f"must be a candidate feature of kind vector with {feature.width} floats: "
+            f"their cosine is read.{closest(feature.target, fitting)}"
         )
         reading.problems.add(f"{path}.target", rule, feature.target)
 
@@ -247,22 +313,6 @@ def _read_of(whose: Whose, feature: FeatureSpec, sides: frozenset[Side]) -> str:
     }
     told = ", ".join(read)
     return f"{told} (as {', '.join(sorted(said))} does)" if said else told
-
-
-def _dtype(
-    reading: Reading, path: str, feature: FeatureSpec, found: pl.DataType
-) -> Dtype | None:
-    """A feature's type in examples; None, and a noted problem, if its kind has none."""
-    if feature.is_sequence != isinstance(found, pl.List):
-        rule = "must be a list for kind sequence, one value for any other."
-        reading.problems.add(f"{path}.expr", rule, str(found))
-        return None
-    own = example_type(element_type(found))
-    dtype = feature.of_kind.takes.get(own) if own else None
-    if dtype is None:
-        rule = feature.of_kind.type_rule()
-        reading.problems.add(f"{path}.expr", rule, str(found))
-    return dtype
 
 
 # --- tasks, fusion, evaluation --------------------------------------------------------

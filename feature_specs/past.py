@@ -112,7 +112,8 @@ class HistorySpec:
 
     Attributes:
         positive: SQL condition; may use outcomes, as only the past is read.
-        columns: Columns to keep; each becomes `history_<column>`, newest last.
+        columns: Columns to keep; each becomes `history_<column>`, newest last. Of a
+            column of vectors it is the mean of those that are known.
         length: How many are kept.
     """
 

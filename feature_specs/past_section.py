@@ -175,9 +175,15 @@ def _read_history(
     reading.columns("history.columns", history.columns, joined_columns(log))
     reading.condition("history.positive", history.positive, row_scope(log))
     for column in history.columns:
-        inner = scope.types.get(column)
-        scope.add(f"{HISTORY}{column}", None if inner is None else pl.List(inner))
+        scope.add(f"{HISTORY}{column}", _remembered(scope.types.get(column)))
     return history
+
+
+def _remembered(found: pl.DataType | None) -> pl.DataType | None:
+    """Of past values a list; of past vectors their mean, which is one."""
+    if found is None or isinstance(found, pl.Array):
+        return found
+    return pl.List(found)
 
 
 def _add_requests(log: LogSpec | None, scope: Scope) -> set[str]:

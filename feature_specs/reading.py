@@ -11,7 +11,8 @@ import polars as pl
 from feature_specs import expressions
 from feature_specs.build import Problems, build, closest
 from feature_specs.constants import constant_of
-from feature_specs.spec import RESERVED_PREFIXES, Dtype
+from feature_specs.spec import RESERVED_PREFIXES
+from feature_specs.values import example_type as example_type
 
 _T = TypeVar("_T")
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
@@ -235,12 +236,3 @@ def element_type(found: pl.DataType) -> pl.DataType:
 def is_number(found: pl.DataType) -> bool:
     """Whether values are numbers, or true and false."""
     return found.is_numeric() or found == pl.Boolean
-
-
-def example_type(found: pl.DataType) -> Dtype | None:
-    """The type of a column in examples; None for lists, times and all else."""
-    if found.is_integer() or found == pl.Boolean:
-        return "int64"
-    if found.is_numeric():
-        return "float32"
-    return "string" if found == pl.String else None

@@ -11,6 +11,7 @@ import dataclasses
 import functools
 import math
 import re
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from feature_specs.feature_kinds import FEATURE_KINDS, FeatureKind
@@ -20,6 +21,7 @@ from feature_specs.fields import (
     Named,
     NonNegativeFloat,
     NonNegativeInt,
+    NumberOr,
     NumberOrText,
     Rule,
     Share,
@@ -39,6 +41,7 @@ from feature_specs.past import (
     with_readers,
 )
 from feature_specs.task_kinds import LOSS_NAMES, TASK_KINDS, TaskKind
+from feature_specs.values import AUTO, MOST_COUNTED
 from feature_specs.values import MISSING as MISSING
 from feature_specs.values import Dtype as Dtype
 
@@ -344,19 +347,28 @@ class FeatureSpec:
         kind: A name of `feature_specs.feature_kinds`: `id` and `sequence` (hashed into
             `table`), `code` (whole numbers from 0 to `size` - 1, a row each),
             `category` (a vocabulary learned on the training days), `bucket` (numbers
-            cut at `boundaries`), `number` (scaled), or one that a plugin registers.
+            cut at `boundaries`), `number` (scaled), `text` (its words, as a sequence),
+            `vector` (floats of a pre-trained model), or one that a plugin registers.
         expr: SQL over the log's, the joins' and the derived columns; the column called
             `name` by default.
-        table: Embedding table of an id or a sequence.
+        table: Embedding table of an id, a sequence or a text.
         pooling: How a sequence's embeddings become one; `attention` weighs each by
-            what it has in common with `target` (DIN).
-        target: For `attention`: the candidate feature of the same table.
-        length: Longest sequence kept; by default that of the history that it reads,
-            else `history.length`.
-        size: Codes there are, or most frequent values of a category kept; all others
-            share one row.
+            what it has in common with `target` (DIN), `concat` joins them, the newest
+            (of a text the last word) first and zeros where there are fewer.
+        target: For `attention`: the candidate feature of the same table. Of a vector:
+            the candidate's vector whose cosine with this one the model reads, too.
+        length: Longest sequence kept; `history.length` by default, 16 words of a text.
+        size: Codes there are, or most frequent values of a category or words of a text
+            kept; all others share one row. `auto` counts those of the training days, up
+            to 100,000. Of a vector its floats, which a `vector<N>` column tells.
         boundaries: Increasing cut points of a bucket.
         transform: Applied to a number before it is scaled.
+        scale: Of a number: `z` to zero mean and unit variance, `minmax` to the range
+            from 0 to 1 of the training days, outside of which it is cut off, `none`
+            as it is. A missing number is 0 afterwards.
+        normalize: Of a vector: `l2` to length 1, `none` as it is.
+        dim: Columns of a vector's projection; by default its floats, at most 32.
+        projection: Name of a projection that several vectors of one size share.
         paired: Whether a `candidate` feature reads the user or the request beside the
             video, so that nobody may keep it from one request to the next.
         dtype: Type in examples and requests, filled in by the reader from `expr`.
@@ -367,12 +379,16 @@ class FeatureSpec:
     kind: Annotated[str, Named(FEATURE_KINDS)]
     expr: str = ""
     table: str | None = None
-    pooling: Literal["mean", "sum", "max", "attention"] = "mean"
+    pooling: Literal["mean", "sum", "max", "attention", "concat"] = "mean"
     target: str = ""
     length: int = 0
-    size: int = 32
+    size: Annotated[int | Literal["auto"] | None, NumberOr(AUTO)] = None
     boundaries: tuple[float, ...] = ()
     transform: Literal["none", "log1p"] = "none"
+    scale: Literal["z", "minmax", "none"] = "z"
+    normalize: Literal["l2", "none"] = "l2"
+    dim: int = 0
+    projection: str = ""
     paired: bool = False
     dtype: Dtype = "int64"
 
@@ -401,6 +417,18 @@ class FeatureSpec:
     def missing(self) -> int | float | str:
         """What stands for a missing value in examples and requests."""
         return self.of_kind.missing(self)
+
+    @property
+    def count(self) -> int:
+        """`size` as a number; of `auto` the most that it may become."""
+        if self.size == AUTO:
+            return MOST_COUNTED
+        return self.of_kind.default_size or 0 if self.size is None else self.size
+
+    @property
+    def width(self) -> int:
+        """Values of a row in examples and requests, if it has always so many, else 0."""
+        return self.of_kind.width(self)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -634,6 +662,16 @@ class Spec:
         """Names of what the ranker reads of a served row."""
         features = (feature.name for feature in self.served_features)
         return (*features, *(made.name for made in self.facet_inputs))
+
+    def with_counted(self, sizes: Mapping[str, int]) -> Spec:
+        """With numbers for `size: auto`, those of the vocabularies in `sizes`."""
+        features = tuple(
+            dataclasses.replace(f, size=max(1, sizes[f.name]))
+            if f.size == AUTO and f.name in sizes
+            else f
+            for f in self.features
+        )
+        return dataclasses.replace(self, features=features)
 
     def feature(self, name: str) -> FeatureSpec:
         """The feature called `name`."""

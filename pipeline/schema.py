@@ -23,6 +23,8 @@ def build_schema(spec: Spec) -> schema_pb2.Schema:
     schema = schema_pb2.Schema(default_environment=["TRAINING", "SERVING"])
     for feature in spec.features:
         _add(schema, feature.name, feature.dtype, is_list=feature.is_sequence)
+        if feature.width:
+            schema.feature[-1].shape.dim.add(size=feature.width)
         if feature.group == "trail":
             schema.feature[-1].not_in_environment.append("SERVING")
     for task in spec.tasks:

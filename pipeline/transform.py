@@ -22,6 +22,8 @@ from feature_specs.feature_kinds import (
     Id,
     Number,
     Sequence,
+    Text,
+    Vector,
 )
 from feature_specs.registry import RoomTable
 from feature_specs.spec import RESERVED_PREFIXES, FacetInput
@@ -44,9 +46,9 @@ def preprocessing_fn(inputs: _Tensors, custom_config: dict[str, Any]) -> _Tensor
         custom_config: `spec` holds the spec's YAML text, or its encoding view's.
 
     Returns:
-        ids, categories and buckets `[B]` int64, sequences `[B, length]` int64, numbers
-        `[B]` float32; 0 stands for "missing" in each. `facet_<name>` `[B]` int64 of
-        each facet by values.
+        ids, categories and buckets `[B]` int64, sequences and words of texts
+        `[B, length]` int64, numbers `[B]` and vectors `[B, N]` float32; 0 stands for
+        "missing" in each. `facet_<name>` `[B]` int64 of each facet by values.
     """
     spec = read_spec(custom_config["spec"])
     outputs = {}
@@ -87,11 +89,35 @@ def _encode_sequence(
     return newest.to_tensor(default_value=0, shape=[None, feature.length])
 
 
+# What stands between words: blanks, punctuation, mathematical and other signs, and what
+# is not printed. Emoji are words, and so is each letter of scripts that leave no blanks.
+_BETWEEN = r"[\p{Z}\p{P}\p{C}\p{Sm}\p{Sc}\p{Sk}]+"
+_ALONE = r"([\p{So}\p{Han}\p{Hiragana}\p{Katakana}])"
+
+
+@encodes(Text)
+def _encode_text(values: tf.Tensor, feature: FeatureSpec, spec: Spec) -> tf.Tensor:
+    """[B] string -> [B, length] int64: the first `length` words, 0-padded at the end.
+
+    Words are in lower case. Those of a vocabulary have ids from 1 on, all others the
+    one after them; without one they are hashed as ids of the table are.
+    """
+    text = tf.strings.lower(values, encoding="utf-8")
+    text = tf.strings.regex_replace(text, _BETWEEN, " ")
+    text = tf.strings.regex_replace(text, _ALONE, r" \1 ")
+    words = tf.strings.split(text)[:, : feature.length]
+    if feature.size is None:
+        ids = _encode_id(words.flat_values, feature, spec)
+    else:
+        ids = _in_vocabulary(words.flat_values, feature) + 1
+    return words.with_flat_values(ids).to_tensor(0, shape=[None, feature.length])
+
+
 @encodes(Code)
 def _encode_code(values: tf.Tensor, feature: FeatureSpec, spec: Spec) -> tf.Tensor:
     """[B] int64 -> [B] int64: 0 missing, 1 + code, `size` + 1 for any other number."""
-    known = (values >= 0) & (values < feature.size)
-    others = tf.fill(tf.shape(values), tf.constant(feature.size + 1, tf.int64))
+    known = (values >= 0) & (values < feature.count)
+    others = tf.fill(tf.shape(values), tf.constant(feature.count + 1, tf.int64))
     codes = tf.where(known, values + 1, others)
     return tf.where(values == -1, tf.zeros_like(codes), codes)
 
@@ -100,13 +126,18 @@ def _encode_code(values: tf.Tensor, feature: FeatureSpec, spec: Spec) -> tf.Tens
 def _encode_category(values: tf.Tensor, feature: FeatureSpec, spec: Spec) -> tf.Tensor:
     """[B] -> [B] int64: 0 missing, then the vocabulary's values, then all others."""
     text = _as_text(values)
-    ids = tft.compute_and_apply_vocabulary(
-        text,
-        top_k=feature.size,
+    ids = _in_vocabulary(text, feature)
+    return tf.where(text == "", tf.zeros_like(ids), ids + 1)
+
+
+def _in_vocabulary(values: tf.Tensor, feature: FeatureSpec) -> tf.Tensor:
+    """Places in the most frequent values of the training days; others are after all."""
+    return tft.compute_and_apply_vocabulary(
+        values,
+        top_k=feature.count,
         num_oov_buckets=1,
         vocab_filename=f"vocabulary_{feature.name}",
     )
-    return tf.where(text == "", tf.zeros_like(ids), ids + 1)
 
 
 @encodes(Bucket)
@@ -119,7 +150,7 @@ def _encode_bucket(values: tf.Tensor, feature: FeatureSpec, spec: Spec) -> tf.Te
 
 @encodes(Number)
 def _encode_number(values: tf.Tensor, feature: FeatureSpec, spec: Spec) -> tf.Tensor:
-    """[B] float -> [B] float, zero mean and unit variance over the training days.
+    """[B] float -> [B] float, scaled as over the training days; 0 if it is missing.
 
     An infinite value (a division by zero in the spec) counts as missing: one of them
     would spoil the moments of the whole column.
@@ -127,8 +158,37 @@ def _encode_number(values: tf.Tensor, feature: FeatureSpec, spec: Spec) -> tf.Te
     values = tf.where(tf.math.is_finite(values), values, math.nan)
     if feature.transform == "log1p":
         values = tf.math.log1p(tf.maximum(values, 0.0))
-    scaled = tft.scale_to_z_score(values)  # its moments leave NaN out
+    scaled = _SCALES[feature.scale](values)
     return tf.where(tf.math.is_nan(values), tf.zeros_like(scaled), scaled)
+
+
+def _from_0_to_1(values: tf.Tensor) -> tf.Tensor:
+    """The training days' range as 0 to 1, cut off outside; 0 if all are equal."""
+    both = tf.stack([-values, values], axis=1)  # one analyzer for both ends
+    known = tf.where(tf.math.is_nan(both), -math.inf, both)
+    low, high = tf.unstack(tft.max(known, reduce_instance_dims=False) * [-1.0, 1.0])
+    inside = tf.clip_by_value(values, low, tf.maximum(low, high))
+    scaled = (inside - low) / (high - low)
+    return tf.where(high > low, scaled, tf.zeros_like(values))  # without values: inf
+
+
+_SCALES: dict[str, Callable[[tf.Tensor], tf.Tensor]] = {
+    "z": tft.scale_to_z_score,  # its moments leave NaN out
+    "minmax": _from_0_to_1,
+    "none": tf.identity,
+}
+
+
+@encodes(Vector)
+def _encode_vector(values: tf.Tensor, feature: FeatureSpec, spec: Spec) -> tf.Tensor:
+    """[B, N] float -> [B, N] float; zeros where a float of the vector is missing."""
+    known = tf.reduce_all(tf.math.is_finite(values), axis=1, keepdims=True)
+    values = tf.where(known, values, tf.zeros_like(values))
+    if feature.normalize == "none":
+        return values
+    largest = tf.reduce_max(tf.abs(values), axis=1, keepdims=True)
+    of_size_1 = tf.math.divide_no_nan(values, largest)  # their squares stay finite
+    return tf.math.l2_normalize(of_size_1, axis=1)  # zeros stay zeros
 
 
 def _look_up(values: tf.Tensor, made: FacetInput) -> tf.Tensor:

@@ -42,13 +42,13 @@ def rank_inputs(
 
     Args:
         spec: The served model's.
-        request: Query and context feature -> value; sequences are lists. A feature left
-            out, or None, is missing.
+        request: Query and context feature -> value; sequences and vectors are lists. A
+            feature left out, or None, is missing.
         candidates: The same for each candidate's features, one mapping a candidate.
         weights: Task -> exponent of the fused score; tasks left out keep the spec's.
 
     Raises:
-        ValueError: A name that the spec does not have.
+        ValueError: A name that the spec does not have, or a vector of another length.
     """
     _check_names("request", request, [f.name for f in request_features(spec)])
     known = [f.name for f in candidate_features(spec)]
@@ -77,11 +77,25 @@ def weight_column(spec: Spec, weights: Mapping[str, float]) -> list[float]:
 
 def _column(feature: FeatureSpec, values: list[Any]) -> list[Any]:
     missing = feature.missing
+    if feature.width:
+        return [_vector(feature, value) for value in values]
     if not feature.is_sequence:
         return [missing if value is None else value for value in values]
     lists = [list(value) if value is not None else [] for value in values]
     width = max([1, *map(len, lists)])  # JSON cannot tell the rank of an empty tensor
     return [items + [missing] * (width - len(items)) for items in lists]
+
+
+def _vector(feature: FeatureSpec, value: Any) -> list[Any]:
+    """All floats of a vector, or as many missing ones."""
+    if value is None or not len(value):
+        return [feature.missing] * feature.width
+    if len(value) != feature.width:
+        raise RequestError(
+            f"{feature.name}: must be a list of {feature.width} numbers, as the model "
+            f"was trained on. Got {len(value)}."
+        )
+    return [feature.missing if part is None else part for part in value]
 
 
 def _check_names(where: str, values: Mapping[str, Any], known: list[str]) -> None:

@@ -58,7 +58,7 @@ class _Served:
         self._request = request_features(spec)
 
     def rows_function(self) -> tf.types.experimental.ConcreteFunction:
-        """Raw features [B], [B, T] -> outputs [B]."""
+        """Raw features [B], [B, T], vectors [B, N] -> outputs [B]."""
 
         @tf.function(
             input_signature=[_inputs(self._spec.served_features)], autograph=False
@@ -70,7 +70,7 @@ class _Served:
         return serving_default.get_concrete_function()
 
     def rank_function(self) -> tf.types.experimental.ConcreteFunction:
-        """Request features [1], [1, T], candidate ones [N], [N, T] -> outputs [N]."""
+        """Request features of one row, candidate ones of N rows -> outputs [N]."""
         count = len(self._spec.tasks)
         inputs = _inputs(self._request, rows=1) | _inputs(self._candidate)
         inputs[WEIGHTS] = tf.TensorSpec([None], tf.float32, name=WEIGHTS)
@@ -134,18 +134,28 @@ def _inputs(
 ) -> dict[str, tf.TensorSpec]:
     return {
         f.name: tf.TensorSpec(
-            [rows, None] if f.is_sequence else [rows], tf.as_dtype(f.dtype), name=f.name
+            [rows, *_values_of(f)], tf.as_dtype(f.dtype), name=f.name
         )
         for f in features
     }
 
 
+def _values_of(feature: FeatureSpec) -> list[int | None]:
+    """Shape of a raw row: a list of any length, or of one, or one value."""
+    if feature.is_sequence:
+        return [None]
+    return [feature.width] if feature.width else []
+
+
 def _with_sparse_sequences(features: Tensors, wanted: Iterable[FeatureSpec]) -> Tensors:
-    """Dense [B, T] sequences -> SparseTensor without the padding; the rest as it is."""
+    """Dense [B, T] sequences -> SparseTensor without the padding; the rest as it is.
+
+    Servers pass any shape: a vector of another length is refused here.
+    """
     return {
         f.name: _drop_padding(features[f.name], f)
         if f.is_sequence
-        else features[f.name]
+        else tf.ensure_shape(features[f.name], [None, *_values_of(f)])
         for f in wanted
     }
 
@@ -165,6 +175,9 @@ def _parsing(feature: FeatureSpec) -> tf.io.FixedLenFeature | tf.io.VarLenFeatur
     dtype = tf.as_dtype(feature.dtype)
     if feature.is_sequence:
         return tf.io.VarLenFeature(dtype)
+    if feature.width:
+        nothing = [feature.missing] * feature.width
+        return tf.io.FixedLenFeature([feature.width], dtype, default_value=nothing)
     return tf.io.FixedLenFeature([], dtype, default_value=feature.missing)
 
 
@@ -182,8 +195,8 @@ def _all_or_none(weights: tf.Tensor, count: int) -> tf.Tensor:
 
 
 def _one_row(values: tf.Tensor) -> tf.Tensor:
-    """[1] or [1, T], refused if there are more rows.
+    """[1], [1, T] or [1, N], refused if there are more rows.
 
     Servers pass any shape, and each row would be added to a candidate's silently.
     """
-    return tf.ensure_shape(values, [1, *([None] * (values.shape.rank - 1))])
+    return tf.ensure_shape(values, [1, *values.shape[1:]])

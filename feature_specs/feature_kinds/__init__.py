@@ -17,6 +17,8 @@ from feature_specs.feature_kinds.code import Code
 from feature_specs.feature_kinds.id import Id
 from feature_specs.feature_kinds.number import Number
 from feature_specs.feature_kinds.sequence import Sequence
+from feature_specs.feature_kinds.text import Text
+from feature_specs.feature_kinds.vector import Vector
 
 __all__ = [
     "FEATURE_KINDS",
@@ -29,5 +31,7 @@ __all__ = [
     "Id",
     "Number",
     "Sequence",
+    "Text",
+    "Vector",
     "feature_kind",
 ]

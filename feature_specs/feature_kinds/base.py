@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar, cast
+
+import polars as pl
 
 from feature_specs.registry import Kind, Registry, kind_class
-from feature_specs.values import MISSING, Dtype
+from feature_specs.values import MISSING, Dtype, example_type
 
 if TYPE_CHECKING:  # they hold kinds
     from feature_specs.reading import Reading
@@ -17,10 +19,14 @@ if TYPE_CHECKING:  # they hold kinds
 _OWN_KEYS: dict[str, object] = {
     "table": None,
     "boundaries": (),
-    "size": 32,
+    "size": None,
     "length": 0,
     "pooling": "mean",
     "transform": "none",
+    "scale": "z",
+    "normalize": "l2",
+    "dim": 0,
+    "projection": "",
 }
 _CALLED = {"int64": "whole numbers", "float32": "numbers", "string": "text"}
 
@@ -35,8 +41,10 @@ class FeatureKind(Kind, abc.ABC):
 
     Attributes:
         takes: Type of the column it is made of -> its type in examples and requests.
-        uses: Which of `table`, `boundaries`, `size`, `length`, `pooling` and
-            `transform` it has a use for.
+        uses: Which of `table`, `boundaries`, `size`, `length`, `pooling`, `transform`,
+            `scale`, `normalize`, `dim` and `projection` it has a use for.
+        default_size: `size` if it is left out; None if it has to be said, or may be.
+        default_length: `length` if it is left out; None for `history.length`.
         is_sequence: Whether a row has a list of values and not one.
         is_id: Whether a row names one row of a shared table: then attention may compare
             a history with it.
@@ -49,6 +57,8 @@ class FeatureKind(Kind, abc.ABC):
 
     takes: Mapping[Dtype, Dtype] = {}
     uses: frozenset[str] = frozenset()
+    default_size: int | None = 32
+    default_length: int | None = None
     is_sequence = False
     is_id = False
     is_number = False
@@ -64,6 +74,10 @@ class FeatureKind(Kind, abc.ABC):
             path: Of the feature in the file.
             feature: As the file has it.
         """
+        self.check_keys(reading, path, feature)
+
+    def check_keys(self, reading: Reading, path: str, feature: FeatureSpec) -> None:
+        """Notes the keys that the kind has no use for."""
         for key, unused in _OWN_KEYS.items():
             value = getattr(feature, key)
             # Attention has a rule of its own, which says what it is for.
@@ -85,6 +99,32 @@ class FeatureKind(Kind, abc.ABC):
         """The same of keys that only say how it is embedded, not how it is encoded."""
         return feature
 
+    def sized(
+        self, feature: FeatureSpec, found: pl.DataType | None
+    ) -> int | Literal["auto"] | None:
+        """`size` of a feature whose column is of a type; None where that is unknown."""
+        if feature.size is None and "size" in self.uses:
+            return self.default_size
+        return feature.size
+
+    def dtype(
+        self, reading: Reading, path: str, feature: FeatureSpec, found: pl.DataType
+    ) -> Dtype | None:
+        """Type in examples of a feature made of a column of type `found`.
+
+        None, and a noted problem, if such features are not made of such columns.
+        """
+        if self.is_sequence != isinstance(found, pl.List):
+            rule = "must be a list for kind sequence, one value for any other."
+            reading.problems.add(f"{path}.expr", rule, str(found))
+            return None
+        inner = found.inner if isinstance(found, pl.List) else found
+        own = example_type(cast(pl.DataType, inner))
+        dtype = self.takes.get(own) if own else None
+        if dtype is None:
+            reading.problems.add(f"{path}.expr", self.type_rule(), str(found))
+        return dtype
+
     def type_rule(self) -> str:
         """What a column must be, as a sentence for messages."""
         if set(self.takes) == {"int64", "float32"}:
@@ -96,9 +136,20 @@ class FeatureKind(Kind, abc.ABC):
         """What stands for a missing value in examples and requests."""
         return MISSING[feature.dtype]
 
+    def width(self, feature: FeatureSpec) -> int:
+        """Values of a row in examples and requests, if it has always so many.
+
+        0 for one value, and for a list of any length (`is_sequence`).
+        """
+        return 0
+
     def shape(self, feature: FeatureSpec) -> tuple[int, ...]:
         """Shape of a row in transformed examples: () for one value."""
         return ()
+
+    def projected(self, feature: FeatureSpec) -> int:
+        """Width of the dense layer through which the model reads floats; 0 for none."""
+        return 0
 
     def rows(self, feature: FeatureSpec, tables: Mapping[str, TableSpec]) -> int:
         """Rows of the embedding table that its ids fall in; row 0 is "missing"."""

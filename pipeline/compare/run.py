@@ -203,6 +203,10 @@ def _plan(
     options: CompareOptions,
     listener: Listener,
 ) -> Comparison:
+    from trainer.days.encoding import counted, find_encoding
+
+    encoding = find_encoding(examples.folder)
+    known = counted(examples.spec, encoding.learned if encoding else None)
     wanted = None
     if options.match:
         wanted = planning.choose_reference(configs, options.reference)
@@ -212,9 +216,7 @@ def _plan(
         baseline=planning.choose_baseline(configs, options.baseline),
         reference=wanted,
         seesaw=planning.choose_seesaw(examples.spec, options.seesaw),
-        entrants=planning.plan_entrants(
-            configs, examples.spec, wanted, listener.sizing
-        ),
+        entrants=planning.plan_entrants(configs, known, wanted, listener.sizing),
         seeds=tuple(range(options.seeds)),
     )
 

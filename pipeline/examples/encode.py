@@ -25,7 +25,8 @@ _TYPES = {"int64": pl.Int64(), "float32": pl.Float32(), "string": pl.String()}
 
 
 def encode(frame: pl.DataFrame, spec: Spec) -> pl.DataFrame:
-    """One column a key of the example: Int64, Float32, String, or List of these.
+    """One column a key of the example: Int64, Float32, String, or List of these, or
+    Array of Float32 for a vector.
 
     No value is null but an empty list, which its example leaves out.
     """
@@ -52,12 +53,48 @@ def _feature(feature: FeatureSpec) -> pl.Expr:
     """The feature's values in its dtype."""
     value = pl.col(feature.name)
     wanted = _TYPES[feature.dtype]
-    if feature.is_sequence:
+    if feature.width:
+        value = _vector(feature)
+    elif feature.is_sequence:
         filled = value.list.eval(_filled(pl.element(), wanted, feature.missing))
         value = pl.when(filled.list.len() > 0).then(filled)
     else:
         value = _filled(value, wanted, feature.missing)
     return value.alias(feature.name)
+
+
+def _vector(feature: FeatureSpec) -> pl.Expr:
+    """A vector that can be used as it is, any other as missing floats throughout."""
+    floats = _floats(feature)
+    nothing = pl.lit([feature.missing] * feature.width, pl.List(pl.Float32))
+    usable = pl.when(_is_usable(feature, floats)).then(floats).otherwise(nothing)
+    return usable.list.to_array(feature.width)
+
+
+def _is_usable(feature: FeatureSpec, floats: pl.Expr) -> pl.Expr:
+    """Whether a list has a vector's length, and no float of it is missing."""
+    finite = floats.list.eval(pl.element().is_finite().fill_null(False)).list.all()
+    return ((floats.list.len() == feature.width) & finite).fill_null(False)
+
+
+def count_damaged(frame: pl.DataFrame, spec: Spec) -> dict[str, int]:
+    """Vector feature -> rows whose vector is there and cannot be used.
+
+    It has another length, or a float of it is missing, NaN or infinite.
+    """
+    vectors = [feature for feature in spec.features if feature.width]
+    if not vectors:
+        return {}
+    values = evaluate_all(frame, {f.name: f.expr for f in vectors})
+    found = values.select(
+        (pl.col(f.name).is_not_null() & ~_is_usable(f, _floats(f))).sum().alias(f.name)
+        for f in vectors
+    )
+    return found.row(0, named=True)
+
+
+def _floats(feature: FeatureSpec) -> pl.Expr:
+    return pl.col(feature.name).cast(pl.List(pl.Float32), strict=False)
 
 
 def _filled(value: pl.Expr, wanted: pl.DataType, missing: int | float | str) -> pl.Expr:

@@ -115,6 +115,8 @@ def count_shard(
         known = requests.filter(requests != NO_REQUEST)
         counts["requests",] = known.n_unique()  # no other shard has one of these
         counts["examples_without_request",] = len(requests) - len(known)
+    for name, count in shard.damaged.items():
+        counts["damaged", name] = count
     lengths, trails = np.unique(shard.trail_lengths, return_counts=True)
     for length, count in zip(lengths.tolist(), trails.tolist(), strict=True):
         counts["trail_length", length] = count
@@ -171,6 +173,9 @@ def build_report(
             split: _label_means(counts, spec, (split,)) for split in plan.splits
         },
         "missing": _missing_shares(counts, spec),
+        "damaged_vectors": {
+            f.name: _total(counts, "damaged", f.name) for f in spec.features if f.width
+        },
         "trails": _trail_report(counts),
         "steps": _step_report(counts),
     }
@@ -323,6 +328,8 @@ def _label_sums(examples: pl.DataFrame, spec: Spec, plan: SplitPlan) -> Counts:
 def _is_missing(feature: FeatureSpec) -> pl.Expr:
     """Where an example lacks a feature; an empty list is a null there."""
     value = pl.col(feature.name)
+    if feature.width:
+        return value.arr.first().is_nan()
     if feature.is_sequence:
         return value.is_null()
     return value.is_nan() if feature.dtype == "float32" else value == feature.missing

@@ -25,7 +25,7 @@ from pipeline.examples.columns.timeline import Timeline
 from pipeline.examples.columns.trails import add_trails
 from pipeline.examples.days import DAY, SplitPlan, local_time
 from pipeline.examples.duplicates import Copies, identity, merge_copies
-from pipeline.examples.encode import encode
+from pipeline.examples.encode import count_damaged, encode
 from pipeline.examples.hashing import hash_columns
 from pipeline.examples.joins import ITEM_IMPRESSIONS
 
@@ -46,11 +46,13 @@ class Shard:
         filtered: Rule of the spec -> rows of the plan's days that it is the first to
             drop.
         trail_lengths: Impressions of each trail that begins on the plan's days.
+        damaged: Vector feature -> rows of it that cannot be used.
     """
 
     examples: pl.DataFrame
     filtered: dict[str, int]
     trail_lengths: Ints
+    damaged: dict[str, int] = dataclasses.field(default_factory=dict)
 
 
 def filter_rules(spec: Spec) -> tuple[str, ...]:
@@ -111,7 +113,8 @@ def make_examples(
     )
     rules = dropped_by[inside]
     filtered = {rule: int((rules == rule).sum()) for rule in filter_rules(spec)[1:]}
-    return Shard(examples, filtered, _lengths(frame, inside))
+    lengths = _lengths(frame, inside)
+    return Shard(examples, filtered, lengths, count_damaged(kept, spec))
 
 
 def _first_dropping_rule(

@@ -15,8 +15,8 @@ from pipeline.reporting.tables import new_table
 
 def told_lines(report: Mapping[str, Any]) -> list[str]:
     """What a reader of the report should know beside its tables, a line each."""
-    lines = [duplicates_line(report), missing_line(report), trails_line(report)]
-    lines.append(requests_line(report))
+    lines = [duplicates_line(report), missing_line(report), damaged_line(report)]
+    lines += [trails_line(report), requests_line(report)]
     return [line for line in lines if line]
 
 
@@ -100,6 +100,18 @@ def missing_line(report: Mapping[str, Any]) -> str:
     return (
         f"No example has a value of {', '.join(missing)}. Do the expressions fit the "
         "log's values? A text that a CAST cannot read is missing."
+    )
+
+
+def damaged_line(report: Mapping[str, Any]) -> str:
+    """How many vectors were there and could not be used; "" for none."""
+    found = {k: n for k, n in report.get("damaged_vectors", {}).items() if n}
+    if not found:
+        return ""
+    told = ", ".join(f"{count:,} of {name}" for name, count in found.items())
+    return (
+        f"Vectors of another length, or with a float that is missing, NaN or infinite, "
+        f"count as missing: {told}."
     )
 
 

@@ -29,13 +29,13 @@ def serialize(frame: pl.DataFrame) -> pa.Array:
     """One tf.Example a row [B], as a binary array.
 
     Args:
-        frame: Columns of Int64, Float32 or String without nulls, or lists of Int64 or
-            String; a null or empty list leaves its key out.
+        frame: Columns of Int64, Float32 or String without nulls, arrays of Float32, or
+            lists of Int64 or String; a null or empty list leaves its key out.
     """
-    floats = [name for name, dtype in frame.schema.items() if dtype == pl.Float32]
+    floats = [name for name, dtype in frame.schema.items() if _is_float(dtype)]
     parts = [_float_entries(frame.select(floats))] if floats else []
     for values in frame.iter_columns():
-        if values.dtype != pl.Float32:
+        if not _is_float(values.dtype):
             parts += _entries(values.name, values)
     lengths = sum(_lengths(part) for part in parts)
     header = _table(lambda size: b"\x0a" + _varint(size), np.asarray(lengths))
@@ -72,20 +72,34 @@ def _list_bodies(values: pl.Series) -> pa.Array:
     return _rebuilt(_data(elements), _offsets(elements)[edges])
 
 
+def _is_float(dtype: pl.DataType) -> bool:
+    """Whether a column has one float a row, or always as many."""
+    inner = dtype.inner if isinstance(dtype, pl.Array) else dtype
+    return inner == pl.Float32
+
+
 def _float_entries(frame: pl.DataFrame) -> pa.Array:
     """The entries of all float columns [B]: the same length in every row."""
-    values = frame.to_numpy().astype("<f4")  # [B, F]
+    values = [_floats(column) for column in frame.iter_columns()]  # [B, W] each
     template, places = bytearray(), []
-    for key in frame.columns:
-        template += _entry_head(key, _FLOAT_LIST, True, 4)
+    for key, floats in zip(frame.columns, values, strict=True):
+        size = 4 * floats.shape[1]
+        template += _entry_head(key, _FLOAT_LIST, True, size)
         places.append(len(template))
-        template += b"\0" * 4
+        template += b"\0" * size
     rows = np.tile(np.frombuffer(bytes(template), np.uint8), (frame.height, 1))
-    as_bytes = np.ascontiguousarray(values).view(np.uint8).reshape(*values.shape, 4)
-    for index, place in enumerate(places):
-        rows[:, place : place + 4] = as_bytes[:, index]
+    for place, floats in zip(places, values, strict=True):
+        as_bytes = floats.view(np.uint8)  # [B, 4 * W]
+        rows[:, place : place + as_bytes.shape[1]] = as_bytes
     offsets = np.arange(frame.height + 1) * len(template)
     return _rebuilt(rows, offsets)
+
+
+def _floats(values: pl.Series) -> npt.NDArray[np.float32]:
+    """The floats of each row [B, W], W = 1 for a column of one."""
+    width = values.dtype.size if isinstance(values.dtype, pl.Array) else 1
+    flat = values.explode() if isinstance(values.dtype, pl.Array) else values
+    return np.ascontiguousarray(flat.to_numpy().astype("<f4").reshape(-1, width))
 
 
 def _entry_head(key: str, kind: int, packed: bool, size: int) -> bytes:

@@ -44,6 +44,8 @@ def specs(good):
         ("history_video_id, group: query, kind: sequence, table: video}",
          "history_video_id, group: query, kind: sequence, table: video, length: 7}"),
         ('label: "well"}', 'label: "well", loss: cross_entropy}'),
+        ("kind: number, expr: \"age / 1\"}",
+         "kind: number, scale: z, expr: \"age / 1\"}"),
         ("like: 1.0}", "like: 1, well: 0}"),
         # Order, where it means nothing.
         ("outcomes: [liked, watched]", "outcomes: [watched, liked]"),
@@ -105,7 +107,12 @@ _EVERY = {*views.VIEWS}
         ("table: tag, length: 4", "table: tag, length: 5", _FROM_ENCODING),
         ("kind: number, expr: \"age / 1\"",
          "kind: number, transform: log1p, expr: \"age / 1\"", _FROM_ENCODING),
+        ("kind: number, expr: \"age / 1\"",
+         "kind: number, scale: minmax, expr: \"age / 1\"", _FROM_ENCODING),
+        ("kind: category, size: 24", "kind: category, size: auto", _FROM_ENCODING),
         # What the model makes of it.
+        ("table: tag, length: 4", "table: tag, length: 4, pooling: concat",
+         _FROM_TRAINING),
         ("table: tag, length: 4", "table: tag, length: 4, pooling: sum",
          _FROM_TRAINING),
         ("user: {buckets: 100, dim: 8}", "user: {buckets: 100, dim: 12}",
@@ -124,6 +131,41 @@ _EVERY = {*views.VIEWS}
 )  # fmt: skip
 def test_a_change_shows_in_the_views_that_read_it(good, old, new, changed):
     assert _changed(good, _replaced(good, old, new)) == changed
+
+
+_BOTH = """
+  - {name: cover, group: candidate, kind: vector, expr: cover}
+  - {name: title, group: candidate, kind: text, table: word, expr: words}
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "changed"),
+    [
+        # A width that the column tells, and a length of words that is left out.
+        ("kind: vector,", "kind: vector, size: 3,", set()),
+        ("kind: text,", "kind: text, length: 16,", set()),
+        ("kind: vector,", "kind: vector, normalize: none,", _FROM_ENCODING),
+        ("kind: text,", "kind: text, length: 4,", _FROM_ENCODING),
+        ("kind: text, table: word,", "kind: text, size: 9,", _FROM_ENCODING),
+        ("kind: text, table: word,", "kind: text, size: auto,", _FROM_ENCODING),
+        ("kind: vector,", "kind: vector, dim: 2,", _FROM_TRAINING),
+        ("kind: vector,", "kind: vector, projection: looks,", _FROM_TRAINING),
+        ("kind: text,", "kind: text, pooling: max,", _FROM_TRAINING),
+        ("vector<3>", "vector<4>", _EVERY),
+    ],
+)
+def test_a_change_of_a_vector_or_a_text(good, old, new, changed):
+    columns = 'columns: {user_id: int64, cover: "vector<3>?", words: "string?", '
+    text = _replaced(good, "columns: {user_id: int64, ", columns)
+    text = _replaced(text, "tables: {", "tables: {word: {buckets: 99}, ")
+    text = _replaced(text, "\ntasks:", f"{_BOTH}tasks:")
+    found = _changed(text, _replaced(text, old, new))
+    assert found == changed
+    spec = read_spec(text)
+    for name in _ALL:
+        written = views.text(spec, name)
+        assert views.text(read_spec(written), name) == written
 
 
 def test_a_view_is_a_spec_that_is_its_own_view(specs):

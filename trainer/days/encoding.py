@@ -21,20 +21,28 @@ from collections.abc import Iterator
 from typing import Any
 
 import tensorflow as tf
+from absl import logging
 
+from feature_specs import Spec
+from feature_specs.values import AUTO, MOST_COUNTED
 from trainer.days.shards import DamagedExamplesError
+from trainer.errors import TrainingError
 
 ENCODING_FILE = "encoding.json"
 _EXAMPLES, _GRAPH = "transformed_examples", "transform_graph"
 _TRANSFORM = "transform_fn"
 _VOCABULARY = "vocabulary_"
+_OF_VOCABULARY = "vocabulary "  # begins what is learned of one
+_VALUES = re.compile(r"(\d+) values ")
 _SHOWN = 3  # values of a vocabulary, in a message
-# Ends of the names of what `tft.scale_to_z_score` learns, and what people call it.
+# Ends of the names of what `pipeline.transform` learns, and what people call it.
 _CALLED = (
     (re.compile(r"_scale_to_z_score(_\d+)?_sub_y$"), " mean"),
     (re.compile(r"_scale_to_z_score(_\d+)?_sqrt_x$"), " variance"),
+    (re.compile(r"_mul_x$"), " smallest (negated) and largest"),
 )
-_IN_VOCABULARY = "compute_and_apply_vocabulary"  # sizes, which the file tells
+# Sizes, which the file tells; and the smallest value, which `tft.max` learns unasked.
+_NOT_TOLD = re.compile(r"compute_and_apply_vocabulary|_min_and_max_sub_1_y$")
 _OF_A_TABLE = "_lookuptablefindv2_default_value"  # of a facet's values: nothing learned
 
 
@@ -55,6 +63,16 @@ class Encoding:
         text = json.dumps(self.learned, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Feature -> values of its vocabulary."""
+        found = {}
+        for name, value in self.learned.items():
+            told = _VALUES.match(value)
+            if name.startswith(_OF_VOCABULARY) and told:
+                found[name.removeprefix(_OF_VOCABULARY)] = int(told[1])
+        return found
+
     def differences(self, other: Encoding) -> dict[str, str]:
         """What `other` has learned otherwise: its name -> what it was and is there."""
         names = sorted(self.learned.keys() | other.learned.keys())
@@ -69,6 +87,38 @@ class Encoding:
         """Writes `encoding.json` beside encoded examples."""
         with tf.io.gfile.GFile(os.path.join(directory, ENCODING_FILE), "w") as file:
             file.write(json.dumps(dataclasses.asdict(self), indent=2) + "\n")
+
+
+def counted(spec: Spec, learned: dict[str, str] | None) -> Spec:
+    """The spec with numbers for `size: auto`, as the encoding has counted; it is told.
+
+    Args:
+        spec: What the examples hold.
+        learned: Of their `Encoding`; None if it is not known.
+
+    Raises:
+        TrainingError: It is not known, and a table's rows follow from it.
+    """
+    names = [f.name for f in spec.features if f.size == AUTO]
+    if not names:
+        return spec
+    sizes = Encoding(learned or {}).sizes
+    lacking = [name for name in names if name not in sizes]
+    if lacking:
+        raise TrainingError(
+            f"Feature {lacking[0]!r}: size: auto needs the vocabulary that the "
+            f"Transform step has counted, and nothing tells it here. Name that step's "
+            f"output (--transform_graph), or write a number into the spec."
+        )
+    for name in names:
+        logging.info("size: auto: %s has %s values.", name, f"{sizes[name]:,}")
+        if sizes[name] >= MOST_COUNTED:
+            logging.warning(
+                "%s: has %s values or more, the most that size: auto counts; the rarest "
+                "share one row. Make it an id in a table, or write its size.",
+                *(name, f"{MOST_COUNTED:,}"),
+            )
+    return spec.with_counted(sizes)
 
 
 def find_encoding(transformed: str, graph: str | None = None) -> Encoding | None:
@@ -131,7 +181,7 @@ def _vocabularies(directory: str) -> Iterator[tuple[str, str]]:
         lines = content.decode(errors="replace").splitlines()
         first = ", ".join(lines[:_SHOWN]) + ", ..." * (len(lines) > _SHOWN)
         digest = hashlib.sha256(content).hexdigest()[:12]
-        known = f"vocabulary {name.removeprefix(_VOCABULARY)}"
+        known = f"{_OF_VOCABULARY}{name.removeprefix(_VOCABULARY)}"
         yield known, f"{len(lines)} values ({first}; {digest})"
 
 
@@ -147,7 +197,7 @@ def _scales(directory: str) -> Iterator[tuple[str, str]]:
     graph = model.meta_graphs[0].graph_def
     constants = {node.name: node for node in graph.node if node.op == "Const"}
     for name, source in _taken_in(graph):
-        if source not in constants or _IN_VOCABULARY in name:
+        if source not in constants or _NOT_TOLD.search(name):
             continue
         if name.endswith(_OF_A_TABLE):
             continue

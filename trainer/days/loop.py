@@ -22,7 +22,7 @@ from trainer.days.checkpoints import (
     newest_state,
 )
 from trainer.days.divergence import DivergedError
-from trainer.days.encoding import Encoding
+from trainer.days.encoding import Encoding, counted
 from trainer.days.interruption import InterruptedTraining, Interruption
 from trainer.days.means import DayMeans
 from trainer.days.options import LoopOptions
@@ -193,7 +193,7 @@ def _begin(
         state.encoding = encoding.learned
     todo = days_to_train(list(files), state)
     training = Training(
-        spec,
+        counted(spec, state.encoding),
         config,
         slice,
         strategy,
@@ -263,7 +263,8 @@ def load(
         slice, batch_size=size, precision=precision, embedding=embedding
     )
     strategy = strategies.create(slice.accelerator)
-    training = Training(spec, config, slice, strategy, seed=seed)
+    known = counted(spec, state.encoding)
+    training = Training(known, config, slice, strategy, seed=seed)
     checkpoints = Checkpoints(training, state, checkpoint_dir)
     # The state lies in the index, and may be readable where a weight is not.
     first_readable(checkpoint_dir, checkpoints.restore)

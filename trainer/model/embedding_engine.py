@@ -91,7 +91,7 @@ class EmbeddingEngine(tf.keras.layers.Layer):
             },
             optimizer=self._optimizer(),
         )
-        steps = {k: (f.length, 1) for k, f in self._features.items() if f.is_sequence}
+        steps = {k: (*f.shape, 1) for k, f in self._features.items() if f.shape}
         shapes = {
             key: tf.TensorShape([self._rows, *steps.get(key, ())])
             for key in self._features
@@ -104,7 +104,7 @@ class EmbeddingEngine(tf.keras.layers.Layer):
         The engine sums over the last axis, and takes ids from the input only, not from
         an op of the step.
         """
-        mine = {f.name for f in self._features.values() if f.is_sequence}
+        mine = {f.name for f in self._features.values() if f.shape}
         return {k: _with_last_axis(v) if k in mine else v for k, v in features.items()}
 
     def call(self, features: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
@@ -143,8 +143,7 @@ class EmbeddingEngine(tf.keras.layers.Layer):
         found = {}
         for key, table in self._configs().items():
             feature = self._features[key]
-            steps = [feature.length] if feature.is_sequence else []
-            found[key] = tf.zeros([rows, *steps, table.dim])
+            found[key] = tf.zeros([rows, *feature.shape, table.dim])
         return found
 
     def _configs(self) -> dict[str, tf.tpu.experimental.embedding.TableConfig]:

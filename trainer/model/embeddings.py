@@ -125,11 +125,11 @@ class FeatureEmbeddings(tf.keras.layers.Layer):
         found |= self._look_up(large, inputs, key=self._key, joined=False)
         found |= self._look_up(small, inputs, key=self._columns, joined=True)
         parts = [found[f.name] for f in (*unified, *large, *small)]
-        return tf.concat(parts, axis=1) if parts else _nothing(inputs)
+        return tf.concat(parts, axis=1) if parts else no_columns(inputs)
 
     def steps(self, inputs: dict[str, tf.Tensor], feature: FeatureSpec) -> tf.Tensor:
         """Every step of a sequence, not pooled: [B, T, D]."""
-        ids = _as_columns(inputs[feature.name])
+        ids = as_columns(inputs[feature.name])
         if feature.name in self._vectors:
             vectors = inputs[self._vectors[feature.name]]
             return tf.reshape(vectors, [-1, ids.shape[1], vectors.shape[-1]])
@@ -142,7 +142,7 @@ class FeatureEmbeddings(tf.keras.layers.Layer):
 
     def _pooled(self, feature: FeatureSpec, inputs: dict[str, tf.Tensor]) -> tf.Tensor:
         """[B, D] of one feature by itself."""
-        ids = _as_columns(inputs[feature.name])
+        ids = as_columns(inputs[feature.name])
         return EMBEDS[feature.of_kind](feature, ids, self.steps(inputs, feature))
 
     def _alone(self, feature: FeatureSpec) -> bool:
@@ -186,7 +186,7 @@ class FeatureEmbeddings(tf.keras.layers.Layer):
         tables = [self._tables[key] for key in keys]
         sizes = [table.shape[0] for table in tables]
         first_row = dict(zip(keys, itertools.accumulate([0, *sizes[:-1]]), strict=True))
-        ids = [_as_columns(inputs[f.name]) for f in features]  # [B, steps]
+        ids = [as_columns(inputs[f.name]) for f in features]  # [B, steps]
         moved = [
             i + first_row[self._key(f)] for i, f in zip(ids, features, strict=True)
         ]
@@ -207,28 +207,24 @@ def missing_rows(feature: FeatureSpec, rows: int) -> tf.Tensor:
     return tf.zeros([rows, *feature.shape], dtype)
 
 
-def numbers(inputs: dict[str, tf.Tensor], features: Sequence[FeatureSpec]) -> tf.Tensor:
-    """The floats of the `features` that are not looked up: [B, N], N may be 0."""
-    dense = [f for f in features if f.is_number]
-    columns = [EMBEDS[f.of_kind](f, inputs[f.name], None) for f in dense]
-    if not columns:
-        return _nothing(inputs)
-    if all(column.shape.rank == 1 for column in columns):
-        return tf.stack(columns, axis=1)
-    return tf.concat([_as_columns(column) for column in columns], axis=1)
-
-
 def pool(vectors: tf.Tensor, valid: tf.Tensor, pooling: str) -> tf.Tensor:
     """One vector a sequence; zeros if it has no valid step.
 
     Args:
         vectors: float [B, T, D].
-        valid: bool [B, T].
-        pooling: `mean`, `sum` or `max`; `attention` needs a candidate, see there.
+        valid: bool [B, T], the valid steps first.
+        pooling: `mean`, `sum`, `max` or `concat`; `attention` needs a candidate, see
+            there.
 
     Returns:
-        float [B, D].
+        float [B, D]; of `concat` [B, T * D], the last valid step first, so that a place
+        means the same in every row, and zeros for those that are none.
     """
+    if pooling == "concat":
+        steps = tf.reduce_sum(tf.cast(valid, tf.int32), axis=1)
+        known = tf.where(valid[..., tf.newaxis], vectors, tf.zeros_like(vectors))
+        newest_first = tf.reverse_sequence(known, steps, seq_axis=1)
+        return tf.reshape(newest_first, [-1, vectors.shape[1] * vectors.shape[2]])
     if pooling == "max":
         lowest = tf.where(valid[..., tf.newaxis], vectors, vectors.dtype.min)
         most = tf.reduce_max(lowest, axis=1)
@@ -255,11 +251,13 @@ def _as_it_is(feature: FeatureSpec, values: tf.Tensor, _: None) -> tf.Tensor:
     return values
 
 
-def _as_columns(ids: tf.Tensor) -> tf.Tensor:
-    return ids[:, tf.newaxis] if ids.shape.rank == 1 else ids
+def as_columns(values: tf.Tensor) -> tf.Tensor:
+    """[B] or [B, W] -> [B, 1] or [B, W]."""
+    return values[:, tf.newaxis] if values.shape.rank == 1 else values
 
 
-def _nothing(inputs: dict[str, tf.Tensor]) -> tf.Tensor:
+def no_columns(inputs: dict[str, tf.Tensor]) -> tf.Tensor:
+    """[B, 0]"""
     some = next(iter(inputs.values()))
     return tf.zeros([tf.shape(some)[0], 0])
 

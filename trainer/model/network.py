@@ -16,7 +16,8 @@ from feature_specs import FeatureSpec, ModelConfig, Spec
 from trainer.model import structures
 from trainer.model.attention import Attention
 from trainer.model.embedding_engine import EmbeddingEngine
-from trainer.model.embeddings import FeatureEmbeddings, numbers
+from trainer.model.dense_inputs import DenseInputs, cosine
+from trainer.model.embeddings import FeatureEmbeddings
 from trainer.model.layers import BatchedMLP
 from trainer.model.side_towers import SideTowers
 from trainer.model.structures import Structured
@@ -110,6 +111,10 @@ class Network(tf.keras.layers.Layer):
             vectors=self._vectors,
             sparse_gradients=sparse_gradients,
         )
+        self.dense_inputs = DenseInputs(embedded, dtype=policy, name="numbers")
+        self._compared = tuple(
+            f for f in embedded if f.target and f not in self._attended
+        )
         self._add_bottom(policy)
         facets = {name: tuple(f.partitions) for name, f in spec.facets.items()}
         self.structure = structures.create(config, tasks, facets, dtype=policy)
@@ -143,7 +148,7 @@ class Network(tf.keras.layers.Layer):
             for _ in range(config.cross.layers)
         ]
         self.attention = {f.name: Attention(dtype=policy) for f in self._attended}
-        joint = self.cross or self.attention
+        joint = self.cross or self.attention or self._compared
         self.joint_layer = (
             dense(first, use_bias=False, dtype=policy, name="joint") if joint else None
         )
@@ -168,7 +173,8 @@ class Network(tf.keras.layers.Layer):
 
     def _kept(self) -> tuple[str, ...]:
         names = [f.name for features in self._own.values() for f in features]
-        names += [n for f in self._attended for n in (f.name, f.target)]
+        both = (*self._attended, *self._compared)
+        names += [n for f in both for n in (f.name, f.target)]
         names += [self._vectors[name] for name in names if name in self._vectors]
         return tuple(dict.fromkeys([*names, *self._config.bias.features]))
 
@@ -176,6 +182,7 @@ class Network(tf.keras.layers.Layer):
     def shared_variables(self) -> list[tf.Variable]:
         """Dense weights below the towers: what several leaves may move."""
         layers = [self.request_layer, self.candidate_layer, *self.cross]
+        layers += [self.dense_inputs]
         layers += [*self.attention.values(), self.bottom, self.structure]
         layers += [self.joint_layer] if self.joint_layer else []
         return [self.bottom_bias, *(v for x in layers for v in x.trainable_variables)]
@@ -204,7 +211,7 @@ class Network(tf.keras.layers.Layer):
         layer: tf.keras.layers.Layer,
     ) -> Part:
         embedded = self.embeddings(features, group)
-        inputs = tf.concat([embedded, numbers(features, group)], axis=1)
+        inputs = tf.concat([embedded, self.dense_inputs(features, group)], axis=1)
         return Part(layer(inputs), inputs, embedded.shape[1])
 
     # --- and together -----------------------------------------------------------------
@@ -241,7 +248,7 @@ class Network(tf.keras.layers.Layer):
         return Judged(logits, structured)
 
     def _joint(self, request: Part, candidate: Part, kept: Features) -> tf.Tensor:
-        """What needs both sides at once: crosses and attention, [B, J]."""
+        """What needs both sides at once: crosses, attention and cosines, [B, J]."""
         parts = [
             self.attention[f.name](
                 self.embeddings.steps(kept, f),
@@ -250,6 +257,7 @@ class Network(tf.keras.layers.Layer):
             )
             for f in self._attended
         ]
+        parts += [cosine(kept[f.name], kept[f.target]) for f in self._compared]
         if self.cross:
             rows = row_count(candidate.inputs)
             both = [to_rows(request.inputs, rows), candidate.inputs]
@@ -270,7 +278,7 @@ class Network(tf.keras.layers.Layer):
     def _own_inputs(self, kept: Features, task: str) -> tf.Tensor:
         features = self._own[task]
         embedded = self.embeddings(kept, features)
-        return tf.concat([embedded, numbers(kept, features)], axis=1)
+        return tf.concat([embedded, self.dense_inputs(kept, features)], axis=1)
 
 
 def to_rows(value: tf.Tensor, rows: tf.Tensor | int) -> tf.Tensor:

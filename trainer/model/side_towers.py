@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from feature_specs import FeatureSpec, TableSpec
-from trainer.model.embeddings import FeatureEmbeddings, numbers
+from trainer.model.dense_inputs import DenseInputs
+from trainer.model.embeddings import FeatureEmbeddings
 from trainer.model.layers import BatchedDense, BranchedMLP
 
 
@@ -49,6 +50,7 @@ class SideTowers(tf.keras.layers.Layer):
             sparse_gradients=sparse_gradients,
             name=f"{name}_embeddings",
         )
+        self.dense_inputs = DenseInputs(features, name=f"{name}_numbers")
         groups, branches = (1, towers) if shared else (towers, 1)
         self.hidden = BranchedMLP(groups, branches, units)
         self.output_layer = BatchedDense(towers, 1, use_bias=False, zero=True)
@@ -56,7 +58,7 @@ class SideTowers(tf.keras.layers.Layer):
     def call(self, inputs: dict[str, tf.Tensor]) -> tf.Tensor:
         """Transformed features, [B] or [B, length] each -> [B, N] float32."""
         embedded = self.embeddings(inputs, self.features)
-        plain = numbers(inputs, self.features)[:, tf.newaxis]  # [B, 1, numbers]
+        plain = self.dense_inputs(inputs, self.features)[:, tf.newaxis]  # [B, 1, W]
         if self._shared:
             x = tf.concat([embedded[:, tf.newaxis], plain], axis=2)  # [B, 1, D]
         else:

@@ -12,10 +12,13 @@ from pipeline.arrays import Ints
 from pipeline.examples.columns.evaluate import holds
 from pipeline.examples.columns.past import Past
 from pipeline.examples.columns.timeline import Timeline
+from pipeline.examples.columns.vector_means import mean_vectors
 
 
 def add_history(frame: pl.DataFrame, spec: Spec, timeline: Timeline) -> pl.DataFrame:
     """Adds `history_<column>` (lists, the newest end last) for `history.columns`.
+
+    Of a column of vectors it is their mean, one vector a row.
 
     Args:
         frame: Impressions [B], sorted by user, begin and item, without duplicates.
@@ -29,10 +32,15 @@ def add_history(frame: pl.DataFrame, spec: Spec, timeline: Timeline) -> pl.DataF
     start = np.maximum(past.start, past.stop - history.length)
     places = pl.Series(ranges(start, past.stop))
     offsets = np.concatenate([[0], np.cumsum(past.stop - start)])
-    return frame.with_columns(
-        lists_of(frame[column][past.events][places], offsets).alias(f"history_{column}")
-        for column in history.columns
-    )
+    found = []
+    for column in history.columns:
+        events = frame[column][past.events]
+        if isinstance(events.dtype, pl.Array):
+            made = mean_vectors(events, start, past.stop)
+        else:
+            made = lists_of(events[places], offsets)
+        found.append(made.alias(f"history_{column}"))
+    return frame.with_columns(found)
 
 
 def ranges(start: Ints, stop: Ints) -> npt.NDArray[np.uint32]:

@@ -36,6 +36,18 @@ def test_the_decoder_reads_every_value_back():
     assert found["tags"] == [[b"a", b""], ["é".encode()], None, [b"y" * 200] * 3]
 
 
+def test_a_vector_is_read_back_among_the_other_floats():
+    vectors = pl.Series([[0.5, -1.0, math.inf]] * 3 + [[1.0, 2.0, 3.0]])
+    cover = vectors.cast(pl.Array(pl.Float32, 3))
+    frame = _FRAME.select("small", "ratio", cover.alias("cover"), "other")
+    found = _decode(serialize(frame))
+    assert found["cover"] == [[0.5, -1.0, math.inf]] * 3 + [[1.0, 2.0, 3.0]]
+    assert found["ratio"] == [[value] for value in _FRAME["ratio"]]
+    assert found["other"] == [[1.0], [2.0], [3.0], [4.0]]
+    whole = serialize(frame).to_pylist()
+    assert whole == [serialize(frame[n : n + 1])[0].as_py() for n in range(4)]
+
+
 def test_a_known_example_has_known_bytes():
     # Example{1: Features{1: {1: "a", 2: Feature{3: Int64List{1: 5}}}}} by hand.
     (record,) = serialize(pl.DataFrame({"a": [5]})).to_pylist()

@@ -1,11 +1,13 @@
 """Look-ups by hand: shared tables, missing values, pooling, gradients."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from feature_specs import FeatureSpec, TableSpec
-from trainer.model.embeddings import FeatureEmbeddings, numbers, pool
+from trainer.model.embeddings import FeatureEmbeddings, pool
 
 VIDEO = FeatureSpec(name="video", group="candidate", kind="id", table="video")
 SEEN = FeatureSpec(name="seen", group="query", kind="sequence", table="video", length=3)
@@ -84,7 +86,21 @@ def test_pooling_ignores_padding_and_an_empty_sequence_gives_zeros(pooling, expe
     np.testing.assert_allclose(pool(vectors, valid, pooling), [expected, [0.0, 0.0]])
 
 
-def test_numbers_are_stacked_in_order():
-    inputs = {"age": tf.constant([1.0, 2.0]), "tab": _ids(1, 1)}
-    np.testing.assert_allclose(numbers(inputs, [TAB, AGE]), [[1.0], [2.0]])
-    assert numbers(inputs, [TAB]).shape == (2, 0)
+def test_joined_steps_come_newest_first_and_padding_is_zeros():
+    vectors = tf.constant([[[1.0, 2.0], [3.0, 4.0], [9.0, 9.0]]] * 3)
+    valid = tf.constant([[1, 1, 0], [0, 0, 0], [1, 1, 1]]) > 0
+    expected = [[3, 4, 1, 2, 0, 0], [0] * 6, [9, 9, 3, 4, 1, 2]]
+    np.testing.assert_allclose(pool(vectors, valid, "concat"), expected)
+
+
+def test_joined_steps_have_a_place_each_in_the_network():
+    joined = dataclasses.replace(SEEN, pooling="concat")
+    layer = FeatureEmbeddings([joined], _tables())
+    rows = np.arange(16.0).reshape(4, 4)
+    layer.set_weights([rows])
+    found = layer({"seen": _ids([1, 3, 0])}, [joined])
+    np.testing.assert_allclose(found, [np.r_[rows[3], rows[1], np.zeros(4)]])
+    with tf.GradientTape() as tape:
+        total = tf.reduce_sum(layer({"seen": _ids([2, 0, 0])}, [joined]))
+    gradient = tape.gradient(total, layer.trainable_variables[0])
+    np.testing.assert_allclose(gradient, [[0] * 4, [0] * 4, [1] * 4, [0] * 4])
