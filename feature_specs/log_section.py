@@ -63,7 +63,7 @@ def row_scope(log: LogSpec | None) -> Scope:
     columns = joined_columns(log) if log else None
     scope = _scope(columns, "the log or its joins")
     if log is not None:
-        zone = log.timezone if _is_zone(log.timezone) else "UTC"
+        zone = log.timezone if is_zone(log.timezone) else "UTC"
         scope.add(EVENT_TIME, pl.Datetime("ms", zone))
     return scope
 
@@ -184,22 +184,32 @@ def _check_inside(reading: Reading, path: str, files: str) -> None:
 
 
 def _check_files(reading: Reading, log: LogSpec) -> None:
-    _check_inside(reading, "log.files", log.files)
+    check_day_files(reading, "log.files", log.files)
     for name, join in log.joins.items():
         _check_inside(reading, f"log.joins.{name}.files", join.files)
         if "{" in join.files:
             rule = "may hold no {...}: only log.files has one file a day."
             reading.problems.add(f"log.joins.{name}.files", rule, join.files)
-    days = list(_DAY_FORMAT.finditer(log.files))
+
+
+def check_day_files(reading: Reading, path: str, files: str) -> None:
+    """Checks a glob that may hold a day."""
+    _check_inside(reading, path, files)
+    days = list(_DAY_FORMAT.finditer(files))
     if len(days) > 1:
-        reading.problems.add("log.files", "may hold {day} once only.", log.files)
-    if set("{}") & set(_DAY_FORMAT.sub("", log.files)):
+        reading.problems.add(path, "may hold {day} once only.", files)
+    if set("{}") & set(_DAY_FORMAT.sub("", files)):
         rule = "may hold {day} or {day:%Y-%m-%d}, and no other braces."
-        reading.problems.add("log.files", rule, log.files)
+        reading.problems.add(path, rule, files)
     for day in days:
         if day.group(1) is not None and not _is_day_format(day.group(1)):
             rule = "must write a day with %Y, %m and %d, each once: {day:%Y-%m-%d}."
-            reading.problems.add("log.files", rule, log.files)
+            reading.problems.add(path, rule, files)
+
+
+def has_day(files: str) -> bool:
+    """Whether a glob says which day a file is of."""
+    return _DAY_FORMAT.search(files) is not None
 
 
 def _is_day_format(text: str) -> bool:
@@ -216,10 +226,10 @@ def _check_values(reading: Reading, log: LogSpec) -> None:
     if "timezone" in raw["time"]:
         zones["time.timezone"] = log.time.timezone
     for key, zone in zones.items():
-        if not _is_zone(zone):
+        if not is_zone(zone):
             rule = "must be an IANA time zone such as Asia/Shanghai."
             reading.problems.add(f"log.{key}", rule, zone)
-    if "folder_timezone" in raw and not _DAY_FORMAT.search(log.files):
+    if "folder_timezone" in raw and not has_day(log.files):
         rule = "is of the days in log.files, which has no {day}; remove it."
         reading.problems.add("log.folder_timezone", rule, log.folder_timezone)
     formats = {log.format, *(join.format or log.format for join in log.joins.values())}
@@ -258,7 +268,8 @@ def _check_duplicates(reading: Reading, log: LogSpec) -> None:
         reading.problems.add("log.duplicates.by", told, rule.by)
 
 
-def _is_zone(name: str) -> bool:
+def is_zone(name: str) -> bool:
+    """Whether a name is an IANA time zone's."""
     try:
         zoneinfo.ZoneInfo(name)
     except (ValueError, zoneinfo.ZoneInfoNotFoundError, OSError):

@@ -171,8 +171,8 @@ def _check_leak(
     if leaks:
         rule = (
             f"feature {feature.name!r} reads {leaks}, known only after the impression "
-            "(log.outcomes, quantiles, or derived from them): a label among the "
-            "features. Read it of the past, by history, counters or statistics, or "
+            "(log.outcomes, events, quantiles, or derived from them): a label among "
+            "the features. Read it of the past, by history, counters or statistics, or "
             "take the column out of log.outcomes if it is known before."
         )
         reading.problems.add(f"{path}.expr", rule, text)

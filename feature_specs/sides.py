@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from typing import Literal
 
 from feature_specs import expressions
+from feature_specs.events import event_columns
 from feature_specs.log_section import EVENT_TIME
 from feature_specs.past import (
     HISTORY,
@@ -35,13 +36,18 @@ REQUEST_SIDE = _USER | _REQUEST
 
 def sides_of(spec: Spec) -> Sides:
     """Every column of which it is known -> whose it is."""
-    sides = sides_of_log(spec.log)
+    sides = sides_of_log(spec.log, event_columns(spec.events))
     add_made(sides, spec.counters, spec.statistics, spec.derived)
     return sides
 
 
-def sides_of_log(log: LogSpec) -> Sides:
-    """Columns of the log, its joins, the trail and the history -> whose they are."""
+def sides_of_log(log: LogSpec, events: Iterable[str] = ()) -> Sides:
+    """Columns of the log, its joins, the trail and the history -> whose they are.
+
+    Args:
+        log: The log.
+        events: Columns made of events.
+    """
     sides: Sides = {log.user: _USER, log.item: _VIDEO}
     trail = set(TRAIL_COLUMNS) - TRAIL_FUTURE  # that no served feature may read
     for column in (log.time.column, EVENT_TIME, *sorted(trail)):
@@ -51,7 +57,7 @@ def sides_of_log(log: LogSpec) -> Sides:
     for join in log.joins.values():
         for column in join.columns:
             sides.setdefault(column, sides.get(join.on, frozenset()))
-    for column in [*log.columns, *sides]:
+    for column in [*log.columns, *events, *sides]:
         sides[f"{TRAIL_LAST}{column}"] = _REQUEST
         sides[f"{HISTORY}{column}"] = _USER
     return sides

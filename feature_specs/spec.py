@@ -13,6 +13,7 @@ import math
 import re
 from typing import Annotated, Literal
 
+from feature_specs.events import EventsSpec, event_columns
 from feature_specs.feature_kinds import FEATURE_KINDS, FeatureKind
 from feature_specs.fields import (
     MOST_COLUMNS,
@@ -444,6 +445,7 @@ class Spec:
     features: tuple[FeatureSpec, ...]
     tasks: tuple[TaskSpec, ...]
     fusion: FusionSpec
+    events: dict[str, EventsSpec] = dataclasses.field(default_factory=dict)
     filters: FilterSpec = dataclasses.field(default_factory=FilterSpec)
     trail: TrailSpec | None = None
     history: HistorySpec | None = None
@@ -461,7 +463,8 @@ class Spec:
     def outcomes(self) -> frozenset[str]:
         """Columns known only after the impression: for labels, never for features."""
         quantiles = (quantile.name for quantile in self.quantiles)
-        return with_readers({*self.log.outcomes, *quantiles}, self.derived)
+        late = {*self.log.outcomes, *event_columns(self.events), *quantiles}
+        return with_readers(late, self.derived)
 
     @functools.cached_property
     def future(self) -> frozenset[str]:

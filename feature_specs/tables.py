@@ -50,6 +50,10 @@ def _log_lines(spec: Spec) -> Iterator[tuple[str, str]]:
     for name, join in log.joins.items():
         files = f"{join.files} ({join.format or log.format})"
         yield f"join {name}", f"{files} on {join.on}, {len(join.columns)} columns"
+    for name, entry in spec.events.items():
+        files = f"{entry.files} ({entry.format or log.format})"
+        told = f"{files} by {', '.join(entry.key)}, within {entry.window}"
+        yield f"events {name}", told
     yield "time", f"{time.column} ({time.unit}), days of {log.timezone}"
     if time.timezone not in ("", log.timezone):
         yield "clocks", time.timezone
@@ -91,7 +95,13 @@ def _made_columns(spec: Spec) -> Table:
     table.add_column("from", overflow="fold", min_width=16)
     for head in ("window", "read by"):
         table.add_column(head, overflow="fold")
-    rows = [*_trail(spec), *_history(spec), *_counters(spec), *_statistics(spec)]
+    rows = [
+        *_events(spec),
+        *_trail(spec),
+        *_history(spec),
+        *_counters(spec),
+        *_statistics(spec),
+    ]
     for name, kind, source, window in [*rows, *_quantiles(spec), *_derived(spec)]:
         table.add_row(name, kind, source, window, _readers(spec, name))
     return table
@@ -105,6 +115,12 @@ def _readers(spec: Spec, column: str) -> str:
         return "trail, labels"
     video = "video" in sides_of(spec).get(column, frozenset())
     return "candidate, trail" if video else "all"
+
+
+def _events(spec: Spec) -> Iterator[_Row]:
+    for name, entry in spec.events.items():
+        for column, text in entry.columns.items():
+            yield column, "events", f"{name}: {text}", f"{entry.window} from its begin"
 
 
 def _trail(spec: Spec) -> Iterator[_Row]:

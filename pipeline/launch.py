@@ -20,7 +20,12 @@ from pipeline.dag import IN_PROCESS_BEAM_ARGS, DagConfig, checkpoints_dir
 from pipeline.evaluate import Evaluation, evaluate, with_evaluation
 from pipeline.examples.days import DayRange, plan_splits
 from pipeline.examples.reading.log_files import find_logs, match_files
-from pipeline.examples.reading.readers import discover_days, join_sources, log_source
+from pipeline.examples.reading.readers import (
+    discover_days,
+    event_sources,
+    join_sources,
+    log_source,
+)
 from pipeline.reporting.files import read_json
 from pipeline.run_config import LaunchError, RunConfig, Texts, read_texts
 from pipeline.run_record import RunRecord, write_record
@@ -102,7 +107,8 @@ def compile_vertex(config: RunConfig, image: str, out: Place) -> int:
 
 def fingerprint(spec: Spec, logs: str) -> str:
     """Changes when a file that the spec reads in `logs` changes."""
-    sources = [log_source(spec), *join_sources(spec).values()]
+    others = (join_sources(spec), event_sources(spec))
+    sources = [log_source(spec), *(s for found in others for s in found.values())]
     files = [
         (file.path, file.size_in_bytes, file.last_updated_in_seconds)
         for source in sources

@@ -135,6 +135,12 @@ def time_in(zone: str) -> pl.Expr:
     return utc.dt.convert_time_zone(zone)
 
 
+def midnight_ms(day: datetime.date, zone: str) -> int:
+    """When a day of a zone begins, unix milliseconds."""
+    midnight = datetime.time(tzinfo=zoneinfo.ZoneInfo(zone))
+    return round(datetime.datetime.combine(day, midnight).timestamp() * 1_000)
+
+
 def days_elsewhere(days: DayRange, zone: str, other: str) -> DayRange:
     """The days of another zone that some days of a zone lie on."""
     midnight = datetime.time(tzinfo=zoneinfo.ZoneInfo(zone))

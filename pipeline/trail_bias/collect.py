@@ -72,7 +72,7 @@ def _request(
     """What example generation would read, side files and earlier days left out."""
     log = dataclasses.replace(study.spec.log, joins={})
     return ExamplesRequest(
-        spec=dataclasses.replace(study.spec, log=log),
+        spec=dataclasses.replace(study.spec, log=log, events={}),
         logs_dir=logs_dir,
         examples_dir=workspace.out_dir,
         rejects_dir=workspace.folder,

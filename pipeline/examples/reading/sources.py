@@ -8,6 +8,7 @@ from typing import BinaryIO
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
+from feature_specs.events import EVENTS
 from pipeline.examples.days import DayRange, days_elsewhere
 from pipeline.examples.reading.compression import Compression
 from pipeline.examples.reading.times import TimeUnit
@@ -17,10 +18,10 @@ LOG = "log"
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """Files of one kind: the log, or one side file of it.
+    """Files of one kind: the log, one side file of it, or events.
 
     Attributes:
-        name: `LOG`, or the join's name.
+        name: `LOG`, the join's name, or `EventsSpec.source`.
         pattern: Glob inside the log directory; it may hold `{day}`, see `log_files`.
         columns: Column -> declared type.
         separator: Between the columns of a CSV line.
@@ -44,7 +45,9 @@ class Source:
     @property
     def key(self) -> str:
         """Where the spec names these files."""
-        return "log" if self.name == LOG else f"log.joins.{self.name}"
+        if self.name == LOG or self.name.startswith(f"{EVENTS}."):
+            return self.name
+        return f"log.joins.{self.name}"
 
     def folders(self, days: DayRange) -> DayRange:
         """The days of the files that rows of some days lie in."""
