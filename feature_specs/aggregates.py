@@ -2,10 +2,10 @@
 
     COUNT(*) FILTER (WHERE action = 'like') > COUNT(*) FILTER (WHERE action = 'unlike')
 
-is the expression `"_part_0" > "_part_1"` over two parts, each of them an aggregate whose
-argument and condition are expressions over one event. Only aggregates are here that can
-be carried on from event to event (COUNT, SUM, MIN...): what an impression is known for
-at each moment is asked, not only at the end.
+is the expression `"_part_0" > "_part_1"` over two parts, each of them an aggregate
+whose argument and condition are expressions over one event. Only aggregates are here
+that can be carried on from event to event (COUNT, SUM, MIN...): what an impression is
+known for at each moment is asked, not only at the end.
 
 A missing argument is left out, as in SQL. Over no event COUNT is 0, BOOL_OR is false
 (nobody did), and all others are missing.
@@ -26,7 +26,12 @@ _ALL = ""
 
 _Type = pl.DataType
 _TOKEN = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|[A-Za-z_]\w*|--|/\*|\S|\s+""")
-_UNKNOWN = ["APPROX_DISTINCT", "ARRAY_AGG", "CORR", "COVAR", "COVAR_POP", "COVAR_SAMP", "EVERY", "GROUP_CONCAT", "LISTAGG", "MEDIAN", "MODE", "QUANTILE", "QUANTILE_CONT", "QUANTILE_DISC", "STD", "STDDEV", "STDDEV_POP", "STDDEV_SAMP", "STDEV", "STDEV_SAMP", "STRING_AGG", "VAR", "VARIANCE", "VAR_POP", "VAR_SAMP"]
+_UNKNOWN = {
+    *("APPROX_DISTINCT", "ARRAY_AGG", "CORR", "COVAR", "COVAR_POP", "COVAR_SAMP"),
+    *("EVERY", "GROUP_CONCAT", "LISTAGG", "MEDIAN", "MODE", "QUANTILE"),
+    *("QUANTILE_CONT", "QUANTILE_DISC", "STD", "STDDEV", "STDDEV_POP", "STDDEV_SAMP"),
+    *("STDEV", "STDEV_SAMP", "STRING_AGG", "VAR", "VARIANCE", "VAR_POP", "VAR_SAMP"),
+}
 _MOST_PARTS = 20
 
 
@@ -131,7 +136,7 @@ def take_apart(text: str) -> Aggregated:
     while place < len(tokens):
         name = tokens[place].upper()
         opens = _after_blanks(tokens, place + 1)
-        if not tokens[opens : opens + 1] == ["("]:
+        if tokens[opens : opens + 1] != ["("]:
             outside.append(tokens[place])
             place += 1
             continue
@@ -177,7 +182,7 @@ def _part(name: str, tokens: list[str], opens: int) -> tuple[Part, int]:
 
 def _condition(tokens: list[str], opens: int) -> tuple[str, int]:
     """(the condition of a FILTER whose parenthesis is expected here, the next token)."""
-    if not tokens[opens : opens + 1] == ["("]:
+    if tokens[opens : opens + 1] != ["("]:
         raise ValueError("has FILTER without (WHERE ...)")
     closes = _closing(tokens, opens)
     inside = "".join(tokens[opens + 1 : closes]).strip()

@@ -7,15 +7,17 @@ from typing import Any
 
 import polars as pl
 
-from feature_specs import aggregates, durations, expressions
+from feature_specs import aggregates, durations
 from feature_specs.build import build
-from feature_specs.events import SINCE, EventsSpec
+from feature_specs.column_types import TYPES_RULE, ColumnType, parse_type
+from feature_specs.events import SINCE, EventsSpec, EventTimeSpec
 from feature_specs.log_section import (
     check_day_files,
     has_day,
     is_zone,
     joined_columns,
     row_scope,
+    zone_of,
 )
 from feature_specs.past import TRAIL_COLUMNS
 from feature_specs.reading import Reading, Scope, example_type
@@ -119,9 +121,8 @@ def _check_types(reading: Reading, path: str, entry: EventsSpec) -> None:
         if column.startswith("_") or column == SINCE:
             rule = f"may not begin with _, nor be {SINCE}: these are made here."
             reading.problems.add(where, rule)
-        if expressions.polars_type(declared) is None:
-            rule = "must be a type as in log.columns, with ? if it may be empty."
-            reading.problems.add(where, rule, declared)
+        if parse_type(declared) is None:
+            reading.problems.add(where, TYPES_RULE, declared)
 
 
 def _check_key(reading: Reading, path: str, entry: EventsSpec, log: LogSpec) -> None:
@@ -161,8 +162,8 @@ def _check_same(
         )
         reading.problems.add(path, rule, own)
         return
-    found = expressions.polars_type(own) if own else None
-    if found is not None and not (found.is_integer() or found == pl.String):
+    found = parse_type(own)
+    if found is not None and not found.is_key:
         rule = "must be whole numbers or text: it is a key, and compared."
         reading.problems.add(path, rule, own)
 
@@ -174,13 +175,7 @@ def _check_time(reading: Reading, path: str, raw: Any, entry: EventsSpec) -> Non
     if declared.endswith("?"):
         rule = f"may not be empty in any row, as {path}.time; drop the ? of its type."
         reading.problems.add(f"{path}.types.{time.column}", rule, declared)
-    is_text = declared.removesuffix("?") == "string"
-    if declared and is_text != (time.unit == "iso"):
-        rule = (
-            f"must be string with unit: iso and a number with any other; the unit is "
-            f"{time.unit}."
-        )
-        reading.problems.add(f"{path}.types.{time.column}", rule, declared)
+    _check_unit(reading, f"{path}.types.{time.column}", time, parse_type(declared))
     zones = {"time.timezone": time.timezone} if time.timezone else {}
     if "folder_timezone" in raw:
         zones["folder_timezone"] = entry.folder_timezone
@@ -192,6 +187,23 @@ def _check_time(reading: Reading, path: str, raw: Any, entry: EventsSpec) -> Non
         if not is_zone(zone):
             rule = "must be an IANA time zone such as Asia/Shanghai."
             reading.problems.add(f"{path}.{key}", rule, zone)
+
+
+def _check_unit(
+    reading: Reading, path: str, time: EventTimeSpec, found: ColumnType | None
+) -> None:
+    """The type of the time's column fits the unit."""
+    if found is None or found.has_clock:
+        return
+    if not found.is_time:
+        rule = "must be a number, a timestamp, or text with unit: iso."
+        reading.problems.add(path, rule, found.name)
+    elif found.is_text != (time.unit == "iso"):
+        rule = (
+            "must be string with unit: iso, and a number or a timestamp with any "
+            f"other; the unit is {time.unit}."
+        )
+        reading.problems.add(path, rule, found.name)
 
 
 def _read_columns(
@@ -206,7 +218,9 @@ def _read_columns(
         reading.problems.add(f"{path}.columns", "must make one column at least.")
     scope = Scope(f"these events ({path}.types)", unknown=log is None)
     for column, declared in entry.types.items():
-        scope.add(column, expressions.polars_type(declared))
+        found_type = parse_type(declared)
+        dtype = found_type and log and found_type.in_zones(zone_of(log), "").polars
+        scope.add(column, dtype or None)
     scope.add(SINCE, pl.Float64())
     taken = {*row_scope(log).types, *joined_columns(log)} if log else set()
     for column, text in entry.columns.items():

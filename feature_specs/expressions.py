@@ -11,11 +11,6 @@ import polars as pl
 
 from feature_specs import missing
 
-_POLARS_TYPES: dict[str, pl.DataType] = {
-    "int64": pl.Int64(),
-    "float64": pl.Float64(),
-    "string": pl.String(),
-}
 # What Polars calls the parts of an expression whose value depends on other rows.
 _MIXES_ROWS = {"Agg", "Over", "Len", "Explode", "Quantile", "Correlation"}
 
@@ -27,11 +22,6 @@ _MOST_STEPS = 256
 _STEP = re.compile(r"[-+*/%|&^<>=(]|\b(?:AND|OR|NOT|WHEN|LIKE|BETWEEN|IS)\b", re.I)
 
 
-def polars_type(declared: str) -> pl.DataType | None:
-    """The Polars type of a declared one (`int64?` as `int64`), None if unknown."""
-    return _POLARS_TYPES.get(declared.removesuffix("?"))
-
-
 def parse(text: str) -> pl.Expr:
     """The Polars expression of an SQL text; ValueError says what is wrong with it."""
     if len(text) > _LONGEST:
@@ -40,7 +30,7 @@ def parse(text: str) -> pl.Expr:
         rule = "derive it in parts; a list of values is one step: tab IN (1, 2, 3)"
         raise ValueError(f"has more than {_MOST_STEPS} steps; {rule}")
     try:
-        return pl.sql_expr(text)
+        return missing.sql(text)
     except Exception as error:  # Polars raises several types for a bad text
         raise ValueError(f"is not an SQL expression: {_first_line(error)}") from None
 
@@ -85,6 +75,10 @@ def _sample_value(found: pl.DataType) -> Any:
     """A value that any function for the type takes, and any cast that there is."""
     if isinstance(found, pl.List):
         return [_sample_value(cast(pl.DataType, found.inner))]
+    if isinstance(found, pl.Array):
+        return [_sample_value(cast(pl.DataType, found.inner))] * found.size
+    if found == pl.Date:
+        return datetime.date(2024, 1, 1)
     if found.is_temporal():
         return datetime.datetime(2024, 1, 1, tzinfo=datetime.timezone.utc)
     if found == pl.String:

@@ -6,10 +6,11 @@ import dataclasses
 import re
 import unicodedata
 import zoneinfo
+from typing import Any
 
 import polars as pl
 
-from feature_specs import expressions
+from feature_specs.column_types import TYPES_RULE, parse_type
 from feature_specs.past import HISTORY, TRAIL_COLUMNS, TRAIL_LAST
 from feature_specs.reading import Reading, Scope, reads
 from feature_specs.spec import LogSpec
@@ -21,6 +22,7 @@ _DAY_FORMAT = re.compile(r"\{day(?::([^{}]*))?\}")
 
 def read_log(reading: Reading) -> LogSpec | None:
     """The log's section, checked; None if it is missing or broken."""
+    _refuse_on(reading)
     log: LogSpec | None = reading.section(LogSpec, "log", required=True)
     if log is None:
         return None
@@ -33,6 +35,25 @@ def read_log(reading: Reading) -> LogSpec | None:
     _check_random(reading, log)
     _check_duplicates(reading, log)
     return log
+
+
+def _refuse_on(reading: Reading) -> None:
+    """Tells what became of `on`, and goes on with the key that it means."""
+    log = reading.raw.get("log")
+    joins = log.get("joins") if isinstance(log, dict) else None
+    if not isinstance(log, dict) or not isinstance(joins, dict):
+        return
+    renamed = {name: _renamed(reading, name, join) for name, join in joins.items()}
+    reading.raw = {**reading.raw, "log": {**log, "joins": renamed}}
+
+
+def _renamed(reading: Reading, name: Any, join: Any) -> Any:
+    """A raw join with `key` for its `on`."""
+    if not isinstance(join, dict) or "on" not in join:
+        return join
+    rule = "is called `key`: programs that read YAML 1.1 take `on` for true."
+    reading.problems.add(f"log.joins.{name}.on", rule, join["on"])
+    return {"key": join["on"]} | {k: v for k, v in join.items() if k != "on"}
 
 
 def _with_zones(reading: Reading, log: LogSpec) -> LogSpec:
@@ -55,24 +76,30 @@ def joined_columns(log: LogSpec) -> dict[str, str]:
 
 def log_scope(log: LogSpec | None) -> Scope:
     """The log's own columns."""
-    return _scope(log.columns if log else None, "the log")
+    return _scope(log, log.columns if log else None, "the log")
 
 
 def row_scope(log: LogSpec | None) -> Scope:
     """The log's and the joins' columns and `event_time`."""
     columns = joined_columns(log) if log else None
-    scope = _scope(columns, "the log or its joins")
+    scope = _scope(log, columns, "the log or its joins")
     if log is not None:
-        zone = log.timezone if is_zone(log.timezone) else "UTC"
-        scope.add(EVENT_TIME, pl.Datetime("ms", zone))
+        scope.add(EVENT_TIME, pl.Datetime("ms", zone_of(log)))
     return scope
 
 
-def _scope(columns: dict[str, str] | None, what: str) -> Scope:
-    scope = Scope(what, unknown=columns is None)
+def _scope(log: LogSpec | None, columns: dict[str, str] | None, what: str) -> Scope:
+    scope = Scope(what, unknown=log is None)
     for column, declared in (columns or {}).items():
-        scope.add(column, expressions.polars_type(declared))
+        found = parse_type(declared)
+        dtype = found and log and found.in_zones(zone_of(log), "").polars
+        scope.add(column, dtype or None)
     return scope
+
+
+def zone_of(log: LogSpec) -> str:
+    """The zone in which rows show their times; one that is told if there is none."""
+    return log.timezone if is_zone(log.timezone) else "UTC"
 
 
 def _check_columns(reading: Reading, log: LogSpec) -> None:
@@ -85,11 +112,26 @@ def _check_columns(reading: Reading, log: LogSpec) -> None:
             if twin != column:
                 rule = f"is {twin!r} but for its spelling; rename one, or leave it out."
                 reading.problems.add(f"{path}.{column}", rule)
-            if expressions.polars_type(declared) is None:
-                rule = "must be int64, float64 or string, with ? if it may be empty."
-                reading.problems.add(f"{path}.{column}", rule, declared)
+            if parse_type(declared) is None:
+                reading.problems.add(f"{path}.{column}", TYPES_RULE, declared)
     for index, column in enumerate(log.outcomes):
         reading.column(f"log.outcomes[{index}]", column, log.columns)
+        found = parse_type(log.columns.get(column, ""))
+        if found and not found.has_order:
+            rule = "must be one value: of several rows the largest counts."
+            reading.problems.add(f"log.outcomes[{index}]", rule, found.name)
+    for role in ("user", "item"):
+        _check_key(reading, f"log.{role}", getattr(log, role), log.columns)
+
+
+def _check_key(
+    reading: Reading, path: str, column: str, columns: dict[str, str]
+) -> None:
+    """Checks that a column can identify something."""
+    found = parse_type(columns.get(column, ""))
+    if found and not found.is_key:
+        rule = "must be whole numbers or text, to tell one from another."
+        reading.problems.add(path, rule, found.name)
 
 
 def _folded(name: str) -> str:
@@ -156,14 +198,15 @@ def _check_joins(reading: Reading, log: LogSpec) -> None:
     for name, join in log.joins.items():
         path = f"log.joins.{name}"
         reading.foreign_name(path, name)
-        reading.column(f"{path}.on", join.on, log.columns)
-        reading.column(f"{path}.on", join.on, join.columns)
-        types = [c.get(join.on, "").rstrip("?") for c in (log.columns, join.columns)]
+        reading.column(f"{path}.key", join.key, log.columns)
+        reading.column(f"{path}.key", join.key, join.columns)
+        _check_key(reading, f"{path}.key", join.key, log.columns)
+        types = [c.get(join.key, "").rstrip("?") for c in (log.columns, join.columns)]
         if all(types) and types[0] != types[1]:
             rule = f"must have one type in the log and the side file, not {types}."
-            reading.problems.add(f"{path}.columns.{join.on}", rule)
+            reading.problems.add(f"{path}.columns.{join.key}", rule)
         for column in join.columns:
-            if column != join.on and column in seen:
+            if column != join.key and column in seen:
                 rule = "is a column already; name it once."
                 reading.problems.add(f"{path}.columns.{column}", rule)
             seen.add(column)

@@ -21,6 +21,7 @@ import dataclasses
 import functools
 import io
 import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -30,6 +31,8 @@ from feature_specs.errors import TrailrankError
 
 LONGEST_PAD = 1_000  # characters that LPAD and RPAD may fill up to
 _STEP = "_step_"
+_QUOTED = re.compile(r"""('(?:[^']|'')*'|"(?:[^"]|"")*")""")
+_PATH = re.compile(r"(?<![\w.])[^\W\d]\w*(?:\.[^\W\d]\w*)+(?![\w.(])")  # of names
 
 _Tree = Any  # of an expression as Polars serializes it: dicts, lists and their leaves
 # Where a part of an expression has its own parts.
@@ -76,6 +79,13 @@ def compute(frame: pl.DataFrame, texts: Mapping[str, str]) -> pl.DataFrame:
     """`evaluate_all` that leaves the errors of Polars as they are."""
     program = _program(tuple(frame.schema.items()), tuple(texts.values()))
     return program.run(frame, list(texts))
+
+
+def sql(text: str) -> pl.Expr:
+    """The Polars expression of an SQL text; `author.id` is the column of that name."""
+    parts = _QUOTED.split(text)
+    parts[::2] = [_PATH.sub(r'"\g<0>"', part) for part in parts[::2]]
+    return pl.sql_expr("".join(parts))
 
 
 def tree_of(expression: pl.Expr) -> _Tree:
@@ -146,7 +156,7 @@ def _program(
     schema: tuple[tuple[str, pl.DataType], ...], texts: tuple[str, ...]
 ) -> _Program:
     builder = _Builder(pl.DataFrame(schema=dict(schema)))
-    results = [_expression(builder.add(tree_of(pl.sql_expr(t)))[0]) for t in texts]
+    results = [_expression(builder.add(tree_of(sql(t)))[0]) for t in texts]
     return _Program(builder.levels, results)
 
 

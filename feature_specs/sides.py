@@ -56,7 +56,7 @@ def sides_of_log(log: LogSpec, events: Iterable[str] = ()) -> Sides:
         sides[log.time.length_ms] = _VIDEO
     for join in log.joins.values():
         for column in join.columns:
-            sides.setdefault(column, sides.get(join.on, frozenset()))
+            sides.setdefault(column, sides.get(join.key, frozenset()))
     for column in [*log.columns, *events, *sides]:
         sides[f"{TRAIL_LAST}{column}"] = _REQUEST
         sides[f"{HISTORY}{column}"] = _USER

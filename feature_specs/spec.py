@@ -99,13 +99,13 @@ class JoinSpec:
 
     Attributes:
         files: Glob inside the log directory.
-        on: Key column, in the log and in the side file.
+        key: Key column, in the log and in the side file.
         columns: Column -> type; a type with `?` may be empty.
         format: How the files are written; the log's format by default.
     """
 
     files: str
-    on: str
+    key: str
     columns: dict[str, str]
     format: Literal["", "csv", "jsonl", "parquet", "tfrecord"] = ""
 
@@ -147,7 +147,8 @@ class LogSpec:
         item: Column with the video's id.
         time: See `TimeSpec`.
         timezone: IANA name; days and hours are this zone's.
-        columns: Column -> `int64`, `float64` or `string`; with `?` it may be empty.
+        columns: Column -> its type, see `column_types`; with `?` it may be empty. A
+            field in a struct, or in an object of JSON, goes by its path: `author.id`.
         outcomes: Columns known only after the impression. No feature may touch one.
         random: SQL condition over log columns that are no outcomes: the rows whose
             video was drawn at random.
@@ -278,7 +279,7 @@ class FeatureSpec:
     @property
     def column(self) -> str | None:
         """The column that the feature is, as it stands; None if it is computed."""
-        match = re.fullmatch(r'"?(\w+)"?', self.expr)
+        match = re.fullmatch(r'"?([\w.]+)"?', self.expr)
         return match.group(1) if match else None
 
     @property

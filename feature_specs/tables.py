@@ -49,7 +49,7 @@ def _log_lines(spec: Spec) -> Iterator[tuple[str, str]]:
     yield "files", f"{log.files} ({log.format}), {len(log.columns)} columns"
     for name, join in log.joins.items():
         files = f"{join.files} ({join.format or log.format})"
-        yield f"join {name}", f"{files} on {join.on}, {len(join.columns)} columns"
+        yield f"join {name}", f"{files} on {join.key}, {len(join.columns)} columns"
     for name, entry in spec.events.items():
         files = f"{entry.files} ({entry.format or log.format})"
         told = f"{files} by {', '.join(entry.key)}, within {entry.window}"

@@ -32,6 +32,9 @@ _NUMBERS = (f"{_TAG}int", f"{_TAG}float")
 _REPLACED = (f"{_TAG}bool", f"{_TAG}value")  # by YAML 1.2's, and by text
 
 
+_WAS_ON = "quote it, or write key if it was the `on` of a join"
+
+
 class YamlMistake(TrailrankError, ValueError):
     """What is wrong with a text, and where if that is known."""
 
@@ -61,7 +64,7 @@ def read_yaml(text: str) -> Any:
 
 
 class _Loader(yaml.CSafeLoader):
-    """YAML with the booleans of 1.2 (`on` is a key of joins, not true).
+    """YAML with the booleans of 1.2 (`on` and `yes` are text).
 
     Refused are a key written twice (the first would be lost), what holds itself, text
     that is none, and numbers that 1.1 and 1.2 read differently.
@@ -110,7 +113,8 @@ class _Loader(yaml.CSafeLoader):
                 raise _mistake("<< is no key of YAML 1.2; write the keys out", key_node)
             key = self.construct_object(key_node, deep=True)
             if type(key) not in (str, int):
-                raise _mistake(f"key {key!r} must be text; quote it", key_node)
+                hint = _WAS_ON if key is True else "quote it"
+                raise _mistake(f"key {key!r} must be text; {hint}", key_node)
             if str(key) in seen:
                 raise _mistake(f"key {key!r} is written twice in one mapping", key_node)
             seen.add(str(key))

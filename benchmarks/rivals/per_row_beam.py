@@ -84,7 +84,7 @@ def _side_files(pipeline: beam.Pipeline, spec: Spec, logs_dir: str) -> dict:
     return {
         name: beam.pvalue.AsDict(
             _read(pipeline, name, join.files, join.columns, logs_dir)
-            | f"Key {name}" >> beam.Map(lambda r, on=join.on: (r[on], r))
+            | f"Key {name}" >> beam.Map(lambda r, on=join.key: (r[on], r))
         )
         for name, join in spec.log.joins.items()
     }
@@ -304,9 +304,9 @@ class _MakeExamples(beam.DoFn):
         training = sum(r["_day"] < plan.first_evaluation_day for r in rows)
         for r in rows:
             for name, join in spec.log.joins.items():
-                side = sides[name].get(r[join.on])
+                side = sides[name].get(r[join.key])
                 for column in join.columns:
-                    if column != join.on:
+                    if column != join.key:
                         r[column] = side[column] if side else None
         _add_trails(rows, spec)
         past = _Past(spec)

@@ -7,7 +7,8 @@ import os
 
 import polars as pl
 
-from feature_specs import Spec, expressions
+from feature_specs import Spec
+from feature_specs.column_types import parse_types
 from pipeline.examples.columns import quantiles, statistics
 from pipeline.examples.days import DAY, SplitPlan, local_time
 from pipeline.examples.joins import ITEM_IMPRESSIONS
@@ -23,8 +24,8 @@ def run(spec: Spec, logs_dir: str, out_dir: str, plan: SplitPlan) -> None:
     rows = rows.filter(local_time(spec).dt.date() <= plan.days.last)
     frame, _ = settle(rows, spec, plan.days.first)
     for join in spec.log.joins.values():
-        side = _read(join.files, join.columns, logs_dir).unique(join.on, keep="last")
-        frame = frame.join(side, on=join.on, how="left", maintain_order="left")
+        side = _read(join.files, join.columns, logs_dir).unique(join.key, keep="last")
+        frame = frame.join(side, on=join.key, how="left", maintain_order="left")
     for by in dict.fromkeys(statistic.by for statistic in spec.statistics):
         sums = statistics.daily_sums(frame, spec, by)
         known = statistics.windows(sums, frame.select(by, DAY).unique(), spec, by)
@@ -39,10 +40,7 @@ def run(spec: Spec, logs_dir: str, out_dir: str, plan: SplitPlan) -> None:
 
 
 def _read(pattern: str, declared: dict[str, str], logs_dir: str) -> pl.DataFrame:
-    types = {
-        name: expressions.polars_type(kind) or pl.String()
-        for name, kind in declared.items()
-    }
+    types = {name: kind.polars for name, kind in parse_types(declared).items()}
     return pl.concat(
         pl.read_csv(path, columns=list(types), schema_overrides=types).select(
             list(types)

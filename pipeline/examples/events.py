@@ -17,6 +17,7 @@ import numpy as np
 import polars as pl
 
 from feature_specs import Spec
+from feature_specs.column_types import parse_types
 from feature_specs.events import SINCE, EventsSpec
 from pipeline.arrays import Ints
 from pipeline.examples.columns.event_columns import (
@@ -80,7 +81,8 @@ def attach(
     for name, section in spec.events.items():
         found = events.get(name)
         if found is None:
-            found = no_events(section, frame.schema[spec.log.user])
+            user = frame.schema[spec.log.user]
+            found = no_events(section, user, spec.log.timezone)
         joined, told = _joined(frame, rows, found, section, spec)
         counts |= told
         changes.append(_Changes.of(joined, section))
@@ -90,9 +92,15 @@ def attach(
     return Attached(frame, versions, counts)
 
 
-def no_events(section: EventsSpec, user: pl.DataType) -> pl.DataFrame:
-    """No events, with the columns that they have on their way."""
-    return empty_rows(section.types).with_columns(
+def no_events(section: EventsSpec, user: pl.DataType, zone: str) -> pl.DataFrame:
+    """No events, with the columns that they have on their way.
+
+    Args:
+        section: Of the spec.
+        user: The type of users.
+        zone: Of the log.
+    """
+    return empty_rows(parse_types(section.types, zone)).with_columns(
         pl.Series(MS, [], pl.Int64), pl.Series(OWNER, [], user)
     )
 

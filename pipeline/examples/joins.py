@@ -13,7 +13,8 @@ from collections.abc import Mapping, Sequence
 
 import polars as pl
 
-from feature_specs import Spec, expressions
+from feature_specs import Spec
+from feature_specs.column_types import parse_types
 from pipeline.examples.columns import statistics
 from pipeline.examples.columns.stages import Versions
 from pipeline.examples.days import DAY, SplitPlan
@@ -50,7 +51,7 @@ class Key:
 def plan_keys(spec: Spec) -> tuple[Key, ...]:
     """The keys whose values are spread over shards: all but the user's."""
     log = spec.log
-    columns = {join.on for join in log.joins.values()}
+    columns = {join.key for join in log.joins.values()}
     columns |= {statistic.by for statistic in spec.statistics}
     if spec.filters.min_item_impressions:
         columns.add(log.item)
@@ -86,7 +87,7 @@ def last_of_each_key(
     """
     join = spec.log.joins[name]
     ordered = side.sort(_FILE, _RANGE, LINE)
-    unique = ordered.unique(join.on, keep="last", maintain_order=True)
+    unique = ordered.unique(join.key, keep="last", maintain_order=True)
     return unique.select(list(join.columns)), side.height - unique.height
 
 
@@ -189,7 +190,7 @@ def join_side(
         spec: See `feature_specs`.
         name: Of the join.
     """
-    key = spec.log.joins[name].on
+    key = spec.log.joins[name].key
     if side is None:
         return rows.with_columns(
             *_empty_columns(spec, name), pl.lit(False).alias(found_column(name))
@@ -204,13 +205,14 @@ def found_column(name: str) -> str:
 
 
 def _joins_on(spec: Spec, column: str) -> tuple[str, ...]:
-    return tuple(name for name, join in spec.log.joins.items() if join.on == column)
+    return tuple(name for name, join in spec.log.joins.items() if join.key == column)
 
 
 def _empty_columns(spec: Spec, name: str) -> list[pl.Expr]:
     join = spec.log.joins[name]
+    types = parse_types(join.columns, spec.log.timezone)
     return [
-        pl.lit(None, expressions.polars_type(kind)).alias(column)
-        for column, kind in join.columns.items()
-        if column != join.on
+        pl.lit(None, kind.polars).alias(column)
+        for column, kind in types.items()
+        if column != join.key
     ]

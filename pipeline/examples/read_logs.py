@@ -25,16 +25,15 @@ from pipeline.examples.log_counts import (
 )
 from pipeline.examples.reading.blocks import Block
 from pipeline.examples.reading.readers import (
+    event_ms,
     event_sources,
     join_sources,
     log_source,
     plan_ranges,
     read_blocks,
     time_ms,
-    unix_ms,
 )
 from pipeline.examples.reading.sources import LOG, FileRange, Source
-from pipeline.examples.reading.times import TimeUnit
 from pipeline.examples.report import Counts, Stopwatch, count_block, merge_counts
 from pipeline.examples.request import ExamplesRequest
 from pipeline.examples.shuffle import Shuffle, split_by
@@ -192,7 +191,7 @@ class _ReadRange(beam.DoFn):
             return
         if part.source in spec.log.joins:
             rows = place_side_rows(block.rows, part.file, part.number)
-            yield side_output(part.source), rows, spec.log.joins[part.source].on
+            yield side_output(part.source), rows, spec.log.joins[part.source].key
             return
         (section,) = (e for e in spec.events.values() if e.source == part.source)
         rows, told = events_of_days(block.rows, section, self._reading)
@@ -231,8 +230,7 @@ def events_of_days(
         reading: Of the run.
     """
     log = reading.spec.log
-    unit = TimeUnit(section.time.unit, section.time.timezone)
-    timed = rows.select(*section.types, unix_ms(section.time.column, unit).alias(MS))
+    timed = rows.select(*section.types, event_ms(section).alias(MS))
     owner = section.owner(log.user)
     if owner:
         timed = timed.with_columns(pl.col(owner).alias(OWNER))

@@ -17,7 +17,7 @@ log:
   outcomes: [liked, watched]
   random: "tab = 9"
   joins:
-    videos: {files: "videos.csv", format: csv, on: video_id, columns: {video_id: string, author_id: "int64?", score: "float64?"}}
+    videos: {files: "videos.csv", format: csv, key: video_id, columns: {video_id: string, author_id: "int64?", score: "float64?"}}
 filters: {keep: {long: "duration > 5000"}}
 trail: {scope: [user_id, tab], last: [tab, tags]}
 history: {positive: "liked = 1", columns: [video_id], length: 7}

@@ -7,8 +7,21 @@ import pytest
 from feature_specs import SpecError, read_spec
 
 
-def test_on_is_a_key_and_no_boolean(good):
-    assert read_spec(good).log.joins["videos"].on == "video_id"
+def test_a_join_is_by_its_key(good):
+    assert read_spec(good).log.joins["videos"].key == "video_id"
+
+
+def test_on_is_refused_with_its_new_name_and_nothing_else_is_told(mistakes):
+    told = (
+        "log.joins.videos.on: is called `key`: programs that read YAML 1.1 take `on` "
+        "for true. Got 'video_id'."
+    )
+    assert mistakes("key: video_id", "on: video_id") == [told]
+
+
+def test_the_true_that_a_program_made_of_on_is_told(mistakes):
+    (told,) = mistakes("key: video_id", "true: video_id")
+    assert re.search("key True must be text; .* write key if it was the `on` of", told)
 
 
 def test_a_join_has_its_own_format(good):
@@ -64,7 +77,7 @@ def test_a_column_that_would_be_replaced_is_refused(mistakes, old, path, column)
         ("jsonl\n", "json\n", r"log\.format: must be one of csv, jsonl, parquet, tf"),
         ("format: csv", "format: cvs", r"joins\.videos\.format: must be one of"),
         ("[liked, w", "[lked, w", r"log\.outcomes\[0\]: must be a declared column"),
-        ("time_ms: int64", "time_ms: int", r"log\.columns\.time_ms: must be int64, fl"),
+        ("time_ms: int64", "time_ms: int", r"log\.columns\.time_ms: must be bool, int"),
         ("time_ms: int64", "time_ms: string", r"time_ms: must be a number: it is log"),
         ("Asia/Shanghai", "Mars/Base", r"log\.timezone: must be an IANA time zone"),
         ("user_id: int64", '"user_id": "int64?"', r"may not be empty in any row, as l"),
@@ -91,7 +104,7 @@ def test_a_column_that_would_be_replaced_is_refused(mistakes, old, path, column)
         ),
         ("length_ms: duration", 'length_ms: ""', r"log\.time\.length_ms: must be a de"),
         ("[liked, watched]", "[liked]", r"log\.outcomes: must name 'watched' too"),
-        ("on: video_id", "on: vid", r"log\.joins\.videos\.on: must be a declared"),
+        ("key: video_id", "key: vid", r"log\.joins\.videos\.key: must be a declared"),
         (
             "{video_id: string",
             "{video_id: int64",

@@ -14,6 +14,7 @@ LINE = "_line"  # position of a row's line in its range, from 0
 
 _BLANK = "blank line"  # counted apart: neither a row nor a reject
 _MOST_TEXT = 1 << 16
+_MOST_SHOWN = 120  # characters of a sample
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,6 +46,7 @@ class Block:
         inner_lines: Lines that go on with the record of the line before.
         notes: What was assumed about values -> of how many rows.
         rejected: As `rows`, of the rejects that have values; null where unreadable.
+        samples: Reason -> a value that it was given for.
     """
 
     rows: pl.DataFrame
@@ -55,6 +57,7 @@ class Block:
     inner_lines: int = 0
     notes: Mapping[str, int] = dataclasses.field(default_factory=dict)
     rejected: pl.DataFrame | None = None
+    samples: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     @property
     def records(self) -> int:
@@ -69,6 +72,7 @@ class Reasons:
         self._codes = np.zeros(lines, np.int16)  # places in `_names`
         self._names = [""]
         self._notes: dict[str, int] = {}
+        self._samples: dict[str, str] = {}
 
     def __len__(self) -> int:
         return len(self._codes)
@@ -84,6 +88,11 @@ class Reasons:
     def note(self, what: str, rows: int) -> None:
         """Notes what is assumed about a number of rows that nothing is wrong with."""
         self._notes[what] = self._notes.get(what, 0) + rows
+
+    def show(self, reason: str, value: str) -> None:
+        """Keeps a value that a reason was given for, if it is the first."""
+        if reason in self._names:
+            self._samples.setdefault(reason, value[:_MOST_SHOWN])
 
     def add_blank(self, lines: Ints) -> None:
         """Marks lines [?] that are no row and no reject."""
@@ -120,6 +129,7 @@ class Reasons:
             len(self),
             blank_lines=len(found) - len(rejects),
             notes=self._notes,
+            samples=self._samples,
             rejected=rows.filter(~is_good) if rejects else None,
         )
 

@@ -15,13 +15,15 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import polars as pl
 
+from feature_specs.column_types import ColumnType
 from pipeline.arrays import Bools, Ints
 from pipeline.examples.reading import whole_numbers
 from pipeline.examples.reading.blocks import Block, Reasons, renumber
+from pipeline.examples.reading.conversions import convert
 from pipeline.examples.reading.csv_records import RecordForm, join_records
 from pipeline.examples.reading.lines import Lines, find_damage
 from pipeline.examples.reading.times import TimeUnit
-from pipeline.examples.reading.values import add_reasons, declared_type, is_missing
+from pipeline.examples.reading.values import TextValues, add_reasons, note_local_texts
 
 _NEWLINE, _QUOTE = ord("\n"), ord('"')
 
@@ -29,7 +31,7 @@ _NEWLINE, _QUOTE = ord("\n"), ord('"')
 def parse_block(
     data: bytes,
     header: Sequence[str],
-    declared: Mapping[str, str],
+    types: Mapping[str, ColumnType],
     separator: str = ",",
     limits: Mapping[str, tuple[int, int]] | None = None,
     units: Mapping[str, TimeUnit] | None = None,
@@ -39,8 +41,8 @@ def parse_block(
     Args:
         data: Lines that end in LF or CRLF; the last one may have no end.
         header: Names of the file's columns, in order.
-        declared: The columns to read -> `int64`, `float64` or `string`, with `?` if
-            they may be empty; one that is not in `header` is missing in every row.
+        types: The columns to read; one that is not in `header` is missing in every
+            row.
         separator: One ASCII character.
         limits: Column -> lowest and highest value that can be believed.
         units: Time column -> its unit.
@@ -50,21 +52,30 @@ def parse_block(
     find_damage(lines, reasons)
     _find_misshapen(lines, len(header), separator, reasons)
     good = reasons.none()
-    types = {column: declared_type(kind) for column, kind in declared.items()}
 
     def texts(places: Ints, columns: Sequence[str]) -> pl.DataFrame:
         as_text = dict.fromkeys(columns, pl.String())
         return _read(lines, good[places], header, as_text, separator)
 
-    def is_empty(suspects: Ints) -> pl.DataFrame:
-        raw = texts(suspects, list(declared))
-        return raw.select(is_missing(raw[c], kind) for c, kind in declared.items())
-
-    rows = _read(lines, good, header, types, separator)
+    plain = {column: _csv_type(kind) for column, kind in types.items()}
+    rows = _read(lines, good, header, plain, separator)
     rows = _read_whole_numbers(rows, texts)
-    add_reasons(reasons, good, rows, is_empty, declared, limits or {}, units or {})
+    for column, kind in types.items():
+        note_local_texts(rows[column], kind, reasons)
+    rows = rows.with_columns(
+        convert(rows[column], kind)
+        for column, kind in types.items()
+        if kind.polars != plain[column]
+    )
+    raw = TextValues(texts, types)
+    add_reasons(reasons, good, rows, raw, types, limits or {}, units or {})
     block = reasons.block(rows, good, lines.text)
     return block if len(lines) == lines.height else _number_by_lines(block, lines)
+
+
+def _csv_type(kind: ColumnType) -> pl.DataType:
+    """What Polars reads a column as; a text if we read it ourselves."""
+    return kind.polars if kind.is_number else pl.String()
 
 
 def _read_whole_numbers(

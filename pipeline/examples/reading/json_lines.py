@@ -8,7 +8,6 @@ Python's `json` writes though JSON has neither, are read as numbers.
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,22 +15,24 @@ import numpy as np
 import orjson
 import polars as pl
 
+from feature_specs.column_types import ColumnType, Whole
 from pipeline.arrays import Ints
 from pipeline.examples.reading import whole_numbers
 from pipeline.examples.reading.blocks import Block, Reasons
+from pipeline.examples.reading.conversions import from_python
 from pipeline.examples.reading.lines import Lines, find_damage
 from pipeline.examples.reading.times import TimeUnit
 from pipeline.examples.reading.values import (
+    JsonValues,
     Limits,
     add_reasons,
-    declared_type,
-    from_python,
+    note_local_texts,
 )
 
 
 def parse_block(
     data: bytes,
-    declared: Mapping[str, str],
+    types: Mapping[str, ColumnType],
     limits: Limits,
     units: Mapping[str, TimeUnit] | None = None,
 ) -> Block:
@@ -39,8 +40,7 @@ def parse_block(
 
     Args:
         data: Lines that end in LF or CRLF; the last one may have no end.
-        declared: The keys to read -> `int64`, `float64` or `string`, with `?` if they
-            may be empty.
+        types: The keys to read.
         limits: Column -> lowest and highest value that can be believed.
         units: Time column -> its unit.
     """
@@ -49,40 +49,44 @@ def parse_block(
     find_damage(lines, reasons)
     objects = _read_objects(lines, reasons)
     good = reasons.none()
-    raw = {key: [row.get(key) for row in objects] for key in declared}
-    rows = pl.DataFrame(
-        {key: from_python(raw[key], kind) for key, kind in declared.items()}
-    )
-
-    def is_empty(suspects: Ints) -> pl.DataFrame:
-        return pl.DataFrame(
-            {
-                key: [_is_empty(raw[key][n], kind) for n in suspects]
-                for key, kind in declared.items()
-            }
-        )
-
-    _find_inexact(raw, rows, good, declared, reasons)
-    add_reasons(reasons, good, rows, is_empty, declared, limits, units or {})
+    raw = {key: _values(objects, key) for key in types}
+    rows = pl.DataFrame({k: from_python(raw[k], kind) for k, kind in types.items()})
+    looked_at = JsonValues(raw, types)
+    _find_inexact(raw, rows, good, types, reasons)
+    for key, kind in types.items():
+        if kind.has_clock:
+            note_local_texts(looked_at.texts(key, np.arange(len(good))), kind, reasons)
+    add_reasons(reasons, good, rows, looked_at, types, limits, units or {})
     return reasons.block(rows, good, lines.text)
 
 
-def _is_empty(value: Any, kind: str) -> bool:
-    if isinstance(value, float):
-        return math.isnan(value) and kind.endswith("?")
-    return value is None or value == ""
+def _values(objects: list[dict[str, Any]], key: str) -> list[Any]:
+    """The values of a key, or of a path into objects: `author.id`."""
+    if "." not in key:
+        return [row.get(key) for row in objects]
+    return [_at(row, key) for row in objects]
+
+
+def _at(value: Any, path: str) -> Any:
+    """The value at a path; a key that is spelt like all of it comes first."""
+    if not isinstance(value, dict):
+        return None
+    if path in value or "." not in path:
+        return value.get(path)
+    name, _, rest = path.partition(".")
+    return _at(value.get(name), rest)
 
 
 def _find_inexact(
     raw: Mapping[str, list[Any]],
     rows: pl.DataFrame,
     lines: Ints,
-    declared: Mapping[str, str],
+    types: Mapping[str, ColumnType],
     reasons: Reasons,
 ) -> None:
     """Marks the lines with a whole number that was read as a float and rounded."""
-    for column, kind in declared.items():
-        if declared_type(kind) != pl.Int64:
+    for column, kind in types.items():
+        if not isinstance(kind, Whole):
             continue
         unread = np.flatnonzero(rows[column].is_null())
         values = pl.Series(

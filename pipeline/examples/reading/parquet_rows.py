@@ -6,6 +6,7 @@ are converted to the declared types; a row of the file is a line of a block.
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Iterator, Sequence
 from typing import IO
 
@@ -16,12 +17,12 @@ import pyarrow.parquet as pq
 
 from pipeline.examples.errors import LogsError
 from pipeline.examples.reading.blocks import Block, Reasons
+from pipeline.examples.reading.conversions import declared_as, is_convertible
 from pipeline.examples.reading.file_heads import check_columns, read_head
 from pipeline.examples.reading.sources import FileRange, Source, open_file
 from pipeline.examples.reading.values import (
     as_json,
     broken_block,
-    is_convertible,
     type_columns,
 )
 
@@ -43,8 +44,8 @@ def plan(
     del size
     read_head(path, source)
     with open_file(path) as file:
-        parquet = _open(file, path)
-        header = tuple(parquet.schema_arrow.names)
+        parquet = _open_as_written(file, path)
+        header = tuple(_paths(parquet.schema_arrow))
         check_columns(path, header, source)
         _check_types(path, parquet.schema_arrow, source)
         footer = parquet.metadata
@@ -82,15 +83,19 @@ def read(part: FileRange, source: Source) -> Iterator[Block]:
         except (OSError, pa.ArrowException) as error:
             why = str(error).strip().splitlines()[0].rstrip(".")
             broken = f"Parquet data is damaged after row {done} ({why}): copy it again"
-            yield broken_block(source.columns, broken)
+            yield broken_block(source.types, broken)
 
 
 def parse_rows(batch: pa.RecordBatch, source: Source) -> Block:
     """The rows of a batch; a declared column that it has not is missing in all."""
-    columns = source.columns
     nothing = pl.repeat(None, batch.num_rows, dtype=pl.Null, eager=True)
-    found = {name: _to_polars(batch.column(name)) for name in batch.schema.names}
-    raw = pl.DataFrame({name: found.get(name, nothing) for name in columns})
+    found = {name: _column(batch, name) for name in source.columns}
+    raw = pl.DataFrame(
+        {
+            name: nothing if array is None else _to_polars(array)
+            for name, array in found.items()
+        }
+    )
     lines = np.arange(batch.num_rows)
     reasons = Reasons(batch.num_rows)
     rows = type_columns(raw, lines, source, reasons)
@@ -98,6 +103,14 @@ def parse_rows(batch: pa.RecordBatch, source: Source) -> Block:
 
 
 def _open(file: IO[bytes], path: str) -> pq.ParquetFile:
+    parquet = _open_as_written(file, path)
+    if not any(map(_has_fixed_lists, parquet.schema_arrow.types)):
+        return parquet
+    plain = _without_arrow_schema(parquet.metadata)
+    return pq.ParquetFile(file, metadata=plain, buffer_size=_READ_AHEAD_BYTES)
+
+
+def _open_as_written(file: IO[bytes], path: str) -> pq.ParquetFile:
     try:
         return pq.ParquetFile(file, buffer_size=_READ_AHEAD_BYTES)
     except (OSError, pa.ArrowException) as error:
@@ -107,21 +120,36 @@ def _open(file: IO[bytes], path: str) -> pq.ParquetFile:
         ) from None
 
 
+def _has_fixed_lists(kind: pa.DataType) -> bool:
+    if pa.types.is_struct(kind):
+        return any(_has_fixed_lists(field.type) for field in kind)
+    return bool(pa.types.is_fixed_size_list(kind))
+
+
+def _without_arrow_schema(footer: pq.FileMetaData) -> pq.FileMetaData:
+    """A footer in which Arrow does not find its own types: lists of a fixed size become
+    plain ones. Some versions of Arrow cannot read the former where one is null."""
+    found: pq.FileMetaData = pickle.loads(
+        pickle.dumps(footer).replace(b"ARROW:schema", b"arrow:schema")
+    )
+    return found
+
+
 def _check_types(path: str, schema: pa.Schema, source: Source) -> None:
-    for column, kind in source.columns.items():
-        if column not in schema.names:
+    for column, kind in source.types.items():
+        found = _type_at(schema, column)
+        if found is None:
             continue
-        found = schema.field(column).type
         dtype = _to_polars(pa.array([], found)).dtype
-        if not is_convertible(dtype, kind, source.units.get(column)):
+        unit = source.units.get(column)
+        if not is_convertible(dtype, kind, unit):
             raise LogsError(
                 f"{path}: column {column!r} is {found}, which cannot be read as "
-                f"{kind}. Change {source.key}.columns of the spec, or write the "
-                "column as another type."
+                f"{source.columns[column]}. Change {source.key}.columns of the spec"
+                f"{_advice(column, dtype)}, or write the column as another type."
             )
-        unit = source.units.get(column)
-        is_clock = isinstance(dtype, pl.Datetime) and dtype.time_zone is None
-        if unit and is_clock and not unit.zone:
+        clock = unit.zone if unit else getattr(kind, "clock", "")
+        if _shows_clock(dtype) and not clock:
             raise LogsError(
                 f"{path}: column {column!r} is {found}, times without a zone: what a "
                 "clock showed, but not where. Name its zone in log.time.timezone of "
@@ -129,15 +157,85 @@ def _check_types(path: str, schema: pa.Schema, source: Source) -> None:
             )
 
 
+def _advice(column: str, dtype: pl.DataType) -> str:
+    """What a column of a file's type can be declared as."""
+    if isinstance(dtype, pl.Struct):
+        fields = ", ".join(f"{column}.{field.name}" for field in dtype.fields)
+        return f": declare its fields, {fields}"
+    declared = declared_as(dtype)
+    return f": declare it as {declared}" if declared else ""
+
+
+def _shows_clock(dtype: pl.DataType) -> bool:
+    return isinstance(dtype, pl.Datetime) and dtype.time_zone is None
+
+
+def _paths(schema: pa.Schema) -> Iterator[str]:
+    """The names of all columns, and the paths of the fields in structs."""
+    for field in schema:
+        yield from _paths_of(field, "")
+
+
+def _paths_of(field: pa.Field, above: str) -> Iterator[str]:
+    path = f"{above}{field.name}"
+    yield path
+    if pa.types.is_struct(field.type):
+        for inner in field.type:
+            yield from _paths_of(inner, f"{path}.")
+
+
+def _type_at(schema: pa.Schema, path: str) -> pa.DataType | None:
+    """The type of a column, or of a field in structs; None if it is not there."""
+    columns = [pa.array([], field.type) for field in schema]
+    found = _column(pa.RecordBatch.from_arrays(columns, names=schema.names), path)
+    return None if found is None else found.type
+
+
+def _column(batch: pa.RecordBatch, path: str) -> pa.Array | None:
+    """A column, or a field in structs by its path; None if it is not there."""
+    if path in batch.schema.names:
+        return batch.column(path)
+    name, _, rest = path.partition(".")
+    while rest:
+        if name in batch.schema.names and pa.types.is_struct(
+            batch.schema.field(name).type
+        ):
+            return _column(_fields(batch.column(name)), rest)
+        more, _, rest = rest.partition(".")
+        name = f"{name}.{more}"
+    return None
+
+
+def _fields(struct: pa.StructArray) -> pa.RecordBatch:
+    """The fields of structs, null where a struct is null."""
+    return pa.RecordBatch.from_arrays(
+        struct.flatten(), names=[f.name for f in struct.type]
+    )
+
+
 def _to_polars(array: pa.Array) -> pl.Series:
     """Texts become bytes: nothing has checked yet that they are UTF-8."""
-    kind = array.type
-    if pa.types.is_dictionary(kind):
-        array = array.cast(kind.value_type)
-    if pa.types.is_string(array.type) or pa.types.is_large_string(array.type):
-        large = pa.types.is_large_string(array.type)
-        array = array.cast(pa.large_binary() if large else pa.binary())
+    wanted = _as_bytes(array.type)
+    if wanted != array.type:
+        array = array.cast(wanted)
     return pl.Series(pl.from_arrow(array))
+
+
+def _as_bytes(kind: pa.DataType) -> pa.DataType:
+    """A type with bytes for its texts, and without dictionaries."""
+    if pa.types.is_dictionary(kind):
+        return _as_bytes(kind.value_type)
+    if pa.types.is_string(kind):
+        return pa.binary()
+    if pa.types.is_large_string(kind):
+        return pa.large_binary()
+    if pa.types.is_fixed_size_list(kind):
+        return pa.list_(_as_bytes(kind.value_type), kind.list_size)
+    if pa.types.is_large_list(kind):
+        return pa.large_list(_as_bytes(kind.value_type))
+    if pa.types.is_list(kind):
+        return pa.list_(_as_bytes(kind.value_type))
+    return kind
 
 
 def _text_bytes(footer: pq.FileMetaData, group: int, source: Source) -> int:

@@ -20,6 +20,8 @@ from apache_beam.io.filesystem import FileMetadata
 from apache_beam.io.filesystems import FileSystems
 
 from feature_specs import Spec
+from feature_specs.column_types import parse_type
+from feature_specs.events import EventsSpec
 from pipeline.examples.columns.timeline import TIME_MS
 from pipeline.examples.days import DayRange, local_time
 from pipeline.examples.errors import LogsError
@@ -58,6 +60,7 @@ def log_source(spec: Spec) -> Source:
         {log.time.column: unit},
         log.timezone,
         log.folder_timezone or log.timezone,
+        clock=log.time.timezone,
     )
 
 
@@ -71,6 +74,9 @@ def join_sources(spec: Spec) -> dict[str, Source]:
             join.columns,
             log.separator,
             format=join.format or log.format,
+            zone=log.timezone,
+            folder_zone=log.timezone,
+            clock=log.time.timezone,
         )
         for name, join in log.joins.items()
     }
@@ -80,7 +86,7 @@ def event_sources(spec: Spec) -> dict[str, Source]:
     """The spec's events by the name of their source; times are as the log's."""
     log, found = spec.log, {}
     for entry in spec.events.values():
-        unit = TimeUnit(entry.time.unit, entry.time.timezone)
+        unit = _unit_of(entry)
         found[entry.source] = Source(
             entry.source,
             entry.files,
@@ -88,11 +94,30 @@ def event_sources(spec: Spec) -> dict[str, Source]:
             log.separator,
             {entry.time.column: _believed(unit)},
             entry.format or log.format,
-            {entry.time.column: unit},
+            {} if _is_timestamp(entry) else {entry.time.column: unit},
             log.timezone,
             entry.folder_timezone or log.folder_timezone or log.timezone,
+            clock=entry.time.timezone,
         )
     return found
+
+
+def event_ms(entry: EventsSpec) -> pl.Expr:
+    """The time of events in whole unix milliseconds."""
+    if _is_timestamp(entry):
+        return pl.col(entry.time.column).dt.epoch("ms")
+    return unix_ms(entry.time.column, _unit_of(entry))
+
+
+def _is_timestamp(entry: EventsSpec) -> bool:
+    kind = parse_type(entry.types[entry.time.column])
+    return kind is not None and kind.has_clock
+
+
+def _unit_of(entry: EventsSpec) -> TimeUnit:
+    """How the time of events is written; timestamps are in milliseconds."""
+    unit = "ms" if _is_timestamp(entry) else entry.time.unit
+    return TimeUnit(unit, entry.time.timezone)
 
 
 def _believed(unit: TimeUnit) -> tuple[int, int]:

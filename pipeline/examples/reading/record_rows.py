@@ -69,7 +69,7 @@ def read(part: FileRange, source: Source) -> Iterator[Block]:
         why = chunks.broken or records.broken
         if why:
             broken = f"{why} after record {count}: copy the file again"
-            yield broken_block(source.columns, broken)
+            yield broken_block(source.types, broken)
 
 
 def parse_records(records: list[tuple[bytes, bool]], source: Source) -> Block:
@@ -79,9 +79,9 @@ def parse_records(records: list[tuple[bytes, bool]], source: Source) -> Block:
     reasons = Reasons(len(records))
     reasons.add("checksum", np.array(damaged, np.int64))
     groups = _decode(examples, source.columns, reasons)
-    rows = [empty_rows(source.columns)]
+    rows = [empty_rows(source.types)]
     for places, features in groups:
-        raw = _single_values(features, places, reasons)
+        raw = _single_values(features, places, source, reasons)
         rows.append(type_columns(raw, places, source, reasons))
     lines = np.concatenate([np.array([], np.int64), *(group[0] for group in groups)])
     order = np.argsort(lines)
@@ -147,12 +147,13 @@ def _group_by_types(
 
 
 def _single_values(
-    features: pl.DataFrame, places: Ints, reasons: Reasons
+    features: pl.DataFrame, places: Ints, source: Source, reasons: Reasons
 ) -> pl.DataFrame:
-    """Lists [G] as the one value of each, null for none."""
+    """Lists [G] as the one value of each, null for none, where no list is declared."""
     values = []
     for feature in features.iter_columns():
-        if feature.dtype == pl.List:
+        is_one = source.types[feature.name].has_order
+        if feature.dtype == pl.List and is_one:
             many = (feature.list.len() > 1).fill_null(False).to_numpy()
             reasons.add(f"{feature.name}: more than one value", places[many])
             feature = feature.list.get(0, null_on_oob=True)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from typing import BinaryIO
 
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
+from feature_specs.column_types import ColumnType, parse_types
 from feature_specs.events import EVENTS
 from pipeline.examples.days import DayRange, days_elsewhere
 from pipeline.examples.reading.compression import Compression
@@ -30,6 +32,8 @@ class Source:
         units: Time column -> how it is written.
         zone: Whose days a run is asked for.
         folder_zone: Whose days the pattern's are.
+        clock: Whose wall clock showed timestamps that have no zone; "" if not known.
+        needed: Columns without which a row is none; by default those without a `?`.
     """
 
     name: str
@@ -41,6 +45,19 @@ class Source:
     units: dict[str, TimeUnit] = dataclasses.field(default_factory=dict)
     zone: str = "UTC"
     folder_zone: str = "UTC"
+    clock: str = ""
+    needed: frozenset[str] | None = None
+
+    @functools.cached_property
+    def types(self) -> dict[str, ColumnType]:
+        """Column -> its type; `optional` is whether a row may lack it."""
+        types = parse_types(self.columns, self.zone, self.clock)
+        if self.needed is None:
+            return types
+        return {
+            column: dataclasses.replace(kind, optional=column not in self.needed)
+            for column, kind in types.items()
+        }
 
     @property
     def key(self) -> str:

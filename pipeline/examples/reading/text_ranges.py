@@ -143,17 +143,17 @@ def _read_stream(file: IO[bytes], part: FileRange, source: Source) -> Iterator[B
         yield block
     if chunks.broken:
         broken = f"{chunks.broken} after line {before}: copy the file again"
-        yield broken_block(source.columns, broken)
+        yield broken_block(source.types, broken)
 
 
 def _parse(data: bytes, part: FileRange, source: Source) -> Block:
     if source.format == "jsonl":
         data = data.removeprefix(BOM)  # of the file; within it, no line begins so
-        return json_lines.parse_block(data, source.columns, source.limits, source.units)
+        return json_lines.parse_block(data, source.types, source.limits, source.units)
     return csv_lines.parse_block(
         data,
         part.header,
-        source.columns,
+        source.types,
         source.separator,
         source.limits,
         source.units,

@@ -23,6 +23,8 @@ _MINUTE_MS = 60_000
 PER_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 ISO = "iso"
 
+EARLIEST_S, LATEST_S = 631_152_000, 4_102_444_800  # 1990 and 2100, in UTC
+
 NO_ZONE = "a time without a zone (say whose it is: log.time.timezone)"
 NO_TIME = "not a time (ISO 8601: 2023-11-15T21:00:00+08:00)"
 
@@ -53,6 +55,54 @@ def moment(clock: pl.Expr, zone: str, ambiguous: str = "earliest") -> pl.Expr:
         ambiguous=ambiguous,  # type: ignore[arg-type]
         non_existent="null",
     ).dt.convert_time_zone("UTC")
+
+
+def moment_of(raw: pl.Series, zone: str) -> pl.Expr:
+    """Timestamps as moments (UTC); one without a zone is of `zone`, null for none."""
+    stamp = pl.lit(raw)
+    if isinstance(raw.dtype, pl.Datetime) and raw.dtype.time_zone is not None:
+        return stamp.dt.convert_time_zone("UTC")
+    if not zone:
+        return pl.when(False).then(stamp).dt.replace_time_zone("UTC")
+    return moment(stamp, zone)
+
+
+def since_epoch(raw: pl.Series, unit: TimeUnit) -> pl.Series:
+    """Timestamps in a unit, or as ISO texts; without a zone they are the unit's."""
+    if getattr(raw.dtype, "time_zone", None) is None:
+        raw = pl.select(moment(pl.lit(raw), unit.zone)).to_series()
+    if unit.unit == ISO:
+        return raw.dt.convert_time_zone("UTC").dt.strftime("%Y-%m-%dT%H:%M:%S%.3fZ")
+    assert isinstance(raw.dtype, pl.Datetime)
+    ticks, wanted = PER_SECOND[raw.dtype.time_unit], PER_SECOND[unit.unit]
+    since = raw.to_physical()
+    return since // (ticks // wanted) if ticks > wanted else since * (wanted // ticks)
+
+
+def epoch_ms(number: pl.Expr) -> pl.Expr:
+    """Numbers since the epoch, of the unit in which they lie between 1990 and 2100, as
+    unix milliseconds; null for one that lies there in no unit (in two it cannot)."""
+    found = [
+        pl.when(number.is_between(EARLIEST_S * per_second, LATEST_S * per_second)).then(
+            in_ms(number, unit)
+        )
+        for unit, per_second in PER_SECOND.items()
+    ]
+    return pl.coalesce(found)
+
+
+def in_ms(number: pl.Expr, unit: str) -> pl.Expr:
+    """Numbers since the epoch in a unit as whole unix milliseconds."""
+    per_second = PER_SECOND[unit]
+    if per_second > 1000:
+        return (number // (per_second // 1000)).cast(pl.Int64, strict=False)
+    return (number * (1000 // per_second)).floor().cast(pl.Int64, strict=False)
+
+
+def text_epoch_ms(text: pl.Expr) -> pl.Expr:
+    """`epoch_ms` of texts; null for what is no number."""
+    whole = epoch_ms(text.cast(pl.Int64, strict=False))
+    return pl.coalesce(whole, epoch_ms(text.cast(pl.Float64, strict=False)))
 
 
 def skipped(zone: str) -> str:

@@ -1,48 +1,132 @@
 """Raw values of any format -> the declared columns, and why a value cannot be one.
 
 The same few reasons for every format: `<column>: empty`, `not a whole number`, `not a
-number`, `not text`, `not a plausible value`. NaN in a column of numbers is an empty
-value if the column may be empty, else no number.
+number`, `not text`, `not a plausible value`... NaN in a column of numbers is an empty
+value if the column may be empty, else no number. With each reason goes a value that it
+was given for, so that nobody has to look for one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import orjson
 import polars as pl
 
-from feature_specs import expressions
+from feature_specs.column_types import ColumnType, Timestamp, Whole
 from pipeline.arrays import Ints
 from pipeline.examples.reading import times, whole_numbers
 from pipeline.examples.reading.blocks import LINE, Block, Reasons
+from pipeline.examples.reading.conversions import (
+    as_text,
+    convert,
+    is_missing,
+    plain_texts,
+)
 from pipeline.examples.reading.sources import Source
 from pipeline.examples.reading.times import ISO, PER_SECOND, TimeUnit
 
 Limits = Mapping[str, tuple[int, int]]
+Types = Mapping[str, ColumnType]
 
-_UNREADABLE = {
-    "int64": "not a whole number",
-    "float64": "not a number",
-    "string": "not text",
-}
+_TOO_LARGE = r"^\+?[0-9]{19,}(?:\.0*)?$"  # of a number that is null as int64
 
 
-def declared_type(kind: str) -> pl.DataType:
-    """The Polars type of a declared column."""
-    return expressions.polars_type(kind) or pl.String()
+class RawValues(Protocol):
+    """The values of some rows [G] as a file has them, looked at where one is odd."""
+
+    def empty(self, rows: Ints) -> pl.DataFrame:
+        """For each declared column whether the values of some rows [S] are missing."""
+
+    def texts(self, column: str, rows: Ints) -> pl.Series:
+        """A column's values of some rows [S] as texts; null for what is no text."""
+
+    def shown(self, column: str, row: int) -> str:
+        """One value, for people."""
 
 
-def empty_rows(declared: Mapping[str, str]) -> pl.DataFrame:
+class TextValues:
+    """Raw values of CSV: all of them are texts."""
+
+    def __init__(
+        self, read: Callable[[Ints, Sequence[str]], pl.DataFrame], types: Types
+    ) -> None:
+        """`read` gives (rows [S], columns) as texts [S], null for an empty one."""
+        self._read, self._types = read, types
+
+    def empty(self, rows: Ints) -> pl.DataFrame:
+        raw = self._read(rows, list(self._types))
+        return raw.select(is_missing(raw[c], kind) for c, kind in self._types.items())
+
+    def texts(self, column: str, rows: Ints) -> pl.Series:
+        return self._read(rows, [column])[column]
+
+    def shown(self, column: str, row: int) -> str:
+        return str(self.texts(column, np.array([row]))[0])
+
+
+class TypedValues:
+    """Raw values of Parquet and tf.Examples."""
+
+    def __init__(self, raw: pl.DataFrame, types: Types) -> None:
+        self._raw, self._types = raw, types
+
+    def empty(self, rows: Ints) -> pl.DataFrame:
+        some = self._raw[rows]
+        return some.select(is_missing(some[c], kind) for c, kind in self._types.items())
+
+    def texts(self, column: str, rows: Ints) -> pl.Series:
+        some = plain_texts(self._raw[column][rows])
+        if some.dtype == pl.String or some.dtype.is_integer():
+            return some.cast(pl.String)
+        return pl.Series(column, [None] * len(some), pl.String)
+
+    def shown(self, column: str, row: int) -> str:
+        return as_json({column: self._raw[column][row]})
+
+
+class JsonValues:
+    """Raw values of JSON lines.
+
+    Attributes:
+        raw: Key -> its values [G].
+    """
+
+    def __init__(self, raw: Mapping[str, list[Any]], types: Types) -> None:
+        self.raw, self._types = raw, types
+
+    def empty(self, rows: Ints) -> pl.DataFrame:
+        return pl.DataFrame(
+            {
+                key: [_is_empty(self.raw[key][n], kind) for n in rows]
+                for key, kind in self._types.items()
+            }
+        )
+
+    def texts(self, column: str, rows: Ints) -> pl.Series:
+        values = [as_text(self.raw[column][n]) for n in rows]
+        return pl.Series(column, values, pl.String)
+
+    def shown(self, column: str, row: int) -> str:
+        return as_json({column: self.raw[column][row]})
+
+
+def _is_empty(value: Any, kind: ColumnType) -> bool:
+    if isinstance(value, float):
+        return value != value and kind.optional
+    return value is None or value == "" or (value == [] and kind.empty_is_missing)
+
+
+def empty_rows(types: Types) -> pl.DataFrame:
     """No rows of the declared columns."""
-    return pl.DataFrame(schema={c: declared_type(kind) for c, kind in declared.items()})
+    return pl.DataFrame(schema={c: kind.polars for c, kind in types.items()})
 
 
-def broken_block(declared: Mapping[str, str], why: str) -> Block:
+def broken_block(types: Types, why: str) -> Block:
     """The last block of a file whose rest cannot be read."""
-    rows = empty_rows(declared).with_columns(pl.Series(LINE, [], pl.Int64))
+    rows = empty_rows(types).with_columns(pl.Series(LINE, [], pl.Int64))
     return Block(rows, (), 0, 0, why)
 
 
@@ -50,8 +134,8 @@ def add_reasons(
     reasons: Reasons,
     lines: Ints,
     values: pl.DataFrame,
-    is_empty: Callable[[Ints], pl.DataFrame],
-    declared: Mapping[str, str],
+    raw: RawValues,
+    types: Types,
     limits: Limits,
     units: Mapping[str, TimeUnit],
 ) -> None:
@@ -61,20 +145,19 @@ def add_reasons(
         reasons: Gets them.
         lines: Position of each row's line [G].
         values: The declared columns [G]; null where a value is empty or unreadable.
-        is_empty: Positions of rows [S] -> for each declared column whether their raw
-            value is empty [S].
-        declared: Column -> `int64`, `float64` or `string`, with `?` if it may be empty.
+        raw: The same as the file has them.
+        types: Column -> its declared type.
         limits: Column -> lowest and highest value that can be believed.
         units: Time column -> its unit.
     """
-    odd = [_is_suspect(column, kind) for column, kind in declared.items()]
+    odd = [_is_suspect(column, kind) for column, kind in types.items()]
     suspects = np.flatnonzero(values.select(pl.any_horizontal(odd)).to_series())
     if len(suspects):
-        empty, suspicious = is_empty(suspects), values[suspects]
-        for column, kind in declared.items():
-            judged = _judge(suspicious[column], empty[column], kind)
-            for reason, holds in judged.items():
-                reasons.add(f"{column}: {reason}", lines[suspects[holds.to_numpy()]])
+        empty, suspicious = raw.empty(suspects), values[suspects]
+        for column, kind in types.items():
+            found = _Suspects(column, suspects, suspicious[column], empty[column])
+            for reason, rows in _judge(found, kind, raw).items():
+                _tell(f"{column}: {reason}", column, rows, lines, raw, reasons)
     for column, unit in units.items():
         if unit.unit == ISO:
             _judge_texts(values[column], unit.zone, lines, reasons)
@@ -84,9 +167,19 @@ def add_reasons(
 
 def _judge_texts(texts: pl.Series, zone: str, lines: Ints, reasons: Reasons) -> None:
     for reason, holds in times.iso_reasons(texts, zone).items():
-        reasons.add(f"{texts.name}: {reason}", lines[holds.to_numpy()])
+        _add(f"{texts.name}: {reason}", texts, holds, lines, reasons)
     for note, count in times.iso_notes(texts, texts.name, zone):
         reasons.note(note, count)
+
+
+def _add(
+    reason: str, values: pl.Series, holds: pl.Series, lines: Ints, reasons: Reasons
+) -> None:
+    """Gives a reason to the lines for which it holds, with the first one's value."""
+    rows = np.flatnonzero(holds)
+    if len(rows):
+        reasons.add(reason, lines[rows])
+        reasons.show(reason, str(values[int(rows[0])]))
 
 
 def _judge_size(
@@ -100,8 +193,10 @@ def _judge_size(
     column = values.name
     if unit and unit.unit == ISO:
         values = pl.select(times.iso_ms(pl.lit(values), unit.zone)).to_series()
+    if isinstance(values.dtype, pl.Datetime):
+        values = values.dt.epoch("ms")
     beyond = ~values.is_between(*believed).fill_null(True)
-    reasons.add(f"{column}: not a plausible value", lines[beyond.to_numpy()])
+    _add(f"{column}: not a plausible value", values, beyond, lines, reasons)
     if not unit or unit.unit == ISO or not beyond.any():
         return
     odd = values.filter(beyond)
@@ -126,176 +221,109 @@ def type_columns(
         source: What is declared.
         reasons: Gets why a row is none.
     """
-    declared, units = source.columns, source.units
+    types, units = source.types, source.units
     values = raw.select(
-        convert(raw[column], kind, units.get(column))
-        for column, kind in declared.items()
+        convert(raw[column], kind, units.get(column)) for column, kind in types.items()
     )
     for column, unit in units.items():
-        _judge_clocks(raw[column], values[column], unit, lines, reasons)
-
-    def find_empty(suspects: Ints) -> pl.DataFrame:
-        some = raw[suspects]
-        return some.select(is_missing(some[c], kind) for c, kind in declared.items())
-
-    for column, kind in declared.items():
-        if declared_type(kind) == pl.Int64:
+        _judge_clocks(raw[column], values[column], unit.zone, lines, reasons)
+    for column, kind in types.items():
+        if isinstance(kind, Whole):
             inexact = whole_numbers.is_inexact(raw[column]).to_numpy()
             reasons.add(f"{column}: {whole_numbers.INEXACT}", lines[inexact])
-    add_reasons(reasons, lines, values, find_empty, declared, source.limits, units)
+        if isinstance(kind, Timestamp):
+            _judge_clocks(raw[column], values[column], kind.clock, lines, reasons)
+            note_local_texts(plain_texts(raw[column]), kind, reasons)
+    looked_at = TypedValues(raw, types)
+    add_reasons(reasons, lines, values, looked_at, types, source.limits, units)
     return values
 
 
+def note_local_texts(raw: pl.Series, kind: ColumnType, reasons: Reasons) -> None:
+    """Notes how many texts of a column of moments were read as some zone's."""
+    if isinstance(kind, Timestamp) and raw.dtype == pl.String:
+        for note, count in times.iso_notes(raw, raw.name, kind.clock):
+            reasons.note(note, count)
+
+
 def _judge_clocks(
-    raw: pl.Series, values: pl.Series, unit: TimeUnit, lines: Ints, reasons: Reasons
+    raw: pl.Series, values: pl.Series, zone: str, lines: Ints, reasons: Reasons
 ) -> None:
     """Timestamps without a zone: those that are no moment, and what is assumed."""
-    if not isinstance(raw.dtype, pl.Datetime) or raw.dtype.time_zone:
+    if not isinstance(raw.dtype, pl.Datetime) or raw.dtype.time_zone or not zone:
         return
     never = raw.is_not_null() & values.is_null()
-    reasons.add(f"{raw.name}: {times.skipped(unit.zone)}", lines[never.to_numpy()])
-    for note, count in times.clock_notes(raw, raw.name, unit.zone):
+    reasons.add(f"{raw.name}: {times.skipped(zone)}", lines[never.to_numpy()])
+    for note, count in times.clock_notes(raw, raw.name, zone):
         reasons.note(note, count)
 
 
-def _is_suspect(column: str, kind: str) -> pl.Expr:
+class _Suspects(NamedTuple):
+    """Rows [S] of which some column has no usable value.
+
+    Attributes:
+        column: The column that is judged.
+        rows: Their positions.
+        values: What was read.
+        empty: Whether the raw value is missing.
+    """
+
+    column: str
+    rows: Ints
+    values: pl.Series
+    empty: pl.Series
+
+
+def _is_suspect(column: str, kind: ColumnType) -> pl.Expr:
     value = pl.col(column)
-    if kind.startswith("float64"):
+    if kind.polars.is_float():
         return value.is_null() | ~value.is_finite().fill_null(False)
+    if isinstance(kind, Whole) and kind.outside:
+        return value.is_null() | ~value.is_between(kind.low, kind.high)
     return value.is_null()
 
 
-def _judge(value: pl.Series, empty: pl.Series, kind: str) -> dict[str, pl.Series]:
+def _judge(found: _Suspects, kind: ColumnType, raw: RawValues) -> dict[str, Ints]:
     """Reason -> the rows that it holds for; an optional NaN is an empty one."""
-    required = not kind.endswith("?")
-    unreadable = value.is_null() & ~empty
+    value, rows = found.values, found.rows
+    unreadable = value.is_null() & ~found.empty
     if value.dtype.is_float():
         unreadable |= value.is_infinite().fill_null(False)
-        unreadable |= value.is_nan().fill_null(False) & required
-    return {"empty": empty & required, _UNREADABLE[kind.rstrip("?")]: unreadable}
+        unreadable |= value.is_nan().fill_null(False) & (not kind.optional)
+    told = {"empty": rows[(found.empty & (not kind.optional)).to_numpy()]}
+    if isinstance(kind, Whole) and kind.outside:
+        outside = ~value.is_between(kind.low, kind.high).fill_null(True)
+        large = raw.texts(found.column, rows).str.contains(_TOO_LARGE).fill_null(False)
+        told[kind.outside] = rows[(outside | (unreadable & large)).to_numpy()]
+    if isinstance(kind, Timestamp) and unreadable.any():
+        told |= _judge_moments(rows[unreadable.to_numpy()], found.column, kind, raw)
+    return told | {kind.unreadable: rows[unreadable.to_numpy()]}
 
 
-def is_missing(raw: pl.Series, kind: str) -> pl.Series:
-    """Whether each raw value is missing: null, a text without a character, or NaN in a
-    column of numbers that may be empty."""
-    missing = raw.is_null()
-    may_be_nan = kind in ("int64?", "float64?")
-    if raw.dtype == pl.Binary:
-        missing |= (raw.bin.size() == 0).fill_null(True)
-        raw = _decode(raw) if may_be_nan else raw
-    if raw.dtype == pl.String:
-        missing |= (raw == "").fill_null(True)
-    if may_be_nan and raw.dtype.is_float():
-        missing |= raw.is_nan().fill_null(False)
-    if may_be_nan and raw.dtype == pl.String:
-        missing |= (raw.str.to_lowercase() == "nan").fill_null(False)
-    return missing
+def _judge_moments(
+    rows: Ints, column: str, kind: Timestamp, raw: RawValues
+) -> dict[str, Ints]:
+    """Why texts are no moment, where it is for want of a zone."""
+    reasons = times.iso_reasons(raw.texts(column, rows), kind.clock)
+    return {
+        reason: rows[holds.fill_null(False).to_numpy()]
+        for reason, holds in reasons.items()
+        if reason != times.NO_TIME
+    }
 
 
-def is_convertible(dtype: pl.DataType, kind: str, unit: TimeUnit | None) -> bool:
-    """Whether a column of a typed file can hold values of a declared type at all.
-
-    Args:
-        dtype: The file's type.
-        kind: The declared type.
-        unit: See `convert`.
-    """
-    texts = (pl.String, pl.Categorical, pl.Enum, pl.Binary, pl.Null)
-    if dtype.is_integer() or dtype in texts:
-        return True
-    if dtype == pl.Datetime:
-        return unit is not None
-    return not kind.startswith("string") and (dtype.is_numeric() or dtype == pl.Boolean)
-
-
-def convert(raw: pl.Series, kind: str, unit: TimeUnit | None = None) -> pl.Series:
-    """Typed raw values as a declared column; null where a value does not fit.
-
-    Whole floats and decimals count as whole numbers, true as 1, digits as a number, a
-    whole number as text.
-
-    Args:
-        raw: Values [B] of any type.
-        kind: The declared type.
-        unit: If the column is a time.
-    """
-    wanted = declared_type(kind)
-    if raw.dtype in (pl.Categorical, pl.Enum):
-        raw = raw.cast(pl.String)
-    if raw.dtype == pl.Binary:
-        raw = _decode(raw)
-    if raw.dtype == wanted:
-        return _null_if_empty(raw)
-    if raw.dtype == pl.Datetime and unit:
-        return _since_epoch(raw, unit).cast(wanted)
-    if not is_convertible(raw.dtype, kind, None):
-        return pl.Series(raw.name, [None] * len(raw), wanted)
-    if wanted == pl.Int64 and (raw.dtype.is_float() or raw.dtype.is_decimal()):
-        return whole_numbers.from_numbers(raw)
-    if wanted == pl.Int64 and raw.dtype == pl.String:
-        return whole_numbers.from_texts(raw)
-    return raw.cast(wanted, strict=False)
-
-
-def _null_if_empty(values: pl.Series) -> pl.Series:
-    if values.dtype != pl.String:
-        return values
-    return pl.select(pl.when(values != "").then(values)).to_series()
-
-
-def _decode(raw: pl.Series) -> pl.Series:
-    """Bytes as text, null where they are no UTF-8."""
-    try:
-        return raw.cast(pl.String)
-    except pl.exceptions.ComputeError:  # which does not say where
-        return pl.Series(raw.name, [_decode_one(value) for value in raw], pl.String)
-
-
-def _decode_one(value: bytes | None) -> str | None:
-    try:
-        return value.decode() if value is not None else None
-    except UnicodeDecodeError:
-        return None
-
-
-def _since_epoch(raw: pl.Series, unit: TimeUnit) -> pl.Series:
-    """Timestamps in a unit, or as ISO texts; without a zone they are the unit's."""
-    if getattr(raw.dtype, "time_zone", None) is None:
-        raw = pl.select(times.moment(pl.lit(raw), unit.zone)).to_series()
-    if unit.unit == ISO:
-        return raw.dt.convert_time_zone("UTC").dt.strftime("%Y-%m-%dT%H:%M:%S%.3fZ")
-    assert isinstance(raw.dtype, pl.Datetime)
-    ticks, wanted = PER_SECOND[raw.dtype.time_unit], PER_SECOND[unit.unit]
-    since = raw.to_physical()
-    return since // (ticks // wanted) if ticks > wanted else since * (wanted // ticks)
-
-
-def from_python(values: list[Any], kind: str) -> pl.Series:
-    """Values of a JSON document as a declared column; null where one does not fit.
-
-    A text is no number, however it looks; 1.0 is a whole number, true is 1, a whole
-    number is a text too.
-    """
-    wanted = declared_type(kind)
-    try:
-        return _null_if_empty(pl.Series(values=values, dtype=wanted))
-    except TypeError:  # some value is of another type, or beyond 64 bits
-        fitting = [_fit(value, wanted) for value in values]
-        return _null_if_empty(pl.Series(values=fitting, dtype=wanted))
-
-
-def _fit(value: Any, wanted: pl.DataType) -> Any:
-    if wanted == pl.String:
-        if type(value) is int:
-            return str(value)
-        return value if isinstance(value, str) else None
-    if not isinstance(value, (int, float)):
-        return None
-    if wanted == pl.Float64:
-        return float(value)
-    if isinstance(value, float):
-        return whole_numbers.from_float(value)
-    return int(value) if -(2**63) <= value < 2**63 else None
+def _tell(
+    reason: str,
+    column: str,
+    rows: Ints,
+    lines: Ints,
+    raw: RawValues,
+    reasons: Reasons,
+) -> None:
+    """Gives a reason to the lines of some rows, with the first one's value."""
+    if len(rows):
+        reasons.add(reason, lines[rows])
+        reasons.show(reason, raw.shown(column, int(rows[0])))
 
 
 def as_json(row: Mapping[str, Any]) -> str:

@@ -384,8 +384,8 @@ def test_joins_on_other_columns_and_days_per_split(
 ):
     """A side file on `tab`, no user side file, two days a split."""
     text = spec_text.replace(
-        'people: {files: "people*.csv", on: uid, columns: {uid: int64, city: "string?", age: "float64?"}}',
-        'tabs: {files: "tabs*.csv", on: tab, columns: {tab: int64, city: "string?", age: "float64?"}}',
+        'people: {files: "people*.csv", key: uid, columns: {uid: int64, city: "string?", age: "float64?"}}',
+        'tabs: {files: "tabs*.csv", key: tab, columns: {tab: int64, city: "string?", age: "float64?"}}',
     ).replace("timezone:", "days_per_split: 2\n  timezone:")
     logs = logs_of("logs", random_rows(17, 120))
     pathlib.Path(logs, "tabs.csv").write_text("tab,city,age\n1,one,1\n0,zero,\n")

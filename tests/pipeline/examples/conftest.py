@@ -21,8 +21,8 @@ log:
             tab: "int64?", liked: int64}
   outcomes: [watched, liked]
   joins:
-    people: {files: "people*.csv", on: uid, columns: {uid: int64, city: "string?", age: "float64?"}}
-    clips: {files: "clips*.csv", on: video, columns: {video: string, author: "int64?", tags: "string?"}}
+    people: {files: "people*.csv", key: uid, columns: {uid: int64, city: "string?", age: "float64?"}}
+    clips: {files: "clips*.csv", key: video, columns: {video: string, author: "int64?", tags: "string?"}}
   max_reject_share: 0.5
 filters:
   keep: {length: "length >= 5000", watch: "watched <= 2 * length"}

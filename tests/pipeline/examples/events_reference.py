@@ -107,7 +107,11 @@ evaluation: {slices: [author, engaged]}
 """
 
 ZONE = zoneinfo.ZoneInfo("Asia/Shanghai")
-WINDOWS_MS = {"engagements": 86_400_000, "purchases": 21_600_000, "comments": 172_800_000}
+WINDOWS_MS = {
+    "engagements": 86_400_000,
+    "purchases": 21_600_000,
+    "comments": 172_800_000,
+}
 _MISSING = {"int64": -1, "float32": math.nan, "string": ""}
 
 
@@ -164,7 +168,9 @@ def _impressions(rows):
     found = []
     for key in sorted(copies):
         same = copies[key]
-        i = dict(min(same, key=lambda r: (r["author"], r["imp"] is None, r["imp"] or "")))
+        i = dict(
+            min(same, key=lambda r: (r["author"], r["imp"] is None, r["imp"] or ""))
+        )
         i["watched"] = max(r["watched"] for r in same)
         i["good"] = max(r["good"] for r in same)
         i["imps"] = {r["imp"] for r in same} - {None}

@@ -13,7 +13,7 @@ from pipeline.examples.joins import Key, plan_keys
 
 def _with_joins(spec, filters=None, statistics=(), **on):
     joins = {
-        name: JoinSpec(files="*", on=column, columns={column: "int64"})
+        name: JoinSpec(files="*", key=column, columns={column: "int64"})
         for name, column in on.items()
     }
     log = dataclasses.replace(spec.log, joins=joins)

@@ -24,7 +24,7 @@ log:
   outcomes: [watched, seen, liked]
   random: "drawn = 1"
   joins:
-    clips: {files: "clips*.csv", on: video, columns: {video: int64, author: "int64?"}}
+    clips: {files: "clips*.csv", key: video, columns: {video: int64, author: "int64?"}}
 filters:
   keep: {watch: "watched >= 0", by_someone: "author >= 0"}
 trail: {gap_minutes: 30, scope: [uid, tab]}

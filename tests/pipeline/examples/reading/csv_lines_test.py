@@ -2,6 +2,7 @@
 
 import pytest
 
+from feature_specs.column_types import parse_types
 from pipeline.examples.reading.csv_lines import parse_block
 
 _HEADER = ("user", "name", "extra", "score")
@@ -9,7 +10,7 @@ _DECLARED = {"score": "float64?", "user": "int64", "name": "string?"}
 
 
 def _parse(data, **limits):
-    return parse_block(data, _HEADER, _DECLARED, limits=limits or None)
+    return parse_block(data, _HEADER, parse_types(_DECLARED), limits=limits or None)
 
 
 def test_columns_are_found_by_name_and_others_ignored():
@@ -76,7 +77,7 @@ def test_a_damaged_line_costs_itself_only(line, reason):
 
 def test_an_optional_nan_is_missing_a_required_one_a_reject():
     assert _parse(b"1,a,x,NaN\n").rows["score"].to_list() == [None]
-    block = parse_block(b"NaN\n1.5\n", ("score",), {"score": "float64"})
+    block = parse_block(b"NaN\n1.5\n", ("score",), parse_types({"score": "float64"}))
     assert [reject.reason for reject in block.rejects] == ["score: not a number"]
 
 
@@ -87,5 +88,6 @@ def test_an_empty_block_has_the_columns():
 
 
 def test_another_separator():
-    block = parse_block(b"1|a,b\n", ("n", "t"), {"n": "int64", "t": "string"}, "|")
+    types = parse_types({"n": "int64", "t": "string"})
+    block = parse_block(b"1|a,b\n", ("n", "t"), types, "|")
     assert block.rows["t"].to_list() == ["a,b"]

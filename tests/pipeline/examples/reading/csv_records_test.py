@@ -11,6 +11,7 @@ import random
 
 import pytest
 
+from feature_specs.column_types import parse_types
 from pipeline.examples.reading import csv_records, text_ranges
 from pipeline.examples.reading.csv_lines import parse_block
 from pipeline.examples.reading.csv_records import RecordForm, open_record
@@ -21,7 +22,7 @@ _COLUMNS = {"id": "int64", "text": "string?", "n": "int64"}
 
 
 def _parse(data):
-    return parse_block(data, tuple(_COLUMNS), _COLUMNS)
+    return parse_block(data, tuple(_COLUMNS), parse_types(_COLUMNS))
 
 
 def _read(path, range_bytes=10**6):
@@ -67,7 +68,7 @@ def test_a_quoted_field_holds_line_breaks(field, text):
 
 def test_two_fields_of_a_record_hold_line_breaks():
     columns = {"a": "string", "b": "string", "c": "int64"}
-    block = parse_block(b'"x\ny","z\nw",1\n', tuple(columns), columns)
+    block = parse_block(b'"x\ny","z\nw",1\n', tuple(columns), parse_types(columns))
     assert block.rows.drop("_line").rows() == [("x\ny", "z\nw", 1)]
 
 

@@ -1,12 +1,13 @@
 """Blocks of JSON lines; what becomes a reject is in `damaged_files_test`."""
 
+from feature_specs.column_types import parse_types
 from pipeline.examples.reading.json_lines import parse_block
 
 _DECLARED = {"uid": "int64", "name": "string?", "score": "float64?"}
 
 
 def _parse(data):
-    return parse_block(data, _DECLARED, {"uid": (0, 100)})
+    return parse_block(data, parse_types(_DECLARED), {"uid": (0, 100)})
 
 
 def test_keys_are_found_by_name_and_others_ignored():

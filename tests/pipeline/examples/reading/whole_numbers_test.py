@@ -5,6 +5,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from feature_specs.column_types import parse_types
 from pipeline.examples.reading import csv_lines, json_lines
 from pipeline.examples.reading.parquet_rows import parse_rows
 from pipeline.examples.reading.sources import Source
@@ -16,14 +17,15 @@ _INEXACT = "n: a float too large to be exact (write a whole number)"
 
 
 def _csv(text, kind):
-    block = csv_lines.parse_block(b"0,%s\n" % text.encode(), ("k", "n"), {"n": kind})
+    types = parse_types({"n": kind})
+    block = csv_lines.parse_block(b"0,%s\n" % text.encode(), ("k", "n"), types)
     return _outcome(block)
 
 
 def _json(text, kind):
-    return _outcome(
-        json_lines.parse_block(b'{"n": %s}\n' % text.encode(), {"n": kind}, {})
-    )
+    types = parse_types({"n": kind})
+    block = json_lines.parse_block(b'{"n": %s}\n' % text.encode(), types, {})
+    return _outcome(block)
 
 
 def _parquet(value, kind, dtype=_FLOAT):
