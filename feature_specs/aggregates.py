@@ -181,7 +181,7 @@ def _part(name: str, tokens: list[str], opens: int) -> tuple[Part, int]:
 
 
 def _condition(tokens: list[str], opens: int) -> tuple[str, int]:
-    """(the condition of a FILTER whose parenthesis is expected here, the next token)."""
+    """(the condition of a FILTER that should open at a token, the token after it)."""
     if tokens[opens : opens + 1] != ["("]:
         raise ValueError("has FILTER without (WHERE ...)")
     closes = _closing(tokens, opens)

@@ -65,12 +65,20 @@ def check_rejects(report: Mapping[str, Any], limit: float, rejects_dir: str) -> 
 
 
 def check_folders(report: Mapping[str, Any]) -> None:
-    """Whether rows lie on the day that their file is named by.
+    """Whether rows and events lie on the day that their file is named by.
 
     Raises:
         ExamplesError: Many do not: a run of some days misses rows of them.
     """
-    folders: Mapping[str, Mapping[str, int]] = report["folders"]
+    _check_folders(report["folders"], "rows", "log")
+    for name, found in report.get("events", {}).items():
+        _check_folders(found["folders"], f"events of {name}", f"events.{name}")
+
+
+def _check_folders(
+    folders: Mapping[str, Mapping[str, int]], what: str, key: str
+) -> None:
+    """The same of one kind of rows; `key` is where the spec names their files."""
     sums: collections.Counter[str] = collections.Counter()
     for counts in folders.values():
         sums.update(counts)
@@ -85,11 +93,11 @@ def check_folders(report: Mapping[str, Any]) -> None:
     is_utc = sums["not UTC"] <= _MOST_MISPLACED * sums["rows"]
     fits = " They are days of UTC: set it to UTC." if is_utc else ""
     raise ExamplesError(
-        f"{strays / sums['rows']:.2%} of the rows lie on another day than their file "
+        f"{strays / sums['rows']:.2%} of the {what} lie on another day than their file "
         f"is named by: {shown}. So rows of the first or the last day may lie in files "
         "that were not read. Name the time zone of these days in "
-        f"log.folder_timezone of the spec.{fits} Where files are named by the day "
-        "that rows arrived, write * for {day} in log.files: then all are read."
+        f"{key}.folder_timezone of the spec.{fits} Where files are named by the day "
+        f"that rows arrived, write * for {{day}} in {key}.files: then all are read."
     )
 
 
@@ -100,6 +108,8 @@ def _wholes(report: Mapping[str, Any]) -> Iterator[_Part]:
     yield _Part("the log", report["rejected"], report["rows_in"], reasons)
     for name, join in report["joins"].items():
         yield _Part(f"side file {name!r}", join["rejected"], join["rows"], reasons)
+    for name, found in report.get("events", {}).items():
+        yield _Part(f"events {name!r}", found["rejected"], found["rows"], reasons)
 
 
 def _days(report: Mapping[str, Any]) -> Iterator[_Part]:

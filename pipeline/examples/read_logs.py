@@ -13,6 +13,7 @@ import polars as pl
 from feature_specs import Spec
 from feature_specs.events import EventsSpec
 from pipeline.examples.columns.event_columns import MS
+from pipeline.examples.columns.timeline import TIME_MS
 from pipeline.examples.days import DAY, DayRange, local_time, midnight_ms
 from pipeline.examples.events import OUTSIDE, OWNER, UNMATCHED, impression_keys
 from pipeline.examples.hashing import bucket_of, hash_columns
@@ -195,7 +196,10 @@ class _ReadRange(beam.DoFn):
             return
         (section,) = (e for e in spec.events.values() if e.source == part.source)
         rows, told = events_of_days(block.rows, section, self._reading)
-        counts.append(told)
+        timed = block.rows.select(event_ms(section).alias(TIME_MS))
+        head = ("event_folder", section.name)
+        source = self._reading.sources[part.source]
+        counts += [told, count_folder(timed, part, source, head)]
         owner = OWNER if section.owner(spec.log.user) else section.key
         yield event_output(section), rows, owner
 

@@ -23,6 +23,7 @@ from feature_specs import FeatureSpec, Spec, label_key, mask_key, views
 from pipeline.examples.days import SplitPlan
 from pipeline.examples.duplicates import Copies
 from pipeline.examples.errors import ExamplesError, RefusedError
+from pipeline.examples.event_report import check_events, report_events
 from pipeline.examples.joins import found_column
 from pipeline.examples.log_checks import check_folders, check_rejects
 from pipeline.examples.log_counts import Counts, report_counts
@@ -157,6 +158,7 @@ def build_report(
         "files": files,
         **report_counts(counts, spec, files),
         "joins": {name: _join_report(counts, name) for name in spec.log.joins},
+        "events": report_events(counts, spec, plan),
         "label_means": _label_means(counts, spec, plan.train),
         "label_means_per_split": {
             split: _label_means(counts, spec, (split,)) for split in plan.splits
@@ -199,6 +201,7 @@ def check(report: Mapping[str, Any], limits: Limits, rejects_dir: str) -> None:
     _check_files(report)
     check_rejects(report, limits.max_reject_share, rejects_dir)
     _check_sums(report)
+    check_events(report)
     _check_days(report)
     check_folders(report)
     _check_splits(report)

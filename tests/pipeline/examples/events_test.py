@@ -1,9 +1,6 @@
 """Events apart from impressions: against a per-row reference, to the row, no future."""
 
-import dataclasses
 import datetime
-
-import pytest
 
 from feature_specs import read_spec
 from pipeline.examples.build import run_examples
@@ -19,6 +16,7 @@ from tests.pipeline.examples.events_reference import SPEC, make_reference
 from tests.pipeline.examples.reference_test import _differences, _read_examples
 
 _LAST_DAY = FIRST_DAY + datetime.timedelta(days=DAYS - 2)
+_WENT = ("joined", "late", "unmatched", "repeated")
 _FIRST = FIRST_DAY + datetime.timedelta(days=1)
 
 
@@ -42,5 +40,22 @@ def test_examples_equal_the_reference_and_no_event_is_lost(tmp_path):
     examples, filtered, went = make_reference(rows, events, _FIRST, _LAST_DAY, 1)
     assert _differences(found, examples) == {}
     assert found.keys() == examples.keys()
+    for name, section in report["events"].items():
+        assert section["rows"] == len(events[name]) + section["rejected"]
+        accounts = {what: section[what] for what in _WENT}
+        assert accounts == {what: went[name][what] for what in _WENT}
+        assert all(accounts.values())
+        assert section["before_impression"] == went[name]["early"]
+        assert section["outside_days"] == went[name]["outside"]
+    assert {name: s["rejected"] for name, s in report["events"].items()} == {
+        "engagements": 6,
+        "purchases": 3,
+        "comments": 3,
+    }
+    assert report["rejected"] == 6
+    assert report["rows_in"] == len(rows) + 6
+    used = sum(report["examples"].values()) + sum(report["filtered"].values())
+    other = report["context"] + report["outside_days"] + report["rejected"]
+    assert used + other == report["rows_in"]
     rules = {rule: n for rule, n in report["filtered"].items() if n}
     assert rules == filtered
