@@ -23,6 +23,7 @@ _MOST_ENTRIES = {
     "statistics": 1_000,
     "quantiles": 100,
     "derived": 2_000,
+    "events": 50,
     "facets": 20,
     "histories": 100,
 }

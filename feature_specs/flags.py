@@ -105,13 +105,20 @@ def add_days(add: Add, default: str) -> None:
 
 
 def add_day_settings(add: Add) -> None:
-    """Which days become examples: `--eval_days`, `--context_days` and one more."""
+    """Which days become examples: `--eval_days`, `--context_days` and two more."""
     add("--eval_days", type=int, default=1, help="last days kept for evaluation (1)")
     add(
         "--context_days",
         type=int,
         help="days before --days that are read for trails, history and statistics; by "
         "default all that the logs have",
+    )
+    add(
+        "--label_delay",
+        metavar="TIME",
+        default="",
+        help="leave the newest days out until their events are there: 1d, 36h (see "
+        "`events` of the spec)",
     )
     add(
         "--allow_small_days",

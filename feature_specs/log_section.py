@@ -129,7 +129,7 @@ def row_scope(log: LogSpec | None) -> Scope:
     columns = joined_columns(log) if log else None
     scope = _scope(log, columns, "the log or its joins")
     if log is not None:
-        scope.add(EVENT_TIME, pl.Datetime("ms", _zone(log)))
+        scope.add(EVENT_TIME, pl.Datetime("ms", zone_of(log)))
     return scope
 
 
@@ -142,12 +142,12 @@ def _scope(log: LogSpec | None, columns: dict[str, str] | None, what: str) -> Sc
     scope = Scope(what, unknown=log is None)
     for column, declared in (columns or {}).items():
         found = parse_type(declared)
-        dtype = found and log and found.in_zones(_zone(log), "").polars
+        dtype = found and log and found.in_zones(zone_of(log), "").polars
         scope.add(column, dtype or None)
     return scope
 
 
-def _zone(log: LogSpec) -> str:
+def zone_of(log: LogSpec) -> str:
     """The zone in which rows show their times; one that is told if there is none."""
     return log.timezone if is_zone(log.timezone) else "UTC"
 
@@ -322,7 +322,7 @@ def _check_values(reading: Reading, log: LogSpec) -> None:
         if not is_zone(zone):
             rule = "must be an IANA time zone such as Asia/Shanghai."
             reading.problems.add(f"log.{key}", rule, zone)
-    if "folder_timezone" in raw and not _DAY_FORMAT.search(log.files):
+    if "folder_timezone" in raw and not has_day(log.files):
         rule = "is of the days in log.files, which has no {day}; remove it."
         reading.problems.add("log.folder_timezone", rule, log.folder_timezone)
     formats = {log.format, *(join.format or log.format for join in log.joins.values())}

@@ -246,8 +246,8 @@ def _check_leak(
     if leaks:
         rule = (
             f"feature {feature.name!r} reads {leaks}, known only after the impression "
-            "(log.outcomes, log.request, quantiles, or derived from them): a label "
-            "among the features. Read it of the past, by history, counters or "
+            "(log.outcomes, log.request, events, quantiles, or derived from them): a "
+            "label among the features. Read it of the past, by history, counters or "
             "statistics, or take the column out of log.outcomes if it is known before."
         )
         reading.problems.add(f"{path}.expr", rule, text)

@@ -14,6 +14,7 @@ from typing import TypeVar
 import polars as pl
 
 from feature_specs.build import build
+from feature_specs.events_section import Events
 from feature_specs.histories_section import read_histories
 from feature_specs.log_section import joined_columns, log_scope, row_scope
 from feature_specs.past import (
@@ -74,6 +75,7 @@ class Past:
     future: frozenset[str] = frozenset()
     paired: frozenset[str] = frozenset()
     log: LogSpec | None = None
+    events: frozenset[str] = frozenset()
 
     def length_of(self, text: str) -> int:
         """The length of a sequence that an expression gives, if nothing is said."""
@@ -96,29 +98,29 @@ class Past:
         if self.log is None:
             return None
         made = (self.histories, self.counters, self.statistics, self.derived)
-        return Whose(self.log, *made, features)
+        return Whose(self.log, self.events, *made, features)
 
 
-def read_past(reading: Reading, log: LogSpec | None) -> Past:
+def read_past(reading: Reading, log: LogSpec | None, events: Events) -> Past:
     """All sections of this file, checked; `log` is None if its section is broken."""
-    scope = row_scope(log)
+    scope = events.add_to(row_scope(log))
     scope.what = "this spec"
     past = Past(scope=scope)
-    past.trail = _read_trail(reading, log, scope)
-    past.history = _read_history(reading, log, scope)
+    past.trail = _read_trail(reading, log, events, scope)
+    past.history = _read_history(reading, log, events, scope)
     past.histories = read_histories(reading, log, scope)
     requests = _add_requests(log, scope)
-    past.counters = _read_counters(reading, log, scope)
-    past.statistics = _read_statistics(reading, log, scope)
-    past.quantiles = _read_quantiles(reading, log, scope)
-    late = {*(log.outcomes if log else ()), *(q.name for q in past.quantiles)}
-    late |= requests
+    past.counters = _read_counters(reading, log, events, scope)
+    past.statistics = _read_statistics(reading, log, events, scope)
+    past.quantiles = _read_quantiles(reading, log, events, scope)
     past.derived = _read_derived(reading, scope)
+    late = {*(log.outcomes if log else ()), *(q.name for q in past.quantiles)}
+    late |= {*events.types, *requests}
     past.outcomes = with_readers(late, past.derived)
     past.future = with_readers(TRAIL_FUTURE, past.derived)
     matching = (counter.name for counter in past.counters if counter.match)
     past.paired = with_readers(matching, past.derived)
-    past.log = log
+    past.log, past.events = log, frozenset(events.types)
     return past
 
 
@@ -126,18 +128,19 @@ def read_past(reading: Reading, log: LogSpec | None) -> Past:
 
 
 def _read_trail(
-    reading: Reading, log: LogSpec | None, scope: Scope
+    reading: Reading, log: LogSpec | None, events: Events, scope: Scope
 ) -> TrailSpec | None:
     trail: TrailSpec | None = reading.section(TrailSpec, "trail")
     if log is None:
         return trail
     if trail is None and "trail" in reading.raw:
-        lasts = (f"{TRAIL_LAST}{column}" for column in log.columns)
+        columns = {*log.columns, *events.types}
+        lasts = (f"{TRAIL_LAST}{column}" for column in columns)
         scope.broken.update(TRAIL_COLUMNS, lasts)
     if trail is None:
         scope.absent.update(dict.fromkeys(TRAIL_COLUMNS, "Add a section trail."))
         return None
-    _check_trail(reading, log, trail)
+    _check_trail(reading, log, events, trail)
     for name, trail_column in TRAIL_COLUMNS.items():
         needs = trail_column.needs
         if all(getattr(log.time, key) is not None for key in needs):
@@ -150,7 +153,9 @@ def _read_trail(
     return trail
 
 
-def _check_trail(reading: Reading, log: LogSpec, trail: TrailSpec) -> None:
+def _check_trail(
+    reading: Reading, log: LogSpec, events: Events, trail: TrailSpec
+) -> None:
     reading.columns("trail.scope", trail.scope, log.columns)
     for index, column in enumerate(trail.scope):
         if column in log.outcomes:
@@ -159,21 +164,24 @@ def _check_trail(reading: Reading, log: LogSpec, trail: TrailSpec) -> None:
     if not trail.scope or trail.scope[0] != log.user:
         rule = f"must begin with the user's column {log.user!r}."
         reading.problems.add("trail.scope", rule, list(trail.scope))
-    reading.columns("trail.last", trail.last, log.columns)
+    reading.columns("trail.last", trail.last, {*log.columns, *events.types})
 
 
 def _read_history(
-    reading: Reading, log: LogSpec | None, scope: Scope
+    reading: Reading, log: LogSpec | None, events: Events, scope: Scope
 ) -> HistorySpec | None:
     history: HistorySpec | None = reading.section(HistorySpec, "history")
     if log is None:
         return history
     if history is None:
         if "history" in reading.raw:
-            scope.broken.update(f"{HISTORY}{name}" for name in joined_columns(log))
+            known = {*joined_columns(log), *events.types}
+            scope.broken.update(f"{HISTORY}{name}" for name in known)
         return None
-    reading.columns("history.columns", history.columns, joined_columns(log))
-    reading.condition("history.positive", history.positive, row_scope(log))
+    known = {*joined_columns(log), *events.types}
+    reading.columns("history.columns", history.columns, known)
+    rows = events.add_to(row_scope(log))
+    reading.condition("history.positive", history.positive, rows)
     for column in history.columns:
         scope.add(f"{HISTORY}{column}", _remembered(scope.types.get(column)))
     return history
@@ -202,13 +210,14 @@ def _add_requests(log: LogSpec | None, scope: Scope) -> set[str]:
 
 
 def _read_counters(
-    reading: Reading, log: LogSpec | None, scope: Scope
+    reading: Reading, log: LogSpec | None, events: Events, scope: Scope
 ) -> tuple[CounterSpec, ...]:
-    rows = row_scope(log)
+    rows = events.add_to(row_scope(log))
     counters = []
     for path, counter in _named(reading, CounterSpec, "counters", scope):
         if counter.match:
-            _check_match(reading, f"{path}.match", counter.match, rows, log)
+            outcomes = {*(log.outcomes if log else ()), *events.types}
+            _check_match(reading, f"{path}.match", counter.match, rows, outcomes)
         reading.condition(f"{path}.where", counter.where, rows)
         if counter.measure != "mean" and counter.value:
             rule = f"has no use for measure {counter.measure}; remove it."
@@ -220,14 +229,14 @@ def _read_counters(
 
 
 def _check_match(
-    reading: Reading, path: str, match: str, rows: Scope, log: LogSpec | None
+    reading: Reading, path: str, match: str, rows: Scope, outcomes: set[str]
 ) -> None:
     reading.typed(path, match, rows, _is_key, _KEY_RULE)
-    leaks = reads(match, log.outcomes if log else ())
+    leaks = reads(match, outcomes)
     if leaks:
         rule = (
-            f"reads {leaks}, an outcome (log.outcomes): this impression's own is not "
-            "known yet. Ask for it of past ones in where."
+            f"reads {leaks}, an outcome (log.outcomes, events): this impression's own "
+            "is not known yet. Ask for it of past ones in where."
         )
         reading.problems.add(path, rule, match)
 
@@ -239,9 +248,9 @@ def _is_key(found: pl.DataType) -> bool:
 
 
 def _read_statistics(
-    reading: Reading, log: LogSpec | None, scope: Scope
+    reading: Reading, log: LogSpec | None, events: Events, scope: Scope
 ) -> tuple[StatisticSpec, ...]:
-    rows = log_scope(log)
+    rows = events.add_to(log_scope(log))
     statistics = []
     for path, statistic in _named(reading, StatisticSpec, "statistics", scope):
         if log is not None:
@@ -280,9 +289,9 @@ def _measure_type(spec: CounterSpec | StatisticSpec) -> pl.DataType:
 
 
 def _read_quantiles(
-    reading: Reading, log: LogSpec | None, scope: Scope
+    reading: Reading, log: LogSpec | None, events: Events, scope: Scope
 ) -> tuple[QuantileSpec, ...]:
-    rows = log_scope(log)
+    rows = events.add_to(log_scope(log))
     quantiles = []
     for path, quantile in _named(reading, QuantileSpec, "quantiles", scope):
         reading.number(f"{path}.value", quantile.value, rows)

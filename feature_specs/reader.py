@@ -22,6 +22,7 @@ from feature_specs.build import (
     shipped_text,
 )
 from feature_specs.ceilings import check_entries
+from feature_specs.events_section import read_events
 from feature_specs.facets_section import read_facets
 from feature_specs.log_section import read_log
 from feature_specs.model_section import (
@@ -93,7 +94,8 @@ def _read(reading: Reading, text: str) -> Spec | None:
     name = reading.raw.get("name")
     reading.name("name", name)
     log = read_log(reading)
-    past = read_past(reading, log)
+    events = read_events(reading, log)
+    past = read_past(reading, log, events)
     filters = read_filters(reading, past)
     tables = read_tables(reading)
     features = read_features(reading, past, tables)
@@ -106,6 +108,7 @@ def _read(reading: Reading, text: str) -> Spec | None:
     return Spec(
         name=str(name),
         log=log,
+        events=events.entries,
         filters=filters,
         trail=past.trail,
         history=past.history,

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping
 from typing import Literal, NamedTuple
 
 from feature_specs import expressions
+from feature_specs.events import event_columns
 from feature_specs.log_section import EVENT_TIME
 from feature_specs.past import (
     HISTORY,
@@ -63,6 +64,7 @@ class Whose:
 
     Args:
         log: Roles and side files.
+        events: Columns made of events, which are outcomes.
         histories: Of other logs.
         counters: In the order in which they may be read, like all others.
         statistics: Likewise.
@@ -73,13 +75,14 @@ class Whose:
     def __init__(
         self,
         log: LogSpec,
+        events: Iterable[str],
         histories: Mapping[str, LogHistorySpec],
         counters: Iterable[CounterSpec],
         statistics: Iterable[StatisticSpec],
         derived: Mapping[str, str],
         features: Iterable[FeatureSpec],
     ):
-        self._origins = _origins_of_log(log)
+        self._origins = _origins_of_log(log, events)
         for name, history in histories.items():
             for column in history.columns:
                 self._origins[history_column(name, column)] = _Origin(_USER)
@@ -111,11 +114,11 @@ class Whose:
 def sides_of(spec: Spec) -> Sides:
     """Every column of the spec -> whose it is; empty where nothing tells it."""
     made = (spec.histories, spec.counters, spec.statistics, spec.derived)
-    return Whose(spec.log, *made, spec.features).sides
+    return Whose(spec.log, event_columns(spec.events), *made, spec.features).sides
 
 
-def _origins_of_log(log: LogSpec) -> dict[str, _Origin]:
-    """Columns of the log, its joins, the trail and the history."""
+def _origins_of_log(log: LogSpec, events: Iterable[str]) -> dict[str, _Origin]:
+    """Columns of the log, its joins, its events, the trail and the history."""
     origins = {column: _Origin(roots=frozenset({column})) for column in log.columns}
     origins[log.user], origins[log.item] = _Origin(_USER), _Origin(_VIDEO)
     trail = set(TRAIL_COLUMNS) - TRAIL_FUTURE  # that no served feature may read
@@ -126,7 +129,7 @@ def _origins_of_log(log: LogSpec) -> dict[str, _Origin]:
     for join in log.joins.values():
         for column in join.columns:
             origins.setdefault(column, origins.get(join.key, _NONE))
-    for column in tuple(origins):
+    for column in (*origins, *events):
         origins[f"{TRAIL_LAST}{column}"] = _Origin(_REQUEST)
         origins[f"{HISTORY}{column}"] = _Origin(_USER)
     return origins

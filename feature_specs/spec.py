@@ -14,6 +14,7 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
+from feature_specs.events import EventsSpec, event_columns
 from feature_specs.feature_kinds import FEATURE_KINDS, FeatureKind
 from feature_specs.fields import (
     MOST_COLUMNS,
@@ -607,6 +608,7 @@ class Spec:
     features: tuple[FeatureSpec, ...]
     tasks: tuple[TaskSpec, ...]
     fusion: FusionSpec
+    events: dict[str, EventsSpec] = dataclasses.field(default_factory=dict)
     filters: FilterSpec = dataclasses.field(default_factory=FilterSpec)
     trail: TrailSpec | None = None
     history: HistorySpec | None = None
@@ -624,10 +626,11 @@ class Spec:
     @functools.cached_property
     def outcomes(self) -> frozenset[str]:
         """Columns known only after the impression: for labels, never for features."""
-        found = {*self.log.outcomes, *(quantile.name for quantile in self.quantiles)}
+        quantiles = (quantile.name for quantile in self.quantiles)
+        late = {*self.log.outcomes, *event_columns(self.events), *quantiles}
         if self.log.request:
-            found.update(REQUEST_COLUMNS)
-        return with_readers(found, self.derived)
+            late.update(REQUEST_COLUMNS)
+        return with_readers(late, self.derived)
 
     @functools.cached_property
     def future(self) -> frozenset[str]:

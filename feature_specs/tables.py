@@ -62,6 +62,10 @@ def _log_lines(spec: Spec) -> Iterator[tuple[str, str]]:
     for name, history in spec.histories.items():
         files = f"{history.files} ({history.format or log.format})"
         yield f"history {name}", f"{files} of {history.user} at {history.time.column}"
+    for name, entry in spec.events.items():
+        files = f"{entry.files} ({entry.format or log.format})"
+        told = f"{files} by {', '.join(entry.key)}, within {entry.window}"
+        yield f"events {name}", told
     yield "time", f"{time.column} ({time.unit}), days of {log.timezone}"
     if time.timezone not in ("", log.timezone):
         yield "clocks", time.timezone
@@ -106,8 +110,9 @@ def _made_columns(spec: Spec) -> Table:
     table.add_column("from", overflow="fold", min_width=16)
     for head in ("window", "read by"):
         table.add_column(head, overflow="fold")
-    rows = [*_trail(spec), *_history(spec), *_histories(spec), *_requests(spec)]
-    rows += [*_counters(spec), *_statistics(spec), *_quantiles(spec), *_derived(spec)]
+    rows = [*_events(spec), *_trail(spec), *_history(spec), *_histories(spec)]
+    rows += [*_requests(spec), *_counters(spec), *_statistics(spec)]
+    rows += [*_quantiles(spec), *_derived(spec)]
     for name, kind, source, window in rows:
         table.add_row(name, kind, source, window, _readers(spec, name))
     return table
@@ -121,6 +126,12 @@ def _readers(spec: Spec, column: str) -> str:
         return "trail, labels"
     video = "video" in sides_of(spec).get(column, frozenset())
     return "candidate, trail" if video else "all"
+
+
+def _events(spec: Spec) -> Iterator[_Row]:
+    for name, entry in spec.events.items():
+        for column, text in entry.columns.items():
+            yield column, "events", f"{name}: {text}", f"{entry.window} from its begin"
 
 
 def _trail(spec: Spec) -> Iterator[_Row]:

@@ -19,6 +19,7 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, Protocol, TypeVar
 
+from feature_specs.events import EventsSpec
 from feature_specs.reader import read_spec
 from feature_specs.spec import (
     EvaluationSpec,
@@ -331,6 +332,10 @@ def _canonical(spec: Spec) -> Spec:
     return dataclasses.replace(
         spec,
         log=_log(spec.log),
+        events={
+            name: _events(entry, spec.log)
+            for name, entry in sorted(spec.events.items())
+        },
         trail=trail,
         history=history,
         histories=_histories(spec),
@@ -384,6 +389,23 @@ def _histories(spec: Spec) -> dict[str, LogHistorySpec]:
         )
         for name, history in sorted(spec.histories.items())
     }
+
+
+def _events(entry: EventsSpec, log: LogSpec) -> EventsSpec:
+    """Zones and formats that are the log's are left out; a window is in seconds."""
+    time, folders = entry.time, entry.folder_timezone
+    return dataclasses.replace(
+        entry,
+        types=dict(sorted(entry.types.items())),
+        key=_sorted(entry.key),
+        time=dataclasses.replace(
+            time, timezone="" if time.timezone == log.time.timezone else time.timezone
+        ),
+        window=f"{entry.window_ms // 1_000}s",
+        columns=dict(sorted(entry.columns.items())),
+        format=entry.format or log.format,
+        folder_timezone="" if folders == log.folder_timezone else folders,
+    )
 
 
 def _sorted(names: Iterable[str]) -> tuple[str, ...]:

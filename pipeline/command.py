@@ -94,6 +94,7 @@ def _config(args: argparse.Namespace) -> RunConfig:
         days=args.days,
         eval_days=args.eval_days,
         context_days=args.context_days,
+        label_delay=args.label_delay,
         allow_small_days=args.allow_small_days,
         seed=args.seed,
         beam_args=tuple(args.beam_arg),

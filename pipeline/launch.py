@@ -18,7 +18,7 @@ from feature_specs.places import Place, absolute
 from pipeline.components import ALL_EARLIER_DAYS, REPORT_FILE
 from pipeline.dag import IN_PROCESS_BEAM_ARGS, DagConfig, checkpoints_dir
 from pipeline.evaluate import Evaluation, evaluate, with_evaluation
-from pipeline.examples.days import DayRange, plan_splits
+from pipeline.examples.days import DayRange, plan_splits, without_newest
 from pipeline.examples.read_logs import all_sources
 from pipeline.examples.reading.log_files import find_logs, match_files
 from pipeline.examples.reading.readers import discover_days
@@ -69,7 +69,16 @@ def with_days(config: RunConfig, spec: Spec) -> RunConfig:
     """
     logs = find_logs(spec, absolute(config.logs))
     days = config.days or str(discover_days(spec, logs))
-    return dataclasses.replace(config, logs=logs, days=days)
+    return _without_open_days(dataclasses.replace(config, logs=logs, days=days))
+
+
+def _without_open_days(config: RunConfig) -> RunConfig:
+    """The run without the days that wait for their labels; it has days."""
+    if not config.label_delay:
+        return config
+    assert config.days is not None
+    days = without_newest(DayRange.parse(config.days), config.label_delay)
+    return dataclasses.replace(config, days=str(days), label_delay="")
 
 
 def compile_vertex(config: RunConfig, image: str, out: Place) -> int:
@@ -96,7 +105,7 @@ def compile_vertex(config: RunConfig, image: str, out: Place) -> int:
         ) from None
     if config.days is None:
         raise LaunchError("days: must be named for Vertex, like 20220408:20220421.")
-    dag = _dag_config(config, read_texts(config))
+    dag = _dag_config(_without_open_days(config), read_texts(config))
     dag = dataclasses.replace(dag, fingerprint=f"compiled-{time.time():.0f}")
     return vertex.compile_spec(dag, image, pathlib.Path(out).resolve())
 

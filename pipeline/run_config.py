@@ -9,6 +9,7 @@ import sqlite3
 from typing import NamedTuple
 
 from feature_specs import ModelConfig, Spec
+from feature_specs.durations import seconds_of
 from feature_specs.errors import TrailrankError
 from feature_specs.named import PresetLike, SpecLike, as_spec, preset_as_text
 from feature_specs.places import (
@@ -49,6 +50,8 @@ class RunConfig:
         eval_days: How many of the last days are kept for evaluation.
         context_days: Days before `days` that are read for history and statistics; by
             default all that the logs have.
+        label_delay: How long labels wait for their events, `1d`: so many of the newest
+            days are left out.
         allow_small_days: Whether a day with unusually few rows passes.
         seed: Of shuffles and initial weights.
         beam_args: Options of every Beam step; by default they run in this process.
@@ -62,6 +65,7 @@ class RunConfig:
     days: str | None = None
     eval_days: int = 1
     context_days: int | None = None
+    label_delay: str = ""
     allow_small_days: bool = False
     seed: int = 0
     beam_args: tuple[str, ...] = ()
@@ -72,6 +76,10 @@ class RunConfig:
                 f"--context_days must be 0 or more, got {self.context_days}. Leave it "
                 "out to read all earlier days."
             )
+        try:
+            _ = self.label_delay and seconds_of(self.label_delay)
+        except ValueError as error:
+            raise LaunchError(f"--label_delay {self.label_delay!r}: {error}") from None
 
     @property
     def preset_name(self) -> str:

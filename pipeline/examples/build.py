@@ -37,8 +37,11 @@ from pipeline.examples.read_logs import (
     REJECTS,
     ROWS,
     ReadLogs,
+    event_output,
+    key_output,
     plan_reading,
     side_output,
+    without_owner,
 )
 from pipeline.examples.reading.sources import source_name
 from pipeline.examples.report import ExamplesError, merge_counts
@@ -126,8 +129,9 @@ def generate(
     read = pipeline | ReadLogs(reading, setup.shuffle)
     read_counts = read[COUNTS] | "Count lines" >> beam.CombineGlobally(merge_counts)
     total = beam.pvalue.AsSingleton(read_counts)
-    known = _ask_around(pipeline, setup, read)
-    examples = _examples(setup, files, read, known, total)
+    events = _events_by_user(setup, read)
+    known = _ask_around(pipeline, setup, read, events)
+    examples = _examples(setup, files, read, events, known, total)
     written = (
         examples[ROWS]
         | "Gather files" >> beam.GroupByKey()
@@ -138,12 +142,45 @@ def generate(
         steps.WriteRejects(outputs.rejects_dir), total
     )
     _ = (
-        [read[COUNTS], *known.counts, examples[COUNTS], written]
+        [read[COUNTS], *events.counts, *known.counts, examples[COUNTS], written]
         | "Collect counts" >> beam.Flatten()
         | "Add up counts" >> beam.CombineGlobally(merge_counts)
         | "Write report"
         >> beam.ParDo(steps.WriteReport(setup, outputs.new_report_path))
     )
+
+
+@dataclasses.dataclass(frozen=True)
+class _Events:
+    """Events on their way to their users.
+
+    Attributes:
+        by_user: Output of the events -> (shard of the user, events).
+        counts: Of the steps that found users out.
+    """
+
+    by_user: dict[str, beam.PCollection]
+    counts: list[beam.PCollection]
+
+
+def _events_by_user(setup: steps.Setup, read: beam.pvalue.DoOutputsTuple) -> _Events:
+    """The events of all sections; those that tell no user by way of their keys."""
+    found, counts = {}, []
+    for section in setup.spec.events.values():
+        output = event_output(section)
+        found[output] = read[output]
+        if section in without_owner(setup.spec):
+            owned = (
+                {tag: read[tag] for tag in (output, key_output(section))}
+                | f"Shuffle by the key of {section.name}" >> beam.CoGroupByKey()
+                | f"Find users of {section.name}"
+                >> beam.ParDo(steps.FindOwners(setup, section)).with_outputs(
+                    COUNTS, main=ROWS
+                )
+            )
+            found[output] = owned[ROWS]
+            counts.append(owned[COUNTS])
+    return _Events(found, counts)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -162,7 +199,10 @@ class _Known:
 
 
 def _ask_around(
-    pipeline: beam.Pipeline, setup: steps.Setup, read: beam.pvalue.DoOutputsTuple
+    pipeline: beam.Pipeline,
+    setup: steps.Setup,
+    read: beam.pvalue.DoOutputsTuple,
+    events: _Events,
 ) -> _Known:
     """A first look at all users, and the answers to what they ask."""
     spec, keys = setup.spec, joins.plan_keys(setup.spec)
@@ -171,9 +211,10 @@ def _ask_around(
         return _Known({}, histograms, [])
     kinds = (steps.ASKED, steps.SUMS, steps.SHOWN)
     tags = [f"{tag} {key.column}" for key in keys for tag in kinds]
+    looked_at = events.by_user if steps.events_are_looked_at(spec) else {}
     look = (
-        read[ROWS]
-        | "Shuffle by user" >> beam.GroupByKey()
+        {ROWS: read[ROWS], **looked_at}
+        | "Shuffle by user" >> beam.CoGroupByKey()
         | "Look at users"
         >> beam.ParDo(steps.LookAtUsers(setup)).with_outputs(
             *tags, COUNTS, steps.HISTOGRAMS
@@ -214,6 +255,7 @@ def _examples(
     setup: steps.Setup,
     files: steps.SplitFiles,
     read: beam.pvalue.DoOutputsTuple,
+    events: _Events,
     known: _Known,
     total: beam.pvalue.AsSingleton,
 ) -> beam.pvalue.DoOutputsTuple:
@@ -221,7 +263,7 @@ def _examples(
     own = {name: read[name] for name in map(side_output, joins.user_joins(setup.spec))}
     histories = {name: read[name] for name in map(source_name, setup.spec.histories)}
     return (
-        {ROWS: read[ROWS], **own, **histories, **known.answers}
+        {ROWS: read[ROWS], **own, **histories, **events.by_user, **known.answers}
         | "Gather users" >> beam.CoGroupByKey()
         | "Make examples"
         >> beam.ParDo(

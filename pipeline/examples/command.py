@@ -4,6 +4,7 @@
     trailrank examples --spec kuairand --logs LOGS --out EXAMPLES \\
         --days 20220408:20220421 --eval_days 2
     trailrank examples ... --replace 20220415          # late data of one day
+    trailrank examples ... --label_delay 1d            # wait for the newest day's likes
     trailrank examples ... --beam_arg=--runner=DataflowRunner --beam_arg=--region=...
 
 EXAMPLES gets one `Split-day-YYYYMMDD` a day, `report.json` and `rejects/`.
@@ -47,6 +48,7 @@ def _make(spec: Spec, args: argparse.Namespace, console: rich.console.Console) -
             days=args.days,
             eval_days=args.eval_days,
             context_days=args.context_days,
+            label_delay=args.label_delay,
             replace=args.replace,
             allow_small_days=args.allow_small_days,
             seed=args.seed,

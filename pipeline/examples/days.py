@@ -15,6 +15,7 @@ from collections.abc import Iterator
 import polars as pl
 
 from feature_specs import Spec
+from feature_specs.durations import seconds_of
 from feature_specs.errors import UsageError
 from pipeline.examples.columns.timeline import TIME_MS
 
@@ -133,6 +134,34 @@ def time_in(zone: str) -> pl.Expr:
     """`TIME_MS` as a time in a zone."""
     utc = pl.from_epoch(pl.col(TIME_MS), "ms").dt.replace_time_zone("UTC")
     return utc.dt.convert_time_zone(zone)
+
+
+def without_newest(days: DayRange, delay: str) -> DayRange:
+    """The days without the newest ones, whose labels wait for events.
+
+    Args:
+        days: All days.
+        delay: How long labels wait, `1d`; a part of a day is a day.
+
+    Raises:
+        UsageError: That is no length of time, or leaves no day.
+    """
+    try:
+        out = -(-seconds_of(delay) // 86_400)
+    except ValueError as error:
+        raise UsageError(f"--label_delay {delay!r}: {error}") from None
+    if out >= len(days):
+        raise UsageError(
+            f"--label_delay {delay} moves out {out} of the {len(days)} days {days}; "
+            "none is left. Ask for more days, or for a shorter delay."
+        )
+    return DayRange(days.first, days.last - datetime.timedelta(days=out))
+
+
+def midnight_ms(day: datetime.date, zone: str) -> int:
+    """When a day of a zone begins, unix milliseconds."""
+    midnight = datetime.time(tzinfo=zoneinfo.ZoneInfo(zone))
+    return round(datetime.datetime.combine(day, midnight).timestamp() * 1_000)
 
 
 def days_elsewhere(days: DayRange, zone: str, other: str) -> DayRange:

@@ -16,6 +16,7 @@ import polars as pl
 from feature_specs import Spec
 from feature_specs.column_types import parse_types
 from pipeline.examples.columns import statistics
+from pipeline.examples.columns.stages import Versions
 from pipeline.examples.days import DAY, SplitPlan
 from pipeline.examples.reading.blocks import LINE
 
@@ -154,14 +155,24 @@ def add_answers(
 
 
 def add_own(
-    frame: pl.DataFrame, spec: Spec, sides: Mapping[str, pl.DataFrame | None]
+    frame: pl.DataFrame,
+    spec: Spec,
+    sides: Mapping[str, pl.DataFrame | None],
+    versions: Versions,
 ) -> pl.DataFrame:
-    """Impressions with the user's side files, and statistics by user."""
+    """Impressions with the user's side files, and statistics by user.
+
+    Args:
+        frame: Impressions [B].
+        spec: See `feature_specs`.
+        sides: Side file -> its rows, each key once; None if there are none.
+        versions: Of the impressions that events change.
+    """
     for name in user_joins(spec):
         frame = join_side(frame, sides[name], spec, name)
     user = spec.log.user
     if any(statistic.by == user for statistic in spec.statistics):
-        sums = statistics.daily_sums(frame, spec, user)
+        sums = statistics.daily_sums(frame, spec, user, versions)
         wanted = frame.select(user, DAY).unique()
         known = statistics.windows(sums, wanted, spec, user)
         frame = frame.join(known, on=[user, DAY], how="left", maintain_order="left")

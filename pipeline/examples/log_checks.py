@@ -64,12 +64,15 @@ def check_rejects(report: Mapping[str, Any], limit: float, rejects_dir: str) -> 
         raise RefusedError(_message(bad, limit, report, rejects_dir))
 
 
-def check_folders(folders: Mapping[str, Mapping[str, int]], key: str) -> None:
+def check_folders(
+    folders: Mapping[str, Mapping[str, int]], key: str, what: str = "rows"
+) -> None:
     """Whether rows lie on the day that their file is named by.
 
     Args:
         folders: See `log_counts.report_folders`.
         key: Where the spec names the files.
+        what: What lies in them.
 
     Raises:
         ExamplesError: Many do not: a run of some days misses rows of them.
@@ -88,7 +91,7 @@ def check_folders(folders: Mapping[str, Mapping[str, int]], key: str) -> None:
     is_utc = sums["not UTC"] <= _MOST_MISPLACED * sums["rows"]
     fits = " They are days of UTC: set it to UTC." if is_utc else ""
     raise ExamplesError(
-        f"{strays / sums['rows']:.2%} of the rows lie on another day than their file "
+        f"{strays / sums['rows']:.2%} of the {what} lie on another day than their file "
         f"is named by: {shown}. So rows of the first or the last day may lie in files "
         "that were not read. Name the time zone of these days in "
         f"{key}.folder_timezone of the spec.{fits} Where files are named by the day "
@@ -106,6 +109,8 @@ def _wholes(report: Mapping[str, Any]) -> Iterator[_Part]:
     for name, found in report["histories"].items():
         rejected = found["buckets"]["rejected"]
         yield _Part(f"history {name!r}", rejected, found["rows_in"], reasons)
+    for name, found in report["events"].items():
+        yield _Part(f"events {name!r}", found["rejected"], found["rows"], reasons)
 
 
 def _days(report: Mapping[str, Any]) -> Iterator[_Part]:

@@ -56,25 +56,32 @@ def count_rejects_by_day(
     return {("day_reject", f"{day:%Y%m%d}"): n for day, n in by_day.items()}
 
 
-def count_folder(rows: pl.DataFrame, part: FileRange, source: Source) -> Counts:
+def count_folder(
+    rows: pl.DataFrame,
+    part: FileRange,
+    source: Source,
+    head: tuple[str, ...] = ("folder",),
+) -> Counts:
     """Rows by whether they lie on the day of their folder, in its zone and in UTC.
 
     Args:
         rows: With `TIME_MS`.
         part: Where they are from.
-        source: Of the log.
+        source: Of the log, or of events.
+        head: What the counts' keys begin with.
     """
     if not rows.height or not has_days(source):
         return {}
     folder = day_of(part.path, source)
-    day = time_in(source.folder_zone).dt.date()
+    own = time_in(source.folder_zone).dt.date()
     early, late, other = rows.select(
-        early=(day < folder).sum(),
-        late=(day > folder).sum(),
+        early=(own < folder).sum(),
+        late=(own > folder).sum(),
         utc=(time_in("UTC").dt.date() != folder).sum(),
     ).row(0)
     counts = {"rows": rows.height, "early": early, "late": late, "not UTC": other}
-    return {("folder", f"{folder:%Y%m%d}", what): n for what, n in counts.items() if n}
+    day = f"{folder:%Y%m%d}"
+    return {(*head, day, what): n for what, n in counts.items() if n}
 
 
 def report_counts(
@@ -116,12 +123,14 @@ def _empty_columns(
     sources = {key[2]: key[1] for key, _ in _keys(counts, "file")}
     found: dict[str, dict[str, list[str]]] = {}
     for path, file in files.items():
-        declared = _declared(spec, sources.get(path, ""))
+        source = sources.get(path, "")
+        declared = _declared(spec, source)
         if file["rows"] > sum(file["rejects"].values()):
             for column in _optional(declared):
                 if (path, column) not in known:
-                    found.setdefault(column, {"files": [], "days": []})
-                    found[column]["files"].append(path)
+                    name = _shown(spec, source, column)
+                    found.setdefault(name, {"files": [], "days": []})
+                    found[name]["files"].append(path)
     for column in found.keys() & set(spec.log.columns):
         empty = [day for day in days if (day, column) not in by_day]
         found[column]["days"] = sorted(empty)
@@ -129,11 +138,18 @@ def _empty_columns(
 
 
 def _declared(spec: Spec, source: str) -> Mapping[str, str]:
-    join = spec.log.joins.get(source)
-    history = history_of(source, spec)
-    if history:
+    if source in spec.log.joins:
+        return spec.log.joins[source].columns
+    if history := history_of(source, spec):
         return spec.histories[history].types
-    return join.columns if join else spec.log.columns
+    events = {entry.source: entry.types for entry in spec.events.values()}
+    return events.get(source, spec.log.columns)
+
+
+def _shown(spec: Spec, source: str, column: str) -> str:
+    """A column's name; of events, which may have the log's names, with the section."""
+    of_events = source in {entry.source for entry in spec.events.values()}
+    return f"{source}.{column}" if of_events else column
 
 
 def _optional(columns: Mapping[str, str]) -> Iterable[str]:

@@ -69,6 +69,7 @@ def make_examples(
     days: str | None = None,
     eval_days: int = 1,
     context_days: int | None = None,
+    label_delay: str = "",
     replace: str | None = None,
     allow_small_days: bool = False,
     seed: int = 0,
@@ -91,6 +92,8 @@ def make_examples(
         eval_days: Last days kept for evaluation.
         context_days: Days before `days` that are read for trails, history and
             statistics; by default all that the logs have.
+        label_delay: How long labels wait for their events, `1d`: so many of the newest
+            days become no examples yet.
         replace: Days of finished examples that are written anew, the others stay.
         allow_small_days: Whether a day with unusually few rows passes.
         seed: Of the order inside a day.
@@ -114,6 +117,7 @@ def make_examples(
             days=days,
             eval_days=eval_days,
             context_days=context_days,
+            label_delay=label_delay,
             replace=replace,
             allow_small_days=allow_small_days,
             seed=seed,
@@ -134,24 +138,26 @@ def plan_request(
     out: Place,
     *,
     days: str | None,
+    label_delay: str,
     replace: str | None,
     **settings: Any,
 ) -> ExamplesRequest:
     """The request of `make_examples`, whose arguments these are; Beam gets loaded."""
     load_beam()
-    from pipeline.examples.days import DayRange
+    from pipeline.examples.days import DayRange, without_newest
     from pipeline.examples.reading.log_files import find_logs
     from pipeline.examples.reading.readers import discover_days
     from pipeline.examples.request import ExamplesRequest
 
     found, directory = find_logs(spec, absolute(logs)), absolute(out)
+    asked = DayRange.parse(days) if days else discover_days(spec, found)
     return ExamplesRequest(
         spec=spec,
         logs_dir=found,
         examples_dir=directory,
         rejects_dir=os.path.join(directory, "rejects"),
         report_path=os.path.join(directory, "report.json"),
-        days=DayRange.parse(days) if days else discover_days(spec, found),
+        days=without_newest(asked, label_delay) if label_delay else asked,
         only=DayRange.parse(replace) if replace else None,
         **settings,
     )

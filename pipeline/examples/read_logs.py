@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import apache_beam as beam
 import polars as pl
 
 from feature_specs import Spec
-from pipeline.examples.days import DAY, DayRange, local_time
-from pipeline.examples.hashing import hash_shards
+from feature_specs.events import EventsSpec
+from pipeline.examples.columns.event_columns import MS
+from pipeline.examples.columns.timeline import TIME_MS
+from pipeline.examples.days import DAY, DayRange, local_time, midnight_ms
+from pipeline.examples.events import OUTSIDE, OWNER, UNMATCHED, impression_keys
+from pipeline.examples.hashing import bucket_of, hash_columns
 from pipeline.examples.history_logs import history_sources, rows_that_count
 from pipeline.examples.joins import place_side_rows
 from pipeline.examples.log_counts import (
@@ -23,6 +27,8 @@ from pipeline.examples.log_counts import (
 )
 from pipeline.examples.reading.blocks import Block
 from pipeline.examples.reading.readers import (
+    event_ms,
+    event_sources,
     join_sources,
     log_source,
     plan_ranges,
@@ -43,6 +49,8 @@ from pipeline.examples.shuffle import Shuffle, split_by
 ROWS, REJECTS, COUNTS = "rows", "rejects", "counts"
 
 _ROWS = pl.len().alias("_rows")
+_A_DAY = datetime.timedelta(days=1)
+_HOUR_MS, _DAY_MS = 3_600_000, 86_400_000
 SHARD_BYTES = 32 << 20  # of log a shard: some 400,000 rows, 1.5 GB when worked on
 
 
@@ -69,7 +77,9 @@ class Reading:
 
 def all_sources(spec: Spec) -> dict[str, Source]:
     """All files that a spec reads, by the names of their sources."""
-    return {LOG: log_source(spec), **join_sources(spec), **history_sources(spec)}
+    others = (join_sources(spec), event_sources(spec), history_sources(spec))
+    named = {name: source for found in others for name, source in found.items()}
+    return {LOG: log_source(spec), **named}
 
 
 def plan_reading(request: ExamplesRequest) -> Reading:
@@ -81,15 +91,16 @@ def plan_reading(request: ExamplesRequest) -> Reading:
     """
     spec = request.spec
     sources = all_sources(spec)
+    windows = {entry.source: entry.window_ms for entry in spec.events.values()}
     parts: list[FileRange] = []
     for name, source in sources.items():
-        days = None if name in spec.log.joins else request.days
         parts += plan_ranges(
             source,
             request.logs_dir,
             request.range_bytes,
-            days=days,
+            days=None if name in spec.log.joins else request.days,
             context=request.context_days,
+            after=-(-windows.get(name, 0) // _DAY_MS),
         )
     by_user = {LOG, *map(source_name, spec.histories)}
     size = sum(part.text_bytes for part in parts if part.source in by_user)
@@ -108,15 +119,26 @@ def side_output(name: str) -> str:
     return f"side file {name}"
 
 
+def event_output(section: EventsSpec) -> str:
+    """The output of a section's events."""
+    return f"events {section.name}"
+
+
+def key_output(section: EventsSpec) -> str:
+    """The output of what finds the users of a section's events."""
+    return f"impressions by the key of {section.name}"
+
+
 def to_shards(
-    rows: pl.DataFrame, column: str, shards: int
+    rows: pl.DataFrame, column: str | Sequence[str], shards: int
 ) -> Iterator[tuple[int, pl.DataFrame]]:
-    """(shard, its rows), by the hash of a column; a null has a shard too."""
+    """(shard, its rows), by the hash of columns; a null has a shard too."""
     if not rows.height:
         return
-    key = rows[column]
-    key = key.fill_null("" if key.dtype == pl.String else -1)
-    yield from split_by(rows, hash_shards(key, shards))
+    columns = [column] if isinstance(column, str) else column
+    keys = [rows[name] for name in columns]
+    keys = [key.fill_null("" if key.dtype == pl.String else -1) for key in keys]
+    yield from split_by(rows, bucket_of(hash_columns(keys), shards))
 
 
 class ReadLogs(beam.PTransform):
@@ -129,8 +151,11 @@ class ReadLogs(beam.PTransform):
         self._parts = reading.parts
         # A worker gets the ranges one by one: all of them would travel with each step.
         self._read = _ReadRange(dataclasses.replace(reading, parts=()), shuffle)
-        self._sides = [side_output(name) for name in reading.spec.log.joins]
-        self._sides += map(source_name, reading.spec.histories)
+        spec = reading.spec
+        self._others = [side_output(name) for name in spec.log.joins]
+        self._others += map(source_name, spec.histories)
+        self._others += map(event_output, spec.events.values())
+        self._others += map(key_output, without_owner(spec))
 
     def expand(self, pipeline: beam.Pipeline) -> beam.pvalue.DoOutputsTuple:
         return (
@@ -138,7 +163,7 @@ class ReadLogs(beam.PTransform):
             | "List file ranges" >> beam.Create(self._parts)
             | "Spread file ranges" >> beam.Reshuffle()
             | "Read blocks of rows"
-            >> beam.ParDo(self._read).with_outputs(ROWS, REJECTS, COUNTS, *self._sides)
+            >> beam.ParDo(self._read).with_outputs(ROWS, REJECTS, COUNTS, *self._others)
         )
 
 
@@ -155,9 +180,9 @@ class _ReadRange(beam.DoFn):
                 if block.rejects:
                     rejected = (part, number, block.rejects)
                     yield beam.pvalue.TaggedOutput(REJECTS, rejected)
-                output, rows, column = self._rows(block, part, counts)
-                for shard, found in to_shards(rows, column, self._reading.shards):
-                    yield beam.pvalue.TaggedOutput(output, (shard, send(found)))
+                for output, rows, column in self._rows(block, part, counts):
+                    for shard, found in to_shards(rows, column, self._reading.shards):
+                        yield beam.pvalue.TaggedOutput(output, (shard, send(found)))
         yield beam.pvalue.TaggedOutput(COUNTS, merge_counts(counts))
 
     def _blocks(self, part: FileRange, counts: list[Counts]) -> Iterator[Block]:
@@ -172,25 +197,52 @@ class _ReadRange(beam.DoFn):
 
     def _rows(
         self, block: Block, part: FileRange, counts: list[Counts]
-    ) -> tuple[str, pl.DataFrame, str]:
-        """(output, the block's rows as they go there, the column they go by)."""
-        log = self._reading.spec.log
+    ) -> Iterator[tuple[str, pl.DataFrame, str | Sequence[str]]]:
+        """(output, rows of the block as they go there, the columns they go by)."""
+        spec = self._reading.spec
         if part.source == LOG:
-            spec, source = self._reading.spec, self._reading.sources[LOG]
-            timed = block.rows.select(*log.columns, time_ms(spec))
-            rows, by_day = rows_of_days(timed, self._reading)
-            counts += [
-                by_day,
-                count_folder(timed, part, source),
-                count_rejects_by_day(block, part, source, spec),
-            ]
-            return ROWS, rows, log.user
-        if history := history_of(part.source, self._reading.spec):
-            return self._events(block, part, history, counts)
-        rows = place_side_rows(block.rows, part.file, part.number)
-        return side_output(part.source), rows, log.joins[part.source].key
+            rows = self._log_rows(block, part, counts)
+            yield ROWS, rows, spec.log.user
+            for section in without_owner(spec):
+                keys = impression_keys(rows, section, spec)
+                yield key_output(section), keys, section.key
+        elif part.source in spec.log.joins:
+            rows = place_side_rows(block.rows, part.file, part.number)
+            yield side_output(part.source), rows, spec.log.joins[part.source].key
+        elif history := history_of(part.source, spec):
+            yield self._history_rows(block, part, history, counts)
+        else:
+            yield self._events(block, part, counts)
 
     def _events(
+        self, block: Block, part: FileRange, counts: list[Counts]
+    ) -> tuple[str, pl.DataFrame, str | Sequence[str]]:
+        """The same of a block of an event file."""
+        spec = self._reading.spec
+        (section,) = (e for e in spec.events.values() if e.source == part.source)
+        rows, told = events_of_days(block.rows, section, self._reading)
+        timed = block.rows.select(event_ms(section).alias(TIME_MS))
+        head = ("event_folder", section.name)
+        source = self._reading.sources[part.source]
+        counts += [told, count_folder(timed, part, source, head)]
+        owner = OWNER if section.owner(spec.log.user) else section.key
+        return event_output(section), rows, owner
+
+    def _log_rows(
+        self, block: Block, part: FileRange, counts: list[Counts]
+    ) -> pl.DataFrame:
+        """The rows of the days that are read."""
+        spec, source = self._reading.spec, self._reading.sources[LOG]
+        timed = block.rows.select(*spec.log.columns, time_ms(spec))
+        rows, by_day = rows_of_days(timed, self._reading)
+        counts += [
+            by_day,
+            count_folder(timed, part, source),
+            count_rejects_by_day(block, part, source, spec),
+        ]
+        return rows
+
+    def _history_rows(
         self, block: Block, part: FileRange, history: str, counts: list[Counts]
     ) -> tuple[str, pl.DataFrame, str]:
         """The same of a block of a history's file."""
@@ -206,6 +258,39 @@ class _ReadRange(beam.DoFn):
         )
         counts.append(found)
         return part.source, rows, reading.spec.histories[history].user
+
+
+def without_owner(spec: Spec) -> list[EventsSpec]:
+    """The sections whose events do not tell their user."""
+    return [e for e in spec.events.values() if not e.owner(spec.log.user)]
+
+
+def events_of_days(
+    rows: pl.DataFrame, section: EventsSpec, reading: Reading
+) -> tuple[pl.DataFrame, Counts]:
+    """(events that may be of an impression that is read, what is counted of all).
+
+    Args:
+        rows: The section's columns.
+        section: Of the spec.
+        reading: Of the run.
+    """
+    log = reading.spec.log
+    timed = rows.select(*section.types, event_ms(section).alias(MS))
+    owner = section.owner(log.user)
+    if owner:
+        timed = timed.with_columns(pl.col(owner).alias(OWNER))
+    last = midnight_ms(reading.days.last + _A_DAY, log.timezone) + section.window_ms
+    inside = pl.col(MS) < last
+    if reading.first_day > datetime.date.min:
+        inside &= pl.col(MS) >= midnight_ms(reading.first_day, log.timezone)
+    kept = timed.filter(inside)
+    outside = timed.height - kept.height
+    hours = timed.group_by(pl.col(MS) // _HOUR_MS).len().iter_rows()
+    counts: Counts = {("event_hour", section.name, hour): n for hour, n in hours}
+    counts["event", section.name, UNMATCHED] = outside
+    counts["event", section.name, OUTSIDE] = outside
+    return kept, counts
 
 
 def rows_of_days(rows: pl.DataFrame, reading: Reading) -> tuple[pl.DataFrame, Counts]:

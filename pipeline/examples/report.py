@@ -24,6 +24,7 @@ from feature_specs.spec import KEY_REQUEST, NO_REQUEST
 from pipeline.examples.days import SplitPlan
 from pipeline.examples.duplicates import Copies
 from pipeline.examples.errors import ExamplesError, RefusedError
+from pipeline.examples.event_report import check_events, report_events
 from pipeline.examples.history_logs import check_histories, report_history
 from pipeline.examples.joins import found_column
 from pipeline.examples.log_checks import check_folders, check_rejects
@@ -168,6 +169,7 @@ def build_report(
         "joins": {name: _join_report(counts, name) for name in spec.log.joins},
         "histories": {name: report_history(counts, name) for name in spec.histories},
         "requests": _request_report(counts) if spec.log.request else None,
+        "events": report_events(counts, spec, plan),
         "label_means": _label_means(counts, spec, plan.train),
         "label_means_per_split": {
             split: _label_means(counts, spec, (split,)) for split in plan.splits
@@ -214,10 +216,13 @@ def check(report: Mapping[str, Any], limits: Limits, rejects_dir: str) -> None:
     check_rejects(report, limits.max_reject_share, rejects_dir)
     _check_sums(report)
     check_histories(report)
+    check_events(report)
     _check_days(report)
     check_folders(report["folders"], "log")
     for name, history in report["histories"].items():
         check_folders(history["folders"], source_name(name))
+    for name, events in report["events"].items():
+        check_folders(events["folders"], f"events.{name}", f"events of {name}")
     _check_splits(report)
     _check_small_days(report, limits)
 

@@ -21,6 +21,7 @@ from pipeline.examples.columns.evaluate import evaluate, holds
 from pipeline.examples.columns.history import add_history
 from pipeline.examples.columns.quantiles import add_quantiles
 from pipeline.examples.columns.requests import add_requests
+from pipeline.examples.columns.stages import Versions
 from pipeline.examples.columns.timeline import Timeline
 from pipeline.examples.columns.trails import add_trails
 from pipeline.examples.days import DAY, SplitPlan, local_time
@@ -84,6 +85,7 @@ def make_examples(
     plan: SplitPlan,
     histograms: Sequence[Ints],
     seed: int = 0,
+    versions: Versions | None = None,
 ) -> Shard:
     """Trails, history, counters, filters, labels and features of a set of users.
 
@@ -94,12 +96,13 @@ def make_examples(
         plan: Which days become examples, and which of them are trained on.
         histograms: Of `spec.quantiles`, see `quantiles.add_quantiles`.
         seed: Of the order inside a split.
+        versions: Of the impressions that events change; see `events.attach`.
     """
     timeline = Timeline.of(frame, spec)
-    frame = add_trails(frame, spec, timeline)
-    frame = add_history(frame, spec, timeline)
+    frame = add_trails(frame, spec, timeline, versions)
+    frame = add_history(frame, spec, timeline, versions)
     frame = add_requests(frame, spec)
-    frame = add_counters(frame, spec, timeline)
+    frame = add_counters(frame, spec, timeline, versions)
     frame = add_quantiles(frame, histograms, spec)
     for name, text in spec.derived.items():
         frame = frame.with_columns(evaluate(frame, text).alias(name))

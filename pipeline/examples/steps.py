@@ -18,14 +18,24 @@ import polars as pl
 from apache_beam.io.filesystems import FileSystems
 
 from feature_specs import Spec
+from feature_specs.events import EventsSpec, reads_events
 from pipeline.examples import joins
 from pipeline.examples.columns import quantiles, statistics
 from pipeline.examples.columns.histories import add_histories
+from pipeline.examples.columns.stages import Versions
 from pipeline.examples.days import DAY, SplitPlan
+from pipeline.examples.events import OWNER, attach, count_alone, find_owners
 from pipeline.examples.hashing import bucket_of
 from pipeline.examples.history_logs import settle_histories
 from pipeline.examples.outputs import SplitWriter, write_json
-from pipeline.examples.read_logs import COUNTS, ROWS, side_output, to_shards
+from pipeline.examples.read_logs import (
+    COUNTS,
+    ROWS,
+    event_output,
+    key_output,
+    side_output,
+    to_shards,
+)
 from pipeline.examples.reading.blocks import Reject
 from pipeline.examples.reading.sources import FileRange, source_name
 from pipeline.examples.report import Counts, Stopwatch, build_report, count_shard
@@ -87,44 +97,88 @@ class SplitFiles:
         return {split: max(1, -(-int(rows[split]) // size)) for split in numbers}
 
 
+def events_are_looked_at(spec: Spec) -> bool:
+    """Whether what users tell of keys, or of all training days, reads events."""
+    texts = [statistic.value for statistic in spec.statistics]
+    texts += [text for q in spec.quantiles for text in (q.value, q.by)]
+    return reads_events(texts, spec.events)
+
+
 class LookAtUsers(beam.DoFn):
     """All rows of some users -> what they ask about keys, and what they tell."""
 
     def __init__(self, setup: Setup) -> None:
         self._setup, self._keys = setup, joins.plan_keys(setup.spec)
 
-    def process(self, element: tuple[int, Iterable[Parcel]]) -> Iterator[Any]:
+    def process(
+        self, element: tuple[int, dict[str, Iterable[Parcel]]]
+    ) -> Iterator[Any]:
         spec, plan = self._setup.spec, self._setup.plan
-        shard, parcels = element
+        shard, groups = element
         watch = Stopwatch("look at users")
-        rows = self._setup.shuffle.receive(parcels)
-        assert rows is not None  # a group has one parcel at least
+        rows = self._setup.shuffle.receive(groups[ROWS])
+        if rows is None:  # events of users without an impression
+            return
         frame, _ = settle(rows, spec, plan.days.first)
-        sent = list(self._send(frame, shard))
+        versions = Versions.none()
+        if events_are_looked_at(spec):
+            found = attach(frame, rows, _events(groups, self._setup), spec)
+            frame, versions = found.frame, found.versions
+        sent = list(self._send(frame, versions, shard))
         training = frame.filter(pl.col(DAY) < plan.first_evaluation_day)
         histograms = quantiles.histogram(training, spec)
         yield beam.pvalue.TaggedOutput(COUNTS, watch.counts(rows.height))
         yield beam.pvalue.TaggedOutput(HISTOGRAMS, histograms)
         yield from sent
 
-    def _send(self, frame: pl.DataFrame, shard: int) -> Iterator[Any]:
+    def _send(
+        self, frame: pl.DataFrame, versions: Versions, shard: int
+    ) -> Iterator[Any]:
         shards = self._setup.shards
         with self._setup.shuffle.sender() as send:
             for key in self._keys:
-                for tag, told in self._told(frame, key, shard):
+                for tag, told in self._told(frame, versions, key, shard):
                     for place, part in to_shards(told, key.column, shards):
                         output = f"{tag} {key.column}"
                         yield beam.pvalue.TaggedOutput(output, (place, send(part)))
 
     def _told(
-        self, frame: pl.DataFrame, key: joins.Key, shard: int
+        self, frame: pl.DataFrame, versions: Versions, key: joins.Key, shard: int
     ) -> Iterator[tuple[str, pl.DataFrame]]:
         yield ASKED, joins.ask(frame, key, shard)
         if key.by_day:
-            yield SUMS, statistics.daily_sums(frame, self._setup.spec, key.column)
+            spec = self._setup.spec
+            yield SUMS, statistics.daily_sums(frame, spec, key.column, versions)
         if key.counted:
             plan = self._setup.plan
             yield SHOWN, joins.count_items(frame, self._setup.spec, plan)
+
+
+class FindOwners(beam.DoFn):
+    """All impressions and events of some keys -> (shard of the user, events)."""
+
+    def __init__(self, setup: Setup, section: EventsSpec) -> None:
+        self._setup, self._section = setup, section
+
+    def process(
+        self, element: tuple[int, dict[str, Iterable[Parcel]]]
+    ) -> Iterator[Any]:
+        _, groups = element
+        setup, section = self._setup, self._section
+        watch = Stopwatch(f"find the users of {section.name}")
+        events = setup.shuffle.receive(groups[event_output(section)])
+        if events is None:
+            return
+        impressions = setup.shuffle.receive(groups[key_output(section)])
+        found, counts = find_owners(events, impressions, section)
+        with setup.shuffle.sender() as send:
+            sent = [
+                (place, send(part))
+                for place, part in to_shards(found, OWNER, setup.shards)
+            ]
+        counts |= watch.counts(events.height)
+        yield beam.pvalue.TaggedOutput(COUNTS, counts)
+        yield from sent
 
 
 class Answer(beam.DoFn):
@@ -186,19 +240,22 @@ class MakeExamples(beam.DoFn):
         own = joins.user_joins(spec)
         sides, counts = _sides(groups, own, spec, setup.shuffle)
         rows = setup.shuffle.receive(groups[ROWS])
-        users = None if rows is None else rows[spec.log.user]
-        events, found = _histories(groups, users, spec, setup.shuffle)
+        logs, found = _histories(groups, rows, spec, setup.shuffle)
         counts |= found
-        if rows is None:  # side rows, or events, of users without an impression
-            yield beam.pvalue.TaggedOutput(COUNTS, counts)
+        events = _events(groups, setup)
+        if rows is None:  # side rows and events of users without an impression
+            yield beam.pvalue.TaggedOutput(COUNTS, counts | _alone(events, spec))
             return
         frame, copies = settle(rows, spec, plan.days.first)
+        attached = attach(frame, rows, events, spec)
+        frame, versions = attached.frame, attached.versions
+        counts |= attached.counts
         for key in self._keys:
             answers = setup.shuffle.receive(groups[key.column])
             frame = joins.add_answers(frame, key, answers)
-        frame = joins.add_own(frame, spec, sides)
-        frame = add_histories(frame, spec, events)
-        shard = make_examples(frame, spec, plan, histograms, setup.seed)
+        frame = joins.add_own(frame, spec, sides, versions)
+        frame = add_histories(frame, spec, logs)
+        shard = make_examples(frame, spec, plan, histograms, setup.seed, versions)
         counts |= count_shard(shard, frame, copies, spec, plan)
         sent = self._send(shard.examples, self._files.numbers(read_counts))
         yield beam.pvalue.TaggedOutput(COUNTS, counts | watch.counts(rows.height))
@@ -281,7 +338,7 @@ class WriteReport(beam.DoFn):
 
 def _histories(
     groups: dict[str, Iterable[Parcel]],
-    users: pl.Series | None,
+    rows: pl.DataFrame | None,
     spec: Spec,
     shuffle: Shuffle,
 ) -> tuple[dict[str, pl.DataFrame | None], Counts]:
@@ -289,7 +346,28 @@ def _histories(
     received = {
         name: shuffle.receive(groups[source_name(name)]) for name in spec.histories
     }
+    users = None if rows is None else rows[spec.log.user]
     return settle_histories(received, users, spec)
+
+
+def _events(
+    groups: dict[str, Iterable[Parcel]], setup: Setup
+) -> dict[str, pl.DataFrame | None]:
+    """Each section's events of the users of a shard."""
+    sections = setup.spec.events
+    return {
+        name: setup.shuffle.receive(groups.get(event_output(section), ()))
+        for name, section in sections.items()
+    }
+
+
+def _alone(events: Mapping[str, pl.DataFrame | None], spec: Spec) -> Counts:
+    """What becomes of events of users without an impression."""
+    counts: Counts = {}
+    for name, found in events.items():
+        if found is not None:
+            counts |= count_alone(found, spec.events[name])
+    return counts
 
 
 def _sides(

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from feature_specs import Spec
 from pipeline.examples.days import DayRange
+from pipeline.examples.event_report import events_lines
 from pipeline.examples.reading.day_stretches import show
 from pipeline.reporting.tables import new_table
 
@@ -16,7 +17,7 @@ from pipeline.reporting.tables import new_table
 def told_lines(report: Mapping[str, Any]) -> list[str]:
     """What a reader of the report should know beside its tables, a line each."""
     lines = [duplicates_line(report), missing_line(report), damaged_line(report)]
-    lines += [trails_line(report), requests_line(report)]
+    lines += [trails_line(report), requests_line(report), *events_lines(report)]
     return [line for line in lines if line]
 
 

@@ -72,7 +72,7 @@ def _request(
     """What example generation would read, but of earlier days and other files."""
     log = dataclasses.replace(study.spec.log, joins={})
     return ExamplesRequest(
-        spec=dataclasses.replace(study.spec, log=log, histories={}),
+        spec=dataclasses.replace(study.spec, log=log, histories={}, events={}),
         logs_dir=logs_dir,
         examples_dir=workspace.out_dir,
         rejects_dir=workspace.folder,

@@ -18,24 +18,67 @@ from feature_specs.past import CounterSpec
 from pipeline.arrays import Bools, Floats, Ints, Numbers
 from pipeline.examples.columns.evaluate import evaluate, holds, number_values, numbers
 from pipeline.examples.columns.past import Past
+from pipeline.examples.columns.stages import Stages, Versions, add_ranges
 from pipeline.examples.columns.statistics import smoothed
 from pipeline.examples.columns.timeline import Timeline
 
 
-def add_counters(frame: pl.DataFrame, spec: Spec, timeline: Timeline) -> pl.DataFrame:
+def add_counters(
+    frame: pl.DataFrame,
+    spec: Spec,
+    timeline: Timeline,
+    versions: Versions | None = None,
+) -> pl.DataFrame:
     """Adds a column a counter: `count` int64, `seconds_since` and `mean` float64.
 
     Args:
         frame: Impressions [B], sorted by user, begin and item, without duplicates.
         spec: Its `counters` may be none.
         timeline: The frame's.
+        versions: Of the impressions that events change; by default there are none.
     """
+    if not spec.counters:
+        return frame
+    known = _Rows.of(frame, timeline, versions or Versions.none())
     matches = {counter.match for counter in spec.counters}
     pairs = {match: _Pairs.of(frame, match, timeline) for match in matches}
     return frame.with_columns(
-        _count(frame, counter, pairs[counter.match], timeline)
-        for counter in spec.counters
+        _count(known, counter, pairs[counter.match]) for counter in spec.counters
     )
+
+
+@dataclasses.dataclass(frozen=True)
+class _Rows:
+    """The impressions [B], and what they are known for.
+
+    Attributes:
+        frame: Of the impressions.
+        timeline: The frame's.
+        versions: Those that events change [M].
+        stages: All [S].
+    """
+
+    frame: pl.DataFrame
+    timeline: Timeline
+    versions: Versions
+    stages: Stages
+
+    @classmethod
+    def of(cls, frame: pl.DataFrame, timeline: Timeline, versions: Versions) -> _Rows:
+        """The impressions with their stages."""
+        return cls(frame, timeline, versions, Stages.of(frame, timeline, versions))
+
+    def holds(self, condition: str) -> Bools:
+        """Where a condition is true, of impressions and versions, bool [B + M]."""
+        return self.versions.evaluate(self.frame, lambda f: holds(f, condition))
+
+    def numbers(self, text: str) -> Floats:
+        """The same of an expression's numbers, float64 [B + M]."""
+        return self.versions.evaluate(self.frame, lambda f: numbers(f, text))
+
+    def past(self, pairs: _Pairs, counts: Bools) -> Past:
+        """The past of each pair, among the stages that count [S]."""
+        return Past.of_stages(self.stages, pairs.groups, counts, pairs.rows)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,48 +131,92 @@ def _grouped(rows: Ints, values: pl.Series, timeline: Timeline) -> tuple[Ints, I
     return rows[different], np.cumsum(new_group)[different] - 1
 
 
-def _count(
-    frame: pl.DataFrame, counter: CounterSpec, pairs: _Pairs, timeline: Timeline
-) -> pl.Series:
+def _count(known: _Rows, counter: CounterSpec, pairs: _Pairs) -> pl.Series:
     """A counter's column; null where there is nothing to be matched by."""
     measure = {"count": _events, "seconds_since": _seconds_since, "mean": _mean}
-    values = measure[counter.measure](frame, counter, pairs, timeline)  # [B]
+    values = measure[counter.measure](known, counter, pairs)  # [B]
     column = pl.Series(counter.name, values, nan_to_null=True)
     return column.set(pl.Series(~pairs.known), None)
 
 
-def _events(
-    frame: pl.DataFrame, counter: CounterSpec, pairs: _Pairs, timeline: Timeline
-) -> Ints:
+def _events(known: _Rows, counter: CounterSpec, pairs: _Pairs) -> Ints:
     """How many pairs of the past there are, int64 [B]."""
-    past = _past(pairs, timeline, holds(frame, counter.where))
-    return pairs.per_row(past.count).astype(np.int64)
+    changes = known.stages.changes(known.holds(counter.where).astype(np.int64))
+    past = known.past(pairs, changes != 0)
+    return pairs.per_row(past.count_changes(changes)).astype(np.int64)
 
 
-def _seconds_since(
-    frame: pl.DataFrame, counter: CounterSpec, pairs: _Pairs, timeline: Timeline
-) -> Floats:
-    """Seconds since the last one was known, float64 [B]; NaN if there was none."""
-    past = _past(pairs, timeline, holds(frame, counter.where))
+def _seconds_since(known: _Rows, counter: CounterSpec, pairs: _Pairs) -> Floats:
+    """Seconds since the last one was known, float64 [B]; NaN if there was none.
+
+    One that an event made hold is known from that event on.
+    """
+    stages, begins = known.stages, known.timeline.begins
+    runs = _Runs.of(stages, known.holds(counter.where))
+    past = known.past(pairs, runs.begins & (runs.ends < 0))
     last = past.last
-    since_ms = timeline.begins[pairs.rows] - timeline.known_from[last]
-    least = np.full(frame.height, np.inf)
+    since_ms = begins[pairs.rows] - stages.known_from[last]
+    least = np.full(len(pairs.known), np.inf)
     np.minimum.at(least, pairs.rows[last >= 0], since_ms[last >= 0])
+    rows, stage = runs.ended_pairs(stages, pairs)
+    np.minimum.at(least, rows, begins[rows] - stages.known_from[stage])
     return np.where(np.isfinite(least), least, np.nan) / 1000
 
 
-def _mean(
-    frame: pl.DataFrame, counter: CounterSpec, pairs: _Pairs, timeline: Timeline
-) -> Floats:
+def _mean(known: _Rows, counter: CounterSpec, pairs: _Pairs) -> Floats:
     """Smoothed mean of the past's values, float64 [B]; NaN if there is nothing."""
-    values = numbers(frame, counter.value)
+    values = known.numbers(counter.value)
     # One that is not finite (x / 0) would stay in every later sum.
-    where = holds(frame, counter.where) & np.isfinite(values)
-    past = _past(pairs, timeline, where)
+    where = known.holds(counter.where) & np.isfinite(values)
+    counts = known.stages.changes(where.astype(np.int64))
+    values = known.stages.changes(np.where(where, values, 0.0))
+    past = known.past(pairs, (counts != 0) | (values != 0))
     total = pairs.per_row(past.sums(values))
-    return smoothed(total, pairs.per_row(past.count), counter.prior, counter.strength)
+    count = pairs.per_row(past.count_changes(counts))
+    return smoothed(total, count, counter.prior, counter.strength)
 
 
-def _past(pairs: _Pairs, timeline: Timeline, where: Bools) -> Past:
-    """The past of each pair, among the rows `where` [B] holds."""
-    return Past.of(timeline, pairs.groups, where[pairs.rows], pairs.rows)
+@dataclasses.dataclass(frozen=True)
+class _Runs:
+    """Stages [S] in which a condition holds, from the first to the last in a row.
+
+    Attributes:
+        begins: Whether a run begins with a stage, bool [S].
+        ends: The stage that a beginning run ends before; -1 if it lasts, int64 [S].
+    """
+
+    begins: Bools
+    ends: Ints
+
+    @classmethod
+    def of(cls, stages: Stages, condition: Bools) -> _Runs:
+        """The runs of a condition, of impressions and versions [B + M]."""
+        true = condition[stages.source]
+        ends = np.full(len(true), -1)
+        if stages.are_final:
+            return cls(true, ends)
+        again = ~stages.is_first & np.roll(true, 1)  # it held a stage before
+        begins, over = true & ~again, np.flatnonzero(again & ~true)
+        started = np.flatnonzero(begins)
+        ends[started[np.searchsorted(started, over) - 1]] = over
+        return cls(begins, ends)
+
+    def ended_pairs(self, stages: Stages, pairs: _Pairs) -> tuple[Ints, Ints]:
+        """(rows that know of a run which ended later, the stage that began it)."""
+        ended = np.flatnonzero(self.begins & (self.ends >= 0))
+        first, after = stages.seen_by[ended], stages.seen_by[self.ends[ended]]
+        seen = first < after
+        ended, first, after = ended[seen], first[seen], after[seen]
+        if not len(ended):
+            return ended, ended
+        of_row = np.argsort(pairs.rows, kind="stable")
+        rows, own = pairs.rows[of_row], stages.rows[ended]
+        last = np.searchsorted(rows, own, side="right")
+        run, at = add_ranges(np.searchsorted(rows, own), last)
+        groups = pairs.groups[of_row[at]]  # those of the run's row
+        width = len(pairs.known) + 1
+        axis = pairs.groups * width + pairs.rows  # ascending
+        start = np.searchsorted(axis, groups * width + first[run])
+        stop = np.searchsorted(axis, groups * width + after[run])
+        number, found = add_ranges(start, stop)
+        return pairs.rows[found], ended[run[number]]

@@ -9,11 +9,29 @@ author, those of a trail.
 from __future__ import annotations
 
 import dataclasses
+from typing import NamedTuple
 
 import numpy as np
 
 from pipeline.arrays import Bools, Ints, Numbers
+from pipeline.examples.columns.stages import Stages, add_ranges
 from pipeline.examples.columns.timeline import Timeline
+
+
+class _Events(NamedTuple):
+    """E events of groups, in any order.
+
+    Attributes:
+        owners: Number of each one's group, int64 [E].
+        places: Its row, or its stage, int64 [E].
+        ranks: Of every row or stage: its rank in time within a user.
+        seen_by: Of every row or stage: the first row that knows it.
+    """
+
+    owners: Ints
+    places: Ints
+    ranks: Ints
+    seen_by: Ints
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,8 +39,8 @@ class Past:
     """The past of P questions among E events; question p sees `start[p]:stop[p]`.
 
     Attributes:
-        events: Row of each event, sorted by group, then by (known_from, row), int64
-            [E].
+        events: Row (or stage) of each event, sorted by group, then by (known_from,
+            row), int64 [E].
         start: Position of the first event of each question's group, int64 [P].
         stop: Position after the last one known at the question, int64 [P].
     """
@@ -51,15 +69,40 @@ class Past:
         """
         if rows is None:
             rows = np.arange(len(timeline.users))
-        height = len(timeline.users)
         chosen = np.flatnonzero(counts)
-        order = groups[chosen] * height + timeline.ranks[rows[chosen]]
-        chosen = chosen[np.argsort(order, kind="stable")]
-        events, owners = rows[chosen], groups[chosen]
+        events = _Events(groups[chosen], rows[chosen], timeline.ranks, timeline.seen_by)
+        return cls._of(events, groups, rows)
+
+    @classmethod
+    def of_stages(cls, stages: Stages, groups: Ints, counts: Bools, rows: Ints) -> Past:
+        """The same where what counts are stages of impressions: `events` are those.
+
+        Args:
+            stages: Of the B rows.
+            groups: Of each pair, int64 [P].
+            counts: Which stages count, in every pair of their row, bool [S].
+            rows: Of each pair, int64 [P].
+        """
+        if stages.are_final:
+            pairs, found = np.arange(len(rows)), rows
+        else:
+            pairs, found = add_ranges(stages.firsts[rows], stages.firsts[rows + 1])
+        chosen = np.flatnonzero(counts[found])
+        owners, found = groups[pairs[chosen]], found[chosen]
+        events = _Events(owners, found, stages.ranks, stages.seen_by)
+        return cls._of(events, groups, rows)
+
+    @classmethod
+    def _of(cls, events: _Events, groups: Ints, rows: Ints) -> Past:
+        """Answers for pairs [P] of a group and a row."""
+        ranks = events.ranks[events.places]
+        order = np.argsort(events.owners * len(events.ranks) + ranks, kind="stable")
+        places, owners = events.places[order], events.owners[order]
         # Within a group events are seen in order, so one axis holds all groups.
-        axis = owners * (height + 1) + timeline.seen_by[events]
-        stop = np.searchsorted(axis, groups * (height + 1) + rows, side="right")
-        return cls(events, np.searchsorted(owners, groups), stop)
+        width = len(events.ranks) + 1
+        axis = owners * width + events.seen_by[places]
+        stop = np.searchsorted(axis, groups * width + rows, side="right")
+        return cls(places, np.searchsorted(owners, groups), stop)
 
     @property
     def count(self) -> Ints:
@@ -70,6 +113,12 @@ class Past:
     def last(self) -> Ints:
         """Row of the last known event by (known_from, row), int64 [P]; -1 for none."""
         return np.append(self.events, -1)[self._place_of_last]
+
+    def count_changes(self, changes: Ints) -> Ints:
+        """Sum of whole numbers of events [?] over each question's known ones [P]."""
+        running = np.concatenate([[0], np.cumsum(changes[self.events])])
+        found: Ints = running[self.stop] - running[self.start]
+        return found
 
     def sums(self, values: Numbers) -> Numbers:
         """Sum of `values` [B] over each question's known events [P], added in order.

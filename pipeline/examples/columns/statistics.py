@@ -4,13 +4,15 @@
       - {name: video_like_rate, by: video_id, value: is_like, days: 7, strength: 50}
 
 An impression counts on the day on which its outcome is known, and is seen from the next
-day on. Values are added as whole millionths, so that sums are the same whatever the
-order, and a shard's sums can be added to the others'.
+day on, with what was known of its events before that day. Values are added as whole
+millionths, so that sums are the same whatever the order, and a shard's sums can be
+added to the others'.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 
 import numpy as np
@@ -20,6 +22,7 @@ from feature_specs import Spec
 from feature_specs.past import StatisticSpec
 from pipeline.arrays import Floats, Ints, Numbers
 from pipeline.examples.columns.evaluate import number_values, numbers
+from pipeline.examples.columns.stages import DatedStages, Versions
 from pipeline.examples.columns.timeline import TIME_MS, known_from_ms
 from pipeline.examples.days import DAY, local_time
 from pipeline.examples.errors import LogsError
@@ -27,36 +30,46 @@ from pipeline.examples.errors import LogsError
 _MILLIONTHS = 1_000_000
 _LARGEST = 2.0**62  # millionths; leaves room for the rounding of a float sum
 _ALL_DAYS = 1_000_000  # more than a log can have
+OWN_DAY = "_own_day"  # of the impression, where `DAY` is that of an event
 _SUM, _COUNT = "_sum_", "_count_"
 
 
-def daily_sums(frame: pl.DataFrame, spec: Spec, by: str) -> pl.DataFrame:
+def daily_sums(
+    frame: pl.DataFrame, spec: Spec, by: str, versions: Versions | None = None
+) -> pl.DataFrame:
     """Sums of a shard's impressions for the statistics by one column.
 
     Args:
         frame: Log columns and `TIME_MS`, each impression once.
         spec: See `feature_specs`.
         by: The column; rows without it count nowhere.
+        versions: Of the impressions that events change; by default there are none.
 
     Returns:
-        One row a value of `by` and day, in no order: `by`, `DAY` (of `known_from`), and
-        of each statistic the sum in millionths and the number of rows with a value,
-        both int64.
+        One row a value of `by` and days, in no order: `by`, `OWN_DAY` (of the
+        impression: of its `known_from`), `DAY` (from whose end on it is known: the
+        same, or that of an event), and of each statistic by how much the sum changes,
+        in millionths, and the number of rows with a value, both int64.
 
     Raises:
         ValueError: A sum may leave int64.
     """
-    known = pl.select(pl.Series(TIME_MS, known_from_ms(frame, spec)))
-    days = known.select(local_time(spec).dt.date().alias(DAY)).to_series()
-    columns = [frame[by], days]
+    versions = versions or Versions.none()
+    known_ms = known_from_ms(frame, spec)
+    stages = DatedStages.of(known_ms, versions)
+    own, days = (_days(ms, spec) for ms in (known_ms[stages.rows], stages.known_ms))
+    keys = frame[by] if stages.are_final else frame[by].gather(stages.rows)
+    columns = [keys, own.alias(OWN_DAY), days.alias(DAY)]
     for statistic in _statistics(spec, by):
-        values = numbers(frame, statistic.value)
+        text = statistic.value
+        values = versions.evaluate(frame, functools.partial(numbers, text=text))
         exists = np.isfinite(values)  # x / 0 is no value
         values = np.rint(np.where(exists, values, 0) * _MILLIONTHS)
-        _check_fits(statistic.name, frame[by], pl.Series(values))
+        _check_fits(statistic.name, keys, pl.Series(values[stages.source]))
+        changes = stages.changes(values.astype(np.int64))
         columns += [
-            pl.Series(_SUM + statistic.name, values.astype(np.int64)),
-            pl.Series(_COUNT + statistic.name, exists.astype(np.int64)),
+            pl.Series(_SUM + statistic.name, changes),
+            pl.Series(_COUNT + statistic.name, stages.changes(exists.astype(np.int64))),
         ]
     return _added(pl.DataFrame(columns))
 
@@ -90,19 +103,25 @@ def windows(
         before the day, or of all before it. It is null where `by` is.
     """
     keys = number_values(pl.concat([sums[by], wanted[by]]))
-    axis = _Axis.of(sums[DAY])
-    known = axis.place(keys[: sums.height], _numbers(sums[DAY]))
-    sums, known = sums[np.argsort(known)], np.sort(known)
+    axis = _Axis.of(sums[DAY], sums[OWN_DAY])
+    order = np.argsort(axis.place(keys[: sums.height], _numbers(sums[DAY])))
+    sums, of_sums = sums[order], keys[: sums.height][order]
+    days, own = _numbers(sums[DAY]), _numbers(sums[OWN_DAY])
+    known = axis.place(of_sums, days)
     asked, today = keys[sums.height :], _numbers(wanted[DAY])
     order = np.argsort(axis.place(asked, today))  # what is near is found fast
     wanted, asked, today = wanted[order], asked[order], today[order]
     stop = np.searchsorted(known, axis.place(asked, today))
     columns = []
     for statistic in _statistics(spec, by):
-        since = today - (statistic.days or _ALL_DAYS)
-        start = np.searchsorted(known, axis.place(asked, since))
-        total = _between(sums[_SUM + statistic.name], start, stop) / _MILLIONTHS
-        count = _between(sums[_COUNT + statistic.name], start, stop)
+        window = statistic.days or _ALL_DAYS
+        # What an event changes is in no window that the impression has left.
+        leaves = axis.place(of_sums, np.maximum(own, days - window))
+        left = np.argsort(leaves, kind="stable")
+        start = np.searchsorted(leaves[left], axis.place(asked, today - window))
+        reach = _Reach(start, stop, left)
+        total = reach.between(sums[_SUM + statistic.name]) / _MILLIONTHS
+        count = reach.between(sums[_COUNT + statistic.name])
         column = _measured(statistic, total, count)
         columns.append(column.set(pl.Series(asked < 0), None))
     return wanted.select(by, DAY).with_columns(columns)
@@ -121,10 +140,10 @@ class _Axis:
     stride: int
 
     @classmethod
-    def of(cls, days: pl.Series) -> _Axis:
-        """The axis of the known days."""
-        known = _numbers(days)
-        first, last = (known.min(), known.max()) if len(known) else (0, 0)
+    def of(cls, days: pl.Series, own: pl.Series) -> _Axis:
+        """The axis of the known days, and of days that are no later than these."""
+        known, earlier = _numbers(days), _numbers(own)
+        first, last = (earlier.min(), known.max()) if len(known) else (0, 0)
         return cls(int(first), int(last - first) + 2)
 
     def place(self, keys: Ints, days: Ints) -> Ints:
@@ -146,7 +165,14 @@ def _statistics(spec: Spec, by: str) -> list[StatisticSpec]:
 def _added(sums: pl.DataFrame) -> pl.DataFrame:
     """One row a value of the first column and day; rows without it are left out."""
     by = sums.columns[0]
-    return sums.filter(pl.col(by).is_not_null()).group_by(by, DAY).agg(pl.all().sum())
+    known = sums.filter(pl.col(by).is_not_null())
+    return known.group_by(by, OWN_DAY, DAY).agg(pl.all().sum())
+
+
+def _days(times_ms: Ints, spec: Spec) -> pl.Series:
+    """The local day of each unix millisecond."""
+    times = pl.select(pl.Series(TIME_MS, times_ms))
+    return times.select(local_time(spec).dt.date()).to_series()
 
 
 def _numbers(days: pl.Series) -> Ints:
@@ -154,13 +180,30 @@ def _numbers(days: pl.Series) -> Ints:
     return days.to_physical().to_numpy().astype(np.int64)
 
 
-def _between(values: pl.Series, start: Ints, stop: Ints) -> Ints:
-    """Sums of values[start] .. values[stop - 1], int64 [W].
+@dataclasses.dataclass(frozen=True)
+class _Reach:
+    """What is in the windows [W] of rows [N] that are sorted by the day they are known.
 
-    Running sums over all keys may wrap around; their differences do not.
+    Attributes:
+        start: How many rows, in the order of `left`, a window has left behind, int64
+            [W].
+        stop: How many rows are known, int64 [W].
+        left: The rows in the order in which windows leave them, int64 [N].
     """
-    running: Ints = np.concatenate([[0], np.cumsum(values.to_numpy())])
-    return running[stop] - running[start]
+
+    start: Ints
+    stop: Ints
+    left: Ints
+
+    def between(self, values: pl.Series) -> Ints:
+        """Sums of the values in each window, int64 [W].
+
+        Running sums over all keys may wrap around; their differences do not.
+        """
+        known = values.to_numpy()
+        running: Ints = np.concatenate([[0], np.cumsum(known)])
+        leaving: Ints = np.concatenate([[0], np.cumsum(known[self.left])])
+        return running[self.stop] - leaving[self.start]
 
 
 def _measured(statistic: StatisticSpec, total: Numbers, count: Ints) -> pl.Series:

@@ -30,11 +30,13 @@ class Timeline:
         begins: Place of each impression's begin on the axis, int64 [B].
         ends: Place of its end, int64 [B]; an end after the user's last begin is put
             1 ms after that begin, which none of his impressions can tell apart.
+        latest: That place, int64 [B].
     """
 
     users: Ints
     begins: Ints
     ends: Ints
+    latest: Ints
 
     @classmethod
     def of(cls, frame: pl.DataFrame, spec: Spec) -> Timeline:
@@ -48,7 +50,8 @@ class Timeline:
         shifts = np.cumsum(stretches) - stretches - times[firsts]  # one a user
         begins = times + shifts[users]
         latest = (times[lasts] + shifts + 1)[users]
-        return cls(users, begins, np.minimum(begins + watched_ms(frame, spec), latest))
+        ends = np.minimum(begins + watched_ms(frame, spec), latest)
+        return cls(users, begins, ends, latest)
 
     @property
     def starts(self) -> Bools:

@@ -8,6 +8,8 @@ began.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import polars as pl
 
@@ -15,10 +17,16 @@ from feature_specs import Spec
 from feature_specs.past import TRAIL_COLUMNS, TRAIL_LAST
 from pipeline.arrays import Bools, Ints, Numbers
 from pipeline.examples.columns.past import Past
+from pipeline.examples.columns.stages import Stages, Versions
 from pipeline.examples.columns.timeline import Timeline, milliseconds, watched_ms
 
 
-def add_trails(frame: pl.DataFrame, spec: Spec, timeline: Timeline) -> pl.DataFrame:
+def add_trails(
+    frame: pl.DataFrame,
+    spec: Spec,
+    timeline: Timeline,
+    versions: Versions | None = None,
+) -> pl.DataFrame:
     """Adds the columns of the trail.
 
     They are those of `TRAIL_COLUMNS` whose needs the spec has, and
@@ -29,14 +37,14 @@ def add_trails(frame: pl.DataFrame, spec: Spec, timeline: Timeline) -> pl.DataFr
         frame: Impressions [B], sorted by user, begin and item, without duplicates.
         spec: Without a `trail` section the frame comes back as it is.
         timeline: The frame's.
+        versions: Of the impressions that events change; by default there are none.
     """
     if spec.trail is None:
         return frame
     begins_trail = _begins_trail(frame, spec, timeline)  # [B]
     trails = np.cumsum(begins_trail) - 1  # [B]
     past = Past.of(timeline, trails, np.ones(frame.height, bool))
-    last = pl.Series(past.last)
-    last = last.set(last < 0, None)
+    last = _last(frame, timeline, past, versions)
     found: dict[str, Numbers | pl.Series] = {
         **_positions(timeline, np.flatnonzero(begins_trail), trails),
         **_watched_shares(frame, spec, past),
@@ -47,11 +55,29 @@ def add_trails(frame: pl.DataFrame, spec: Spec, timeline: Timeline) -> pl.DataFr
             for name, column in TRAIL_COLUMNS.items()
             if name in found
         ),
-        *(
-            frame[name].gather(last).alias(f"{TRAIL_LAST}{name}")
-            for name in spec.trail.last
-        ),
+        *(last(name).alias(f"{TRAIL_LAST}{name}") for name in spec.trail.last),
     )
+
+
+def _last(
+    frame: pl.DataFrame, timeline: Timeline, past: Past, versions: Versions | None
+) -> Callable[[str], pl.Series]:
+    """Gives a column's values in the last known impressions, as they are known."""
+    rows = past.last
+    exists = pl.Series(rows >= 0)
+    places = pl.Series(rows).set(~exists, None)
+    if versions is None or not len(versions):
+        return lambda name: frame[name].gather(places)
+    stages = Stages.of(frame, timeline, versions)
+    sources = stages.at(np.maximum(rows, 0), np.arange(len(rows)))
+    known = pl.Series(sources).set(~exists, None)
+
+    def values(name: str) -> pl.Series:
+        if name not in versions.values.columns:
+            return frame[name].gather(places)
+        return pl.concat([frame[name], versions.values[name]]).gather(known)
+
+    return values
 
 
 def _begins_trail(frame: pl.DataFrame, spec: Spec, timeline: Timeline) -> Bools:

@@ -33,6 +33,7 @@ def match_files(
     logs_dir: str,
     days: DayRange | None = None,
     context: int | None = None,
+    after: int = 0,
 ) -> list[FileMetadata]:
     """The files of a source in the order of their paths.
 
@@ -43,6 +44,7 @@ def match_files(
             of later ones left out; None takes all.
         context: How many days before `days` are taken too, if they have files; None
             for all.
+        after: How many days after `days` are taken too, if they have files.
 
     Raises:
         FileNotFoundError: Nothing matches, or a required day has no file.
@@ -64,7 +66,9 @@ def match_files(
     if context is not None:
         earliest = days.first - datetime.timedelta(days=context)
         first = source.folders(DayRange(earliest, days.last)).first
-    return [file for file in found if first <= by_path[file.path] <= needed.last]
+    latest = days.last + datetime.timedelta(days=after)
+    last = source.folders(DayRange(days.first, latest)).last
+    return [file for file in found if first <= by_path[file.path] <= last]
 
 
 def has_days(source: Source) -> bool:

@@ -20,6 +20,8 @@ from apache_beam.io.filesystem import FileMetadata
 from apache_beam.io.filesystems import FileSystems
 
 from feature_specs import Spec
+from feature_specs.column_types import parse_type
+from feature_specs.events import EventsSpec
 from pipeline.examples.columns.timeline import TIME_MS
 from pipeline.examples.days import DayRange, local_time
 from pipeline.examples.errors import LogsError
@@ -54,16 +56,12 @@ def log_source(spec: Spec) -> Source:
     """The spec's log; a time that cannot be is a reason to reject a line."""
     log = spec.log
     unit = TimeUnit(log.time.unit, log.time.timezone)
-    limits = (
-        int(_EARLIEST.timestamp()) * unit.per_second,
-        int(_LATEST.timestamp()) * unit.per_second - 1,
-    )
     return Source(
         LOG,
         log.files,
         log.columns,
         log.separator,
-        {log.time.column: limits},
+        {log.time.column: _believed(unit)},
         log.format,
         {log.time.column: unit},
         log.timezone,
@@ -91,12 +89,57 @@ def join_sources(spec: Spec) -> dict[str, Source]:
     }
 
 
+def event_sources(spec: Spec) -> dict[str, Source]:
+    """The spec's events by the name of their source; times are as the log's."""
+    log, found = spec.log, {}
+    for entry in spec.events.values():
+        unit = _unit_of(entry)
+        found[entry.source] = Source(
+            entry.source,
+            entry.files,
+            entry.types,
+            log.separator,
+            {entry.time.column: _believed(unit)},
+            entry.format or log.format,
+            {} if _is_timestamp(entry) else {entry.time.column: unit},
+            log.timezone,
+            entry.folder_timezone or log.folder_timezone or log.timezone,
+            clock=entry.time.timezone,
+        )
+    return found
+
+
+def event_ms(entry: EventsSpec) -> pl.Expr:
+    """The time of events in whole unix milliseconds."""
+    if _is_timestamp(entry):
+        return pl.col(entry.time.column).dt.epoch("ms")
+    return unix_ms(entry.time.column, _unit_of(entry))
+
+
+def _is_timestamp(entry: EventsSpec) -> bool:
+    kind = parse_type(entry.types[entry.time.column])
+    return kind is not None and kind.has_clock
+
+
+def _unit_of(entry: EventsSpec) -> TimeUnit:
+    """How the time of events is written; timestamps are in milliseconds."""
+    unit = "ms" if _is_timestamp(entry) else entry.time.unit
+    return TimeUnit(unit, entry.time.timezone)
+
+
+def _believed(unit: TimeUnit) -> tuple[int, int]:
+    """The first and the last time that can be."""
+    first, after = (int(time.timestamp()) for time in (_EARLIEST, _LATEST))
+    return first * unit.per_second, after * unit.per_second - 1
+
+
 def plan_ranges(
     source: Source,
     logs_dir: str,
     range_bytes: int = RANGE_BYTES,
     days: DayRange | None = None,
     context: int | None = None,
+    after: int = 0,
 ) -> list[FileRange]:
     """All ranges of a source, files in the order of their paths.
 
@@ -106,13 +149,14 @@ def plan_ranges(
         range_bytes: Most bytes of a plain file that one range has.
         days: See `match_files`.
         context: See `match_files`.
+        after: See `match_files`.
 
     Raises:
         FileNotFoundError: Nothing matches, or a day has no file.
         ValueError: A file is empty, damaged from its beginning, of another format, or
             lacks a declared column.
     """
-    files = match_files(source, logs_dir, days, context)
+    files = match_files(source, logs_dir, days, context, after)
 
     def plan(place: int, file: FileMetadata) -> list[FileRange]:
         size = file.size_in_bytes
@@ -133,13 +177,19 @@ def read_blocks(part: FileRange, source: Source) -> Iterator[Block]:
 
 def time_ms(spec: Spec) -> pl.Expr:
     """The log's time column in whole unix milliseconds."""
-    time = pl.col(spec.log.time.column)
-    if spec.log.time.unit == ISO:
-        return iso_ms(time, spec.log.time.timezone).alias(TIME_MS)
-    thousandths = PER_SECOND[spec.log.time.unit]
+    time = spec.log.time
+    return unix_ms(time.column, TimeUnit(time.unit, time.timezone)).alias(TIME_MS)
+
+
+def unix_ms(column: str, unit: TimeUnit) -> pl.Expr:
+    """A time column in whole unix milliseconds."""
+    time = pl.col(column)
+    if unit.unit == ISO:
+        return iso_ms(time, unit.zone)
+    thousandths = PER_SECOND[unit.unit]
     if thousandths > 1000:
-        return (time // (thousandths // 1000)).cast(pl.Int64).alias(TIME_MS)
-    return (time * (1000 // thousandths)).floor().cast(pl.Int64).alias(TIME_MS)
+        return (time // (thousandths // 1000)).cast(pl.Int64)
+    return (time * (1000 // thousandths)).floor().cast(pl.Int64)
 
 
 def discover_days(spec: Spec, logs_dir: str) -> DayRange:

@@ -11,6 +11,7 @@ from apache_beam.io.filesystems import FileSystems
 
 from feature_specs import Spec
 from feature_specs.column_types import ColumnType, parse_types
+from feature_specs.events import EVENTS
 from pipeline.examples.days import DayRange, days_elsewhere
 from pipeline.examples.reading.compression import Compression
 from pipeline.examples.reading.times import TimeUnit
@@ -21,10 +22,10 @@ _HISTORIES = "histories."
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """Files of one kind: the log, or one side file of it.
+    """Files of one kind: the log, one side file of it, or events.
 
     Attributes:
-        name: `LOG`, or the join's name.
+        name: `LOG`, the join's name, or `EventsSpec.source`.
         pattern: Glob inside the log directory; it may hold `{day}`, see `log_files`.
         columns: Column -> declared type.
         separator: Between the columns of a CSV line.
@@ -67,8 +68,9 @@ class Source:
     @property
     def key(self) -> str:
         """Where the spec names these files."""
-        own = "log" if self.name == LOG else f"log.joins.{self.name}"
-        return self.section or own
+        if self.name == LOG or self.name.startswith(f"{EVENTS}."):
+            return self.name
+        return self.section or f"log.joins.{self.name}"
 
     def folders(self, days: DayRange) -> DayRange:
         """The days of the files that rows of some days lie in."""

@@ -193,6 +193,8 @@ def _judge_size(
     column = values.name
     if unit and unit.unit == ISO:
         values = pl.select(times.iso_ms(pl.lit(values), unit.zone)).to_series()
+    if isinstance(values.dtype, pl.Datetime):
+        values = values.dt.epoch("ms")
     beyond = ~values.is_between(*believed).fill_null(True)
     _add(f"{column}: not a plausible value", values, beyond, lines, reasons)
     if not unit or unit.unit == ISO or not beyond.any():

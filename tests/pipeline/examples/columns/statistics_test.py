@@ -185,8 +185,9 @@ def test_each_column_has_its_own_statistics():
     spec = make_spec(statistics=statistics)
     frame = make_frame([row(0, "a", liked=1), row(5, "b", liked=1)])
     by_user = daily_sums(frame, spec, "user")
+    days = {"_own_day": _day(8), "_day": _day(8)}
     assert by_user.to_dicts() == [
-        {"user": 1, "_day": _day(8), "_sum_likes": 2_000_000, "_count_likes": 2}
+        {**days, "user": 1, "_sum_likes": 2_000_000, "_count_likes": 2}
     ]
     wanted = pl.DataFrame({"user": [1], "_day": [_day(9)]})
     assert windows(by_user, wanted, spec, "user").to_dicts() == [
