@@ -12,7 +12,7 @@ from feature_specs.build import build
 from feature_specs.column_types import TYPES_RULE, ColumnType, parse_type
 from feature_specs.events import SINCE, EventsSpec, EventTimeSpec
 from feature_specs.log_section import (
-    check_day_files,
+    check_files,
     has_day,
     is_zone,
     joined_columns,
@@ -99,7 +99,7 @@ def _check_entry(
     reading: Reading, path: str, raw: Any, entry: EventsSpec, log: LogSpec
 ) -> None:
     """What is said of the files, their columns and times."""
-    check_day_files(reading, f"{path}.files", entry.files)
+    check_files(reading, f"{path}.files", entry.files)
     if entry.source in log.joins:
         rule = f"is the name of a join, {entry.source!r}; rename one."
         reading.problems.add(path, rule)
