@@ -89,7 +89,7 @@ def score(
     model, signature = _load(model_dir)
     frames = []
     for serialized in _batches(examples_dir, splits):
-        frame = _labels(spec, serialized)
+        frame = labels_of(spec, serialized)
         outputs = signature(examples=serialized)
         predictions = {
             "score" if name == "score" else f"prediction_{name}": values.numpy()
@@ -252,7 +252,7 @@ def _batches(examples_dir: str, splits: Sequence[str]) -> Iterator[tf.Tensor]:
         yield from tf.data.TFRecordDataset(files, "GZIP").batch(_BATCH)
 
 
-def _labels(spec: Spec, serialized: tf.Tensor) -> pl.DataFrame:
+def labels_of(spec: Spec, serialized: tf.Tensor) -> pl.DataFrame:
     """Keys, slices, labels and masks of serialized raw examples [B]."""
     types = {"int64": tf.int64, "float32": tf.float32, "string": tf.string}
     names = {

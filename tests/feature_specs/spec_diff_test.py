@@ -20,6 +20,10 @@ _FROM_TRANSFORM = ["Transform", "Trainer", "Evaluator", "Pusher"]
          "examples", _ALL_STEPS),
         ("  - {name: like_rate, group: candidate, kind: number}\n", "",
          "features.like_rate", "examples", _ALL_STEPS),
+        ("  random:", "  request: tab\n  random:", "log.request", "examples", _ALL_STEPS),
+        ("tables: {v", "histories: {s: {files: s, user: u, time: t, columns: {n: t},"
+         " types: {u: int64, t: int64}}}\ntables: {v", "histories", "examples",
+         _ALL_STEPS),
         ("timezone: Asia/Shanghai", "timezone: Asia/Shanghai\n  min_day_share: 0.1",
          "log.min_day_share", "limits", [s for s in _ALL_STEPS if s != "SpecSchema"]),
         ("tag: {buckets: 64}", "tag: {buckets: 60}", "tables.tag.buckets", "encoding",

@@ -6,9 +6,11 @@ import pathlib
 
 import pytest
 
-from feature_specs import load_spec, views
+from feature_specs import load_spec, read_spec, views
 from feature_specs.preset import preset_text
 from pipeline.dag import DagConfig, checkpoints_dir, create_pipeline
+from pipeline.launch import fingerprint
+from tests.tiny_spec import TINY_SPEC
 from tpu_configs import slice_text
 
 _SPEC = load_spec("movielens").text
@@ -136,3 +138,20 @@ def test_another_training_has_its_own_checkpoints(what):
     assert _name(spec=_changed(what)) != _name()
     assert _name(seed=1) != _name()
     assert _name(preset=preset_text("ple")) != _name()
+
+
+def test_a_new_file_of_any_log_makes_new_examples(tmp_path):
+    """A log of another kind counts as the log itself does."""
+    text = TINY_SPEC + (
+        'histories: {searches: {files: "searches_*.csv", user: u, time: t,'
+        " types: {u: int64, t: int64}, columns: {moments: t}}}\n"
+    )
+    for name in ("log_1.csv", "searches_1.csv", "other.csv"):
+        (tmp_path / name).write_text("one line\n")
+    found = [fingerprint(read_spec(text), str(tmp_path))]
+    for name in ("other.csv", "searches_1.csv", "log_1.csv"):
+        (tmp_path / name).write_text("more than one line\n")
+        found.append(fingerprint(read_spec(text), str(tmp_path)))
+    first, other, searches, log = found
+    assert other == first
+    assert len({first, searches, log}) == 3

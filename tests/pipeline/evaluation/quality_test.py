@@ -5,8 +5,10 @@ import math
 
 import polars as pl
 import pytest
+import tensorflow as tf
 
 from feature_specs import read_spec
+from feature_specs.spec import RequestSpec
 from pipeline.evaluation import quality as evaluation
 from pipeline.evaluation.tables import quality_tables
 from pipeline.reporting.metrics import MetricError, NotFiniteError
@@ -138,3 +140,21 @@ def test_the_table_shows_requests_where_there_are_some():
     cells = {c.header: list(c.cells) for c in table.columns}
     assert cells["by request"] == ["0.7500"]
     assert cells["calib"] == ["0.450"]  # 0.9 / 3 against 2 / 3
+
+
+def test_examples_with_requests_are_read_with_them():
+    log = dataclasses.replace(_SPEC.log, request=RequestSpec(column="video_id"))
+    spec = dataclasses.replace(_SPEC, log=log)
+    numbers = {"key_user": 1, "key_item": 2, "key_time_ms": 3, "key_request": -(2**63)}
+    values = {
+        name: tf.train.Feature(int64_list=tf.train.Int64List(value=[number]))
+        for name, number in numbers.items()
+    }
+    for name in ("label_like", "mask_like", "label_stay", "mask_stay"):
+        values[name] = tf.train.Feature(float_list=tf.train.FloatList(value=[1.0]))
+    example = tf.train.Example(features=tf.train.Features(feature=values))
+    rows = evaluation.labels_of(spec, tf.constant([example.SerializeToString()]))
+    assert rows["key_request"].to_list() == [-(2**63)]
+    assert "key_request" not in evaluation.labels_of(
+        _SPEC, tf.constant([example.SerializeToString()])
+    )
