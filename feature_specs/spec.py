@@ -143,6 +143,14 @@ class TfdsSpec:
         shards = f"{self.name.split('/')[0]}-{split}.*-of-*"
         return f"{self.name}/{self.version or '*'}/{shards}"
 
+    @property
+    def advice(self) -> str:
+        """What to do where nothing is there."""
+        return (
+            f"Give TFDS' data directory, with {self.name} prepared in it; `trailrank "
+            f"fetch tfds:{self.name} --out DIRECTORY` does that."
+        )
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DuplicatesSpec:

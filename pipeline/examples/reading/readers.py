@@ -69,7 +69,7 @@ def log_source(spec: Spec) -> Source:
         log.timezone,
         log.folder_timezone or log.timezone,
         clock=log.time.timezone,
-        splits=log.tfds.splits if log.tfds else (),
+        tfds=log.tfds,
     )
 
 

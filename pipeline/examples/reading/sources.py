@@ -10,6 +10,7 @@ from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
 from feature_specs.column_types import ColumnType, parse_types
+from feature_specs.spec import TfdsSpec
 from pipeline.examples.days import DayRange, days_elsewhere
 from pipeline.examples.reading.compression import Compression
 from pipeline.examples.reading.times import TimeUnit
@@ -33,7 +34,7 @@ class Source:
         folder_zone: Whose days the pattern's are.
         clock: Whose wall clock showed timestamps that have no zone; "" if not known.
         needed: Columns without which a row is none; by default those without a `?`.
-        splits: Of a data set of TFDS: those that are read.
+        tfds: The data set, where the format is TFDS'.
     """
 
     name: str
@@ -47,7 +48,7 @@ class Source:
     folder_zone: str = "UTC"
     clock: str = ""
     needed: frozenset[str] | None = None
-    splits: tuple[str, ...] = ()
+    tfds: TfdsSpec | None = None
 
     @functools.cached_property
     def types(self) -> dict[str, ColumnType]:
