@@ -107,11 +107,11 @@ def read(part: FileRange, source: Source) -> Iterator[Block]:
             )
             count += len(batch)
     except _Broken as error:
-        yield broken_block(source.types, f"{error} after record {count}: copy again")
+        yield broken_block(source, f"{error} after record {count}: copy again")
         return
     if count != wanted:
         why = f"ends after {count} of {wanted} records: prepare the data set again"
-        yield broken_block(source.types, why)
+        yield broken_block(source, why)
 
 
 # --- records of a file ----------------------------------------------------------------
