@@ -56,8 +56,7 @@ trailrank spec diff a.yaml b.yaml
 - *SQL* is an expression over columns, evaluated row by row; what is missing stays
   missing (see *What is missing* in [examples.md](examples.md)).
 - Comments, layout and defaults written out change nothing: no step runs again.
-- The examples are parts of [spec_example.yaml](spec_example.yaml) and
-  [spec_example_tfds.yaml](spec_example_tfds.yaml), two whole specs.
+- The examples are parts of whole specs: FILES.
 
 """
 _NOTE = "<!-- Made by docs/build_spec_page.py of the classes; do not edit. -->\n\n"
@@ -312,7 +311,8 @@ def page() -> str:
     """The text of docs/spec.md."""
     found = parts()
     sections = list(dict.fromkeys(part.path.split(".")[0] for part in found))
-    text = _NOTE + _INTRO + "| section | what it says |\n|---|---|\n"
+    files = ", ".join(f"[{file.name}]({file.name})" for file in example_files())
+    text = _NOTE + _INTRO.replace("FILES", files) + "| section | what it says |\n|---|---|\n"
     for section in sections:
         first = next(p for p in found if p.path.split(".")[0] == section)
         text += f"| [`{section}`](#{section}) | {_first_sentence(first.says)} |\n"

@@ -114,7 +114,7 @@ def read_past(reading: Reading, log: LogSpec | None, events: Events) -> Past:
     past.statistics = _read_statistics(reading, log, events, scope)
     past.quantiles = _read_quantiles(reading, log, events, scope)
     past.derived = _read_derived(reading, scope)
-    late = {*(log.outcomes if log else ()), *(q.name for q in past.quantiles)}
+    late = {*(log.late if log else ()), *(q.name for q in past.quantiles)}
     late |= {*events.types, *requests}
     past.outcomes = with_readers(late, past.derived)
     past.future = with_readers(TRAIL_FUTURE, past.derived)
@@ -146,7 +146,7 @@ def _read_trail(
         if all(getattr(log.time, key) is not None for key in needs):
             scope.add(name, trail_column.dtype)
         elif needs:
-            keys = " and ".join(f"log.time.{key}" for key in needs)
+            keys = " and ".join(f"log.time.{key}_ms (or _s)" for key in needs)
             scope.absent[name] = f"It needs {keys}."
     for column in trail.last:
         scope.add(f"{TRAIL_LAST}{column}", scope.types.get(column))
@@ -258,10 +258,23 @@ def _read_statistics(
             if statistic.by in log.outcomes:
                 rule = "is an outcome, not known yet; take another column."
                 reading.problems.add(f"{path}.by", rule, statistic.by)
+            _check_day(reading, path, log)
         _check_measure(reading, path, statistic, rows)
         scope.add(statistic.name, _measure_type(statistic))
         statistics.append(statistic)
     return tuple(statistics)
+
+
+def _check_day(reading: Reading, path: str, log: LogSpec) -> None:
+    """Checks that it is known in time on which day an impression's outcome was."""
+    watched = log.time.watched
+    if watched is not None and watched.column not in log.columns:
+        rule = (
+            "counts an impression on the day on which it ended, and that is known only "
+            f"once {watched.column!r} has come from its side file. Remove it, or have "
+            "the time watched in the log."
+        )
+        reading.problems.add(path, rule)
 
 
 def _check_measure(

@@ -122,10 +122,10 @@ def _origins_of_log(log: LogSpec, events: Iterable[str]) -> dict[str, _Origin]:
     origins = {column: _Origin(roots=frozenset({column})) for column in log.columns}
     origins[log.user], origins[log.item] = _Origin(_USER), _Origin(_VIDEO)
     trail = set(TRAIL_COLUMNS) - TRAIL_FUTURE  # that no served feature may read
-    for column in (log.time.column, EVENT_TIME, *sorted(trail)):
+    for column in (*log.time.columns, EVENT_TIME, *sorted(trail)):
         origins[column] = _Origin(_REQUEST)
-    if log.time.length_ms:
-        origins[log.time.length_ms] = _Origin(_VIDEO)
+    if log.time.length:
+        origins[log.time.length.column] = _Origin(_VIDEO)
     for join in log.joins.values():
         for column in join.columns:
             origins.setdefault(column, origins.get(join.key, _NONE))

@@ -42,6 +42,11 @@ def check_logs(spec: Spec, logs: Place) -> None:
         more = len(others) - _MOST_SHOWN
         what = f"It holds {', '.join(sorted(others)[:_MOST_SHOWN])}"
         what += f" and {more} more." if more > 0 else "."
+    if spec.log.tfds:
+        raise PlaceError(
+            f"No file matches {os.path.join(logs, spec.log.files)} (log.tfds of the "
+            f"spec). {what} {spec.log.tfds.advice}"
+        )
     raise PlaceError(
         f"No file matches {os.path.join(logs, spec.log.files)} (log.files of the "
         f"spec). {what} Give the directory with the logs, or change the pattern."

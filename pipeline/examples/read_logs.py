@@ -27,13 +27,11 @@ from pipeline.examples.log_counts import (
 )
 from pipeline.examples.reading.blocks import Block
 from pipeline.examples.reading.readers import (
-    event_ms,
     event_sources,
     join_sources,
     log_source,
     plan_ranges,
     read_blocks,
-    time_ms,
 )
 from pipeline.examples.reading.sources import (
     LOG,
@@ -221,10 +219,9 @@ class _ReadRange(beam.DoFn):
         spec = self._reading.spec
         (section,) = (e for e in spec.events.values() if e.source == part.source)
         rows, told = events_of_days(block.rows, section, self._reading)
-        timed = block.rows.select(event_ms(section).alias(TIME_MS))
         head = ("event_folder", section.name)
         source = self._reading.sources[part.source]
-        counts += [told, count_folder(timed, part, source, head)]
+        counts += [told, count_folder(block.rows, part, source, head)]
         owner = OWNER if section.owner(spec.log.user) else section.key
         return event_output(section), rows, owner
 
@@ -233,7 +230,7 @@ class _ReadRange(beam.DoFn):
     ) -> pl.DataFrame:
         """The rows of the days that are read."""
         spec, source = self._reading.spec, self._reading.sources[LOG]
-        timed = block.rows.select(*spec.log.columns, time_ms(spec))
+        timed = block.rows.select(*spec.log.columns, TIME_MS)
         rows, by_day = rows_of_days(timed, self._reading)
         counts += [
             by_day,
@@ -271,12 +268,12 @@ def events_of_days(
     """(events that may be of an impression that is read, what is counted of all).
 
     Args:
-        rows: The section's columns.
+        rows: The section's columns and `TIME_MS`.
         section: Of the spec.
         reading: Of the run.
     """
     log = reading.spec.log
-    timed = rows.select(*section.types, event_ms(section).alias(MS))
+    timed = rows.select(*section.types, pl.col(TIME_MS).alias(MS))
     owner = section.owner(log.user)
     if owner:
         timed = timed.with_columns(pl.col(owner).alias(OWNER))

@@ -106,6 +106,7 @@ def count_shard(
     """
     counts: Counts = {("filtered", rule): n for rule, n in shard.filtered.items()}
     counts["filtered", DUPLICATE] = copies.rows
+    counts |= {("masked", task): n for task, n in shard.masked.items()}
     for name in _COPIES:
         counts["copies", name] = getattr(copies, name)
     for name in spec.log.joins:
@@ -178,6 +179,7 @@ def build_report(
         "damaged_vectors": {
             f.name: _total(counts, "damaged", f.name) for f in spec.features if f.width
         },
+        "masked": _masked(counts, spec),
         "trails": _trail_report(counts),
         "steps": _step_report(counts),
     }
@@ -347,6 +349,11 @@ def _missing_shares(counts: Counts, spec: Spec) -> dict[str, float]:
         feature.name: _share(_total(counts, "missing", feature.name), examples)
         for feature in spec.features
     }
+
+
+def _masked(counts: Counts, spec: Spec) -> dict[str, int]:
+    """Task -> examples of its sample space whose label is missing."""
+    return {task.name: _total(counts, "masked", task.name) for task in spec.tasks}
 
 
 def _rows_per_day(counts: Counts) -> dict[str, int]:

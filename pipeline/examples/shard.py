@@ -47,13 +47,15 @@ class Shard:
         filtered: Rule of the spec -> rows of the plan's days that it is the first to
             drop.
         trail_lengths: Impressions of each trail that begins on the plan's days.
+        masked: Task -> examples of its sample space without a label.
         damaged: Vector feature -> rows of it that cannot be used.
     """
 
     examples: pl.DataFrame
     filtered: dict[str, int]
     trail_lengths: Ints
-    damaged: dict[str, int] = dataclasses.field(default_factory=dict)
+    masked: dict[str, int]
+    damaged: dict[str, int]
 
 
 def filter_rules(spec: Spec) -> tuple[str, ...]:
@@ -110,14 +112,16 @@ def make_examples(
     inside = (frame[DAY] >= plan.days.first).to_numpy()
     kept = frame.filter((dropped_by == "") & inside)
     impression = [kept[name] for name in identity(spec)]
-    examples = encode(kept, spec).with_columns(
+    examples, unlabelled = encode(kept, spec)
+    examples = examples.with_columns(
         pl.Series(SPLIT, _split_numbers(kept, plan), pl.Int64),
         pl.Series(ORDER, hash_columns(impression, seed), pl.UInt64),
     )
     rules = dropped_by[inside]
     filtered = {rule: int((rules == rule).sum()) for rule in filter_rules(spec)[1:]}
-    lengths = _lengths(frame, inside)
-    return Shard(examples, filtered, lengths, count_damaged(kept, spec))
+    masked = {name: int(unlabelled[name].sum()) for name in unlabelled.columns}
+    lengths, damaged = _lengths(frame, inside), count_damaged(kept, spec)
+    return Shard(examples, filtered, lengths, masked, damaged)
 
 
 def _first_dropping_rule(

@@ -40,9 +40,9 @@ tables: {user: {buckets: 50, dim: 8}, video: {buckets: 5000, dim: 8}}
 features:
   - {name: user_id, group: query, kind: id, table: user}
   - {name: history_video_id, group: query, kind: sequence, table: video}
-  - {name: tab, group: context, kind: category, size: 4}
+  - {name: tab, group: context, kind: code, size: 4}
   - {name: video_id, group: candidate, kind: id, table: video}
-  - {name: tag, group: candidate, kind: category, size: 6}
+  - {name: tag, group: candidate, kind: code, size: 6}
   - {name: age, group: candidate, paired: true, kind: number, expr: "time_ms / 1000.0"}
   - {name: trail_position, group: trail, kind: bucket, boundaries: [2, 4, 8]}
   - {name: trail_seconds, group: trail, kind: bucket, boundaries: [30, 60]}

@@ -102,8 +102,7 @@ def find_logs(spec: Spec, logs_dir: str) -> str:
         ValueError: Several directories hold logs; the message names them.
     """
     log = spec.log
-    splits = log.tfds.splits if log.tfds else ()
-    source = Source(LOG, log.files, log.columns, splits=splits)
+    source = Source(LOG, log.files, log.columns, tfds=log.tfds)
     pattern = _as_glob(source.pattern)
     if file_systems.match(logs_dir, pattern):
         return logs_dir
@@ -164,13 +163,9 @@ def _no_match(source: Source, logs_dir: str) -> str:
         what = f"{logs_dir} is empty, or no directory."
     else:
         what = f"{logs_dir} does not exist."
-    if source.splits:
-        name = source.pattern.rsplit("/", 2)[0]
-        return (
-            f"No file matches {pattern} ({source.key}.tfds of the spec). {what} Give "
-            f"TFDS' data directory, with {name} prepared in it; `trailrank fetch "
-            f"tfds:{name} --out DIRECTORY` does that."
-        )
+    if source.tfds:
+        key = f"{source.key}.tfds of the spec"
+        return f"No file matches {pattern} ({key}). {what} {source.tfds.advice}"
     return (
         f"No file matches {pattern} ({source.key}.files of the spec). {what} Give the "
         "directory with the logs, or change the pattern."

@@ -15,14 +15,13 @@ import itertools
 from collections.abc import Iterator
 from concurrent import futures
 
-import polars as pl
 from apache_beam.io.filesystem import FileMetadata
 from apache_beam.io.filesystems import FileSystems
 
 from feature_specs import Spec
 from feature_specs.column_types import parse_type
 from feature_specs.events import EventsSpec
-from pipeline.examples.columns.timeline import TIME_MS
+from feature_specs.spec import TimeSpec
 from pipeline.examples.days import DayRange, local_time
 from pipeline.examples.errors import LogsError
 from pipeline.examples.reading import (
@@ -31,11 +30,12 @@ from pipeline.examples.reading import (
     text_ranges,
     tfds_rows,
 )
+from pipeline.examples.reading.begins import Begin
 from pipeline.examples.reading.blocks import Block, number_lines
 from pipeline.examples.reading.day_stretches import range_without_strays, stretches
 from pipeline.examples.reading.log_files import day_of, has_days, match_files
 from pipeline.examples.reading.sources import LOG, FileRange, Source
-from pipeline.examples.reading.times import ISO, PER_SECOND, TimeUnit, iso_ms
+from pipeline.examples.reading.times import ISO, TimeUnit
 
 RANGE_BYTES = 16 << 20
 
@@ -47,28 +47,45 @@ _FORMATS = {
     "tfds": tfds_rows,
 }
 _HEAD_READERS = 16
-# A time before or after these is in another unit than the spec says, or damaged.
-_EARLIEST = datetime.datetime(1990, 1, 1, tzinfo=datetime.timezone.utc)
-_LATEST = datetime.datetime(2100, 1, 1, tzinfo=datetime.timezone.utc)
 
 
 def log_source(spec: Spec) -> Source:
     """The spec's log; a time that cannot be is a reason to reject a line."""
-    log = spec.log
-    unit = TimeUnit(log.time.unit, log.time.timezone)
+    log, begin = spec.log, begin_of(spec)
     return Source(
         LOG,
         log.files,
         log.columns,
         log.separator,
-        {log.time.column: _believed(unit)},
         log.format,
-        {log.time.column: unit},
+        _units(spec),
         log.timezone,
         log.folder_timezone or log.timezone,
         clock=log.time.timezone,
-        splits=log.tfds.splits if log.tfds else (),
+        tfds=log.tfds,
+        header=log.header,
+        needed=frozenset(filter(None, (log.user, log.item, log.time.column))),
+        begin=begin,
     )
+
+
+def begin_of(spec: Spec) -> Begin:
+    """How the spec's log tells when a row begins."""
+    log, time = spec.log, spec.log.time
+    kind = parse_type(log.columns.get(time.column, ""))
+    is_shown = time.zone_column and kind is not None and kind.has_clock
+    return Begin(time, shown_in=log.timezone if is_shown else "")
+
+
+def _units(spec: Spec) -> dict[str, TimeUnit]:
+    """What timestamps become in a time column that is declared as something else."""
+    log, time = spec.log, spec.log.time
+    kind = parse_type(log.columns.get(time.column, ""))
+    if kind is None:
+        return {}
+    if time.zone_column:
+        return {time.column: TimeUnit(ISO, by_row=True)}
+    return {} if kind.has_clock else {time.column: TimeUnit(time.unit, time.timezone)}
 
 
 def join_sources(spec: Spec) -> dict[str, Source]:
@@ -80,57 +97,49 @@ def join_sources(spec: Spec) -> dict[str, Source]:
             join.files,
             join.columns,
             log.separator,
-            format=join.format or log.format,
+            join.format or log.format,
             zone=log.timezone,
             folder_zone=log.timezone,
             clock=log.time.timezone,
+            header=join.header,
+            needed=frozenset({join.key}),
         )
         for name, join in log.joins.items()
     }
 
 
 def event_sources(spec: Spec) -> dict[str, Source]:
-    """The spec's events by the name of their source; times are as the log's."""
-    log, found = spec.log, {}
-    for entry in spec.events.values():
-        unit = _unit_of(entry)
-        found[entry.source] = Source(
+    """The spec's events by the name of their source."""
+    log = spec.log
+    return {
+        entry.source: Source(
             entry.source,
             entry.files,
             entry.types,
             log.separator,
-            {entry.time.column: _believed(unit)},
             entry.format or log.format,
-            {} if _is_timestamp(entry) else {entry.time.column: unit},
+            _event_units(entry),
             log.timezone,
             entry.folder_timezone or log.folder_timezone or log.timezone,
             clock=entry.time.timezone,
+            needed=frozenset({*entry.key, entry.time.column, entry.user, entry.id}),
+            begin=Begin(_time_of(entry)),
         )
-    return found
+        for entry in spec.events.values()
+    }
 
 
-def event_ms(entry: EventsSpec) -> pl.Expr:
-    """The time of events in whole unix milliseconds."""
-    if _is_timestamp(entry):
-        return pl.col(entry.time.column).dt.epoch("ms")
-    return unix_ms(entry.time.column, _unit_of(entry))
+def _time_of(entry: EventsSpec) -> TimeSpec:
+    """When events happened, said as of impressions."""
+    time = entry.time
+    return TimeSpec(column=time.column, unit=time.unit, timezone=time.timezone)
 
 
-def _is_timestamp(entry: EventsSpec) -> bool:
-    kind = parse_type(entry.types[entry.time.column])
-    return kind is not None and kind.has_clock
-
-
-def _unit_of(entry: EventsSpec) -> TimeUnit:
-    """How the time of events is written; timestamps are in milliseconds."""
-    unit = "ms" if _is_timestamp(entry) else entry.time.unit
-    return TimeUnit(unit, entry.time.timezone)
-
-
-def _believed(unit: TimeUnit) -> tuple[int, int]:
-    """The first and the last time that can be."""
-    first, after = (int(time.timestamp()) for time in (_EARLIEST, _LATEST))
-    return first * unit.per_second, after * unit.per_second - 1
+def _event_units(entry: EventsSpec) -> dict[str, TimeUnit]:
+    time, kind = entry.time, parse_type(entry.types.get(entry.time.column, ""))
+    if kind is None or kind.has_clock:
+        return {}
+    return {time.column: TimeUnit(time.unit, time.timezone)}
 
 
 def plan_ranges(
@@ -175,23 +184,6 @@ def read_blocks(part: FileRange, source: Source) -> Iterator[Block]:
     return number_lines(_FORMATS[source.format].read(part, source))
 
 
-def time_ms(spec: Spec) -> pl.Expr:
-    """The log's time column in whole unix milliseconds."""
-    time = spec.log.time
-    return unix_ms(time.column, TimeUnit(time.unit, time.timezone)).alias(TIME_MS)
-
-
-def unix_ms(column: str, unit: TimeUnit) -> pl.Expr:
-    """A time column in whole unix milliseconds."""
-    time = pl.col(column)
-    if unit.unit == ISO:
-        return iso_ms(time, unit.zone)
-    thousandths = PER_SECOND[unit.unit]
-    if thousandths > 1000:
-        return (time // (thousandths // 1000)).cast(pl.Int64)
-    return (time * (1000 // thousandths)).floor().cast(pl.Int64)
-
-
 def discover_days(spec: Spec, logs_dir: str) -> DayRange:
     """The first and the last day of the logs.
 
@@ -210,10 +202,15 @@ def discover_days(spec: Spec, logs_dir: str) -> DayRange:
         why = ", ".join(f"{what} ({count} rows)" for what, count in told.most_common())
         raise LogsError(
             f"{FileSystems.join(logs_dir, source.pattern)}: no line has a readable "
-            f"time in column {spec.log.time.column!r}. Check the spec's log.time"
+            f"time in {_told_time(spec)}. Check the spec's log.time"
             + (f": {why}." if why else ".")
         )
     return range_without_strays(rows, spec.log.days_per_split)
+
+
+def _told_time(spec: Spec) -> str:
+    time = spec.log.time
+    return f"column {time.column!r}" if time.column else "log.time.expr"
 
 
 def _days_of_files(source: Source, logs_dir: str) -> DayRange:
@@ -249,14 +246,14 @@ def _rows_per_day(
     source: Source, logs_dir: str, spec: Spec
 ) -> tuple[collections.Counter[datetime.date], collections.Counter[str]]:
     """(readable rows of each day, why others are none); only the times are read."""
-    time = spec.log.time.column
-    source = dataclasses.replace(source, columns={time: source.columns[time]})
+    columns = {name: source.columns[name] for name in begin_of(spec).columns}
+    source = dataclasses.replace(source, columns=columns)
     day = local_time(spec).dt.date().alias("day")
     rows: collections.Counter[datetime.date] = collections.Counter()
     told: collections.Counter[str] = collections.Counter()
     for part in plan_ranges(source, logs_dir):
         for block in read_blocks(part, source):
-            times = block.rows.select(time_ms(spec)).select(day)
+            times = block.rows.select(day)
             rows.update(dict(times.group_by("day").len().iter_rows()))
             told.update(reject.reason for reject in block.rejects)
             told.update(block.notes)

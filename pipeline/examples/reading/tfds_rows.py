@@ -20,6 +20,7 @@ import polars as pl
 from apache_beam.io.filesystems import FileSystems
 
 from feature_specs.build import closest
+from feature_specs.spec import TfdsSpec
 from pipeline.examples.errors import LogsError
 from pipeline.examples.reading import record_rows
 from pipeline.examples.reading.blocks import Block
@@ -64,7 +65,7 @@ def plan(
     folder, name = path.rsplit("/", 1)
     found = _checked(folder, source)
     split, records = found.shards.get(name, ("", 0))
-    if split not in source.splits:
+    if split not in _tfds(source).splits:
         return []
     if found.form == _RECORD:
         plain = dataclasses.replace(source, format="tfrecord")
@@ -106,11 +107,11 @@ def read(part: FileRange, source: Source) -> Iterator[Block]:
             )
             count += len(batch)
     except _Broken as error:
-        yield broken_block(source.types, f"{error} after record {count}: copy again")
+        yield broken_block(source, f"{error} after record {count}: copy again")
         return
     if count != wanted:
         why = f"ends after {count} of {wanted} records: prepare the data set again"
-        yield broken_block(source.types, why)
+        yield broken_block(source, why)
 
 
 # --- records of a file ----------------------------------------------------------------
@@ -151,7 +152,8 @@ def _checked(folder: str, source: Source) -> _DataSet:
     _check_versions(folder, source)
     found = _data_set(folder)
     splits = {split for split, _ in found.shards.values()}
-    for split in source.splits:
+    wanted = _tfds(source).splits
+    for split in wanted:
         if split not in splits:
             hint = closest(split, sorted(splits))
             raise LogsError(
@@ -159,15 +161,20 @@ def _checked(folder: str, source: Source) -> _DataSet:
             )
     _check_no_tensors(folder, found, source)
     check_columns(folder, tuple(found.features), source)
-    _check_shards(folder, source.splits)
+    _check_shards(folder, wanted)
     return found
+
+
+def _tfds(source: Source) -> TfdsSpec:
+    assert source.tfds is not None  # of this format
+    return source.tfds
 
 
 def _check_versions(folder: str, source: Source) -> None:
     above = folder.rsplit("/", 1)[0]
     (match,) = FileSystems.match([FileSystems.join(above, "*", _INFO)])
     versions = sorted(file.path.split("/")[-2] for file in match.metadata_list)
-    if len(versions) > 1 and "*" in source.pattern.rsplit("/", 2)[1]:
+    if len(versions) > 1 and not _tfds(source).version:
         raise LogsError(
             f"{above}: has the versions {', '.join(versions)}. Name one in "
             f"{source.key}.tfds.version of the spec."

@@ -126,8 +126,8 @@ def test_a_comment_and_a_fusion_weight_go_on(trained):
         ),
         ('"is_click = 1"}', '"is_click > 0"}', r"tasks.click.label was "),
         (
-            "kind: category, size: 6",
-            "kind: category, size: 7",
+            "kind: code, size: 6",
+            "kind: code, size: 7",
             r"features.tag.size was 6",
         ),
     ],

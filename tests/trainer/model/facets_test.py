@@ -6,8 +6,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from feature_specs import label_key, mask_key, read_preset
+from feature_specs.model import StructureConfig
 from feature_specs.spec import FacetSpec
+from trainer.days.layout import Layout
 from trainer.model.facets import LeafRows
+from trainer.model.ranker import Ranker
 from trainer.model.structures import Leaf
 
 # `tab` has size 4: id 0 is missing, 1 to 4 are codes 0 to 3, 5 is any other value.
@@ -87,19 +91,59 @@ def test_without_splits_nothing_is_looked_up(spec):
     assert rows.to_leaves(logits) is logits
 
 
-def test_a_facet_by_values_reads_what_was_looked_up(spec):
-    country = FacetSpec(
+@pytest.fixture
+def by_value(spec):
+    """Split by the values of the id `user_id`: 7, and 90 and 3."""
+    land = FacetSpec(
         name="land",
-        feature="region",
-        partitions={"br": ("BR",), "de": ("DE", "AT")},
+        feature="user_id",
+        partitions={"br": (7,), "de": (90, 3)},
         default="br",
     )
-    split = dataclasses.replace(spec, facets={"land": country})
+    return dataclasses.replace(spec, facets={"land": land})
+
+
+def test_a_facet_by_values_reads_what_was_looked_up(by_value):
     leaves = [Leaf("click", (("land", "br"),)), Leaf("click", (("land", "de"),))]
-    rows = LeafRows(split, [*leaves, Leaf("watch"), Leaf("like"), Leaf("seconds")])
+    rows = LeafRows(by_value, [*leaves, Leaf("watch"), Leaf("like"), Leaf("seconds")])
     assert rows.features == ("facet_land",)
     logits = tf.constant([[10.0, 20.0, 3.0, 4.0, 5.0]] * 4)
-    # Missing or not listed, then AT, BR, DE: the values in their order.
+    # Missing or not listed, then 3, 7 and 90: the values in their order.
     looked_up = {"facet_land": tf.constant([0, 1, 2, 3])}
     found = rows.to_tasks(logits, looked_up).numpy()
     assert found[:, 0].tolist() == [10.0, 20.0, 10.0, 20.0]
+
+
+def test_a_packed_row_holds_what_was_looked_up(by_value, make_rows):
+    rows = make_rows(5, seed=1)
+    layout = Layout(by_value)
+    assert layout.width == Layout(dataclasses.replace(by_value, facets={})).width + 1
+    row = {**rows.batch().features, "facet_land": tf.constant([0, 1, 2, 3, 1])}
+    row |= {key: tf.zeros([5]) for t in by_value.tasks for key in _keys(t.name)}
+    found = layout.unpack(layout.pack(row), 5).features
+    assert found["facet_land"].numpy().tolist() == [0, 1, 2, 3, 1]
+    assert found["user_id"].numpy().tolist() == row["user_id"].numpy().tolist()
+
+
+def test_a_ranker_asks_for_it_and_serves_each_row_its_own_leaf(by_value, make_rows):
+    """From both sides apart, as a request is ranked, and from whole rows."""
+    structure = StructureConfig(kind="flat", facets=("land",))
+    config = dataclasses.replace(read_preset("bottom: [16]"), structure=structure)
+    means = {task.name: 0.3 for task in by_value.tasks}
+    ranker = Ranker(by_value, config, means)
+    for variable in ranker.trainable_variables:
+        variable.assign(tf.random.normal(variable.shape, stddev=0.5))
+    assert ranker.example_features(2)["facet_land"].dtype == tf.int32
+    batch = make_rows(2, seed=1).batch().features
+    same = {name: tf.repeat(value[:1], 2, axis=0) for name, value in batch.items()}
+    served = {f.name: same[f.name] for f in by_value.served_features}
+    found = ranker(served | {"facet_land": tf.constant([2, 3])})  # 7, and 90
+    assert not np.allclose(found["click"][0], found["click"][1])
+    one = {name: value[:1] for name, value in served.items()}
+    request = ranker.request_side(one | {"facet_land": tf.constant([3])})
+    ranked = ranker.from_sides(request, ranker.candidate_side(one))
+    np.testing.assert_allclose(ranked["click"][0], found["click"][1], rtol=1e-5)
+
+
+def _keys(task: str) -> tuple[str, str]:
+    return label_key(task), mask_key(task)
