@@ -178,11 +178,11 @@ def _check_concat(
     """A list whose embeddings are joined makes a row as wide as all of them."""
     if feature.pooling != "concat" or (feature.table or "") not in {*tables, ""}:
         return
-    table = tables.get(feature.table or "")
-    rows = TableSpec(name="own", buckets=feature.rows(tables)) if not table else table
-    if feature.length * rows.width > _WIDEST:
+    own = TableSpec(name="own", buckets=feature.rows(tables))
+    width = tables.get(feature.table or "", own).width
+    if feature.length * width > _WIDEST:
         rule = (
-            f"makes {feature.length:,} x {rows.width:,} columns of it; at most "
+            f"makes {feature.length:,} x {width:,} columns of it; at most "
             f"{_WIDEST:,}. Take a smaller length, or another pooling."
         )
         reading.problems.add(f"{path}.pooling", rule, feature.pooling)

@@ -494,7 +494,7 @@ class FeatureSpec:
 
     @property
     def width(self) -> int:
-        """Values of a row in examples and requests, if it has always so many, else 0."""
+        """Values of a row in examples and requests if always as many, else 0."""
         return self.of_kind.width(self)
 
     @property

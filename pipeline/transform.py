@@ -90,7 +90,7 @@ def _encode_sequence(
 
 
 # What stands between words: blanks, punctuation, mathematical and other signs, and what
-# is not printed. Emoji are words, and so is each letter of scripts that leave no blanks.
+# is not printed. Emoji are words, as is each letter of scripts that leave no blanks.
 _BETWEEN = r"[\p{Z}\p{P}\p{C}\p{Sm}\p{Sc}\p{Sk}]+"
 _ALONE = r"([\p{So}\p{Han}\p{Hiragana}\p{Katakana}])"
 

@@ -133,9 +133,7 @@ def _inputs(
     features: Iterable[FeatureSpec], rows: int | None = None
 ) -> dict[str, tf.TensorSpec]:
     return {
-        f.name: tf.TensorSpec(
-            [rows, *_values_of(f)], tf.as_dtype(f.dtype), name=f.name
-        )
+        f.name: tf.TensorSpec([rows, *_values_of(f)], tf.as_dtype(f.dtype), name=f.name)
         for f in features
     }
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from feature_specs.reading import Reading
     from feature_specs.spec import FeatureSpec, TableSpec
 
+
 @feature_kind("text")
 class Text(Sequence):
     """A text a row: its first `length` words, pooled as a sequence is.

@@ -128,7 +128,11 @@ _YEARS = "kind: number, e"
         (_HOUR, _HOUR.replace("24", "true"), "size: must be a whole number, or auto."),
         (_HOUR, _HOUR.replace("24", "0"), "size: must be from 1 to 10,000,000."),
         (_HOUR, _HOUR.replace(", size: 24", ""), None),
-        ("kind: code, size: 2", "kind: code, size: auto", "must be a number for kind c"),
+        (
+            "kind: code, size: 2",
+            "kind: code, size: auto",
+            "must be a number for kind c",
+        ),
         (_YEARS, "kind: number, pooling: max, e", "pooling: has no use for kind num"),
         (_HOUR, _HOUR.replace("category", "code"), None),
         (_YEARS, "kind: number, transform: log1p, e", None),

@@ -15,18 +15,22 @@ log:
   item: video_id
   time: {column: time_ms}
   columns: {user_id: int64, video_id: int64, time_ms: int64, kind: "string?",
-            seconds: "float64?", tab: int64, long_view: int64, watched: float64}
+            seconds: "float64?", tab: int64, long_view: int64, watched: float64,
+            title: "string?", cover: "vector<2>?"}
   outcomes: [long_view, watched]
 trail: {gap_minutes: 30, scope: [user_id]}
-history: {positive: "long_view = 1", columns: [video_id], length: 3}
-tables: {user: {buckets: 50, dim: 4}, video: {buckets: 50, dim: 4}}
+history: {positive: "long_view = 1", columns: [video_id, cover], length: 3}
+tables: {user: {buckets: 50, dim: 4}, video: {buckets: 50, dim: 4}, word: {buckets: 50, dim: 4}}
 features:
   - {name: user_id, group: query, kind: id, table: user}
   - {name: history_video_id, group: query, kind: sequence, table: video}
-  - {name: tab, group: context, kind: category, size: 4}
+  - {name: history_cover, group: query, kind: vector, dim: 3, projection: looks, target: cover}
+  - {name: tab, group: context, kind: category, size: auto}
   - {name: video_id, group: candidate, kind: id, table: video}
   - {name: kind, group: candidate, kind: category, size: 2}
   - {name: seconds, group: candidate, kind: number, transform: log1p}
+  - {name: title, group: candidate, kind: text, table: word, length: 3, pooling: concat}
+  - {name: cover, group: candidate, kind: vector, dim: 3, projection: looks}
   - {name: trail_position, group: trail, kind: bucket, boundaries: [2, 4]}
 tasks:
   - {name: long_view, kind: binary, label: "long_view = 1"}
@@ -40,6 +44,14 @@ facets:  # by values: one is known of the request, one of the candidate
 """
 
 NAN = float("nan")
+_TITLES = {10: "A cat", 11: "Cats, dogs", 12: "", 13: "cat: the 2nd!", 14: "\u732b a"}
+_COVERS = {
+    10: [1.0, 0.0],
+    11: [0.0, 2.0],
+    12: [3.0, 4.0],
+    13: [NAN, NAN],
+    14: [-1.0, 1.0],
+}
 
 
 def _row(user, history, tab, video, kind, seconds, position, day=1) -> dict[str, Any]:
@@ -55,6 +67,9 @@ def _row(user, history, tab, video, kind, seconds, position, day=1) -> dict[str,
         "video_id": video,
         "kind": kind,
         "seconds": seconds,
+        "title": _TITLES[video],
+        "cover": _COVERS[video],
+        "history_cover": [0.5, 1.0] if history else [NAN, NAN],
         "trail_position": float(position),
     }
     return features | labels | keys
@@ -121,7 +136,7 @@ def ranker(spec):
     model = Ranker(spec, read_preset(PRESET), {"long_view": 0.3, "watched": 1.2})
     draws = np.random.default_rng(9)
     for variable in model.trainable_variables:
-        variable.assign(draws.normal(0, 0.6, variable.shape))
+        variable.assign(draws.normal(0, 0.5, variable.shape))
     return model
 
 
@@ -229,9 +244,9 @@ def _serialized(row: dict[str, Any]) -> bytes:
     for name, value in row.items():
         values = value if isinstance(value, list) else [value]
         feature = example.features.feature[name]
-        if name == "kind":
-            feature.bytes_list.value.extend(v.encode() for v in values)
-        elif isinstance(value, float):
+        if isinstance(value, str):
+            feature.bytes_list.value.append(value.encode())
+        elif any(isinstance(v, float) for v in values):
             feature.float_list.value.extend(values)
         else:
             feature.int64_list.value.extend(values)

@@ -17,6 +17,9 @@ ROW = {
     "video_id": 13,
     "kind": "c",
     "seconds": 7.0,
+    "history_cover": [0.5, 1.0],
+    "title": "a cat",
+    "cover": [1.0, 2.0],
 }
 ROWS = [ROW, {**ROW, "video_id": 10, "kind": "a"}]
 
@@ -33,7 +36,7 @@ def on_engine(ranker, spec):
     dense = {v.name: v for v in ranker.table_variables}
     for table in (*model.table_variables, *model.engine_variables):
         table.assign(dense[table.name.removeprefix("network_")])
-    assert len(model.engine_variables) == 2
+    assert len(model.engine_variables) == 3
     return model
 
 

@@ -29,8 +29,12 @@ ROW = {
     "video_id": 13,
     "kind": "c",
     "seconds": NAN,
+    "history_cover": [0.5, 1.0],
+    "title": "The CAT, a dog!",
+    "cover": [NAN, NAN],
 }
 OTHER = {**ROW, "video_id": 10, "kind": "a", "seconds": 7.0}
+OTHER |= {"title": "", "cover": [3.0, -4.0]}
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +54,9 @@ def expected(ranker, tft_output):
         "video_id": tf.constant([13, 10], tf.int64),
         "kind": tf.constant(["c", "a"]),
         "seconds": tf.constant([NAN, 7.0]),
+        "history_cover": tf.constant([[0.5, 1.0]] * 2),
+        "title": tf.constant(["The CAT, a dog!", ""]),
+        "cover": tf.constant([[NAN, NAN], [3.0, -4.0]]),
         "trail_position": tf.constant([NAN, NAN]),
     }
     outputs = {
@@ -83,7 +90,7 @@ def example(row, **extra) -> bytes:
         feature = result.features.feature[name]
         if isinstance(values[0], str):
             feature.bytes_list.value.extend(v.encode() for v in values)
-        elif isinstance(values[0], float):
+        elif any(isinstance(v, float) for v in values):
             feature.float_list.value.extend(values)
         else:
             feature.int64_list.value.extend(values)
@@ -128,7 +135,8 @@ def test_rest_serves_the_same_in_both_formats(spec, model_url, expected):
         history = ROW["history_video_id"]
         by_row = client.predict(instances=[ROW, OTHER])
         request = {"user_id": 2, "history_video_id": history, "tab": 1}
-        names = ("video_id", "kind", "seconds")
+        request["history_cover"] = [0.5, 1.0]
+        names = ("video_id", "kind", "seconds", "title", "cover")
         candidates = [{n: row[n] for n in names} for row in (ROW, OTHER)]
         ranked = client.rank(request, candidates)
     assert_outputs({n: [r[n] for r in by_row] for n in OUTPUTS}, expected)
@@ -159,6 +167,32 @@ def test_a_missing_history_is_not_an_empty_video(spec, signatures):
     none, one = outputs["long_view"].numpy()
     assert np.isfinite(none)
     assert none != one
+
+
+@pytest.mark.parametrize("vector", [[1.0], [1.0, 2.0, 3.0]])
+def test_a_vector_of_another_length_is_refused(spec, model_url, vector):
+    """Any server passes it on; the same floats elsewhere would be another vector."""
+    rows = [{"user_id": 2, "title": "", "kind": "", "cover": vector}] * 2
+    filled = [{**ROW, "seconds": 1.0, **row} for row in rows]
+    with Client(model_url, "tiny") as client, pytest.raises(ClientError) as error:
+        client.predict(instances=filled)
+    assert error.value.status == 400
+    assert "is not compatible with expected shape [?,2]" in str(error.value)
+
+
+def test_a_vector_and_its_cosine_move_the_predictions(spec, signatures):
+    def views(**changes):
+        rows = [{**OTHER, **changes}]
+        outputs = signatures["serving_default"](**tensors(spec, rows))
+        return float(outputs["long_view"][0])
+
+    base = views()
+    assert abs(views(cover=[-3.0, 4.0]) - base) > 1e-3
+    assert abs(views(history_cover=[1.0, 0.5]) - base) > 1e-3
+    assert abs(views(title="dog") - views(title="dog dog")) > 1e-3
+    assert views(cover=[6.0, -8.0]) == pytest.approx(base, rel=1e-5)  # of length 1
+    half = [views(cover=value) for value in ([3.0, NAN], [NAN, NAN], [0.0, 0.0])]
+    assert half == pytest.approx([half[0]] * 3, rel=1e-6)
 
 
 def test_everything_missing_gives_finite_scores(spec, signatures):
@@ -196,7 +230,7 @@ def test_weights_of_the_request_replace_the_specs(
 @pytest.mark.parametrize("weights", [[0.5], [1.0, 1.0, 1.0]])
 def test_weights_of_another_number_are_refused(spec, model_url, weights):
     inputs = {n: t.numpy().tolist() for n, t in rank_tensors(spec, [{}, {}]).items()}
-    inputs |= {"kind": ["", ""], "weights": weights}
+    inputs |= {"kind": ["", ""], "title": ["", ""], "weights": weights}
     with Client(model_url, "tiny") as client, pytest.raises(ClientError) as error:
         client.predict(inputs=inputs, signature_name="rank")
     assert error.value.status == 400
@@ -205,7 +239,7 @@ def test_weights_of_another_number_are_refused(spec, model_url, weights):
 
 def test_no_weights_are_the_specs_own(spec, model_url):
     inputs = {n: t.numpy().tolist() for n, t in rank_tensors(spec, [{}, {}]).items()}
-    inputs |= {"kind": ["", ""]}
+    inputs |= {"kind": ["", ""], "title": ["", ""]}
     with Client(model_url, "tiny") as client:
         own = client.predict(inputs=inputs | {"weights": []}, signature_name="rank")
         nan = client.predict(inputs=inputs, signature_name="rank")
@@ -215,7 +249,12 @@ def test_no_weights_are_the_specs_own(spec, model_url):
 @pytest.mark.parametrize("rows", [1, 3])
 def test_three_rows_of_request_features_are_refused(spec, model_url, rows):
     inputs = {n: t.numpy().tolist() for n, t in rank_tensors(spec, [{}] * rows).items()}
-    inputs |= {"kind": [""] * rows, "tab": [1, 2, 3], "user_id": [1, 2, 3]}
+    inputs |= {
+        "kind": [""] * rows,
+        "title": [""] * rows,
+        "tab": [1, 2, 3],
+        "user_id": [1, 2, 3],
+    }
     inputs |= {"history_video_id": [[10], [11], [12]]}
     with Client(model_url, "tiny") as client, pytest.raises(ClientError) as error:
         client.predict(inputs=inputs, signature_name="rank")

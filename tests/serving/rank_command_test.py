@@ -24,16 +24,23 @@ def examples(root, spec):
 
 def test_user_features_come_from_the_newest_impression(examples):
     # user 1 has three, all on the first day; the third is the newest
-    assert examples.user(1) == {"user_id": 1, "history_video_id": [10, 11], "tab": 0}
+    assert examples.user(1) == {
+        "user_id": 1,
+        "history_video_id": [10, 11],
+        "history_cover": [0.5, 1.0],
+        "tab": 0,
+    }
     assert examples.user(2)["history_video_id"] == [10, 12, 13, 11]  # the second day's
     assert examples.user(99) is None
 
 
 def test_item_features(examples):
     found = examples.items([10, 14, 99])
+    ten = {"video_id": 10, "kind": "a", "seconds": 7.0}
+    fourteen = {"video_id": 14, "kind": "", "seconds": 15.0}
     assert found == {
-        10: {"video_id": 10, "kind": "a", "seconds": 7.0},
-        14: {"video_id": 14, "kind": "", "seconds": 15.0},
+        10: {**ten, "title": "A cat", "cover": [1.0, 0.0]},
+        14: {**fourteen, "title": "\u732b a", "cover": [-1.0, 1.0]},
     }
 
 
@@ -45,7 +52,8 @@ def test_features_of_a_user_and_an_item_are_no_items_features(root, spec):
     examples = Examples(
         str(root / "examples"), dataclasses.replace(spec, features=features)
     )
-    assert examples.items([10]) == {10: {"video_id": 10, "kind": "a"}}
+    assert "seconds" not in examples.items([10])[10]
+    assert examples.items([10])[10]["kind"] == "a"
 
 
 def test_the_items_shown_last(examples):

@@ -114,8 +114,8 @@ def counted(spec: Spec, learned: dict[str, str] | None) -> Spec:
         logging.info("size: auto: %s has %s values.", name, f"{sizes[name]:,}")
         if sizes[name] >= MOST_COUNTED:
             logging.warning(
-                "%s: has %s values or more, the most that size: auto counts; the rarest "
-                "share one row. Make it an id in a table, or write its size.",
+                "%s: has %s values or more, the most that size: auto counts; the "
+                "rarest share one row. Make it an id in a table, or write its size.",
                 *(name, f"{MOST_COUNTED:,}"),
             )
     return spec.with_counted(sizes)

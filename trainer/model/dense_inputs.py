@@ -68,7 +68,9 @@ class DenseInputs(tf.keras.layers.Layer):
         vectors = self.projections[_key(feature)](values)
         missing = self.missing[feature.name]
         known = is_known(values)
-        return tf.where(known, tf.cast(vectors, tf.float32), tf.cast(missing, tf.float32))
+        return tf.where(
+            known, tf.cast(vectors, tf.float32), tf.cast(missing, tf.float32)
+        )
 
 
 def is_known(vectors: tf.Tensor) -> tf.Tensor:

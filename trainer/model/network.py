@@ -15,8 +15,8 @@ import tensorflow_recommenders as tfrs
 from feature_specs import FeatureSpec, ModelConfig, Spec
 from trainer.model import structures
 from trainer.model.attention import Attention
-from trainer.model.embedding_engine import EmbeddingEngine
 from trainer.model.dense_inputs import DenseInputs, cosine
+from trainer.model.embedding_engine import EmbeddingEngine
 from trainer.model.embeddings import FeatureEmbeddings
 from trainer.model.layers import BatchedMLP
 from trainer.model.side_towers import SideTowers

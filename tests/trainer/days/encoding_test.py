@@ -9,20 +9,32 @@ from feature_specs import read_preset, read_spec
 from tests.trainer.conftest import PRESET, SPEC
 from tpu_configs import SliceConfig
 from trainer.days.checkpoints import finished_days
-from trainer.days.encoding import Encoding, find_encoding, graph_beside, read_encoding
+from trainer.days.encoding import (
+    Encoding,
+    counted,
+    find_encoding,
+    graph_beside,
+    read_encoding,
+)
 from trainer.days.shards import DamagedExamplesError
 from trainer.days.state import Position, TrainingState, check_files, files_digest
-from trainer.train import train
+from trainer.errors import TrainingError
+from trainer.train import load_ranker, train
 
 _SLICE = SliceConfig(name="tiny", accelerator="cpu", batch_size=64, steps_per_call=1)
 _DAY = "20220408"
 
 
-def _graph(folder, *values: str) -> None:
+# The rows of its table are known when the training days are encoded.
+_AUTO = SPEC.replace("name: tab, group: context, kind: category, size: 4", "AUTO")
+_AUTO = _AUTO.replace("AUTO", "name: tab, group: context, kind: category, size: auto")
+
+
+def _graph(folder, *values: str, of: str = "tag") -> None:
     """What the Transform step leaves of a vocabulary."""
     assets = folder / "transform_fn" / "assets"
-    assets.mkdir(parents=True)
-    (assets / "vocabulary_tag").write_text("".join(f"{value}\n" for value in values))
+    assets.mkdir(parents=True, exist_ok=True)
+    (assets / f"vocabulary_{of}").write_text("".join(f"{value}\n" for value in values))
 
 
 def test_vocabularies_are_read_from_the_graph(tmp_path):
@@ -66,6 +78,28 @@ def test_differences_name_what_was_learned_otherwise():
     }
 
 
+def test_a_size_is_counted_from_the_vocabulary(caplog):
+    spec = read_spec(_AUTO)
+    learned = {"vocabulary tab": "1234 values (a, b, c, ...; 0)", "age mean": "3.5"}
+    with caplog.at_level("INFO", logger="absl"):
+        assert counted(spec, learned).feature("tab").size == 1234
+    assert "size: auto: tab has 1,234 values." in caplog.text
+    assert counted(read_spec(SPEC), None) == read_spec(SPEC)  # nothing to count
+
+
+def test_a_vocabulary_that_is_cut_off_is_told(caplog):
+    learned = {"vocabulary tab": "100000 values (a, b, c, ...; 0)"}
+    with caplog.at_level("WARNING", logger="absl"):
+        counted(read_spec(_AUTO), learned)
+    assert "tab: has 100,000 values or more, the most" in caplog.text
+
+
+@pytest.mark.parametrize("learned", [None, {}, {"vocabulary tag": "3 values (a; 0)"}])
+def test_a_size_that_nothing_tells_is_asked_for(learned):
+    with pytest.raises(TrainingError, match=r"'tab': size: auto needs the vocabulary"):
+        counted(read_spec(_AUTO), learned)
+
+
 # --- a training -----------------------------------------------------------------------
 
 
@@ -77,11 +111,12 @@ def trained(make_rows, tmp_path_factory):
         examples = folder / "transformed_examples" / number
         make_rows(64, seed=1).write(examples / f"Split-day-{_DAY}" / "0.gz")
         _graph(folder / "transform_graph" / number, *values)
+        _graph(folder / "transform_graph" / number, *"abcd", of="tab")
     _train(folder)
     return folder
 
 
-def _train(folder, spec=SPEC, number="1", **settings):
+def _train(folder, spec=_AUTO, number="1", **settings):
     return train(
         read_spec(spec),
         read_preset(PRESET),
@@ -107,10 +142,12 @@ def test_examples_whose_encoding_nothing_tells_are_refused(trained, tmp_path):
     graph = trained / "transform_graph" / "1"
     found = _train(trained, transformed=tmp_path / "copied", transform_graph=graph)
     assert int(found.steps) == 1  # restored, not trained again
+    tables = {v.name.split("/")[-1]: v for v in found.table_variables}
+    assert tables["feature_tab:0"].shape[0] == 6  # a, b, c, d, missing, others
 
 
 def test_a_comment_and_a_fusion_weight_go_on(trained):
-    changed = SPEC.replace("{click: 1.0}", "{click: 2.0, like: 3.0}")
+    changed = _AUTO.replace("{click: 1.0}", "{click: 2.0, like: 3.0}")
     changed += "# a comment\n"
     assert int(_train(trained, spec=changed).steps) == 1
     assert finished_days(str(trained / "checkpoints")) == [f"day-{_DAY}"]
@@ -133,9 +170,17 @@ def test_a_comment_and_a_fusion_weight_go_on(trained):
     ],
 )
 def test_what_decides_the_weights_is_refused_by_name(trained, old, new, told):
-    assert SPEC.count(old) == 1
+    assert _AUTO.count(old) == 1
     with pytest.raises(ValueError, match=f"the same run. spec.{told}"):
-        _train(trained, spec=SPEC.replace(old, new))
+        _train(trained, spec=_AUTO.replace(old, new))
+
+
+def test_a_checkpoint_tells_the_size_too(trained):
+    ranker = load_ranker(
+        read_spec(_AUTO), read_preset(PRESET), trained / "checkpoints", slice=_SLICE
+    )
+    names = [v.name for v in ranker.table_variables if v.shape[0] == 6]
+    assert any("feature_tab" in name for name in names)
 
 
 def test_a_finished_day_made_again_is_told(trained, make_rows, tmp_path, caplog):

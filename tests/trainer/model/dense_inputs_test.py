@@ -38,7 +38,10 @@ def test_numbers_are_stacked_in_order():
 def test_a_vector_is_projected_and_a_missing_one_is_learned():
     layer = DenseInputs([AGE, COVER])
     rows = np.array([[1.0, 0.0, -1.0], [0.0, 0.0, 0.0], [0.0, 0.0, 2.0]])
-    inputs = {"age": tf.constant([1.0, 2.0, 3.0]), "cover": tf.constant(rows, tf.float32)}
+    inputs = {
+        "age": tf.constant([1.0, 2.0, 3.0]),
+        "cover": tf.constant(rows, tf.float32),
+    }
     assert layer(inputs, [AGE, COVER]).shape == (3, 3)
     _assign(layer, "feature_cover")
     layer.missing["cover"].assign(_MISSING)

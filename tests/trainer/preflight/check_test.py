@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 from rich.console import Console
 
-from feature_specs import TableSpec
+from feature_specs import TableSpec, read_spec
 from tpu_configs import load_slice, read_slice
 from trainer.days import training
 from trainer.model.ranker import Ranker
@@ -25,6 +25,25 @@ def _printed(found) -> str:
     console = Console(width=200, record=True, file=io.StringIO())
     report.show(found, console)
     return console.export_text()
+
+
+# Of what has several columns a row: joined steps, words, vectors and their cosine.
+_WIDE = """
+  - {name: recent, group: query, kind: sequence, table: video, pooling: concat, expr: history_video_id}
+  - {name: title, group: candidate, kind: text, size: 6, length: 3}
+  - {name: place, group: context, kind: category, size: auto, expr: tab}
+  - {name: cover, group: candidate, kind: vector, dim: 4, projection: looks}
+  - {name: history_cover, group: query, kind: vector, dim: 4, projection: looks, target: cover}
+"""
+
+
+@pytest.fixture(scope="module")
+def spec(spec):
+    """The small spec with more kinds of features."""
+    more = 'tag: int64, title: "string?", cover: "vector<6>?"}'
+    text = spec.text.replace("tag: int64}", more)
+    text = text.replace("columns: [video_id]", "columns: [video_id, cover]")
+    return read_spec(text.replace("\ntasks:", f"{_WIDE}tasks:"))
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +70,8 @@ def test_variables_are_named_with_their_slots(found, spec, config):
     assert names["video"].shape == (5000, 8)
     assert names["video"].bytes == 5000 * 8 * 4
     assert names["video/accumulator"].bytes == names["video"].bytes
+    assert names["feature_place"].shape == (100_002, 32)  # the most that it may have
+    assert names["network/numbers/looks/kernel"].shape == (6, 4)
     # The ranker as training builds it, every variable counted once.
     model = programs.build(spec, config, SLICE, "bfloat16")
     held = {v.ref(): v for v in model.ranker.variables}
