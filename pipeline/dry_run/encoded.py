@@ -56,7 +56,9 @@ def _as_one_split(run: DryRun, train: Sequence[str]) -> str:
     for number, name in enumerate(train):
         for file in sorted(pathlib.Path(run.examples, f"Split-{name}").glob("*.gz")):
             os.symlink(file, split / f"{number:05d}-{file.name}")
-    report = {**run.report, "train": [train[0]], "evaluation": []}
+    rows = sum(run.report["examples"][name] for name in train)
+    splits = {"train": [train[0]], "evaluation": [], "examples": {train[0]: rows}}
+    report = {**run.report, **splits}
     (folder / "report.json").write_text(json.dumps(report))
     return str(folder)
 

@@ -69,6 +69,16 @@ def common_pattern(patterns: Sequence[str]) -> str:
     return "/".join(_common_part(sorted(set(parts))) for parts in columns)
 
 
+def without_numbers(pattern: str) -> str:
+    """A pattern of several files without the numbers that others to come will not have:
+    `hour=17/part-00000.parquet` -> `hour=*/part-*.parquet`."""
+    *folders, name = _folders(pattern)
+    folders = [re.sub(r"^(hour|hr|h|minute)=\d+$", r"\1=*", part) for part in folders]
+    if "{" not in name:
+        name = re.sub(r"\d{3,}", "*", name)
+    return "/".join([*folders, name])
+
+
 def _day(match: re.Match[str]) -> datetime.date | None:
     year, month, day = map(int, match.groups())
     if not _FIRST_YEAR <= year <= _LAST_YEAR:

@@ -37,6 +37,7 @@ _FEWEST_GROUPS = 20  # of two rows and more: fewer do not tell whose a column is
 _ONE_VALUE = 0.98
 _MOST_CODES, _MOST_CATEGORIES = 200, 1_000
 _FEW_CODES = 32
+_FEWEST_BUCKETS = 1_000  # of users and of videos: there will be more of them
 _TEXT_WORDS = 2.0
 _SKEWED = 10.0
 
@@ -182,7 +183,7 @@ class _Maker:
         table = feature_name(name).removesuffix("_id").removesuffix("id").rstrip("_")
         if not table or not self._roles.is_sure:
             table = "user" if group == "query" else "item"
-        self._table(table, ids_in_all(self._roles, name))
+        self._table(table, ids_in_all(self._roles, name), _FEWEST_BUCKETS)
         self.features.append(
             FeatureGuess(
                 self._free(feature_name(name)),
@@ -223,7 +224,7 @@ class _Maker:
         )
 
     def _add_length(self, column: Column) -> None:
-        expr = f"{sql(column.name)} / {1000 if unit_of(column) == 'ms' else 1}"
+        expr = sql(column.name) + (" / 1000" if unit_of(column) == "ms" else "")
         settings = {"transform": "log1p", "expr": f'"{_escaped(expr)}"'}
         name = self._free("length_s")
         self.features.append(FeatureGuess(name, "candidate", "number", settings))
@@ -301,8 +302,8 @@ class _Maker:
         self._table(table, column.distinct)
         return "id", {"table": table}, ""
 
-    def _table(self, name: str, ids: int) -> None:
-        buckets = max(1_000, nice(1.5 * ids)) if ids > 100 else nice(max(8, 2 * ids))
+    def _table(self, name: str, ids: int, fewest: int = 8) -> None:
+        buckets = max(fewest, nice((1.5 if ids > 100 else 2) * ids))
         known = self.tables.get(name, (0, ""))
         self.tables[name] = max(known, (buckets, f"about {ids:,} ids"))
 

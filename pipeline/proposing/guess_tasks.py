@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 
-from pipeline.proposing.columns import Column
+from pipeline.proposing.columns import Column, words_of
 from pipeline.proposing.guess_outcomes import BAD, unit_of
 from pipeline.proposing.names import feature_name, sql
 
@@ -58,7 +58,11 @@ def guess_tasks(
         tasks += found
         if why:
             left_out[name] = why
-    tasks += _of_watching(watched, length)
+    has_finish = any(
+        {"finish", "finished", "complete"} & set(words_of(t.name)) for t in tasks
+    )
+    made = _of_watching(watched, length)
+    tasks += [task for task in made if task.name != "finish" or not has_finish]
     return _named_once(tasks), left_out
 
 

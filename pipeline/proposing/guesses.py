@@ -28,7 +28,7 @@ from pipeline.proposing.guess_outcomes import (
 from pipeline.proposing.guess_tasks import TaskGuess, guess_tasks, of_action
 from pipeline.proposing.guess_time import guess_zone
 from pipeline.proposing.pauses import GapGuess, guess_gap
-from pipeline.proposing.sampling import FILE, Sample
+from pipeline.proposing.sampling import FILE, STRETCH, Sample
 
 _TIME, _WATCHED = "_begin_ms", "_watched_ms"
 _ROWS_A_SPLIT = 5_000
@@ -180,6 +180,8 @@ def _zone_column(columns: Mapping[str, Column]) -> str:
 def _timed(roles: Roles, watched: Column | None) -> pl.DataFrame:
     """The log's rows with begins and milliseconds watched."""
     rows = roles.log.sample.rows.with_columns(roles.time.ms.alias(_TIME))
+    if roles.log.sample.is_whole:  # no row lies between two pieces
+        rows = rows.with_columns(pl.lit(0).alias(STRETCH))
     if watched is None:
         return rows
     scale = 1 if unit_of(watched) == "ms" else 1000
@@ -204,14 +206,14 @@ def _folders(roles: Roles, zone: str, rows: pl.DataFrame) -> tuple[str, str, str
         return table.pattern, "", ""
     names = {place: file.day for place, file in enumerate(table.files)}
     days = rows[FILE].replace_strict(names, return_dtype=pl.Date)
-    for candidate in dict.fromkeys((zone, "UTC")):
-        if _on_its_day(rows[_TIME], days, candidate) >= _ON_ITS_DAY:
-            other = candidate if candidate != zone else ""
-            return (
-                table.pattern,
-                other,
-                f"the rows of a file lie on its day of {candidate}",
-            )
+    zones = list(dict.fromkeys((zone, "UTC")))
+    fitting = [z for z in zones if _on_its_day(rows[_TIME], days, z) >= _ON_ITS_DAY]
+    if fitting:
+        found = fitting[-1]
+        why = f"the rows of a file lie on its day of {found}"
+        if len(fitting) > 1:
+            why = f"could not know: its rows lie on its day of {' and of '.join(zones)}"
+        return table.pattern, found if found != zone else "", why
     return (
         without_day(table.pattern),
         "",

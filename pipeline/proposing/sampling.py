@@ -28,7 +28,8 @@ FILE = "_file"  # position of the row's file among the table's
 
 _STRETCH_BYTES = 1 << 20
 _STRETCH_ROWS = 20_000
-_MOST_FILES = 6
+_FEWEST_FILES, _MOST_FILES = 6, 64
+_ALL_BYTES = 64 << 20  # of a table: so many small files are looked at
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,8 +55,12 @@ class Sample:
 
 
 def sample_table(table: Table) -> Sample:
-    """Rows of at most six files."""
-    chosen = sorted(set(np.linspace(0, len(table.files) - 1, _MOST_FILES).astype(int)))
+    """Rows of six files, or of more if they are small, spread over all."""
+    usual = max(1, table.size_bytes // len(table.files))
+    most = min(_MOST_FILES, max(_FEWEST_FILES, _ALL_BYTES // usual))
+    chosen = sorted(
+        set(np.linspace(0, len(table.files) - 1, most).astype(int).tolist())
+    )
     parts, shares = [], []
     for place in chosen:
         file = table.files[place]

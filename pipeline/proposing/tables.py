@@ -21,13 +21,20 @@ from pipeline.examples.reading.compression import Chunks, compression_of
 from pipeline.examples.reading.record_frames import begins_with_record
 from pipeline.examples.reading.sources import open_file
 from pipeline.proposing.csv_shape import csv_shape
-from pipeline.proposing.day_patterns import DatedPath, common_pattern, dated, shape_of
+from pipeline.proposing.day_patterns import (
+    DatedPath,
+    common_pattern,
+    dated,
+    shape_of,
+    without_numbers,
+)
 from pipeline.proposing.errors import ProposalError
 
 HEAD_BYTES = 1 << 18
 _MOST_FILES = 50_000
 _OPENED = 3  # files of a kind that are opened: the first, the middle, the last
 _LIKE = 0.6  # share of columns in common that makes one table of two kinds
+_NO_NAMES = ("", "part", "dt", "date", "day", "hour", "data", "file", "chunk", "shard")
 _NO_DATA = (".md", ".txt", ".json", ".log", ".py", ".yaml", ".yml", ".crc", ".tar")
 
 
@@ -255,6 +262,8 @@ def _table(
         for p in members
     )
     pattern = common_pattern(patterns)
+    if len(members) > 1:
+        pattern = without_numbers(pattern)
     return Table(_name(pattern), pattern, files, form)
 
 
@@ -263,6 +272,6 @@ def _name(pattern: str) -> str:
     for part in reversed(pattern.split("/")):
         stem = part.split(".")[0].split("{")[0].split("*")[0].split("=")[0]
         name = "".join(c if c.isalnum() else "_" for c in stem.lower()).strip("_")
-        if name and name not in ("part", "dt", "date", "day", "hour", "data"):
+        if name and name.rstrip("_0123456789") not in _NO_NAMES:
             return name if name[0].isalpha() else f"t_{name}"
     return "log"
