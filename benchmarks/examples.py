@@ -10,6 +10,10 @@ so that it is as fast as they are. The per-row pipeline runs on fewer rows, as i
 slow: rows a second are compared. Its examples, and those of the script, are checked
 against Trailrank's: their number, and all values of the last day.
 
+Trailrank runs once more on the same logs with events in a file of their own, one for
+ten impressions, that find their impressions by an id and change the history, counters,
+a statistic and a label: what that costs is a ratio of the same rounds.
+
 Prints a table, and as the last line one JSON object. Peaks are of the whole process,
 imports included (Beam's are some 250 MB, TensorFlow's 500 MB).
 """
@@ -32,14 +36,17 @@ import rich.console
 import rich.table
 
 _OURS, _SCRIPT = "trailrank_pipeline", "polars_script"
+_EVENTS = "trailrank_events"
 _PER_ROW, _PROCESSES = "per_row_beam", "per_row_beam_processes"
 _TITLES = {
     _OURS: "Trailrank",
+    _EVENTS: "Trailrank, with events apart",
     _PER_ROW: "per-row Beam",
     _PROCESSES: "per-row Beam, a process a core",
     _SCRIPT: "Polars script",
 }
-_MEASURE = pathlib.Path(__file__).parent / "rivals" / "measure.py"
+_RIVALS = pathlib.Path(__file__).parent / "rivals"
+_MEASURE = _RIVALS / "measure.py"
 _DAYS, _ROWS_PER_USER_DAY = 7, 381  # the simulator's mean
 _COMPARED = "day-20220414"  # the split whose values are compared
 
@@ -102,9 +109,10 @@ class _Bench:
         """All runs; contenders take turns, so that a busy moment meets all of them."""
         self._simulate((sizes.few, sizes.many, sizes.most))
         few = [(name, sizes.few) for name in (_OURS, *sizes.per_row)]
-        many = [(name, sizes.many) for name in (_OURS, _SCRIPT)]
-        turns = [*few * sizes.few_rounds, *many * sizes.many_rounds]
-        return [self._run(*turn) for turn in (*turns, (_OURS, sizes.most))]
+        many = [(name, sizes.many) for name in (_OURS, _EVENTS, _SCRIPT)]
+        most = [(name, sizes.most) for name in (_OURS, _EVENTS)]
+        turns = [*few * sizes.few_rounds, *many * sizes.many_rounds, *most]
+        return [self._run(*turn) for turn in turns]
 
     def compare(self, sizes: _Sizes) -> dict[str, dict[str, int]]:
         """Rival -> columns in which its examples are not Trailrank's."""
@@ -126,6 +134,10 @@ class _Bench:
             code += f"simulate({out!r}, users={users}, days={_DAYS})\n"
         self.console.print(f"simulating {sum(sizes):,} rows of {_DAYS} days ...")
         subprocess.run([sys.executable, "-c", code], check=True)
+        code = "import pathlib\nfrom engaged_logs import write_events\n"
+        for rows in sizes[1:]:
+            code += f"write_events(pathlib.Path({str(self._logs(rows))!r}))\n"
+        subprocess.run([sys.executable, "-c", code], check=True, cwd=_RIVALS)
 
     def _run(self, contender: str, rows: int) -> _Result:
         """One contender in a fresh process."""
@@ -185,6 +197,7 @@ def _summary(
         for size, rows in zip(("few", "many", "most"), _rows_of(results), strict=True)
     }
     few, many, most = (by[_OURS, size] for size in ("few", "many", "most"))
+    events, most_events = by[_EVENTS, "many"], by[_EVENTS, "most"]
     rivals = [by[name, "few"] for name in sizes.per_row]
     rival = max(rivals, key=lambda runs: statistics.median(r.rate for r in runs))
     return {
@@ -200,6 +213,11 @@ def _summary(
             "most": round(most[0].peak_mb),
         },
         "peak_most_to_many": round(most[0].peak_mb / max(r.peak_mb for r in many), 2),
+        "seconds_with_events": _ratios(many, events),
+        "peak_mb_with_events": {
+            "many": round(max(r.peak_mb for r in events)),
+            "most": round(most_events[0].peak_mb),
+        },
         "same_examples": not differing,
         "rounds": {"few": sizes.few_rounds, "many": sizes.many_rounds},
         "machine": measured.machine(),

@@ -73,6 +73,9 @@ _FUNCTIONS: dict[str, Function] = {
     "ELSE 'high' END": lambda r: (
         ("low" if r["user_minutes"] < 60 else "high") if r["user_minutes"] else "new"
     ),
+    "CASE WHEN user_minutes = 0 THEN 0 WHEN user_minutes < 60 THEN 1 ELSE 2 END": (
+        lambda r: (1 if r["user_minutes"] < 60 else 2) if r["user_minutes"] else 0
+    ),
     # Features
     "STRING_TO_ARRAY(NULLIF(tag, ''), ',')": _tags,
     "duration_ms / 1000": lambda r: r["duration_ms"] / 1000,
