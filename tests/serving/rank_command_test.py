@@ -101,8 +101,8 @@ def test_weights_change_the_order(root, model_url, capsys):
         lines = [line.split() for line in capsys.readouterr().out.splitlines()]
         return [cells[1] for cells in lines if len(cells) == 5 and cells[0].isdigit()]
 
-    upward = order('{"long_view": 50, "watched": 0}')  # the length counts little then
-    downward = order('{"long_view": -50, "watched": 0}')
+    upward = order('{"long_view": 30, "watched": 0}')  # the length counts little then
+    downward = order('{"long_view": -30, "watched": 0}')
     assert len(upward) == 5
     assert upward == downward[::-1]
 
