@@ -1,7 +1,7 @@
 """What example generation says of tasks from which nothing can be learned."""
 
 from feature_specs import load_spec
-from pipeline.examples.tables import labels_lines
+from pipeline.examples.tables import labels_lines, masked_line, unexpected_line
 
 
 def test_a_task_without_anything_to_learn_is_named():
@@ -17,3 +17,20 @@ def test_a_task_without_anything_to_learn_is_named():
 def test_labels_that_vary_are_not_mentioned():
     means = {"rating": 3.5, "liked": 0.5, "loved": 0.001, "disliked": 0.999}
     assert labels_lines({"label_means": means}, load_spec("movielens")) == []
+
+
+def test_what_is_missing_against_the_spec_is_told():
+    values = {
+        "watched": {"rows": 12, "share": 0.0123, "expected": False},
+        "age": {"rows": 99, "share": 0.5, "expected": True},
+        "liked": {"rows": 1, "share": 0.00001, "expected": False},
+    }
+    assert unexpected_line({"missing_values": values}).startswith(
+        "Columns declared without `?`, but missing in some rows: watched (1.23%), liked "
+        "(under 0.01%). The rows stay;"
+    )
+    assert unexpected_line({"missing_values": {"age": values["age"]}}) == ""
+    assert masked_line({"masked": {"like": 0, "finish": 1_200}}) == (
+        "Examples without a label, masked: finish (1,200)."
+    )
+    assert masked_line({"masked": {"like": 0}}) == unexpected_line({}) == ""
