@@ -106,9 +106,7 @@ def test_the_view_of_examples_has_one_text_for_one_meaning():
 def test_spec_show_names_files_and_columns():
     tables = spec_tables(read_spec(_SPEC))
     cells = [c for t in tables[:2] for column in t.columns for c in column._cells]
-    assert (
-        "engagements/dt={day:%Y-%m-%d}/*.csv (csv) by imp, within 24h" in cells
-    )
+    assert "engagements/dt={day:%Y-%m-%d}/*.csv (csv) by imp, within 24h" in cells
     assert "engagements: COUNT(*) FILTER (WHERE action = 'like') > 0" in cells
 
 
