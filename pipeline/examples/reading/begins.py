@@ -158,9 +158,10 @@ class _Times:
             strange = local & none & ~known.fill_null(False)
             reason = f"{time.zone_column}: {NO_ROW_ZONE}"
             found.append((reason, self._zones, strange))
-        why = times.skipped(self._zone or "its zone")
-        if not self._zone and self._zones is None:
-            why = times.NO_ZONE
+        if self._zones is not None:
+            why = times.skipped("its zone")
+        else:
+            why = times.skipped(self._zone) if self._zone else times.NO_ZONE
         found.append((f"{name}: {why}", self.value, local & none))
         if not self._is_number:
             found.append((f"{name}: {times.NO_TIME}", self.value, none & ~empty))
