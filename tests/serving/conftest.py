@@ -34,9 +34,6 @@ tasks:
 fusion:
   weights: {long_view: 1.0, watched: -0.5}
   length: {feature: seconds, transform: log1p, weight: 0.25}
-facets:  # by values: one is known of the request, one of the candidate
-  place: {feature: tab, partitions: {front: [0, 1], back: [2]}, default: back}
-  sort: {column: kind, partitions: {brief: [a], broad: [b, c]}, default: broad}
 """
 
 NAN = float("nan")
@@ -102,7 +99,6 @@ def tft_output(spec, tmp_path_factory):
 
 
 PRESET = """
-structure: {facets: [place, sort], split: [long_view]}
 bottom: [8, 6]
 switcher: {kind: mmoe, experts: 2, units: [4]}
 tower: [3]
@@ -119,7 +115,7 @@ def ranker(spec):
     from trainer.model.ranker import Ranker
 
     model = Ranker(spec, read_preset(PRESET), {"long_view": 0.3, "watched": 1.2})
-    draws = np.random.default_rng(88)
+    draws = np.random.default_rng(7)
     for variable in model.trainable_variables:
         variable.assign(draws.normal(0, 0.6, variable.shape))
     return model
