@@ -312,7 +312,11 @@ def page() -> str:
     found = parts()
     sections = list(dict.fromkeys(part.path.split(".")[0] for part in found))
     files = ", ".join(f"[{file.name}]({file.name})" for file in example_files())
-    text = _NOTE + _INTRO.replace("FILES", files) + "| section | what it says |\n|---|---|\n"
+    text = (
+        _NOTE
+        + _INTRO.replace("FILES", files)
+        + "| section | what it says |\n|---|---|\n"
+    )
     for section in sections:
         first = next(p for p in found if p.path.split(".")[0] == section)
         text += f"| [`{section}`](#{section}) | {_first_sentence(first.says)} |\n"

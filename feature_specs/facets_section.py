@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 from collections.abc import Sequence
 
@@ -58,8 +59,8 @@ def _check_partitions(reading: Reading, path: str, facet: FacetSpec) -> None:
         if name in tasks:
             rule = "is a task's name too; rename one."
             problems.add(f"{path}.partitions.{name}", rule)
-    for value in dict.fromkeys(facet.values):
-        if facet.values.count(value) > 1:
+    for value, count in collections.Counter(facet.values).items():
+        if count > 1:
             rule = "may be in one partition only."
             problems.add(f"{path}.partitions", rule, value)
     said = {

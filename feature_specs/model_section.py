@@ -304,7 +304,7 @@ def _read_of(whose: Whose, feature: FeatureSpec, sides: frozenset[Side]) -> str:
     Where another feature says whose a column is, it is named.
     """
     names = names_of(feature.expr)
-    read = sorted(c for c in names if whose.sides.get(c, frozenset()) & sides)
+    read = sorted(column for column in names if whose.of(column) & sides)
     said = {
         f"feature {other.name!r} of group {other.group}"
         for column in read

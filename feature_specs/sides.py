@@ -95,14 +95,18 @@ class Whose:
                 self._said.setdefault(root, feature)
         self.sides: Sides = {c: self._sides(o) for c, o in self._origins.items()}
 
+    def of(self, column: str) -> frozenset[Side]:
+        """Whose a column is; empty where nothing tells it."""
+        return self._sides(_origin(self._origins, column))
+
     def said_by(self, column: str) -> list[FeatureSpec]:
         """The features that say whose a column is; none if the log does."""
-        origin = self._origins.get(column, _NONE)
+        origin = _origin(self._origins, column)
         roots = origin.roots | origin.matched
         return [f for root, f in self._said.items() if root in roots]
 
     def _reads(self, columns: Iterable[str]) -> _Origin:
-        return _union(self._origins.get(column, _NONE) for column in columns)
+        return _union(_origin(self._origins, column) for column in columns)
 
     def _sides(self, origin: _Origin) -> frozenset[Side]:
         roots = (*origin.roots, *origin.matched)
@@ -128,11 +132,18 @@ def _origins_of_log(log: LogSpec, events: Iterable[str]) -> dict[str, _Origin]:
         origins[log.time.length.column] = _Origin(_VIDEO)
     for join in log.joins.values():
         for column in join.columns:
-            origins.setdefault(column, origins.get(join.key, _NONE))
+            origins.setdefault(column, _origin(origins, join.key))
     for column in (*origins, *events):
         origins[f"{TRAIL_LAST}{column}"] = _Origin(_REQUEST)
         origins[f"{HISTORY}{column}"] = _Origin(_USER)
     return origins
+
+
+def _origin(origins: Mapping[str, _Origin], column: str) -> _Origin:
+    """Where a column comes from; any history is the user's, of whatever log it is."""
+    if column.startswith(HISTORY) and column not in origins:
+        return _Origin(_USER)
+    return origins.get(column, _NONE)
 
 
 def _add_made(
@@ -143,13 +154,13 @@ def _add_made(
 ) -> None:
     """Adds the columns that a spec makes, in the order in which they may be read."""
     for counter in counters:
-        match = _union(origins.get(c, _NONE) for c in _names(counter.match))
+        match = _union(_origin(origins, c) for c in _names(counter.match))
         matched = match.roots | match.matched
         origins[counter.name] = _Origin(_USER | match.sides, matched=matched)
     for statistic in statistics:
-        origins[statistic.name] = origins.get(statistic.by, _NONE)
+        origins[statistic.name] = _origin(origins, statistic.by)
     for name, text in derived.items():
-        origins[name] = _union(origins.get(c, _NONE) for c in _names(text))
+        origins[name] = _union(_origin(origins, c) for c in _names(text))
 
 
 def _union(found: Iterable[_Origin]) -> _Origin:

@@ -357,7 +357,7 @@ def _log(log: LogSpec) -> LogSpec:
     joins = {
         name: dataclasses.replace(
             join,
-            format=join.format or log.format,
+            format=join.format if log.format == "tfds" else join.format or log.format,
             columns=dict(sorted(join.columns.items())),
         )
         for name, join in sorted(log.joins.items())

@@ -95,7 +95,10 @@ def test_show_says_what_is_in_a_facets_partitions(shown, good):
 
 def test_brackets_in_sql_are_shown_as_they_are(shown, good):
     text = good.replace("STRING_TO_ARRAY(tags, ',')", "STRING_TO_ARRAY(tags, '[red]')")
-    assert "tag_list derived STRING_TO_ARRAY(tags, '[red]') its row all" in shown(text)
+    assert (
+        "tag_list derived STRING_TO_ARRAY(tags, '[red]') its row candidate, trail"
+        in shown(text)
+    )
 
 
 def test_a_spec_without_made_columns_shows_no_empty_table(shown):

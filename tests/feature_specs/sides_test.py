@@ -162,7 +162,7 @@ def test_a_quantile_is_known_too_late_for_either_side(good):
 
 
 def test_a_side_file_by_a_column_without_a_role_is_whose_a_feature_says(good):
-    join = "    tabs: {files: t.csv, format: csv, on: tab, columns: {tab: int64, x: float64}}"
+    join = "    tabs: {files: t.csv, format: csv, key: tab, columns: {tab: int64, x: float64}}"
     text = good.replace("  joins:\n", f"  joins:\n{join}\n")
     read_spec(text.replace('expr: "age / 1"', "expr: x"))
     tab = "  - {name: tab, group: candidate, kind: code, size: 4}\n"

@@ -38,9 +38,6 @@ tasks:
 fusion:
   weights: {long_view: 1.0, watched: -0.5}
   length: {feature: seconds, transform: log1p, weight: 0.25}
-facets:  # by values: one is known of the request, one of the candidate
-  place: {feature: tab, partitions: {front: [0, 1], back: [2]}, default: back}
-  sort: {column: kind, partitions: {brief: [a], broad: [b, c]}, default: broad}
 """
 
 NAN = float("nan")
@@ -117,7 +114,6 @@ def tft_output(spec, tmp_path_factory):
 
 
 PRESET = """
-structure: {facets: [place, sort], split: [long_view]}
 bottom: [8, 6]
 switcher: {kind: mmoe, experts: 2, units: [4]}
 tower: [3]
