@@ -417,9 +417,10 @@ def _sized(table: TableSpec) -> TableSpec:
 
 
 def _feature(feature: FeatureSpec) -> FeatureSpec:
-    """The column called as the feature is what it reads if nothing else is said."""
+    """Without what is so if nothing else is said: its own column, its kind's size."""
     own = feature.column == feature.name
-    return dataclasses.replace(feature, expr="" if own else feature.expr)
+    size = None if feature.size == feature.of_kind.default_size else feature.size
+    return dataclasses.replace(feature, expr="" if own else feature.expr, size=size)
 
 
 def _task(task: TaskSpec) -> TaskSpec:

@@ -82,6 +82,10 @@ _FUNCTIONS: dict[str, Function] = {
     "EXTRACT(hour FROM event_time)": lambda r: r["event_time"].hour,
     # Labels
     "play_time_ms >= duration_ms": lambda r: r["play_time_ms"] >= r["duration_ms"],
+    "play_time_ms >= 0.8 * duration_ms": lambda r: (
+        r["play_time_ms"] >= 0.8 * r["duration_ms"]
+    ),
+    "comment_stay_time > 0": lambda r: r["comment_stay_time"] > 0,
     "play_time_ms < LEAST(3000, duration_ms)": lambda r: (
         r["play_time_ms"] < min(3000, r["duration_ms"])
     ),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 import polars as pl
 
@@ -52,8 +52,8 @@ class Vector(Dense):
     def dtype(
         self, reading: Reading, path: str, feature: FeatureSpec, found: pl.DataType
     ) -> Dtype | None:
-        lists = isinstance(found, pl.List | pl.Array)
-        if not lists or not found.inner.is_numeric():
+        inner = found.inner if isinstance(found, pl.List | pl.Array) else None
+        if inner is None or not cast(pl.DataType, inner).is_numeric():
             rule = (
                 "must be a vector for kind vector: a column declared as vector<N>, or "
                 "a list of N numbers and `size: N`."

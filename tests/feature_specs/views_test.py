@@ -60,6 +60,16 @@ def test_one_meaning_has_one_text(good, old, new):
     assert _changed(good, _replaced(good, old, new)) == set()
 
 
+def test_a_size_that_is_left_out_is_32(good):
+    plain = _replaced(good, "kind: category, size: 24", "kind: category")
+    assert read_spec(plain).feature("hour").size == 32
+    said = _replaced(good, "kind: category, size: 24", "kind: category, size: 32")
+    assert _changed(plain, said) == set()
+    # As earlier releases have it, whose checkpoints would else be another spec's.
+    hour = json.loads(views.text(read_spec(said), views.TRAINING))["features"][3]
+    assert (hour["name"], "size" in hour) == ("hour", False)
+
+
 def test_order_counts_where_it_means_something(good):
     features = [line for line in good.splitlines() if line.startswith("  - {name: age")]
     swapped = good.replace("\n".join(features), "\n".join(features[::-1]))

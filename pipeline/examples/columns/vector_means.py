@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import numpy as np
 import polars as pl
 
@@ -21,7 +23,7 @@ def mean_vectors(events: pl.Series, start: Ints, stop: Ints) -> pl.Series:
         start: Position of the first event of each stretch, int64 [P].
         stop: Position after its last one, int64 [P].
     """
-    width = events.dtype.size
+    width = cast(pl.Array, events.dtype).size
     before = np.concatenate([[0], np.cumsum(events.is_not_null().to_numpy())])
     start, stop = before[start], before[stop]
     known = np.array(events.drop_nulls().explode(), np.float32).reshape(-1, width)

@@ -71,7 +71,6 @@ def test_variables_are_named_with_their_slots(found, spec, config):
     assert names["video"].bytes == 5000 * 8 * 4
     assert names["video/accumulator"].bytes == names["video"].bytes
     assert names["feature_place"].shape == (100_002, 32)  # the most that it may have
-    assert names["network/numbers/looks/kernel"].shape == (6, 4)
     # The ranker as training builds it, every variable counted once.
     model = programs.build(spec, config, SLICE, "bfloat16")
     held = {v.ref(): v for v in model.ranker.variables}
