@@ -15,6 +15,7 @@ from typing import IO, Any
 import orjson
 import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.examples.reading.compression import Chunks, compression_of
@@ -166,11 +167,13 @@ def _field(table: pa.Table, name: str) -> pa.ChunkedArray | None:
     """A column, or a field of a struct by its dotted path."""
     if name in table.column_names:
         return table.column(name)
-    first, _, rest = name.partition(".")
+    first, *rest = name.split(".")
     if not rest or first not in table.column_names:
         return None
-    inner = pa.Table.from_struct_array(table.column(first))
-    return _field(inner, rest)
+    try:
+        return pc.struct_field(table.column(first), rest)
+    except pa.ArrowInvalid:  # it has no such field, or is no struct
+        return None
 
 
 def _json_key(row: bytes, columns: Sequence[str]) -> Key:

@@ -185,7 +185,9 @@ def _from_text(raw: pl.Series) -> tuple[pl.Series, str, int]:
         return float(known.str.contains(pattern).mean() or 0) >= _FITTING  # type: ignore[arg-type]
 
     codes = known.str.contains(r"^0[0-9]+$").mean() or 0  # zeros that a number loses
-    if fits(_WHOLE) and float(codes) < 1 - _FITTING:  # type: ignore[arg-type]
+    if fits(_WHOLE) and float(codes) > 1 - _FITTING:  # type: ignore[arg-type]
+        return raw, "string", 0
+    if fits(_WHOLE):
         whole = raw.str.replace(r"\.0*$", "").cast(pl.Int64, strict=False)
         if whole.null_count() <= raw.null_count() + 0.02 * len(raw):
             return whole, "int64", 0
@@ -244,8 +246,9 @@ def _list_separator(values: pl.Series) -> str:
             continue
         parts = known.unique().str.split(separator).list.explode()
         words = parts.n_unique()
-        spaced = separator == " "
-        if words <= max(2, len(parts) // 5) and (not spaced or words <= 256):
+        spaced = separator == " "  # as sentences are: so the parts must come back often
+        often = len(parts) // (5 if spaced else 2)
+        if words <= max(2, often) and (not spaced or words <= 256):
             long = parts.str.len_chars().mean() or 0
             if float(long) < 40:  # type: ignore[arg-type]
                 return separator

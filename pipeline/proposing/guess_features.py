@@ -175,9 +175,11 @@ class _Maker:
         shares = {side: _one_value(rows, side) for side in ("item", "user")}
         if shares["item"] is not None and shares["item"] >= _ONE_VALUE:
             return "candidate"
+        if shares["item"] is None:
+            return ""
         if shares["user"] is not None and shares["user"] >= _ONE_VALUE:
             return "query"
-        return "" if None in shares.values() else "context"
+        return "context"  # no video's: then a request is right, whoever's it is
 
     def _add_id(self, name: str, group: str) -> None:
         table = feature_name(name).removesuffix("_id").removesuffix("id").rstrip("_")
@@ -210,9 +212,7 @@ class _Maker:
             return
         if not group:
             settings = {"paired": "true", **settings}
-            note = (
-                note or "could not know whose it is: too few rows of one user or video"
-            )
+            note = note or "could not know whose it is: too few rows of one video"
         self.features.append(
             FeatureGuess(
                 self._free(feature_name(name)),

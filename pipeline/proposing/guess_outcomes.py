@@ -91,7 +91,7 @@ def told_by_copies(
     if not repeated.height or not others:
         return set()
     plain = [name for name in others if not columns[name].is_list]
-    differ = repeated.group_by(key).agg((pl.col(plain).n_unique() > 1))
+    differ = repeated.group_by(key).agg(pl.col(plain).n_unique() > 1)
     return {name for name in plain if bool(differ[name].any())}
 
 

@@ -17,9 +17,8 @@ import orjson
 import polars as pl
 import pyarrow.parquet as pq
 
-from pipeline.examples.reading.compression import compression_of
+from pipeline.examples.reading.compression import Chunks, compression_of
 from pipeline.examples.reading.record_frames import Records, begins_with_record
-from pipeline.examples.reading.compression import Chunks
 from pipeline.examples.reading.sources import open_file
 from pipeline.proposing.tables import LogFile, Table, flat_frame, flat_json, head_bytes
 
@@ -28,7 +27,7 @@ FILE = "_file"  # position of the row's file among the table's
 
 _STRETCH_BYTES = 1 << 20
 _STRETCH_ROWS = 20_000
-_FEWEST_FILES, _MOST_FILES = 6, 64
+_FEWEST_FILES, _MOST_FILES = 6, 200
 _ALL_BYTES = 64 << 20  # of a table: so many small files are looked at
 
 

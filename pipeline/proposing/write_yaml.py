@@ -389,7 +389,7 @@ def _evaluation(guesses: Guesses) -> Iterator[str]:
     if slices:
         yield f"  slices: [{', '.join(map(yaml, slices))}]"
     if judged:
-        limits = {name: f"{_LEAST_AUC}" for name in judged[:3]}
+        limits = dict.fromkeys(judged[:3], f"{_LEAST_AUC}")
         yield f"  min_auc: {_flow(limits)}   # better than chance; raise them when you know your model"
         yield "  max_auc_drop: 0.01"
 
