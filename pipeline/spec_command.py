@@ -1,12 +1,12 @@
-"""The command `trailrank spec`: `init LOGS`, `check FILE`, `show NAME`, `diff BEFORE NOW`.
+"""The command `trailrank spec`: `init`, `check`, `show`, `diff`.
 
     trailrank spec init LOGS --out my.yaml           # a proposal, to be read and edited
     trailrank spec check my.yaml                     # every mistake in the file
     trailrank spec check my.yaml --logs LOGS         # ... and what it does to the logs
     trailrank spec show my.yaml --logs LOGS
 
-`--logs` reads rows of some users, puts them through the examples pass in a folder of its
-own, and tells what a run on all of them will do.
+`--logs` reads rows of some users, puts them through the examples pass in a folder of
+its own, and tells what a run on all of them will do.
 """
 
 from __future__ import annotations

@@ -99,8 +99,9 @@ def _columns(name: str, source: Source, folder: str) -> list[SeenColumn]:
 
 
 def _mean(examples: pl.DataFrame, column: str) -> float:
-    found = examples[column].mean() if column in examples.columns else None
-    return float(found) if found is not None else 0.0  # type: ignore[arg-type]
+    if column not in examples.columns or not examples.height:
+        return 0.0
+    return float(examples[column].to_numpy().mean())
 
 
 def _different(examples: pl.DataFrame, name: str) -> int:

@@ -97,8 +97,8 @@ def guess(samples: Sequence[Sample]) -> Guesses:
     ]
     if not tasks:
         raise ProposalError(
-            f"{roles.log.name}: no column looks like what a user did with a video (like, "
-            f"play_time, rating...), so there is nothing to predict. It has "
+            f"{roles.log.name}: no column looks like what a user did with a video "
+            f"(like, play_time, rating...), so there is nothing to predict. It has "
             f"{', '.join(columns)}. Name one in a spec of your own: docs/examples.md."
         )
     zone = guess_zone(roles.time, columns)
@@ -171,8 +171,9 @@ def _zone_column(columns: Mapping[str, Column]) -> str:
     """A text column all of whose values name zones."""
     known = zoneinfo.available_timezones()
     for name, column in columns.items():
-        if column.is_text and 1 <= column.distinct <= 600:
-            if set(column.values.drop_nulls().unique().to_list()) <= known:
+        if column.is_text and 1 <= column.distinct <= len(known):
+            values = set(column.values.drop_nulls().unique().to_list())
+            if values <= known:
                 return name
     return ""
 

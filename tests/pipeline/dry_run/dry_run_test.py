@@ -3,6 +3,7 @@
 One examples pass serves the tests here; the numbers are those of the rows below.
 """
 
+import io
 import os
 
 import pytest
@@ -184,7 +185,7 @@ def test_nothing_is_left_behind(found):
 
 def test_tables_tell_rows_rejects_days_and_tasks(found):
     run, seen, columns, _ = found
-    console = rich.console.Console(width=160, record=True, file=open(os.devnull, "w"))
+    console = rich.console.Console(width=160, record=True, file=io.StringIO())
     console.print(*check_tables(run, columns, seen))
     text = " ".join(console.export_text().split())
     assert "item: not a whole number 2 log_202311" in text
