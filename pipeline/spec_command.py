@@ -83,7 +83,7 @@ def _check(args: argparse.Namespace, console: rich.console.Console) -> int:
     if args.logs is None:
         return _without_logs(args, status)
     from pipeline.dry_run.run import dry_run
-    from pipeline.dry_run.seen import seen_columns, seen_of
+    from pipeline.dry_run.seen import seen_columns, seen_of, told_by_files
     from pipeline.dry_run.tables import (
         check_tables,
         cost_line,
@@ -96,8 +96,10 @@ def _check(args: argparse.Namespace, console: rich.console.Console) -> int:
         dry_run(args.spec, args.logs, rows=args.rows or _ROWS) as found,
     ):
         seen, columns = seen_of(found), seen_columns(found)
+        misfits = told_by_files(found)
     console.print(*check_tables(found, columns, seen))
-    for line in (*sample_lines(found), *warning_lines(found, seen), cost_line(found)):
+    told = (*sample_lines(found), *misfits, *warning_lines(found, seen))
+    for line in (*told, cost_line(found)):
         console.print(line, soft_wrap=True)
     if found.failure:
         console.print(

@@ -117,7 +117,7 @@ class _Reader:
 
     def _read(self, file: FileMetadata, files: Files, most: int) -> RawRows:
         log = self._spec.log
-        header = tuple(getattr(log, "header", ())) if files.name == "log" else ()
+        header = tuple(log.header) if files.name == "log" else ()
         with open_file(file.path) as opened:
             if files.format == "parquet":
                 return read_parquet(opened, file.size_in_bytes, files.key, most)

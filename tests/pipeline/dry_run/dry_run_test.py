@@ -211,6 +211,8 @@ def test_a_run_that_would_fail_ends_with_status_1(logs, tmp_path, capsys):
     assert status == 1
     told = " ".join(capsys.readouterr().out.split())
     assert "A run on these rows would fail: 2.44% of the rows of the log are" in told
+    assert "log.columns.item: rows are rejected: not a whole number" in told
+    assert "Such as oops (2 rows)." in told
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,6 @@ from feature_specs import Spec, load_spec, read_spec
 from feature_specs.build import parse_yaml
 from feature_specs.errors import TrailrankError
 from feature_specs.feature_kinds import FEATURE_KINDS
-from feature_specs.spec import TimeSpec
 from pipeline.proposing.errors import ProposalError
 from pipeline.simulator import simulate
 from tests.pipeline.proposing.own_logs import write_own_logs
@@ -28,10 +27,6 @@ needs_vectors_and_events = pytest.mark.skipif(
     not {"vector", "text"} <= set(FEATURE_KINDS)
     or "events" not in {field.name for field in dataclasses.fields(Spec)},
     reason="needs the kinds vector and text, and the section events",
-)
-needs_times_by_expression = pytest.mark.skipif(
-    "expr" not in {field.name for field in dataclasses.fields(TimeSpec)},
-    reason="needs log.time.expr and log.header",
 )
 
 
@@ -352,7 +347,6 @@ def test_a_file_without_a_header_gets_made_up_names(tmp_path):
     assert "days and hours are made up" in " ".join(proposed.unknown)
 
 
-@needs_times_by_expression
 def test_the_proposal_for_a_file_without_a_header_is_right(tmp_path):
     if not _BYTEREC.exists():
         pytest.skip(f"no {_BYTEREC.name}")
