@@ -20,7 +20,9 @@ import rich.console
 from feature_specs import command, load_spec, read_spec
 from feature_specs.errors import Status, UsageError
 from feature_specs.flags import ArgumentParser
+from feature_specs.places import absolute
 from feature_specs.tables import spec_tables
+from pipeline.log_places import check_logs
 
 _ROWS = 20_000
 
@@ -82,6 +84,7 @@ def _check(args: argparse.Namespace, console: rich.console.Console) -> int:
     status = command.check_spec(args, console)
     if args.logs is None:
         return _without_logs(args, status)
+    check_logs(load_spec(args.spec), absolute(args.logs))
     from pipeline.dry_run.run import dry_run
     from pipeline.dry_run.seen import seen_columns, seen_of, told_by_files
     from pipeline.dry_run.tables import (
@@ -112,6 +115,7 @@ def _check(args: argparse.Namespace, console: rich.console.Console) -> int:
 def _show(args: argparse.Namespace, console: rich.console.Console) -> int:
     if args.logs is None:
         return _without_logs(args, command.show_spec(args, console))
+    check_logs(load_spec(args.spec), absolute(args.logs))
     from pipeline.dry_run.run import dry_run
     from pipeline.dry_run.seen import seen_of
     from pipeline.dry_run.tables import sample_lines
