@@ -11,7 +11,7 @@ class Seen:
     """Numbers of a sample's training days.
 
     Attributes:
-        means: Task -> mean of its label over its sample space; None without a row there.
+        means: Task -> mean of its label over its sample space; None if that is empty.
         known: Task -> share of the examples that train it.
         missing: Feature -> share of the examples that lack it.
         values: Feature -> its different values, of a list those of its elements: what a

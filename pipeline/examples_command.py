@@ -57,8 +57,8 @@ def _dry_run(args: argparse.Namespace, console: rich.console.Console) -> int:
     _check(args)
     from pipeline.dry_run.encoded import some_examples
     from pipeline.dry_run.run import dry_run
-    from pipeline.dry_run.tables import example_tables, sample_lines, warning_lines
     from pipeline.dry_run.seen import seen_of
+    from pipeline.dry_run.tables import example_tables, sample_lines, warning_lines
     from pipeline.examples.tables import report_tables
 
     with dry_run(

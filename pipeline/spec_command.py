@@ -1,12 +1,12 @@
-"""The command `trailrank spec`: `init LOGS`, `check FILE`, `show NAME`, `diff BEFORE NOW`.
+"""The command `trailrank spec`: `init`, `check`, `show`, `diff`.
 
     trailrank spec init LOGS --out my.yaml           # a proposal, to be read and edited
     trailrank spec check my.yaml                     # every mistake in the file
     trailrank spec check my.yaml --logs LOGS         # ... and what it does to the logs
     trailrank spec show my.yaml --logs LOGS
 
-`--logs` reads rows of some users, puts them through the examples pass in a folder of its
-own, and tells what a run on all of them will do.
+`--logs` reads rows of some users, puts them through the examples pass in a folder of
+its own, and tells what a run on all of them will do.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ import rich.console
 from feature_specs import command, load_spec, read_spec
 from feature_specs.errors import Status, UsageError
 from feature_specs.flags import ArgumentParser
+from feature_specs.places import absolute
 from feature_specs.tables import spec_tables
+from pipeline.log_places import check_logs
 
 _ROWS = 20_000
 
@@ -82,8 +84,9 @@ def _check(args: argparse.Namespace, console: rich.console.Console) -> int:
     status = command.check_spec(args, console)
     if args.logs is None:
         return _without_logs(args, status)
+    check_logs(load_spec(args.spec), absolute(args.logs))
     from pipeline.dry_run.run import dry_run
-    from pipeline.dry_run.seen import seen_columns, seen_of
+    from pipeline.dry_run.seen import seen_columns, seen_of, told_by_files
     from pipeline.dry_run.tables import (
         check_tables,
         cost_line,
@@ -96,8 +99,10 @@ def _check(args: argparse.Namespace, console: rich.console.Console) -> int:
         dry_run(args.spec, args.logs, rows=args.rows or _ROWS) as found,
     ):
         seen, columns = seen_of(found), seen_columns(found)
+        misfits = told_by_files(found)
     console.print(*check_tables(found, columns, seen))
-    for line in (*sample_lines(found), *warning_lines(found, seen), cost_line(found)):
+    told = (*sample_lines(found), *misfits, *warning_lines(found, seen))
+    for line in (*told, cost_line(found)):
         console.print(line, soft_wrap=True)
     if found.failure:
         console.print(
@@ -110,6 +115,7 @@ def _check(args: argparse.Namespace, console: rich.console.Console) -> int:
 def _show(args: argparse.Namespace, console: rich.console.Console) -> int:
     if args.logs is None:
         return _without_logs(args, command.show_spec(args, console))
+    check_logs(load_spec(args.spec), absolute(args.logs))
     from pipeline.dry_run.run import dry_run
     from pipeline.dry_run.seen import seen_of
     from pipeline.dry_run.tables import sample_lines

@@ -154,23 +154,27 @@ def read_parquet(
 
 
 def _parquet_keys(table: pa.Table, columns: Sequence[str]) -> list[Key]:
-    flat = {name: _field(table, name) for name in columns}
-    if any(values is None for values in flat.values()):
+    found = [_values(table, name) for name in columns]
+    if any(values is None for values in found):
         return [()] * table.num_rows
-    frame = pl.DataFrame({name: pl.from_arrow(values) for name, values in flat.items()})
-    texts = frame.select(pl.all().cast(pl.String, strict=False)).rows()
-    return [tuple(_plain(v) for v in row) if None not in row else () for row in texts]
+    texts = pl.DataFrame(found).select(pl.all().cast(pl.String, strict=False)).rows()
+    return [tuple(map(_plain, row)) if None not in row else () for row in texts]
 
 
-def _field(table: pa.Table, name: str) -> pa.ChunkedArray | None:
-    """A column, or a field of a struct by its dotted path."""
+def _values(table: pa.Table, name: str) -> pl.Series | None:
+    """A column, or a field of a struct by its dotted path; None if it is not there."""
     if name in table.column_names:
-        return table.column(name)
-    first, _, rest = name.partition(".")
-    if not rest or first not in table.column_names:
+        return pl.Series(name, pl.from_arrow(table.column(name)))
+    first, *path = name.split(".")
+    if not path or first not in table.column_names:
         return None
-    inner = pa.Table.from_struct_array(table.column(first))
-    return _field(inner, rest)
+    values = pl.Series(name, pl.from_arrow(table.column(first)))
+    for field in path:
+        inner = values.dtype
+        if not isinstance(inner, pl.Struct) or field not in values.struct.fields:
+            return None
+        values = values.struct.field(field)
+    return values.alias(name)
 
 
 def _json_key(row: bytes, columns: Sequence[str]) -> Key:

@@ -117,7 +117,7 @@ class _Reader:
 
     def _read(self, file: FileMetadata, files: Files, most: int) -> RawRows:
         log = self._spec.log
-        header = tuple(getattr(log, "header", ())) if files.name == "log" else ()
+        header = tuple(log.header) if files.name == "log" else ()
         with open_file(file.path) as opened:
             if files.format == "parquet":
                 return read_parquet(opened, file.size_in_bytes, files.key, most)
@@ -125,8 +125,9 @@ class _Reader:
                 form = TextForm(files.format, log.separator, header)
                 return read_text(opened, file.size_in_bytes, files.key, form, most)
         raise UsageError(
-            f"{files.name}.format {files.format}: rows of it cannot be sampled. Sampled "
-            "are csv, jsonl and parquet; run the whole with `trailrank examples --days`."
+            f"{files.name}.format {files.format}: rows of it cannot be sampled, only "
+            "those of csv, jsonl and parquet. Run some days of the whole: `trailrank "
+            "examples --days`."
         )
 
     def _copy(
@@ -177,8 +178,8 @@ class _Reader:
     ) -> None:
         if any(not rows.is_whole for rows in read.values()):
             self._biases.append(
-                "Files were read in part: of a user only some rows are there, so trails "
-                "and histories are shorter, and counters smaller, than in a full run."
+                "Files were read in part: of a user only some rows are there, so "
+                "trails, histories and counters are shorter than in a full run."
             )
         filters = self._spec.filters
         if filters.min_item_impressions or filters.min_user_events:

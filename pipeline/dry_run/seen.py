@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import polars as pl
 
-from feature_specs import Spec, label_key, mask_key
+from feature_specs import Spec, mask_key
 from feature_specs.seen import Seen
 from pipeline.dry_run.examples_frame import read_examples
 from pipeline.dry_run.run import DryRun
@@ -17,6 +17,7 @@ from pipeline.examples.reading.readers import (
     plan_ranges,
     read_blocks,
 )
+from pipeline.examples.reading.sample_checks import findings, sample_blocks
 from pipeline.examples.reading.sources import Source
 
 
@@ -63,6 +64,16 @@ def seen_columns(run: DryRun) -> list[SeenColumn]:
     ]
 
 
+def told_by_files(run: DryRun) -> list[str]:
+    """Where types and units of the spec do not fit the sample, with a value each."""
+    sources = [log_source(run.spec), *join_sources(run.spec).values()]
+    return [
+        str(finding)
+        for source in sources
+        for finding in findings(source, sample_blocks(source, run.sample.folder))
+    ]
+
+
 def constant_labels(spec: Spec, seen: Seen) -> Mapping[str, str]:
     """Task -> why nothing can be learned for it in the sample."""
     found: dict[str, str] = {}
@@ -75,11 +86,6 @@ def constant_labels(spec: Spec, seen: Seen) -> Mapping[str, str]:
         elif mean == 1 and task.of_kind.is_probability:
             found[task.name] = "its label is 1 in all of them"
     return found
-
-
-def label_columns(spec: Spec) -> list[str]:
-    """The examples' columns of labels."""
-    return [label_key(task.name) for task in spec.tasks]
 
 
 def _columns(name: str, source: Source, folder: str) -> list[SeenColumn]:
@@ -99,8 +105,9 @@ def _columns(name: str, source: Source, folder: str) -> list[SeenColumn]:
 
 
 def _mean(examples: pl.DataFrame, column: str) -> float:
-    found = examples[column].mean() if column in examples.columns else None
-    return float(found) if found is not None else 0.0  # type: ignore[arg-type]
+    if column not in examples.columns or not examples.height:
+        return 0.0
+    return float(examples[column].to_numpy().mean())
 
 
 def _different(examples: pl.DataFrame, name: str) -> int:

@@ -16,7 +16,7 @@ from pipeline.dry_run.seen import SeenColumn, constant_labels
 from pipeline.examples.tables import rows_table
 from pipeline.reporting.tables import new_table
 
-# In one process on two cores of an x86-64 server, with kuairand: docs/examples.md, Speed.
+# In one process on two cores of an x86-64 server, with kuairand (docs/examples.md).
 ROWS_A_SECOND = 34_600
 _LONGEST_CELL = 48
 _LONGEST_TEXT = 100

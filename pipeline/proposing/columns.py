@@ -19,7 +19,8 @@ _NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 _DATE = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
 _LIST = r"^\s*\[.*\]\s*$"
 _FITTING = 0.995  # of the values: a few may be damaged
-_MOST_UINT = 2**63 - 1
+_LONGEST_PART = 40  # characters, of what a text is a list of
+_NO_NUMBERS = pl.Series([], dtype=pl.Float64)
 LIST_SEPARATORS = (",", "|", ";", " ")
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 
@@ -88,18 +89,18 @@ class Column:
     @property
     def most(self) -> float:
         """The largest number; -inf without one."""
-        found = self.values.max() if self.is_number else None
-        return -float("inf") if found is None else float(found)  # type: ignore[arg-type]
+        values = self.values.cast(pl.Float64) if self.is_number else _NO_NUMBERS
+        found = values.drop_nulls().to_numpy()
+        return float(found.max(initial=-float("inf")))
 
     def at_least(self, floor: float) -> bool:
         """Whether all numbers are at least so large."""
-        found = self.values.min() if self.is_number else None
-        return found is not None and float(found) >= floor  # type: ignore[arg-type]
+        known = self.values.drop_nulls() if self.is_number else _NO_NUMBERS
+        return bool(len(known)) and bool((known >= floor).all())
 
     def mean(self) -> float:
         """Of numbers, or of true and false; 0 without any."""
-        found = self.values.cast(pl.Float64, strict=False).mean()
-        return float(found) if found is not None else 0.0  # type: ignore[arg-type]
+        return mean_of(self.values)
 
     def quantile(self, share: float) -> float:
         """Of numbers; 0 without any."""
@@ -110,6 +111,12 @@ class Column:
         """A sample value, the first; None without any."""
         known = self.values.drop_nulls()
         return known[0] if len(known) else None
+
+
+def mean_of(values: pl.Series) -> float:
+    """The mean of numbers, or of true and false; 0 without any."""
+    known = values.cast(pl.Float64, strict=False).drop_nulls().to_numpy()
+    return float(known.mean()) if len(known) else 0.0
 
 
 def words_of(name: str) -> tuple[str, ...]:
@@ -128,7 +135,7 @@ def _column(raw: pl.Series) -> Column:
     lacks = raw.is_null()
     if raw.dtype == pl.String:
         lacks = lacks | raw.str.to_lowercase().is_in(["", "nan"]).fill_null(True)
-    missing = float(lacks.mean() or 0.0) if len(raw) else 1.0
+    missing = mean_of(lacks) if len(raw) else 1.0
     found = Column(raw.name, kind, values, missing, _distinct(values), width=width)
     if kind == "string":
         return dataclasses.replace(found, separator=_list_separator(values))
@@ -182,10 +189,12 @@ def _from_text(raw: pl.Series) -> tuple[pl.Series, str, int]:
         return raw, "string", 0
 
     def fits(pattern: str) -> bool:
-        return float(known.str.contains(pattern).mean() or 0) >= _FITTING  # type: ignore[arg-type]
+        return mean_of(known.str.contains(pattern)) >= _FITTING
 
-    codes = known.str.contains(r"^0[0-9]+$").mean() or 0  # zeros that a number loses
-    if fits(_WHOLE) and float(codes) < 1 - _FITTING:  # type: ignore[arg-type]
+    codes = mean_of(known.str.contains(r"^0[0-9]+$"))  # zeros that a number loses
+    if fits(_WHOLE) and codes > 1 - _FITTING:
+        return raw, "string", 0
+    if fits(_WHOLE):
         whole = raw.str.replace(r"\.0*$", "").cast(pl.Int64, strict=False)
         if whole.null_count() <= raw.null_count() + 0.02 * len(raw):
             return whole, "int64", 0
@@ -240,15 +249,15 @@ def _list_separator(values: pl.Series) -> str:
     known = values.drop_nulls()
     for separator in LIST_SEPARATORS:
         several = known.str.contains(separator, literal=True)
-        if not len(known) or float(several.mean() or 0) < 0.1:  # type: ignore[arg-type]
+        if not len(known) or mean_of(several) < 0.1:
             continue
         parts = known.unique().str.split(separator).list.explode()
         words = parts.n_unique()
-        spaced = separator == " "
-        if words <= max(2, len(parts) // 5) and (not spaced or words <= 256):
-            long = parts.str.len_chars().mean() or 0
-            if float(long) < 40:  # type: ignore[arg-type]
-                return separator
+        spaced = separator == " "  # as sentences are: so the parts must come back often
+        often = len(parts) // (5 if spaced else 2)
+        few = words <= max(2, often) and (not spaced or words <= 256)
+        if few and mean_of(parts.str.len_chars()) < _LONGEST_PART:
+            return separator
     return ""
 
 

@@ -1,4 +1,4 @@
-"""How a CSV file is written, from its first lines: separator, and whether it has heads."""
+"""How a CSV file is written, from its first lines: its separator and its header."""
 
 from __future__ import annotations
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import os
 import re
 from collections.abc import Sequence
 
@@ -97,12 +96,12 @@ def _folders(pattern: str) -> list[str]:
 def _common_part(parts: Sequence[str]) -> str:
     if len(parts) == 1:
         return parts[0]
-    prefix = os.path.commonprefix(parts)
+    prefix = _prefix(parts)
     prefix = (
         prefix[: prefix.rfind("{")] if prefix.count("{") > prefix.count("}") else prefix
     )
     rest = [part[len(prefix) :] for part in parts]
-    suffix = os.path.commonprefix([part[::-1] for part in rest])[::-1]
+    suffix = _prefix([part[::-1] for part in rest])[::-1]
     if suffix.count("}") > suffix.count("{"):
         suffix = suffix[suffix.find("}") + 1 :]
     # A digit at the edge of what differs belongs to it: part-0*1.csv is no pattern.
@@ -110,3 +109,11 @@ def _common_part(parts: Sequence[str]) -> str:
     if "." in suffix:  # of a name only its end is sure to be of all files to come
         suffix = suffix[suffix.index(".") :]
     return f"{prefix}*{suffix}"
+
+
+def _prefix(texts: Sequence[str]) -> str:
+    """The beginning that texts have in common."""
+    first, last = min(texts), max(texts)
+    same = (a == b for a, b in zip(first, last, strict=False))
+    length = next((place for place, one in enumerate(same) if not one), len(first))
+    return first[: min(length, len(last))]

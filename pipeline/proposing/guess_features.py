@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import polars as pl
 
-from pipeline.proposing.columns import Column
+from pipeline.proposing.columns import Column, mean_of
 from pipeline.proposing.guess_keys import Roles
 from pipeline.proposing.guess_outcomes import unit_of
 from pipeline.proposing.guess_time import day_columns
@@ -175,9 +175,11 @@ class _Maker:
         shares = {side: _one_value(rows, side) for side in ("item", "user")}
         if shares["item"] is not None and shares["item"] >= _ONE_VALUE:
             return "candidate"
+        if shares["item"] is None:
+            return ""
         if shares["user"] is not None and shares["user"] >= _ONE_VALUE:
             return "query"
-        return "" if None in shares.values() else "context"
+        return "context"  # no video's: then a request is right, whoever's it is
 
     def _add_id(self, name: str, group: str) -> None:
         table = feature_name(name).removesuffix("_id").removesuffix("id").rstrip("_")
@@ -210,9 +212,7 @@ class _Maker:
             return
         if not group:
             settings = {"paired": "true", **settings}
-            note = (
-                note or "could not know whose it is: too few rows of one user or video"
-            )
+            note = note or "could not know whose it is: too few rows of one video"
         self.features.append(
             FeatureGuess(
                 self._free(feature_name(name)),
@@ -261,11 +261,11 @@ class _Maker:
 
     def _text(self, column: Column) -> tuple[str, dict[str, str], str]:
         known = column.values.drop_nulls()
-        words = known.str.count_matches(r"\S+").mean() or 0
+        words = mean_of(known.str.count_matches(r"\S+"))
         mostly_own = (
             column.distinct > 0.5 * len(known.unique()) and column.distinct > 50
         )
-        if mostly_own and float(words) >= _TEXT_WORDS and not _is_id(column):  # type: ignore[arg-type]
+        if mostly_own and words >= _TEXT_WORDS and not _is_id(column):
             length = max(1, int(known.str.count_matches(r"\S+").quantile(0.95) or 1))
             table = f"{feature_name(column.name)}_words"
             found = known.str.to_lowercase().str.split(" ").list.explode().n_unique()
@@ -328,7 +328,7 @@ def _one_value(rows: pl.DataFrame, side: str) -> float | None:
     several = groups.filter(pl.col("n") > 1)
     if several.height < _FEWEST_GROUPS:
         return None
-    return float((several["value"] == 1).mean() or 0.0)  # type: ignore[arg-type]
+    return mean_of(several["value"] == 1)
 
 
 def _is_id(column: Column) -> bool:

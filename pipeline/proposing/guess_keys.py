@@ -6,35 +6,28 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 
-from pipeline.proposing.columns import Column, columns_of, named
+from pipeline.proposing.columns import Column, columns_of, mean_of, named
 from pipeline.proposing.errors import ProposalError
 from pipeline.proposing.guess_outcomes import BAD, GOOD, is_outcome_name, is_total_name
 from pipeline.proposing.guess_time import TimeGuess, guess_time, shifted_time
 from pipeline.proposing.sampling import Sample
 
-_USER = ("user_id", "uid", "userid", "user", "member_id", "viewer_id", "account_id")
-_USER += ("profile_id", "visitor_id", "customer_id", "device_id", "person_id", "u")
-_ITEM = ("video_id", "item_id", "movie_id", "photo_id", "clip_id", "content_id", "vid")
-_ITEM += (
-    "post_id",
-    "note_id",
-    "iid",
-    "media_id",
-    "article_id",
-    "product_id",
-    "track_id",
+_USER = (
+    *("user_id", "uid", "userid", "user", "member_id", "viewer_id", "account_id"),
+    *("profile_id", "visitor_id", "customer_id", "device_id", "person_id", "u"),
 )
-_ITEM += ("song_id", "episode_id", "doc_id", "video", "item", "movie", "clip", "i")
+_ITEM = (
+    *("video_id", "item_id", "movie_id", "photo_id", "clip_id", "content_id", "vid"),
+    *("post_id", "note_id", "iid", "media_id", "article_id", "product_id", "track_id"),
+    *("song_id", "episode_id", "doc_id", "video", "item", "movie", "clip", "i"),
+)
 _IMPRESSION = (
-    "impression_id",
-    "imp_id",
-    "exposure_id",
-    "impression",
-    "view_id",
-    "show_id",
+    *("impression_id", "imp_id", "exposure_id", "impression", "view_id", "show_id"),
 )
-_ACTION = ("action", "event", "event_type", "action_type", "event_name", "engagement")
-_ACTION += ("type", "kind", "name", "activity", "interaction")
+_ACTION = (
+    *("action", "event", "event_type", "action_type", "event_name", "engagement"),
+    *("type", "kind", "name", "activity", "interaction"),
+)
 _RANDOM = ("is_rand", "is_random", "random", "is_explore", "explore", "is_exploration")
 _UNIQUE = 0.99
 _COVERED = 0.05  # of a side file that is sampled only; a whole one must cover half
@@ -260,7 +253,7 @@ def _covered(mine: Column, other: Column) -> float:
         wanted, found = wanted.cast(str), other.values.cast(str)
     else:
         found = other.values
-    return float(wanted.is_in(found.drop_nulls().unique().to_list()).mean() or 0.0)  # type: ignore[arg-type]
+    return mean_of(wanted.is_in(found.drop_nulls().unique().to_list()))
 
 
 def _why_nothing(look: Look, log: Look) -> str:
@@ -278,8 +271,9 @@ def _no_log(looks: Sequence[Look]) -> str:
         f"{look.name}: {', '.join(list(look.columns)[:12])}" for look in looks[:8]
     )
     return (
-        "No table has a user, an item and a time of impressions. A column must be called "
-        "like user_id, one like video_id or item_id, and one must hold plausible times. "
+        "No table has a user, an item and a time of impressions. A column must be "
+        "called like user_id, one like video_id or item_id, and one must hold "
+        "plausible times. "
         f"Found {seen or 'no rows'}. Rename the columns in a header, or write the spec "
         "by hand: docs/examples.md."
     )

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from pipeline.proposing.columns import Column
+from pipeline.proposing.columns import Column, mean_of
 
 GOOD = {
     *("like", "liked", "likes", "click", "clicked", "follow", "followed", "comment"),
@@ -72,8 +72,8 @@ def unit_of(column: Column) -> str:
         return "ms"
     if words and words[-1] in ("s", "sec", "secs", "seconds"):
         return "s"
-    positive = column.values.filter(column.values > 0).median()
-    return "ms" if positive is not None and float(positive) >= 1000 else "s"  # type: ignore[arg-type]
+    positive = column.values.cast(pl.Float64, strict=False)
+    return "ms" if (positive.filter(positive > 0).quantile(0.5) or 0) >= 1000 else "s"
 
 
 def told_by_copies(
@@ -91,7 +91,7 @@ def told_by_copies(
     if not repeated.height or not others:
         return set()
     plain = [name for name in others if not columns[name].is_list]
-    differ = repeated.group_by(key).agg((pl.col(plain).n_unique() > 1))
+    differ = repeated.group_by(key).agg(pl.col(plain).n_unique() > 1)
     return {name for name in plain if bool(differ[name].any())}
 
 
@@ -109,7 +109,7 @@ def told_by_idle_rows(columns: dict[str, Column], watched: Column | None) -> set
         if name == watched.name or not (column.is_number or column.is_flag):
             continue
         is_set = (column.values.cast(pl.Float64, strict=False) != 0).fill_null(False)
-        share = float(is_set.filter(~idle).mean() or 0.0)  # type: ignore[arg-type]
+        share = mean_of(is_set.filter(~idle))
         if not is_set.filter(idle).any() and (1 - share) ** count < _CHANCE:
             found.add(name)
     return found
@@ -118,7 +118,7 @@ def told_by_idle_rows(columns: dict[str, Column], watched: Column | None) -> set
 def _best(
     columns: dict[str, Column], words: set[str], without: set[str]
 ) -> Column | None:
-    """The first number with such a word and an amount in its name, or the word alone."""
+    """The first number with such a word in its name, best beside an amount."""
     found = [
         column
         for column in columns.values()

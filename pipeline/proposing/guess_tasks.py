@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 
-from pipeline.proposing.columns import Column, words_of
+from pipeline.proposing.columns import Column, mean_of, words_of
 from pipeline.proposing.guess_outcomes import BAD, unit_of
 from pipeline.proposing.names import feature_name, sql
 
@@ -61,7 +61,8 @@ def guess_tasks(
     has_finish = any(
         {"finish", "finished", "complete"} & set(words_of(t.name)) for t in tasks
     )
-    made = _of_watching(watched, length)
+    in_log = length is not None and length.name in columns
+    made = _of_watching(watched, length, in_log)
     tasks += [task for task in made if task.name != "finish" or not has_finish]
     return _named_once(tasks), left_out
 
@@ -126,7 +127,7 @@ def _of_rating(column: Column, name: str) -> list[TaskGuess]:
         best = column.most
     flags = (column.values >= best).cast(int)
     label = f"{sql(column.name)} >= {best:g}"
-    mean = float(flags.mean() or 0.0)  # type: ignore[arg-type]
+    mean = mean_of(flags)
     return [
         TaskGuess(name, "regression", sql(column.name), column.mean()),
         TaskGuess(
@@ -141,7 +142,9 @@ def _of_rating(column: Column, name: str) -> list[TaskGuess]:
     ]
 
 
-def _of_watching(watched: Column | None, length: Column | None) -> list[TaskGuess]:
+def _of_watching(
+    watched: Column | None, length: Column | None, in_log: bool
+) -> list[TaskGuess]:
     if watched is None:
         return []
     scale = 1000 if unit_of(watched) == "ms" else 1
@@ -167,7 +170,7 @@ def _of_watching(watched: Column | None, length: Column | None) -> list[TaskGues
             "finish",
             "binary",
             f"{sql(watched.name)} >= {full}",
-            _finished(watched, length, factor),
+            _finished(watched, length, factor) if in_log else float("nan"),
             fusion=0.5,
         ),
         TaskGuess(
@@ -182,11 +185,8 @@ def _of_watching(watched: Column | None, length: Column | None) -> list[TaskGues
 
 
 def _finished(watched: Column, length: Column, factor: float) -> float:
-    """The share of rows watched to the end; NaN if the length is of a side file."""
-    if len(watched.values) != len(length.values):
-        return float("nan")
-    found = (watched.values >= length.values / factor).mean()
-    return float("nan") if found is None else float(found)  # type: ignore[arg-type]
+    """The share of rows watched to the end."""
+    return mean_of(watched.values >= length.values / factor)
 
 
 def _named_once(tasks: Sequence[TaskGuess]) -> list[TaskGuess]:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 import polars as pl
 
 from pipeline.examples.reading.times import PER_SECOND, has_offset, iso_clock, iso_ms
-from pipeline.proposing.columns import Column
+from pipeline.proposing.columns import Column, mean_of
 
 # A log of today lies between these, whatever its unit.
 EARLIEST = int(datetime.datetime(1995, 1, 1, tzinfo=datetime.timezone.utc).timestamp())
@@ -88,7 +88,8 @@ def guess_zone(time: TimeGuess, columns: Mapping[str, Column]) -> tuple[str, str
     """(IANA name, why, or what could not be known)."""
     if time.offset_minutes is not None and time.unit == "iso":
         zone = zone_of(time.offset_minutes)
-        why = f"{_offset(time.offset_minutes)} is the commonest offset of {time.column.name}"
+        offset = _offset(time.offset_minutes)
+        why = f"{offset} is the commonest offset of {time.column.name}"
         if time.offsets > 1:
             why += f", which has {time.offsets}"
         return zone, f"could not know: {why}, but an offset names no zone. Check it"
@@ -140,8 +141,7 @@ def _as_time(column: Column) -> TimeGuess | None:
         return None
     for unit, per_second in PER_SECOND.items():
         low, high = EARLIEST * per_second, LATEST * per_second
-        share = values.drop_nulls().is_between(low, high).mean()
-        if share is not None and float(share) >= _FITTING:  # type: ignore[arg-type]
+        if mean_of(values.drop_nulls().is_between(low, high)) >= _FITTING:
             ms = (values.cast(pl.Float64) * (1000 / per_second)).cast(
                 pl.Int64, strict=False
             )

@@ -32,7 +32,8 @@ from pipeline.proposing.sampling import FILE, STRETCH, Sample
 
 _TIME, _WATCHED = "_begin_ms", "_watched_ms"
 _ROWS_A_SPLIT = 5_000
-_SPLIT_DAYS = (1, 7, 28)
+_SPLIT_DAYS = (1, 7, 28, 91, 182)
+_USUAL_DAYS = 28  # more only where splits would be empty
 _DAY_MS = 86_400_000
 _ON_ITS_DAY = 0.99  # of a file's rows: else its name is of the day of something else
 
@@ -97,8 +98,8 @@ def guess(samples: Sequence[Sample]) -> Guesses:
     ]
     if not tasks:
         raise ProposalError(
-            f"{roles.log.name}: no column looks like what a user did with a video (like, "
-            f"play_time, rating...), so there is nothing to predict. It has "
+            f"{roles.log.name}: no column looks like what a user did with a video "
+            f"(like, play_time, rating...), so there is nothing to predict. It has "
             f"{', '.join(columns)}. Name one in a spec of your own: docs/examples.md."
         )
     zone = guess_zone(roles.time, columns)
@@ -120,7 +121,7 @@ def guess(samples: Sequence[Sample]) -> Guesses:
         no_tasks=no_tasks,
         event_columns=event_columns,
         gap=guess_gap(rows, roles.user, _TIME, _WATCHED if watched else None),
-        days_per_split=_days_per_split(rows_a_day),
+        days_per_split=_days_per_split(rows_a_day, roles, rows),
         rows_a_day=rows_a_day,
     )
 
@@ -171,8 +172,9 @@ def _zone_column(columns: Mapping[str, Column]) -> str:
     """A text column all of whose values name zones."""
     known = zoneinfo.available_timezones()
     for name, column in columns.items():
-        if column.is_text and 1 <= column.distinct <= 600:
-            if set(column.values.drop_nulls().unique().to_list()) <= known:
+        if column.is_text and 1 <= column.distinct <= len(known):
+            values = set(column.values.drop_nulls().unique().to_list())
+            if values <= known:
                 return name
     return ""
 
@@ -194,8 +196,22 @@ def _rows_a_day(roles: Roles, rows: pl.DataFrame) -> float:
     return roles.log.sample.row_count / days
 
 
-def _days_per_split(rows_a_day: float) -> int:
-    return next((d for d in _SPLIT_DAYS if d * rows_a_day >= _ROWS_A_SPLIT), 28)
+def _days_per_split(rows_a_day: float, roles: Roles, rows: pl.DataFrame) -> int:
+    """So many days that a split has enough rows, and, where all were looked at, that
+    none is empty."""
+    days = rows[_TIME].drop_nulls() // _DAY_MS
+    known = (days - days.min()).unique() if roles.log.sample.is_whole else None
+    for count in _SPLIT_DAYS:
+        enough = count * rows_a_day >= _ROWS_A_SPLIT or count >= _USUAL_DAYS
+        if enough and (known is None or not _has_gap(known, count)):
+            return count
+    return _SPLIT_DAYS[-1]
+
+
+def _has_gap(days: pl.Series, count: int) -> bool:
+    """Whether a split of so many days, from the first on, would be empty."""
+    splits = (days // count).unique().sort()
+    return bool((splits.diff().drop_nulls() > 1).any())
 
 
 def _folders(roles: Roles, zone: str, rows: pl.DataFrame) -> tuple[str, str, str]:

@@ -60,8 +60,8 @@ def valley(pause_s: np.ndarray) -> GapGuess:
     if len(pause_s) < _FEWEST:
         return GapGuess(
             DEFAULT_MINUTES,
-            f"could not know: {len(pause_s):,} pauses in the sample, too few to see when "
-            "a user is away",
+            f"could not know: {len(pause_s):,} pauses in the sample, too few to see "
+            "when a user is away",
             is_known=False,
         )
     edges = np.logspace(

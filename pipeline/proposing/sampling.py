@@ -1,8 +1,8 @@
 """Some rows of a table, from the head, the middle and the tail of several of its files.
 
 Rows of one stretch of a file follow each other there (`STRETCH`): what is asked of
-neighbours, such as pauses, may be asked inside a stretch only. A compressed file, or one
-of records, gives its head alone: its middle cannot be reached without reading it all.
+neighbours, such as pauses, may be asked inside a stretch only. A compressed file, or
+one of records, gives its head alone: its middle is not reached without reading it all.
 """
 
 from __future__ import annotations
@@ -17,9 +17,8 @@ import orjson
 import polars as pl
 import pyarrow.parquet as pq
 
-from pipeline.examples.reading.compression import compression_of
+from pipeline.examples.reading.compression import Chunks, compression_of
 from pipeline.examples.reading.record_frames import Records, begins_with_record
-from pipeline.examples.reading.compression import Chunks
 from pipeline.examples.reading.sources import open_file
 from pipeline.proposing.tables import LogFile, Table, flat_frame, flat_json, head_bytes
 
@@ -28,7 +27,7 @@ FILE = "_file"  # position of the row's file among the table's
 
 _STRETCH_BYTES = 1 << 20
 _STRETCH_ROWS = 20_000
-_FEWEST_FILES, _MOST_FILES = 6, 64
+_FEWEST_FILES, _MOST_FILES = 6, 200
 _ALL_BYTES = 64 << 20  # of a table: so many small files are looked at
 
 
@@ -61,7 +60,8 @@ def sample_table(table: Table) -> Sample:
     chosen = sorted(
         set(np.linspace(0, len(table.files) - 1, most).astype(int).tolist())
     )
-    parts, shares = [], []
+    parts: list[pl.DataFrame] = []
+    shares: list[tuple[int, float]] = []
     for place in chosen:
         file = table.files[place]
         share = 0.0
@@ -116,7 +116,7 @@ def _pieces(opened: IO[bytes], file: LogFile) -> Iterator[tuple[bytes, _Piece]]:
     opened.seek(0)
     compression = "" if begins_with_record(magic) else compression_of(magic)
     if compression:
-        data = head_bytes(opened, compression, _STRETCH_BYTES)  # type: ignore[arg-type]
+        data = head_bytes(opened, compression, _STRETCH_BYTES)
         whole = data[: data.rfind(b"\n") + 1] or data
         ratio = min(
             1.0, len(whole) / max(4 * file.size, 1)

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import io
 import os
 from collections.abc import Sequence
+from typing import IO
 
 import orjson
 import polars as pl
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.examples import file_systems
-from pipeline.examples.reading.compression import Chunks, compression_of
+from pipeline.examples.reading.compression import Chunks, Compression, compression_of
 from pipeline.examples.reading.record_frames import begins_with_record
 from pipeline.examples.reading.sources import open_file
 from pipeline.proposing.csv_shape import csv_shape
@@ -127,8 +128,8 @@ def _paths(logs_dir: str) -> list[str]:
     paths = [p.removeprefix(prefix) for p in file_systems.match_paths(logs_dir, "**")]
     if len(paths) > _MOST_FILES:
         raise ProposalError(
-            f"{logs_dir} holds {len(paths):,} files; at most {_MOST_FILES:,} are looked "
-            "at. Give a directory with some days of them."
+            f"{logs_dir} holds {len(paths):,} files; at most {_MOST_FILES:,} are "
+            "looked at. Give a directory with some days of them."
         )
     return [path for path in paths if _may_be_data(path)]
 
@@ -171,11 +172,11 @@ def form_of(path: str) -> Form | None:
 
 
 def head_bytes(
-    file: io.BufferedIOBase, compression: str, size: int = HEAD_BYTES
+    file: IO[bytes], compression: Compression, size: int = HEAD_BYTES
 ) -> bytes:
     """The first bytes of a file, decompressed."""
     data = bytearray()
-    for chunk in Chunks(file, compression):  # type: ignore[arg-type]
+    for chunk in Chunks(file, compression):
         data += chunk
         if len(data) >= size:
             break
@@ -203,8 +204,8 @@ def _json_form(text: str) -> Form | None:
     return Form("jsonl", tuple(columns)) if columns else None
 
 
-def _parquet_columns(schema: object) -> tuple[str, ...]:
-    frame = pl.DataFrame(pl.from_arrow(schema.empty_table()))  # type: ignore[attr-defined]
+def _parquet_columns(schema: pa.Schema) -> tuple[str, ...]:
+    frame = pl.DataFrame(pl.from_arrow(schema.empty_table()))
     return tuple(flat_frame(frame).columns)
 
 
@@ -213,8 +214,8 @@ def flat_frame(frame: pl.DataFrame) -> pl.DataFrame:
     while structs := [c for c, t in frame.schema.items() if isinstance(t, pl.Struct)]:
         for column in structs:
             inner = frame[column].struct.unnest()
-            named = inner.rename(lambda name, above=column: f"{above}.{name}")
-            frame = frame.drop(column).hstack(named)
+            paths = {name: f"{column}.{name}" for name in inner.columns}
+            frame = frame.drop(column).hstack(inner.rename(paths))
     return frame
 
 

@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Iterator
 
-from pipeline.proposing.columns import Column
+from pipeline.proposing.columns import Column, mean_of
 from pipeline.proposing.guess_features import FeatureGuess, of_group
 from pipeline.proposing.guess_keys import EventsGuess, JoinGuess
 from pipeline.proposing.guess_outcomes import unit_of
@@ -16,6 +16,10 @@ from pipeline.proposing.names import feature_name, sql, yaml
 
 UNKNOWN = "could not know"
 _GROUPS = {"query": "The user", "candidate": "The video", "context": "The request"}
+_TRAIL = {
+    "trail_position": (2, 3, 5, 9, 17, 33, 65),
+    "trail_seconds": (15, 60, 180, 600, 1800, 3600),
+}
 _LEAST_AUC = 0.55
 _STRENGTH = 20
 
@@ -83,7 +87,10 @@ def _log(guesses: Guesses) -> Iterator[str]:
     if table.form.separator != ",":
         yield f"  separator: {json.dumps(table.form.separator)}"
     if not table.form.has_header:
-        yield f"  # {UNKNOWN}: the files have no header. These names are made up; give your own."
+        yield (
+            f"  # {UNKNOWN}: the files have no header. These names are made up; give "
+            "your own."
+        )
         yield f"  header: [{', '.join(table.form.columns)}]"
     sure = (
         ""
@@ -105,7 +112,8 @@ def _log(guesses: Guesses) -> Iterator[str]:
     if roles.random:
         flag = roles.log.columns[roles.random]
         condition = sql(roles.random) + (" = 1" if flag.is_number else "")
-        yield f"  random: {json.dumps(condition)}   # by its name: shown whatever the model thought"
+        why = "by its name: shown whatever the model thought"
+        yield f"  random: {json.dumps(condition)}   # {why}"
     yield from _joins(guesses)
     if guesses.days_per_split > 1:
         yield (
@@ -118,10 +126,12 @@ def _time(guesses: Guesses) -> Iterator[str]:
     time = guesses.roles.time
     if time.shift_s:
         yield (
-            f"  # {UNKNOWN}: no unit makes {time.column.name} a time of 1995 to 2059. It "
-            "is taken for seconds, shifted to begin in 2022: days and hours are made up."
+            f"  # {UNKNOWN}: no unit makes {time.column.name} a time of 1995 to "
+            "2059. It is taken for seconds, shifted to begin in 2022: days and hours "
+            "are made up."
         )
-        expr = f"{sql(time.column.name)} {'-' if time.shift_s < 0 else '+'} {abs(time.shift_s)}"
+        sign = "-" if time.shift_s < 0 else "+"
+        expr = f"{sql(time.column.name)} {sign} {abs(time.shift_s)}"
         keys = {"expr": json.dumps(expr), "unit": "s"}
     else:
         keys = {"column": yaml(time.column.name)}
@@ -151,17 +161,18 @@ def _joins(guesses: Guesses) -> Iterator[str]:
     for join in guesses.roles.joins:
         if join.totals:
             yield (
-                f"  # {join.look.sample.table.pattern} is not joined, though its key is "
-                f"{join.key}: {', '.join(join.totals[:3])}... count what users did. If "
-                "they cover the days you train on, a model fed with them has seen the "
-                "future."
+                f"  # {join.look.sample.table.pattern} is not joined, though its key "
+                f"is {join.key}: {', '.join(join.totals[:3])}... count what users did. "
+                "If they cover the days you train on, a model fed with them has seen "
+                "the future."
             )
 
 
 def _join(join: JoinGuess, guesses: Guesses, seen: set[str]) -> Iterator[str]:
     table = join.look.sample.table
     form = guesses.roles.log.sample.table.form
-    yield f"    {yaml(join.look.name)}:   # unique, and {join.covered:.0%} of the log's sampled values are in its sample"
+    why = f"unique, and has {join.covered:.0%} of the log's sampled values"
+    yield f"    {yaml(join.look.name)}:   # {join.key} is {why}"
     if table.form.format != form.format:
         yield f"      format: {table.form.format}"
     yield f"      files: {json.dumps(without_day(table.pattern))}"
@@ -172,7 +183,7 @@ def _join(join: JoinGuess, guesses: Guesses, seen: set[str]) -> Iterator[str]:
         if name == join.key:
             yield f"        {yaml(name)}: {key.type}"
         elif name in seen:
-            yield f"        # {name}: is a column of the log or of another side file already"
+            yield f"        # {name}: the log or another side file has one already"
         else:
             seen.add(name)
             # A new user or video may lack what those of the sample have.
@@ -196,7 +207,8 @@ def _events(guesses: Guesses) -> Iterator[str]:
 def _events_of(events: EventsGuess, guesses: Guesses) -> Iterator[str]:
     look, log = events.look, guesses.roles.log
     assert look.time is not None
-    yield f"  {yaml(look.name)}:   # a time, {events.key[0]}, and {events.action} with {len(events.actions)} values"
+    why = f"a time, {events.key[0]}, {events.action} with {len(events.actions)} values"
+    yield f"  {yaml(look.name)}:   # {why}"
     if look.sample.table.form.format != log.sample.table.form.format:
         yield f"    format: {look.sample.table.form.format}"
     yield f"    files: {json.dumps(look.sample.table.pattern)}"
@@ -235,16 +247,17 @@ def _filters(guesses: Guesses) -> Iterator[str]:
     watched, length = guesses.watched, guesses.length
     if watched is None or length is None or watched.name == length.name:
         return
-    in_log = length.name in guesses.roles.log.columns
     scale = {"ms": 1, "s": 1000}
     factor = 20 * scale[unit_of(length)] / scale[unit_of(watched)]
-    odd = (
-        in_log
-        and ((watched.values < 0) | (watched.values > factor * length.values)).mean()
-    )
-    if odd:
+    if length.name not in guesses.roles.log.columns:
+        return
+    beyond = (watched.values < 0) | (watched.values > factor * length.values)
+    if odd := mean_of(beyond):
         yield "filters:"
-        yield f"  keep:   # {odd:.2%} of the sample was watched less than 0 or over 20 times its length"
+        yield (
+            f"  keep:   # {odd:.2%} of the sample was watched less than 0 or over 20 "
+            "times its length"
+        )
         rule = f"{sql(watched.name)} BETWEEN 0 AND {factor:g} * {sql(length.name)}"
         yield f"    watch_length: {json.dumps(rule)}"
 
@@ -282,11 +295,15 @@ def _statistics(guesses: Guesses) -> Iterator[str]:
     yield "# What everybody did on the days before."
     yield "statistics:"
     for side, column in (("user", guesses.roles.user), ("item", guesses.roles.item)):
-        yield (
-            f"  - {{name: {side}_{task.name}_rate, by: {json.dumps(column)}, value: {value}, "
-            f"days: {max(7, guesses.days_per_split)}, prior: {task.mean:.2g}, "
-            f"strength: {_STRENGTH}}}"
-        )
+        keys = {
+            "name": f"{side}_{task.name}_rate",
+            "by": json.dumps(column),
+            "value": value,
+            "days": str(max(7, guesses.days_per_split)),
+            "prior": f"{task.mean:.2g}",
+            "strength": str(_STRENGTH),
+        }
+        yield f"  - {_flow(keys)}"
 
 
 def _main_task(guesses: Guesses) -> TaskGuess | None:
@@ -321,8 +338,9 @@ def _features(guesses: Guesses) -> Iterator[str]:
         for feature in of_group([*guesses.features.features, *made], group):
             yield _feature(feature)
     yield "  # The watch trail: trained on, never served"
-    yield "  - {name: trail_position, group: trail, kind: bucket, boundaries: [2, 3, 5, 9, 17, 33, 65]}"
-    yield "  - {name: trail_seconds, group: trail, kind: bucket, boundaries: [15, 60, 180, 600, 1800, 3600]}"
+    for name, boundaries in _TRAIL.items():
+        keys = {"name": name, "group": "trail", "kind": "bucket"}
+        yield f"  - {_flow(keys | {'boundaries': str(list(boundaries))})}"
     for name, why in guesses.features.left_out.items():
         yield f"  # {name} is none: {why}."
 
@@ -371,7 +389,8 @@ def _fusion(guesses: Guesses) -> Iterator[str]:
     weights = {t.name: f"{t.fusion:g}" for t in guesses.tasks if t.fusion}
     if not weights:
         weights = {guesses.tasks[0].name: "1"}
-    yield f"# {UNKNOWN}: what a like is worth against a minute watched. Set these weights."
+    why = "what a like is worth against a minute watched. Set these weights."
+    yield f"# {UNKNOWN}: {why}"
     yield "fusion:"
     yield f"  weights: {_flow(weights)}"
 
@@ -389,8 +408,9 @@ def _evaluation(guesses: Guesses) -> Iterator[str]:
     if slices:
         yield f"  slices: [{', '.join(map(yaml, slices))}]"
     if judged:
-        limits = {name: f"{_LEAST_AUC}" for name in judged[:3]}
-        yield f"  min_auc: {_flow(limits)}   # better than chance; raise them when you know your model"
+        limits = dict.fromkeys(judged[:3], f"{_LEAST_AUC}")
+        why = "better than chance; raise them when you know your model"
+        yield f"  min_auc: {_flow(limits)}   # {why}"
         yield "  max_auc_drop: 0.01"
 
 

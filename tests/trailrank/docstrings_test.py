@@ -33,6 +33,28 @@ def test_example(run_docstring, tmp_path, monkeypatch, name):
     run_docstring(name)
 
 
+@pytest.fixture(scope="module")
+def beside_logs(tmp_path_factory):
+    """A directory with `logs/data/` of some users."""
+    from pipeline.simulator import simulate
+
+    folder = tmp_path_factory.mktemp("simulated")
+    simulate(folder / "logs", users=6, days=3, rows_per_user_day=60.0)
+    return folder
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "propose_spec",
+        "dry_run",
+    ],
+)
+def test_example_of_logs(run_docstring, beside_logs, monkeypatch, name):
+    monkeypatch.chdir(beside_logs)
+    run_docstring(name)
+
+
 @pytest.fixture
 def beside_the_run(shared_run, tmp_path, monkeypatch):
     """A working directory that the shared run is seen from; what is new goes away."""

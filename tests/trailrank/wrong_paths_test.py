@@ -91,6 +91,15 @@ _CASES = {
         "examples --spec kuairand --logs {none} --out {out}",
         "does not exist. Give the directory with the logs",
     ),
+    "examples sample": (
+        "examples --spec kuairand --logs {none} --sample_rows 9",
+        "does not exist. Give the directory with the logs",
+    ),
+    "spec check logs": (
+        "spec check kuairand --logs {there}",
+        "It holds notes.txt. Give the directory with the logs",
+    ),
+    "spec init logs": ("spec init {none} --out {out}", "Give the directory of the raw"),
     "trail-bias logs": (
         "trail-bias --spec kuairand --logs {none} --out {out}",
         "does not exist. Give the directory with the logs",
