@@ -94,7 +94,9 @@ def _read(spec, data_dir, range_bytes=10**6):
     source = log_source(spec)
     parts = plan_ranges(source, str(data_dir), range_bytes)
     blocks = [block for part in parts for block in read_blocks(part, source)]
-    rows = pl.concat([block.rows.drop("_line", "_time_ms") for block in blocks]).sort("ts")
+    rows = pl.concat([block.rows.drop("_line", "_time_ms") for block in blocks]).sort(
+        "ts"
+    )
     rejects = [(r.line, r.reason) for block in blocks for r in block.rejects]
     return rows, rejects, [b.broken for b in blocks if b.broken], len(parts)
 
