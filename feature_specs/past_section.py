@@ -75,7 +75,6 @@ class Past:
     future: frozenset[str] = frozenset()
     paired: frozenset[str] = frozenset()
     log: LogSpec | None = None
-    events: frozenset[str] = frozenset()
 
     def length_of(self, text: str) -> int:
         """The length of a sequence that an expression gives, if nothing is said."""
@@ -97,8 +96,8 @@ class Past:
         """Whose each column is; None if the log's section is broken."""
         if self.log is None:
             return None
-        made = (self.histories, self.counters, self.statistics, self.derived)
-        return Whose(self.log, self.events, *made, features)
+        made = (self.counters, self.statistics, self.derived)
+        return Whose(self.log, *made, features)
 
 
 def read_past(reading: Reading, log: LogSpec | None, events: Events) -> Past:
@@ -120,7 +119,7 @@ def read_past(reading: Reading, log: LogSpec | None, events: Events) -> Past:
     past.future = with_readers(TRAIL_FUTURE, past.derived)
     matching = (counter.name for counter in past.counters if counter.match)
     past.paired = with_readers(matching, past.derived)
-    past.log, past.events = log, frozenset(events.types)
+    past.log = log
     return past
 
 

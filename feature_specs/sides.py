@@ -15,7 +15,6 @@ from collections.abc import Iterable, Mapping
 from typing import Literal, NamedTuple
 
 from feature_specs import expressions
-from feature_specs.events import event_columns
 from feature_specs.log_section import EVENT_TIME
 from feature_specs.past import (
     HISTORY,
@@ -24,12 +23,10 @@ from feature_specs.past import (
     TRAIL_LAST,
     CounterSpec,
     StatisticSpec,
-    history_column,
 )
-from feature_specs.spec import FeatureSpec, LogHistorySpec, LogSpec, Spec
+from feature_specs.spec import FeatureSpec, LogSpec, Spec
 
 Side = Literal["user", "video", "request"]
-Sides = dict[str, frozenset[Side]]
 _NOBODY: frozenset[Side] = frozenset()
 _USER: frozenset[Side] = frozenset({"user"})
 _VIDEO: frozenset[Side] = frozenset({"video"})
@@ -64,8 +61,6 @@ class Whose:
 
     Args:
         log: Roles and side files.
-        events: Columns made of events, which are outcomes.
-        histories: Of other logs.
         counters: In the order in which they may be read, like all others.
         statistics: Likewise.
         derived: Likewise.
@@ -75,17 +70,12 @@ class Whose:
     def __init__(
         self,
         log: LogSpec,
-        events: Iterable[str],
-        histories: Mapping[str, LogHistorySpec],
         counters: Iterable[CounterSpec],
         statistics: Iterable[StatisticSpec],
         derived: Mapping[str, str],
         features: Iterable[FeatureSpec],
     ):
-        self._origins = _origins_of_log(log, events)
-        for name, history in histories.items():
-            for column in history.columns:
-                self._origins[history_column(name, column)] = _Origin(_USER)
+        self._origins = _origins_of_log(log)
         _add_made(self._origins, counters, statistics, derived)
         self._said: dict[str, FeatureSpec] = {}
         own = [f for f in features if f.group in _SAID_BY and not f.paired]
@@ -93,7 +83,6 @@ class Whose:
         for roots, feature in sorted(read, key=lambda pair: len(pair[0])):
             for root in roots:  # first of what reads one column only: that is plainest
                 self._said.setdefault(root, feature)
-        self.sides: Sides = {c: self._sides(o) for c, o in self._origins.items()}
 
     def of(self, column: str) -> frozenset[Side]:
         """Whose a column is; empty where nothing tells it."""
@@ -115,14 +104,14 @@ class Whose:
         return origin.sides.union(*said, _VIDEO if doubtful else _NOBODY)
 
 
-def sides_of(spec: Spec) -> Sides:
-    """Every column of the spec -> whose it is; empty where nothing tells it."""
-    made = (spec.histories, spec.counters, spec.statistics, spec.derived)
-    return Whose(spec.log, event_columns(spec.events), *made, spec.features).sides
+def whose(spec: Spec) -> Whose:
+    """Whose the columns of a spec are."""
+    made = (spec.counters, spec.statistics, spec.derived)
+    return Whose(spec.log, *made, spec.features)
 
 
-def _origins_of_log(log: LogSpec, events: Iterable[str]) -> dict[str, _Origin]:
-    """Columns of the log, its joins, its events, the trail and the history."""
+def _origins_of_log(log: LogSpec) -> dict[str, _Origin]:
+    """Columns of the log, its joins and the trail."""
     origins = {column: _Origin(roots=frozenset({column})) for column in log.columns}
     origins[log.user], origins[log.item] = _Origin(_USER), _Origin(_VIDEO)
     trail = set(TRAIL_COLUMNS) - TRAIL_FUTURE  # that no served feature may read
@@ -133,17 +122,17 @@ def _origins_of_log(log: LogSpec, events: Iterable[str]) -> dict[str, _Origin]:
     for join in log.joins.values():
         for column in join.columns:
             origins.setdefault(column, _origin(origins, join.key))
-    for column in (*origins, *events):
-        origins[f"{TRAIL_LAST}{column}"] = _Origin(_REQUEST)
-        origins[f"{HISTORY}{column}"] = _Origin(_USER)
     return origins
 
 
 def _origin(origins: Mapping[str, _Origin], column: str) -> _Origin:
-    """Where a column comes from; any history is the user's, of whatever log it is."""
-    if column.startswith(HISTORY) and column not in origins:
+    """Where a column comes from: what was last in a trail is the request's, and any
+    history the user's, of whatever column and log they are."""
+    if column in origins:
+        return origins[column]
+    if column.startswith(HISTORY):
         return _Origin(_USER)
-    return origins.get(column, _NONE)
+    return _Origin(_REQUEST) if column.startswith(TRAIL_LAST) else _NONE
 
 
 def _add_made(

@@ -17,7 +17,7 @@ from feature_specs.past import (
     history_column,
 )
 from feature_specs.seen import Seen
-from feature_specs.sides import sides_of
+from feature_specs.sides import whose
 from feature_specs.spec import CENTURY_MS, LogSpec, Spec
 
 _Row = tuple[str, str, str, str]  # name, kind, from what, window
@@ -129,7 +129,7 @@ def _readers(spec: Spec, column: str) -> str:
         return "labels"
     if column in spec.future:
         return "trail, labels"
-    video = "video" in sides_of(spec).get(column, frozenset())
+    video = "video" in whose(spec).of(column)
     return "candidate, trail" if video else "all"
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from feature_specs import SpecError, read_spec, views
-from feature_specs.sides import sides_of
+from feature_specs.sides import whose
 
 _SECTION = """
 histories:
@@ -47,7 +47,7 @@ def test_a_history_gives_list_columns_of_the_user(text):
     feature = spec.feature("history_searches_words")
     assert (feature.dtype, feature.length) == ("string", 20)  # its history's length
     assert spec.feature("history_video_id").length == 7
-    assert sides_of(spec)["history_searches_results"] == {"user"}
+    assert whose(spec).of("history_searches_results") == {"user"}
     history = spec.histories["searches"]
     assert history.time.timezone == "Asia/Shanghai"  # the log's clock
 

@@ -3,7 +3,7 @@
 import pytest
 
 from feature_specs import SpecError, read_spec
-from feature_specs.sides import sides_of
+from feature_specs.sides import whose as whose_in
 
 _SIDES = {
     "user_id": {"user"},
@@ -28,12 +28,12 @@ _SIDES = {
 
 @pytest.mark.parametrize(("column", "whose"), _SIDES.items())
 def test_a_column_is_of_who_it_comes_from(good, column, whose):
-    assert sides_of(read_spec(good))[column] == whose
+    assert whose_in(read_spec(good)).of(column) == whose
 
 
 @pytest.mark.parametrize("column", ["tab", "trail_length"])
 def test_nothing_is_known_of_other_columns(good, column):
-    assert not sides_of(read_spec(good)).get(column)
+    assert not whose_in(read_spec(good)).of(column)
 
 
 _AGE = 'group: query, kind: number, expr: "age / 1"'
