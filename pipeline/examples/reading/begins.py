@@ -52,8 +52,8 @@ class Begin:
         return self.time.column or _EXPR
 
     def ms(self, rows: pl.DataFrame) -> pl.Series:
-        """Whole unix milliseconds [B]; null where a row tells no plausible moment."""
-        return self._read(rows).ms.alias(TIME_MS)
+        """Unix milliseconds [B], plausible or not; null where a row tells none."""
+        return self._read(rows).told.alias(TIME_MS)
 
     def add(self, rows: pl.DataFrame, lines: Ints, reasons: Reasons) -> pl.DataFrame:
         """The rows with `TIME_MS`; rows without a moment get their reason.
@@ -95,7 +95,8 @@ class _Times:
 
     Attributes:
         value: Numbers, timestamps or ISO texts.
-        ms: Whole unix milliseconds; null where there is no plausible moment.
+        told: Whole unix milliseconds; null where there is no moment.
+        ms: The same; null also where the moment is not plausible.
     """
 
     def __init__(
@@ -103,9 +104,9 @@ class _Times:
     ) -> None:
         self.value, self._unit, self._zone, self._zones = value, unit, zone, zones
         self._local = self._clock()
-        self._told = self._moments()
-        believed = self._told.is_between(EARLIEST_S * 1000, LATEST_S * 1000 - 1)
-        self.ms = self._told.set(~believed.fill_null(True), None)
+        self.told = self._moments()
+        believed = self.told.is_between(EARLIEST_S * 1000, LATEST_S * 1000 - 1)
+        self.ms = self.told.set(~believed.fill_null(True), None)
 
     @property
     def _is_number(self) -> bool:
@@ -150,7 +151,7 @@ class _Times:
         self, name: str, time: TimeSpec
     ) -> list[tuple[str, pl.Series, pl.Series]]:
         """(reason, the values that show it, the rows that it holds for)."""
-        empty, none = self.value.is_null(), self._told.is_null()
+        empty, none = self.value.is_null(), self.told.is_null()
         local = self._local.is_not_null()
         found = [(f"{name}: empty", self.value, empty)]
         if self._zones is not None:

@@ -33,7 +33,8 @@ from pipeline.examples.reading.times import TimeUnit
 
 _TRUE, _FALSE = ("true", "t", "1", "1.0"), ("false", "f", "0", "0.0")
 _DAY = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
-_NUMBER = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
+_NUMBER = r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
+_INT64_CHARACTERS = 20
 _BETWEEN = r"(?:\s*[,;]\s*|\s+)"
 # Numbers with or without brackets: [0.1, 0.2] and 0.1 0.2; a missing one is no number.
 _NUMBERS = (
@@ -338,7 +339,8 @@ def _as_list(value: Any, kind: ListOf) -> list[Any] | None:
 
 
 def _number(text: str) -> int | float:
-    return int(text) if text.lstrip("+-").isdigit() else float(text)
+    is_whole = len(text) <= _INT64_CHARACTERS and text.lstrip("+-").isdigit()
+    return int(text) if is_whole else float(text)
 
 
 def _is_no_value(value: Any) -> bool:

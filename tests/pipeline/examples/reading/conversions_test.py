@@ -220,6 +220,13 @@ def test_json_values_become_every_type(values, kind, found):
     assert read.dtype == parse_type(kind).polars
 
 
+def test_a_text_of_a_million_digits_costs_no_time():
+    text = "1" * 10**6
+    raw = pl.Series([text, f"{text}x", f"[{text}x]", f"1 {' ' * 10**6}x"])
+    assert convert(raw, "list<int64>").to_list() == [None] * 4
+    assert convert(raw, "vector<1>").to_list() == [None] * 4
+
+
 @pytest.mark.parametrize(
     ("dtype", "declared"),
     [
