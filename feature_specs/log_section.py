@@ -14,7 +14,7 @@ from feature_specs.column_types import TYPES_RULE, parse_type
 from feature_specs.past import HISTORY, TRAIL_COLUMNS, TRAIL_LAST
 from feature_specs.reading import Reading, Scope, reads
 from feature_specs.request_section import check_request, write_out_request
-from feature_specs.spec import LogSpec
+from feature_specs.spec import Duration, LogSpec, TimeSpec
 
 EVENT_TIME = "event_time"  # when the impression began, in the log's time zone
 _LONGEST_GLOB = 1_000
@@ -161,44 +161,123 @@ def _check_column_name(reading: Reading, path: str, column: str) -> None:
 
 def _check_time(reading: Reading, log: LogSpec) -> None:
     time = log.time
-    durations = {
-        f"time.{key}": column
-        for key, column in (
-            ("watched_ms", time.watched_ms),
-            ("length_ms", time.length_ms),
+    if bool(time.column) == bool(time.expr):
+        rule = "must have either column or expr, which say when an impression began."
+        reading.problems.add("log.time", rule)
+    _check_roles(reading, log)
+    _check_begin(reading, log)
+    _check_zone_column(reading, log)
+    for key in ("watched", "length"):
+        _check_duration(reading, log, key)
+    watched = time.watched
+    is_log = watched is not None and watched.column in log.columns
+    if watched and is_log and watched.column not in log.outcomes:
+        rule = (
+            f"must name {watched.column!r} too: it is log.time.{_key(time, 'watched')}."
         )
-        if column is not None
+        reading.problems.add("log.outcomes", rule, list(log.outcomes))
+
+
+def _check_roles(reading: Reading, log: LogSpec) -> None:
+    """Checks that each role has a column of its own, with values in all rows."""
+    named = {"user": log.user, "item": log.item}
+    if log.time.column:
+        named["time.column"] = log.time.column
+    durations = {
+        f"time.{_key(log.time, key)}": found.column
+        for key, found in (("watched", log.time.watched), ("length", log.time.length))
+        if found is not None
     }
-    named = {"user": log.user, "item": log.item, "time.column": time.column}
     roles: dict[str, str] = {}
     for key, column in (named | durations).items():
         if roles.setdefault(column, key) != key:
             rule = f"is log.{roles[column]} already; name another column."
             reading.problems.add(f"log.{key}", rule, column)
-        reading.column(f"log.{key}", column, log.columns)
+        known = joined_columns(log) if key in durations else log.columns
+        reading.column(f"log.{key}", column, known)
+    for key, column in named.items():
         if log.columns.get(column, "").endswith("?"):
             rule = f"may not be empty in any row, as log.{key}; drop the ? of its type."
             reading.problems.add(f"log.columns.{column}", rule)
-    is_text = _declared(log, time.column) == "string"
-    if is_text and time.unit != "iso":
+
+
+def _key(time: TimeSpec, key: str) -> str:
+    """`watched_ms` or `watched_s`, whichever is written."""
+    return f"{key}_ms" if getattr(time, f"{key}_ms") is not None else f"{key}_s"
+
+
+def _check_begin(reading: Reading, log: LogSpec) -> None:
+    """Checks that the begin's values fit its unit."""
+    time = log.time
+    if time.expr:
+        _check_time_expr(reading, log)
+        return
+    kind = parse_type(log.columns.get(time.column, ""))
+    if kind is None:
+        return  # told already
+    path = f"log.columns.{time.column}"
+    if not kind.is_time:
+        rule = "must be a number, a timestamp or a string: it is log.time.column."
+        reading.problems.add(path, rule, kind.name)
+    elif kind.is_text and time.unit != "iso":
         rule = "must be a number: it is log.time.column. Or say unit: iso."
-        reading.problems.add(f"log.columns.{time.column}", rule, "string")
-    if time.unit == "iso" and not is_text and time.column in log.columns:
-        rule = "must be string: log.time.unit is iso."
-        got = _declared(log, time.column)
-        reading.problems.add(f"log.columns.{time.column}", rule, got)
-    for key, column in durations.items():
-        if _declared(log, column) in ("float64", "string"):
-            rule = f"must be int64: log.{key} counts whole milliseconds."
-            got = _declared(log, column)
-            reading.problems.add(f"log.columns.{column}", rule, got)
-    if time.watched_ms and time.watched_ms not in log.outcomes:
-        rule = f"must name {time.watched_ms!r} too: it is log.time.watched_ms."
-        reading.problems.add("log.outcomes", rule, list(log.outcomes))
+        reading.problems.add(path, rule, kind.name)
+    elif time.unit == "iso" and not kind.is_text and not kind.has_clock:
+        rule = "must be string or timestamp: log.time.unit is iso."
+        reading.problems.add(path, rule, kind.name)
 
 
-def _declared(log: LogSpec, column: str) -> str:
-    return log.columns.get(column, "").removesuffix("?")
+def _check_time_expr(reading: Reading, log: LogSpec) -> None:
+    time = log.time
+
+    def fits(found: pl.DataType) -> bool:
+        if found == pl.String:
+            return time.unit == "iso"
+        is_number = found.is_numeric() and time.unit != "iso"
+        return is_number or isinstance(found, pl.Datetime)
+
+    rule = (
+        "must give a number in log.time.unit, a timestamp, or with unit: iso a text; "
+        "CAST(... AS TIMESTAMP) makes a timestamp."
+    )
+    reading.typed("log.time.expr", time.expr, log_scope(log), fits, rule)
+    leaks = reads(time.expr, log.outcomes)
+    if leaks:
+        rule = f"reads {leaks}, an outcome: when an impression began is known before."
+        reading.problems.add("log.time.expr", rule, time.expr)
+
+
+def _check_zone_column(reading: Reading, log: LogSpec) -> None:
+    time = log.time
+    if not time.zone_column:
+        return
+    path = "log.time.zone_column"
+    reading.column(path, time.zone_column, log.columns)
+    zone = parse_type(log.columns.get(time.zone_column, ""))
+    if zone and not zone.is_text:
+        rule = "must be a string: names such as Asia/Shanghai."
+        reading.problems.add(path, rule, zone.name)
+    if "timezone" in reading.raw["log"]["time"]:
+        rule = "says whose clock showed the times; remove log.time.timezone, or it."
+        reading.problems.add(path, rule, time.zone_column)
+    kind = parse_type(log.columns.get(time.column, ""))
+    if kind and not kind.is_text and not kind.has_clock:
+        rule = "has no use for numbers since the epoch, which have no zone; remove it."
+        reading.problems.add(path, rule, time.zone_column)
+
+
+def _check_duration(reading: Reading, log: LogSpec, key: str) -> None:
+    """Checks the column of `watched_ms` or `watched_s`, `length_ms` or `length_s`."""
+    time = log.time
+    if all(getattr(time, f"{key}_{unit}") is not None for unit in ("ms", "s")):
+        rule = f"is log.time.{key}_ms already; keep the one that the column is in."
+        reading.problems.add(f"log.time.{key}_s", rule)
+    duration: Duration | None = getattr(time, key)
+    column = duration.column if duration else ""
+    kind = parse_type(joined_columns(log).get(column, ""))
+    if kind and not kind.is_duration:
+        rule = f"must be a number: it is log.time.{_key(time, key)}."
+        reading.problems.add(f"log.columns.{column}", rule, kind.name)
 
 
 def _check_joins(reading: Reading, log: LogSpec) -> None:
@@ -287,9 +366,30 @@ def _check_values(reading: Reading, log: LogSpec) -> None:
     if log.separator in ("\n", "\r", '"') or not log.separator.isascii():
         rule = "must be an ASCII character, no line break and no quotation mark."
         reading.problems.add("log.separator", rule, log.separator)
+    _check_headers(reading, log)
     if log.separator != "," and "csv" not in formats:
         rule = f"belongs to csv, not to {log.format}; remove it."
         reading.problems.add("log.separator", rule, log.separator)
+
+
+def _check_headers(reading: Reading, log: LogSpec) -> None:
+    """Checks the names of columns where files have no line that names them."""
+    sources = {"log": (log.header, log.format, log.columns)} | {
+        f"log.joins.{name}": (join.header, join.format or log.format, join.columns)
+        for name, join in log.joins.items()
+    }
+    for path, (header, form, columns) in sources.items():
+        if header and form != "csv":
+            rule = f"is for csv without a line of names, not for {form}; remove it."
+            reading.problems.add(f"{path}.header", rule)
+            continue
+        for index, name in enumerate(header):
+            reading.foreign_name(f"{path}.header[{index}]", name)
+            if name in header[:index]:
+                rule = "is named twice; name it once."
+                reading.problems.add(f"{path}.header[{index}]", rule, name)
+        for column in columns if header else ():
+            reading.column(f"{path}.columns.{column}", column, header)
 
 
 def _check_random(reading: Reading, log: LogSpec) -> None:

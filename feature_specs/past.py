@@ -67,7 +67,7 @@ TRAIL_COLUMNS: dict[str, TrailColumn] = {
             name="trail_watched_share",
             dtype=pl.Float64(),
             says="watched / length of the videos so far",
-            needs=("watched_ms", "length_ms"),
+            needs=("watched", "length"),
         ),
     )
 }

@@ -104,7 +104,7 @@ def read_past(reading: Reading, log: LogSpec | None) -> Past:
     past.counters = _read_counters(reading, log, scope)
     past.statistics = _read_statistics(reading, log, scope)
     past.quantiles = _read_quantiles(reading, log, scope)
-    late = {*(log.outcomes if log else ()), *(q.name for q in past.quantiles)}
+    late = {*(log.late if log else ()), *(q.name for q in past.quantiles)}
     late |= requests
     past.derived = _read_derived(reading, scope)
     past.outcomes = with_readers(late, past.derived)
@@ -139,7 +139,7 @@ def _read_trail(
         if all(getattr(log.time, key) is not None for key in needs):
             scope.add(name, trail_column.dtype)
         elif needs:
-            keys = " and ".join(f"log.time.{key}" for key in needs)
+            keys = " and ".join(f"log.time.{key}_ms (or _s)" for key in needs)
             scope.absent[name] = f"It needs {keys}."
     for column in trail.last:
         scope.add(f"{TRAIL_LAST}{column}", scope.types.get(column))
@@ -213,7 +213,7 @@ def _check_match(
     reading: Reading, path: str, match: str, rows: Scope, log: LogSpec | None
 ) -> None:
     reading.typed(path, match, rows, _is_key, _KEY_RULE)
-    leaks = reads(match, log.outcomes if log else ())
+    leaks = reads(match, log.late if log else ())
     if leaks:
         rule = (
             f"reads {leaks}, an outcome (log.outcomes): this impression's own is not "
@@ -239,10 +239,23 @@ def _read_statistics(
             if statistic.by in log.outcomes:
                 rule = "is an outcome, not known yet; take another column."
                 reading.problems.add(f"{path}.by", rule, statistic.by)
+            _check_day(reading, path, log)
         _check_measure(reading, path, statistic, rows)
         scope.add(statistic.name, _measure_type(statistic))
         statistics.append(statistic)
     return tuple(statistics)
+
+
+def _check_day(reading: Reading, path: str, log: LogSpec) -> None:
+    """Checks that it is known in time on which day an impression's outcome was."""
+    watched = log.time.watched
+    if watched is not None and watched.column not in log.columns:
+        rule = (
+            "counts an impression on the day on which it ended, and that is known only "
+            f"once {watched.column!r} has come from its side file. Remove it, or have "
+            "the time watched in the log."
+        )
+        reading.problems.add(path, rule)
 
 
 def _check_measure(

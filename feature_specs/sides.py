@@ -46,10 +46,10 @@ def sides_of_log(log: LogSpec) -> Sides:
     """Columns of the log, its joins, the trail and the history -> whose they are."""
     sides: Sides = {log.user: _USER, log.item: _VIDEO}
     trail = set(TRAIL_COLUMNS) - TRAIL_FUTURE  # that no served feature may read
-    for column in (log.time.column, EVENT_TIME, *sorted(trail)):
+    for column in (*log.time.columns, EVENT_TIME, *sorted(trail)):
         sides[column] = _REQUEST
-    if log.time.length_ms:
-        sides[log.time.length_ms] = _VIDEO
+    if log.time.length:
+        sides[log.time.length.column] = _VIDEO
     for join in log.joins.values():
         for column in join.columns:
             sides.setdefault(column, sides.get(join.key, frozenset()))

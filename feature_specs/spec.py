@@ -11,8 +11,9 @@ import dataclasses
 import functools
 import math
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
+from feature_specs import expressions
 from feature_specs.feature_kinds import FEATURE_KINDS, FeatureKind
 from feature_specs.fields import (
     MOST_COLUMNS,
@@ -69,6 +70,25 @@ _DURATION = Rule(
 )
 
 
+class Duration(NamedTuple):
+    """A column with lengths of time.
+
+    Attributes:
+        column: Its name.
+        unit_ms: Milliseconds of its unit.
+    """
+
+    column: str
+    unit_ms: int
+
+    @classmethod
+    def of(cls, in_ms: str | None, in_s: str | None) -> Duration | None:
+        """The column in milliseconds or in seconds, whichever is named."""
+        if in_ms is not None:
+            return cls(in_ms, 1)
+        return None if in_s is None else cls(in_s, 1_000)
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TimeSpec:
     """When an impression began and how long it lasted.
@@ -76,25 +96,53 @@ class TimeSpec:
     Attributes:
         column: Log column with numbers since the Unix epoch, timestamps, or ISO 8601
             texts.
-        unit: Unit of `column`'s numbers, which timestamps are converted to; `iso` for
-            texts.
+        expr: Instead of it: SQL over log columns that gives one of these.
+        unit: Unit of the numbers, which timestamps in a column of numbers are converted
+            to; `iso` for texts.
         timezone: IANA name: whose wall clock showed the texts and timestamps that have
             no zone. By default `LogSpec.timezone` where the file says one, else "", and
             such times are refused.
-        watched_ms: Column with the milliseconds watched (int64); the impression ended
-            that long after it began. Without it an impression ends as it begins.
-        length_ms: Column with the video's length in milliseconds (int64).
+        zone_column: Instead of it: log column with the IANA name of each row's zone.
+        watched_ms: Column, of the log or a side file, with the milliseconds watched;
+            the impression ended that long after it began. Where it is missing, and
+            without it, an impression ends as it begins.
+        watched_s: The same in seconds.
+        length_ms: Column with the video's length in milliseconds.
+        length_s: The same in seconds.
         longest_ms: A longer watch ends this long after its begin, and a longer video
             counts as this long in `trail_watched_share`: a player left open, or a
             damaged value, would glue a day's trails together. By default a century.
     """
 
-    column: str
-    unit: Literal["s", "ms", "us", "iso"] = "ms"
+    column: str = ""
+    expr: str = ""
+    unit: Literal["s", "ms", "us", "ns", "iso"] = "ms"
     timezone: str = ""
+    zone_column: str = ""
     watched_ms: str | None = None
+    watched_s: str | None = None
     length_ms: str | None = None
+    length_s: str | None = None
     longest_ms: Annotated[int, _DURATION] = CENTURY_MS
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The log columns that say when an impression began."""
+        try:
+            read = expressions.columns_of(self.expr) if self.expr else {self.column}
+        except ValueError:  # which the reader tells
+            read = set()
+        return tuple(sorted({*read, self.zone_column} - {""}))
+
+    @property
+    def watched(self) -> Duration | None:
+        """How long an impression was watched; None where nothing tells it."""
+        return Duration.of(self.watched_ms, self.watched_s)
+
+    @property
+    def length(self) -> Duration | None:
+        """How long its video is; None where nothing tells it."""
+        return Duration.of(self.length_ms, self.length_s)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -106,12 +154,14 @@ class JoinSpec:
         key: Key column, in the log and in the side file.
         columns: Column -> type; a type with `?` may be empty.
         format: How the files are written; the log's format by default.
+        header: Names of the columns, in order, for csv without a line that names them.
     """
 
     files: str
     key: str
     columns: dict[str, str]
     format: Literal["", "csv", "jsonl", "parquet", "tfrecord"] = ""
+    header: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -179,6 +229,7 @@ class LogSpec:
         random: SQL condition over log columns that are no outcomes: the rows whose
             video was drawn at random.
         separator: One character between the columns of a line, for csv.
+        header: Names of the columns, in order, for csv without a line that names them.
         duplicates: See `DuplicatesSpec`; by default all rows are combined.
         request: See `RequestSpec`; a text in the file is its `column`.
         joins: Side files by name; no two may bring the same column.
@@ -202,12 +253,19 @@ class LogSpec:
     outcomes: tuple[str, ...]
     random: str = ""
     separator: Annotated[str, _ONE] = ","
+    header: tuple[str, ...] = ()
     duplicates: DuplicatesSpec | None = None
     request: RequestSpec | None = None
     joins: dict[str, JoinSpec] = dataclasses.field(default_factory=dict)
     days_per_split: SplitDays = 1
     max_reject_share: Share = 0.001
     min_day_share: Share = 0.3
+
+    @property
+    def late(self) -> frozenset[str]:
+        """Columns of the log and its joins that are known after the impression only."""
+        watched = self.time.watched
+        return frozenset({*self.outcomes, *([watched.column] if watched else [])})
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -224,6 +282,7 @@ class LogHistorySpec:
         user: Column with the user's id, of the type that it has in the log.
         time: When it happened; `watched` and `length` have no meaning here. A text in
             the file is its `column`.
+        header: Names of the columns, in order, for csv without a line that names them.
         types: Column of the files -> type; a type with `?` may be empty.
         where: SQL condition over these columns: the rows that count.
         columns: Name -> SQL over these columns. Each becomes the list column
@@ -237,6 +296,7 @@ class LogHistorySpec:
     folder_timezone: str = ""
     user: str
     time: TimeSpec
+    header: tuple[str, ...] = ()
     types: dict[str, str]
     where: str = "TRUE"
     columns: dict[str, str]
@@ -526,7 +586,7 @@ class Spec:
     @functools.cached_property
     def outcomes(self) -> frozenset[str]:
         """Columns known only after the impression: for labels, never for features."""
-        found = {*self.log.outcomes, *(quantile.name for quantile in self.quantiles)}
+        found = {*self.log.late, *(quantile.name for quantile in self.quantiles)}
         if self.log.request:
             found.update(REQUEST_COLUMNS)
         return with_readers(found, self.derived)

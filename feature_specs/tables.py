@@ -54,18 +54,24 @@ def _log_lines(spec: Spec) -> Iterator[tuple[str, str]]:
         yield f"join {name}", f"{files} on {join.key}, {len(join.columns)} columns"
     for name, history in spec.histories.items():
         files = f"{history.files} ({history.format or log.format})"
-        yield f"history {name}", f"{files} of {history.user} at {history.time.column}"
-    yield "time", f"{time.column} ({time.unit}), days of {log.timezone}"
-    if time.timezone not in ("", log.timezone):
+        told = history.time.column or history.time.expr
+        yield f"history {name}", f"{files} of {history.user} at {told}"
+    told = time.column or time.expr
+    yield "time", f"{told} ({time.unit}), days of {log.timezone}"
+    if time.zone_column:
+        yield "clocks", f"of the zone in {time.zone_column}"
+    elif time.timezone not in ("", log.timezone):
         yield "clocks", time.timezone
     if log.folder_timezone not in ("", log.timezone):
         yield "files' days", log.folder_timezone
-    if time.watched_ms:
+    if time.watched:
         at_most = f", at most {time.longest_ms:,}"
         bounded = time.longest_ms < CENTURY_MS
-        yield "watched, ms", time.watched_ms + at_most * bounded
-    if time.length_ms:
-        yield "length, ms", time.length_ms
+        unit = "ms" if time.watched.unit_ms == 1 else "s"
+        yield f"watched, {unit}", time.watched.column + at_most * bounded
+    if time.length:
+        unit = "ms" if time.length.unit_ms == 1 else "s"
+        yield f"length, {unit}", time.length.column
     yield "outcomes", ", ".join(log.outcomes)
     if log.request:
         pause = f", pauses of at most {log.request.seconds:g} s"

@@ -12,7 +12,7 @@ from feature_specs.column_types import parse_types
 from pipeline.examples.columns import quantiles, statistics
 from pipeline.examples.days import DAY, SplitPlan, local_time
 from pipeline.examples.joins import ITEM_IMPRESSIONS
-from pipeline.examples.reading.readers import time_ms
+from pipeline.examples.reading.readers import begin_of
 from pipeline.examples.shard import SPLIT, make_examples, settle
 from pipeline.examples.tfrecords import split_path, write_examples
 
@@ -20,7 +20,7 @@ from pipeline.examples.tfrecords import split_path, write_examples
 def run(spec: Spec, logs_dir: str, out_dir: str, plan: SplitPlan) -> None:
     """Writes `out_dir/Split-<name>/data_tfrecord-00000-of-00001.gz`."""
     rows = _read(spec.log.files, spec.log.columns, logs_dir)
-    rows = rows.with_columns(time_ms(spec))
+    rows = rows.with_columns(begin_of(spec).ms(rows))
     rows = rows.filter(local_time(spec).dt.date() <= plan.days.last)
     frame, _ = settle(rows, spec, plan.days.first)
     for join in spec.log.joins.values():

@@ -18,7 +18,7 @@ import polars as pl
 
 from feature_specs import Spec, TrailrankError, expressions
 from feature_specs.spec import KEY_ITEM, KEY_TIME, KEY_USER
-from pipeline.examples.reading.readers import time_ms
+from pipeline.examples.reading.readers import begin_of
 from pipeline.simulator.oracles import ORACLES_FILE
 
 _TYPES = {"int64": pl.Int64(), "float32": pl.Float32(), "string": pl.String()}
@@ -43,7 +43,7 @@ def read_truth(folder: str, spec: Spec) -> pl.DataFrame:
     oracles = _oracles(folder, spec)
     truth = pl.concat([pl.read_parquet(path) for path in files])
     log = spec.log
-    needed = [log.user, log.item, log.time.column, *oracles.values()]
+    needed = [log.user, log.item, *log.time.columns, *oracles.values()]
     missing = [column for column in needed if column not in truth.columns]
     if missing:
         raise NoTruthError(
@@ -54,7 +54,7 @@ def read_truth(folder: str, spec: Spec) -> pl.DataFrame:
     return truth.select(
         _key(spec, log.user).alias(KEY_USER),
         _key(spec, log.item).alias(KEY_ITEM),
-        time_ms(spec).alias(KEY_TIME),
+        begin_of(spec).ms(truth).alias(KEY_TIME),
         **oracles,
     )
 

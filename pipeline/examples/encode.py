@@ -24,10 +24,12 @@ from pipeline.examples.columns.timeline import TIME_MS
 _TYPES = {"int64": pl.Int64(), "float32": pl.Float32(), "string": pl.String()}
 
 
-def encode(frame: pl.DataFrame, spec: Spec) -> pl.DataFrame:
-    """One column a key of the example: Int64, Float32, String, or List of these.
+def encode(frame: pl.DataFrame, spec: Spec) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """(one column a key of the example, where a task's label is missing).
 
-    No value is null but an empty list, which its example leaves out.
+    The examples are of Int64, Float32, String, or List of these; no value is null but
+    an empty list, which its example leaves out. Of the rest there is a column a task,
+    bool: whether a row of its sample space has no label.
     """
     texts = {feature.name: feature.expr for feature in spec.features}
     for task in spec.tasks:
@@ -44,8 +46,9 @@ def encode(frame: pl.DataFrame, spec: Spec) -> pl.DataFrame:
     if spec.log.request:
         plain.append(pl.col(REQUEST).alias(KEY_REQUEST))
     plain += [_plain(frame, c, slice_key(c)) for c in spec.evaluation.slices]
-    values = evaluate_all(frame, texts).select(columns)
-    return values.hstack(frame.select(plain))
+    values = evaluate_all(frame, texts)
+    unlabelled = values.select(_is_unlabelled(task) for task in spec.tasks)
+    return values.select(columns).hstack(frame.select(plain)), unlabelled
 
 
 def _feature(feature: FeatureSpec) -> pl.Expr:
@@ -71,8 +74,7 @@ def _filled(value: pl.Expr, wanted: pl.DataType, missing: int | float | str) -> 
 def _label_and_mask(task: TaskSpec) -> list[pl.Expr]:
     """The label, and 1 where it trains and judges the task (PLE eq. 9)."""
     label = pl.col(label_key(task.name)).cast(pl.Float32)
-    known = label.is_finite().fill_null(False)
-    space = pl.col(mask_key(task.name)).cast(pl.Boolean).fill_null(False)
+    known, space = _is_known(task), _is_inside(task)
     return [
         pl.when(known)
         .then(label)
@@ -81,6 +83,20 @@ def _label_and_mask(task: TaskSpec) -> list[pl.Expr]:
         .alias(label_key(task.name)),
         (known & space).cast(pl.Float32).alias(mask_key(task.name)),
     ]
+
+
+def _is_known(task: TaskSpec) -> pl.Expr:
+    label = pl.col(label_key(task.name)).cast(pl.Float32)
+    return label.is_finite().fill_null(False)
+
+
+def _is_inside(task: TaskSpec) -> pl.Expr:
+    """Whether a row is in the task's sample space."""
+    return pl.col(mask_key(task.name)).cast(pl.Boolean).fill_null(False)
+
+
+def _is_unlabelled(task: TaskSpec) -> pl.Expr:
+    return (_is_inside(task) & ~_is_known(task)).alias(task.name)
 
 
 def _plain(frame: pl.DataFrame, column: str, key: str) -> pl.Expr:

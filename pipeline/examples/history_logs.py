@@ -18,10 +18,11 @@ import polars as pl
 from feature_specs import Spec
 from pipeline.examples.columns.evaluate import holds
 from pipeline.examples.columns.histories import settle_events
+from pipeline.examples.columns.timeline import TIME_MS
 from pipeline.examples.days import local_time
 from pipeline.examples.errors import ExamplesError
 from pipeline.examples.log_counts import Counts, count_folder, report_folders
-from pipeline.examples.reading.readers import log_source, time_ms
+from pipeline.examples.reading.readers import log_source
 from pipeline.examples.reading.sources import (
     FileRange,
     Source,
@@ -56,6 +57,7 @@ def _as_log(spec: Spec, name: str) -> Spec:
         files=history.files,
         user=history.user,
         time=history.time,
+        header=history.header,
         folder_timezone=history.folder_timezone or spec.log.folder_timezone,
         columns=history.types,
         outcomes=(),
@@ -74,7 +76,7 @@ def rows_that_count(
     """(declared columns and `TIME_MS` of what `where` leaves of the days, counts).
 
     Args:
-        rows: Of a block.
+        rows: Of a block, with `TIME_MS`.
         part: Where they are from.
         source: Of the history.
         spec: Of the run.
@@ -84,7 +86,7 @@ def rows_that_count(
     name = history_of(source.name, spec)
     assert name is not None
     history = spec.histories[name]
-    timed = rows.select(*history.types, time_ms(_as_log(spec, name)))
+    timed = rows.select(*history.types, TIME_MS)
     inside = timed.filter(local_time(spec).dt.date().is_between(first, last))
     counted = inside.filter(pl.Series(holds(inside, history.where)))
     counts: Counts = {

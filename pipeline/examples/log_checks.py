@@ -131,7 +131,10 @@ def _message(
     first, *others = bad
     reasons = first.reasons or next(_wholes(report)).reasons
     common = collections.Counter(reasons).most_common(_COMMON_REASONS)
-    shown = ", ".join(f"{reason} ({count})" for reason, count in common)
+    samples = report.get("samples", {})
+    shown = ", ".join(
+        f"{reason} ({count}{_such_as(samples.get(reason))})" for reason, count in common
+    )
     also = ", ".join(f"{part.name} ({part.share:.2%})" for part in others[:_MOST_SHOWN])
     more = len(others) - _MOST_SHOWN
     also = f" So are {also}{f' and {more} more' if more > 0 else ''}." if also else ""
@@ -143,3 +146,7 @@ def _message(
         + f"Every line is in {rejects_dir}: repair the logs, or raise the limit in the "
         "spec."
     )
+
+
+def _such_as(sample: str | None) -> str:
+    return f", such as {sample}" if sample else ""

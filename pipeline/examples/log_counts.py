@@ -19,7 +19,6 @@ from pipeline.examples.columns.timeline import TIME_MS
 from pipeline.examples.days import local_time, time_in
 from pipeline.examples.reading.blocks import LINE, Block
 from pipeline.examples.reading.log_files import day_of, has_days
-from pipeline.examples.reading.readers import time_ms
 from pipeline.examples.reading.sources import FileRange, Source, history_of
 
 Counts = dict[tuple[Any, ...], float]
@@ -32,13 +31,21 @@ def count_notes(part: FileRange, block: Block) -> Counts:
     counts: Counts = {("note", part.source, n): k for n, k in block.notes.items()}
     if block.inner_lines:
         counts["note", part.source, INNER] = block.inner_lines
+    for reason, value in block.samples.items():
+        counts["sample", part.source, reason, value] = 1
     return counts
 
 
 def count_values(part: FileRange, block: Block, source: Source) -> Counts:
-    """Values of the columns that may be empty, to know those that a file has not."""
+    """Values of the columns with a `?`, to know those that a file has not, and rows
+    that lack one of a column that is not needed to read them."""
     found = {column: block.rows[column].count() for column in _optional(source.columns)}
-    return {("value", part.path, column): n for column, n in found.items() if n}
+    counts: Counts = {("value", part.path, c): n for c, n in found.items() if n}
+    for column, kind in source.types.items():
+        if kind.optional and (lacking := block.rows[column].null_count()):
+            counts["lacking", part.source, column] = lacking
+    counts["readable", part.source] = block.rows.height
+    return counts
 
 
 def count_rejects_by_day(
@@ -49,7 +56,7 @@ def count_rejects_by_day(
     if not block.rejects:
         return {}
     lines = np.array([reject.line for reject in block.rejects])
-    days = _days_near(lines, block, source, spec, by_line=not has_days(source))
+    days = _days_near(lines, block, spec, by_line=not has_days(source))
     if has_days(source):
         days = days.fill_null(day_of(part.path, source))
     by_day = collections.Counter(day for day in days if day is not None)
@@ -93,9 +100,32 @@ def report_counts(
     return {
         "rejects_per_day": {k[1]: int(n) for k, n in _keys(counts, "day_reject")},
         "notes": dict(sorted(notes.items())),
+        "samples": _samples(counts),
         "empty_columns": _empty_columns(counts, spec, files),
+        "missing_values": _missing_values(counts, spec),
         "folders": report_folders(counts),
     }
+
+
+def _missing_values(counts: Counts, spec: Spec) -> dict[str, dict[str, Any]]:
+    """Column -> readable rows without a value, and whether its type has a `?`."""
+    found: dict[str, dict[str, Any]] = {}
+    for (_, source, column), rows in _keys(counts, "lacking"):
+        declared = _declared(spec, source)[column]
+        found[column] = {
+            "rows": int(rows),
+            "share": rows / counts["readable", source],
+            "expected": declared.endswith("?"),
+        }
+    return found
+
+
+def _samples(counts: Counts) -> dict[str, str]:
+    """Reason of rejects -> a value that it was given for."""
+    found: dict[str, str] = {}
+    for key, _ in _keys(counts, "sample"):
+        found.setdefault(key[2], key[3])
+    return found
 
 
 def report_folders(counts: Counts) -> dict[str, dict[str, int]]:
@@ -145,27 +175,18 @@ def _keys(counts: Counts, kind: str) -> Iterator[tuple[tuple[Any, ...], float]]:
     yield from sorted((k, n) for k, n in counts.items() if k[0] == kind)
 
 
-def _days_near(
-    lines: Ints, block: Block, source: Source, spec: Spec, by_line: bool
-) -> pl.Series:
+def _days_near(lines: Ints, block: Block, spec: Spec, by_line: bool) -> pl.Series:
     """The day of each of some lines [R]; null where nothing tells it.
 
     Args:
         lines: Positions, in order.
         block: Has them.
-        source: Of the log.
         spec: Of the run.
         by_line: Whether a line without a time is of the day of the row before it.
     """
-    low, high = source.limits[spec.log.time.column]
     frames = [block.rows, *([] if block.rejected is None else [block.rejected])]
-    times = pl.concat([f.select(LINE, spec.log.time.column) for f in frames])
-    known = (
-        times.select(LINE, time_ms(spec))
-        .filter(pl.col(TIME_MS).is_between(*_in_ms(low, high, source, spec)))
-        .select(LINE, day=local_time(spec).dt.date())
-        .sort(LINE)
-    )
+    times = pl.concat([frame.select(LINE, TIME_MS) for frame in frames])
+    known = times.drop_nulls().select(LINE, day=local_time(spec).dt.date()).sort(LINE)
     if not known.height:
         return pl.Series([None] * len(lines), dtype=pl.Date)
     numbers = known[LINE].to_numpy()
@@ -175,8 +196,3 @@ def _days_near(
         return days
     own = pl.Series(numbers[at] == lines)
     return pl.select(pl.when(own).then(days)).to_series()
-
-
-def _in_ms(low: int, high: int, source: Source, spec: Spec) -> tuple[int, int]:
-    per_second = source.units[spec.log.time.column].per_second
-    return low * 1000 // per_second, high * 1000 // per_second

@@ -11,6 +11,7 @@ import apache_beam as beam
 import polars as pl
 
 from feature_specs import Spec
+from pipeline.examples.columns.timeline import TIME_MS
 from pipeline.examples.days import DAY, DayRange, local_time
 from pipeline.examples.hashing import hash_shards
 from pipeline.examples.history_logs import history_sources, rows_that_count
@@ -27,7 +28,6 @@ from pipeline.examples.reading.readers import (
     log_source,
     plan_ranges,
     read_blocks,
-    time_ms,
 )
 from pipeline.examples.reading.sources import (
     LOG,
@@ -177,7 +177,7 @@ class _ReadRange(beam.DoFn):
         log = self._reading.spec.log
         if part.source == LOG:
             spec, source = self._reading.spec, self._reading.sources[LOG]
-            timed = block.rows.select(*log.columns, time_ms(spec))
+            timed = block.rows.select(*log.columns, TIME_MS)
             rows, by_day = rows_of_days(timed, self._reading)
             counts += [
                 by_day,

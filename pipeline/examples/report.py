@@ -105,6 +105,7 @@ def count_shard(
     """
     counts: Counts = {("filtered", rule): n for rule, n in shard.filtered.items()}
     counts["filtered", DUPLICATE] = copies.rows
+    counts |= {("masked", task): n for task, n in shard.masked.items()}
     for name in _COPIES:
         counts["copies", name] = getattr(copies, name)
     for name in spec.log.joins:
@@ -171,6 +172,7 @@ def build_report(
             split: _label_means(counts, spec, (split,)) for split in plan.splits
         },
         "missing": _missing_shares(counts, spec),
+        "masked": _masked(counts, spec),
         "trails": _trail_report(counts),
         "steps": _step_report(counts),
     }
@@ -335,6 +337,11 @@ def _missing_shares(counts: Counts, spec: Spec) -> dict[str, float]:
         feature.name: _share(_total(counts, "missing", feature.name), examples)
         for feature in spec.features
     }
+
+
+def _masked(counts: Counts, spec: Spec) -> dict[str, int]:
+    """Task -> examples of its sample space whose label is missing."""
+    return {task.name: _total(counts, "masked", task.name) for task in spec.tasks}
 
 
 def _rows_per_day(counts: Counts) -> dict[str, int]:

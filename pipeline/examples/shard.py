@@ -46,11 +46,13 @@ class Shard:
         filtered: Rule of the spec -> rows of the plan's days that it is the first to
             drop.
         trail_lengths: Impressions of each trail that begins on the plan's days.
+        masked: Task -> examples of its sample space without a label.
     """
 
     examples: pl.DataFrame
     filtered: dict[str, int]
     trail_lengths: Ints
+    masked: dict[str, int]
 
 
 def filter_rules(spec: Spec) -> tuple[str, ...]:
@@ -105,13 +107,15 @@ def make_examples(
     inside = (frame[DAY] >= plan.days.first).to_numpy()
     kept = frame.filter((dropped_by == "") & inside)
     impression = [kept[name] for name in identity(spec)]
-    examples = encode(kept, spec).with_columns(
+    examples, unlabelled = encode(kept, spec)
+    examples = examples.with_columns(
         pl.Series(SPLIT, _split_numbers(kept, plan), pl.Int64),
         pl.Series(ORDER, hash_columns(impression, seed), pl.UInt64),
     )
     rules = dropped_by[inside]
     filtered = {rule: int((rules == rule).sum()) for rule in filter_rules(spec)[1:]}
-    return Shard(examples, filtered, _lengths(frame, inside))
+    masked = {name: int(unlabelled[name].sum()) for name in unlabelled.columns}
+    return Shard(examples, filtered, _lengths(frame, inside), masked)
 
 
 def _first_dropping_rule(

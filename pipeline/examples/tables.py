@@ -15,7 +15,13 @@ from pipeline.reporting.tables import new_table
 
 def told_lines(report: Mapping[str, Any]) -> list[str]:
     """What a reader of the report should know beside its tables, a line each."""
-    lines = [duplicates_line(report), missing_line(report), trails_line(report)]
+    lines = [
+        duplicates_line(report),
+        unexpected_line(report),
+        masked_line(report),
+        missing_line(report),
+        trails_line(report),
+    ]
     lines.append(requests_line(report))
     return [line for line in lines if line]
 
@@ -101,6 +107,35 @@ def missing_line(report: Mapping[str, Any]) -> str:
         f"No example has a value of {', '.join(missing)}. Do the expressions fit the "
         "log's values? A text that a CAST cannot read is missing."
     )
+
+
+def unexpected_line(report: Mapping[str, Any]) -> str:
+    """The columns without a value in some rows, though their type has no `?`."""
+    shares = {
+        column: found["share"]
+        for column, found in report.get("missing_values", {}).items()
+        if not found["expected"]
+    }
+    if not shares:
+        return ""
+    shown = ", ".join(f"{c} ({_percent(share)})" for c, share in shares.items())
+    return (
+        f"Columns declared without `?`, but missing in some rows: {shown}. The rows "
+        "stay; labels that need such a value are masked."
+    )
+
+
+def masked_line(report: Mapping[str, Any]) -> str:
+    """The tasks of which some examples of the sample space have no label."""
+    masked = {task: n for task, n in report.get("masked", {}).items() if n}
+    if not masked:
+        return ""
+    shown = ", ".join(f"{task} ({count:,})" for task, count in masked.items())
+    return f"Examples without a label, masked: {shown}."
+
+
+def _percent(share: float) -> str:
+    return f"{share:.2%}" if share >= 0.0001 else "under 0.01%"
 
 
 def labels_lines(report: Mapping[str, Any], spec: Spec) -> list[str]:

@@ -82,20 +82,70 @@ def test_a_column_that_would_be_replaced_is_refused(mistakes, old, path, column)
         ("Asia/Shanghai", "Mars/Base", r"log\.timezone: must be an IANA time zone"),
         ("user_id: int64", '"user_id": "int64?"', r"may not be empty in any row, as l"),
         (
-            "duration: int64",
-            'duration: "int64?"',
-            r"log\.columns\.duration: may not be empty in any row, as log\.time\.length",
+            "watched: int64",
+            "watched: string",
+            r"watched: must be a number: it is log\.",
         ),
-        (
-            "duration: int64",
-            "duration: float64",
-            r"duration: must be int64: log\.time\.length_ms counts whole .*'float64'",
-        ),
-        ("watched: int64", "watched: string", r"watched: must be int64: log\.time\.wa"),
         (
             "length_ms: duration",
-            "length_ms: author_id",
-            r"length_ms: must be a declare",
+            "length_ms: duration, length_s: age",
+            r"log\.time\.length_s: is log\.time\.length_ms already; keep the one",
+        ),
+        ("length_ms: duration", "length_s: lasts", r"length_s: must be a declared"),
+        (
+            "length_ms: duration",
+            "length_s: watched",
+            r"log\.time\.length_s: is log\.time\.watched_ms already",
+        ),
+        ("column: time_ms,", "", r"log\.time: must have either column or expr"),
+        ("column: time_ms,", "column: time_ms, expr: tab,", r"time: must have either"),
+        ("column: time_ms", "expr: tags", r"time\.expr: must give a number in log\.ti"),
+        ("column: time_ms", "expr: tabs", r"time\.expr: reads 'tabs', which is no col"),
+        (
+            "column: time_ms",
+            "expr: watched + tab",
+            r"time\.expr: reads watched, an out",
+        ),
+        (
+            "column: time_ms",
+            "expr: '1 +'",
+            r"log\.time\.expr: is not an SQL expression",
+        ),
+        (
+            "time_ms: int64",
+            "time_ms: date",
+            r"time_ms: must be a number, a timestamp or",
+        ),
+        (
+            "time_ms: int64",
+            "time_ms: bool",
+            r"time_ms: must be a number, a timestamp or",
+        ),
+        (
+            "column: time_ms",
+            "column: time_ms, zone_column: tags",
+            r"log\.time\.zone_column: has no use for numbers since the epoch",
+        ),
+        (
+            "column: time_ms",
+            "expr: time_ms, zone_column: tab",
+            r"log\.time\.zone_column: must be a string: names such as",
+        ),
+        (
+            "column: time_ms",
+            "expr: time_ms, zone_column: tags, timezone: UTC",
+            r"log\.time\.zone_column: says whose clock showed .*; remove log\.time\.tim",
+        ),
+        ("  random:", "  header: [tab]\n  random:", r"log\.header: is for csv without"),
+        (
+            "format: csv,",
+            "format: csv, header: [video_id, author_id, author_id],",
+            r"joins\.videos\.header\[2\]: is named twice",
+        ),
+        (
+            "format: csv,",
+            "format: csv, header: [video_id, author_id],",
+            r"joins\.videos\.columns\.score: must be a declared column",
         ),
         (
             "length_ms: duration",
@@ -211,10 +261,36 @@ def test_clocks_and_folders_are_of_the_logs_zone_unless_it_is_told_otherwise(goo
         (
             "watched_ms:",
             "unit: iso, watched_ms:",
-            "log.columns.time_ms: must be string: log.time.unit is iso.",
+            "log.columns.time_ms: must be string or timestamp: log.time.unit is iso.",
         ),
     ],
 )
 def test_zones_and_iso_texts_are_checked(mistakes, old, new, told):
     (found,) = mistakes(old, new)
     assert found.startswith(told)
+
+
+def test_the_watch_and_the_length_may_be_missing_and_in_seconds(good):
+    text = good.replace("watched: int64", "watched: 'float64?'").replace(
+        "watched_ms: watched, length_ms: duration",
+        "watched_s: watched, length_s: score",
+    )
+    time = read_spec(text).log.time
+    assert time.watched == ("watched", 1_000)
+    assert time.length == ("score", 1_000)  # of a side file
+    assert read_spec(good).log.time.watched == ("watched", 1)
+
+
+def test_a_watch_of_a_side_file_is_an_outcome_and_no_day_of_a_statistic(good):
+    text = good.replace("watched_ms: watched", "watched_s: score")
+    with pytest.raises(SpecError) as told:
+        read_spec(text)
+    assert len(told.value.problems) == 2  # both statistics
+    assert "known only once 'score' has come from its side file" in str(told.value)
+    statistics = text.index("statistics:"), text.index("quantiles:")
+    text = text[: statistics[0]] + text[statistics[1] :]
+    text = text.replace("  - {name: like_rate, group: candidate, kind: number}\n", "")
+    assert "score" in read_spec(text).outcomes
+    leak = "  - {name: score, group: candidate, kind: number}\n"
+    with pytest.raises(SpecError, match="score.*outcome"):
+        read_spec(text.replace("features:\n", f"features:\n{leak}"))

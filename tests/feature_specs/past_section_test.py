@@ -29,7 +29,9 @@ def test_a_column_of_an_absent_section_says_what_it_needs(good):
     with pytest.raises(SpecError) as caught:
         read_spec(text)
     (told,) = caught.value.problems
-    assert "It needs log.time.watched_ms and log.time.length_ms." in told
+    assert (
+        "It needs log.time.watched_ms (or _s) and log.time.length_ms (or _s)." in told
+    )
 
 
 @pytest.mark.parametrize(

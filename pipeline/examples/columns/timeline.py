@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 
 from feature_specs import Spec
+from feature_specs.spec import Duration
 from pipeline.arrays import Bools, Ints
 
 TIME_MS = "_time_ms"  # an impression's begin, unix milliseconds
@@ -92,13 +93,20 @@ def watched_ms(frame: pl.DataFrame, spec: Spec) -> Ints:
 
     A longer one than `log.time.longest_ms` is taken for that long.
     """
-    column = spec.log.time.watched_ms
-    if column is None:
+    watched = spec.log.time.watched
+    if watched is None:
         return np.zeros(frame.height, np.int64)
-    return milliseconds(frame[column], spec)
+    return milliseconds(frame, watched, spec)
 
 
-def milliseconds(lengths: pl.Series, spec: Spec) -> Ints:
-    """Whole lengths that can be added, int64 [B]; 0 for null and for negative ones."""
-    whole = lengths.cast(pl.Int64, strict=False).fill_null(0)
-    return whole.clip(0, spec.log.time.longest_ms).to_numpy()
+def milliseconds(frame: pl.DataFrame, duration: Duration, spec: Spec) -> Ints:
+    """Whole lengths that can be added, int64 [B]; 0 for missing and negative ones."""
+    longest = spec.log.time.longest_ms
+    length = pl.col(duration.column)
+    if frame.schema[duration.column].is_float():
+        length = (length * duration.unit_ms).round().clip(0, longest)
+    else:  # clipped first, as the product of a damaged length may not fit
+        length = length.clip(0, longest // duration.unit_ms + 1) * duration.unit_ms
+    whole = length.cast(pl.Int64, strict=False).fill_null(0).clip(0, longest)
+    found: Ints = frame.select(whole).to_series().to_numpy()
+    return found

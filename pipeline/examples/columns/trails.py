@@ -97,12 +97,15 @@ def _watched_shares(
 ) -> dict[str, pl.Series]:
     """Of the lengths of the trail's known impressions the share watched.
 
-    Null if there are none; no column without both lengths.
+    One of which the watch or the length is missing counts in neither sum. Null if there
+    are no others; no column without both lengths.
     """
     time = spec.log.time
-    if time.watched_ms is None or time.length_ms is None:
+    if time.watched is None or time.length is None:
         return {}
-    length = milliseconds(frame[time.length_ms], spec)
+    told = [frame[duration.column] for duration in (time.watched, time.length)]
+    known = ~(told[0].is_null() | told[1].is_null()).to_numpy()
+    length = np.where(known, milliseconds(frame, time.length, spec), 0)
     watched = past.sums(np.minimum(watched_ms(frame, spec), length))
     lengths = past.sums(length)
     share = pl.Series(watched / np.maximum(lengths, 1))

@@ -91,7 +91,7 @@ class Reasons:
 
     def show(self, reason: str, value: str) -> None:
         """Keeps a value that a reason was given for, if it is the first."""
-        if reason in self._names:
+        if value and reason in self._names:
             self._samples.setdefault(reason, value[:_MOST_SHOWN])
 
     def add_blank(self, lines: Ints) -> None:

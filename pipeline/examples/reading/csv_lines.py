@@ -18,12 +18,17 @@ import polars as pl
 from feature_specs.column_types import ColumnType
 from pipeline.arrays import Bools, Ints
 from pipeline.examples.reading import whole_numbers
+from pipeline.examples.reading.begins import Begin
 from pipeline.examples.reading.blocks import Block, Reasons, renumber
 from pipeline.examples.reading.conversions import convert
 from pipeline.examples.reading.csv_records import RecordForm, join_records
 from pipeline.examples.reading.lines import Lines, find_damage
-from pipeline.examples.reading.times import TimeUnit
-from pipeline.examples.reading.values import TextValues, add_reasons, note_local_texts
+from pipeline.examples.reading.values import (
+    TextValues,
+    add_begin,
+    add_reasons,
+    note_local_texts,
+)
 
 _NEWLINE, _QUOTE = ord("\n"), ord('"')
 
@@ -33,8 +38,7 @@ def parse_block(
     header: Sequence[str],
     types: Mapping[str, ColumnType],
     separator: str = ",",
-    limits: Mapping[str, tuple[int, int]] | None = None,
-    units: Mapping[str, TimeUnit] | None = None,
+    begin: Begin | None = None,
 ) -> Block:
     """Reads a block of whole lines, without the header.
 
@@ -44,8 +48,7 @@ def parse_block(
         types: The columns to read; one that is not in `header` is missing in every
             row.
         separator: One ASCII character.
-        limits: Column -> lowest and highest value that can be believed.
-        units: Time column -> its unit.
+        begin: How a row of a log tells when it begins.
     """
     lines = join_records(Lines(data), RecordForm(len(header), separator))
     reasons = Reasons(len(lines))
@@ -68,7 +71,8 @@ def parse_block(
         if kind.polars != plain[column]
     )
     raw = TextValues(texts, types)
-    add_reasons(reasons, good, rows, raw, types, limits or {}, units or {})
+    add_reasons(reasons, good, rows, raw, types)
+    rows = add_begin(rows, begin, good, reasons)
     block = reasons.block(rows, good, lines.text)
     return block if len(lines) == lines.height else _number_by_lines(block, lines)
 

@@ -18,13 +18,13 @@ import polars as pl
 from feature_specs.column_types import ColumnType, Whole
 from pipeline.arrays import Ints
 from pipeline.examples.reading import whole_numbers
+from pipeline.examples.reading.begins import Begin
 from pipeline.examples.reading.blocks import Block, Reasons
 from pipeline.examples.reading.conversions import from_python
 from pipeline.examples.reading.lines import Lines, find_damage
-from pipeline.examples.reading.times import TimeUnit
 from pipeline.examples.reading.values import (
     JsonValues,
-    Limits,
+    add_begin,
     add_reasons,
     note_local_texts,
 )
@@ -33,16 +33,14 @@ from pipeline.examples.reading.values import (
 def parse_block(
     data: bytes,
     types: Mapping[str, ColumnType],
-    limits: Limits,
-    units: Mapping[str, TimeUnit] | None = None,
+    begin: Begin | None = None,
 ) -> Block:
     """Reads a block of whole lines.
 
     Args:
         data: Lines that end in LF or CRLF; the last one may have no end.
         types: The keys to read.
-        limits: Column -> lowest and highest value that can be believed.
-        units: Time column -> its unit.
+        begin: How a row of a log tells when it begins.
     """
     lines = Lines(data)
     reasons = Reasons(len(lines))
@@ -56,7 +54,8 @@ def parse_block(
     for key, kind in types.items():
         if kind.has_clock:
             note_local_texts(looked_at.texts(key, np.arange(len(good))), kind, reasons)
-    add_reasons(reasons, good, rows, looked_at, types, limits, units or {})
+    add_reasons(reasons, good, rows, looked_at, types)
+    rows = add_begin(rows, begin, good, reasons)
     return reasons.block(rows, good, lines.text)
 
 

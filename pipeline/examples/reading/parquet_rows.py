@@ -83,7 +83,7 @@ def read(part: FileRange, source: Source) -> Iterator[Block]:
         except (OSError, pa.ArrowException) as error:
             why = str(error).strip().splitlines()[0].rstrip(".")
             broken = f"Parquet data is damaged after row {done} ({why}): copy it again"
-            yield broken_block(source.types, broken)
+            yield broken_block(source, broken)
 
 
 def parse_rows(batch: pa.RecordBatch, source: Source) -> Block:
@@ -148,6 +148,8 @@ def _check_types(path: str, schema: pa.Schema, source: Source) -> None:
                 f"{source.columns[column]}. Change {source.key}.columns of the spec"
                 f"{_advice(column, dtype)}, or write the column as another type."
             )
+        if unit and unit.by_row:
+            continue
         clock = unit.zone if unit else getattr(kind, "clock", "")
         if _shows_clock(dtype) and not clock:
             raise LogsError(

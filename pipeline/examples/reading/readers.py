@@ -15,20 +15,20 @@ import itertools
 from collections.abc import Iterator
 from concurrent import futures
 
-import polars as pl
 from apache_beam.io.filesystem import FileMetadata
 from apache_beam.io.filesystems import FileSystems
 
 from feature_specs import Spec
-from pipeline.examples.columns.timeline import TIME_MS
+from feature_specs.column_types import parse_type
 from pipeline.examples.days import DayRange, local_time
 from pipeline.examples.errors import LogsError
 from pipeline.examples.reading import parquet_rows, record_rows, text_ranges
+from pipeline.examples.reading.begins import Begin
 from pipeline.examples.reading.blocks import Block, number_lines
 from pipeline.examples.reading.day_stretches import range_without_strays, stretches
 from pipeline.examples.reading.log_files import day_of, has_days, match_files
 from pipeline.examples.reading.sources import LOG, FileRange, Source
-from pipeline.examples.reading.times import ISO, PER_SECOND, TimeUnit, iso_ms
+from pipeline.examples.reading.times import ISO, TimeUnit
 
 RANGE_BYTES = 16 << 20
 
@@ -39,31 +39,44 @@ _FORMATS = {
     "tfrecord": record_rows,
 }
 _HEAD_READERS = 16
-# A time before or after these is in another unit than the spec says, or damaged.
-_EARLIEST = datetime.datetime(1990, 1, 1, tzinfo=datetime.timezone.utc)
-_LATEST = datetime.datetime(2100, 1, 1, tzinfo=datetime.timezone.utc)
 
 
 def log_source(spec: Spec) -> Source:
     """The spec's log; a time that cannot be is a reason to reject a line."""
-    log = spec.log
-    unit = TimeUnit(log.time.unit, log.time.timezone)
-    limits = (
-        int(_EARLIEST.timestamp()) * unit.per_second,
-        int(_LATEST.timestamp()) * unit.per_second - 1,
-    )
+    log, begin = spec.log, begin_of(spec)
     return Source(
         LOG,
         log.files,
         log.columns,
         log.separator,
-        {log.time.column: limits},
         log.format,
-        {log.time.column: unit},
+        _units(spec),
         log.timezone,
         log.folder_timezone or log.timezone,
         clock=log.time.timezone,
+        header=log.header,
+        needed=frozenset(filter(None, (log.user, log.item, log.time.column))),
+        begin=begin,
     )
+
+
+def begin_of(spec: Spec) -> Begin:
+    """How the spec's log tells when a row begins."""
+    log, time = spec.log, spec.log.time
+    kind = parse_type(log.columns.get(time.column, ""))
+    is_shown = time.zone_column and kind is not None and kind.has_clock
+    return Begin(time, shown_in=log.timezone if is_shown else "")
+
+
+def _units(spec: Spec) -> dict[str, TimeUnit]:
+    """What timestamps become in a time column that is declared as something else."""
+    log, time = spec.log, spec.log.time
+    kind = parse_type(log.columns.get(time.column, ""))
+    if kind is None:
+        return {}
+    if time.zone_column:
+        return {time.column: TimeUnit(ISO, by_row=True)}
+    return {} if kind.has_clock else {time.column: TimeUnit(time.unit, time.timezone)}
 
 
 def join_sources(spec: Spec) -> dict[str, Source]:
@@ -75,10 +88,12 @@ def join_sources(spec: Spec) -> dict[str, Source]:
             join.files,
             join.columns,
             log.separator,
-            format=join.format or log.format,
+            join.format or log.format,
             zone=log.timezone,
             folder_zone=log.timezone,
             clock=log.time.timezone,
+            header=join.header,
+            needed=frozenset({join.key}),
         )
         for name, join in log.joins.items()
     }
@@ -124,17 +139,6 @@ def read_blocks(part: FileRange, source: Source) -> Iterator[Block]:
     return number_lines(_FORMATS[source.format].read(part, source))
 
 
-def time_ms(spec: Spec) -> pl.Expr:
-    """The log's time column in whole unix milliseconds."""
-    time = pl.col(spec.log.time.column)
-    if spec.log.time.unit == ISO:
-        return iso_ms(time, spec.log.time.timezone).alias(TIME_MS)
-    thousandths = PER_SECOND[spec.log.time.unit]
-    if thousandths > 1000:
-        return (time // (thousandths // 1000)).cast(pl.Int64).alias(TIME_MS)
-    return (time * (1000 // thousandths)).floor().cast(pl.Int64).alias(TIME_MS)
-
-
 def discover_days(spec: Spec, logs_dir: str) -> DayRange:
     """The first and the last day of the logs.
 
@@ -153,10 +157,15 @@ def discover_days(spec: Spec, logs_dir: str) -> DayRange:
         why = ", ".join(f"{what} ({count} rows)" for what, count in told.most_common())
         raise LogsError(
             f"{FileSystems.join(logs_dir, source.pattern)}: no line has a readable "
-            f"time in column {spec.log.time.column!r}. Check the spec's log.time"
+            f"time in {_told_time(spec)}. Check the spec's log.time"
             + (f": {why}." if why else ".")
         )
     return range_without_strays(rows, spec.log.days_per_split)
+
+
+def _told_time(spec: Spec) -> str:
+    time = spec.log.time
+    return f"column {time.column!r}" if time.column else "log.time.expr"
 
 
 def _days_of_files(source: Source, logs_dir: str) -> DayRange:
@@ -192,14 +201,14 @@ def _rows_per_day(
     source: Source, logs_dir: str, spec: Spec
 ) -> tuple[collections.Counter[datetime.date], collections.Counter[str]]:
     """(readable rows of each day, why others are none); only the times are read."""
-    time = spec.log.time.column
-    source = dataclasses.replace(source, columns={time: source.columns[time]})
+    columns = {name: source.columns[name] for name in begin_of(spec).columns}
+    source = dataclasses.replace(source, columns=columns)
     day = local_time(spec).dt.date().alias("day")
     rows: collections.Counter[datetime.date] = collections.Counter()
     told: collections.Counter[str] = collections.Counter()
     for part in plan_ranges(source, logs_dir):
         for block in read_blocks(part, source):
-            times = block.rows.select(time_ms(spec)).select(day)
+            times = block.rows.select(day)
             rows.update(dict(times.group_by("day").len().iter_rows()))
             told.update(reject.reason for reject in block.rejects)
             told.update(block.notes)

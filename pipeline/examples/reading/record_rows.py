@@ -69,7 +69,7 @@ def read(part: FileRange, source: Source) -> Iterator[Block]:
         why = chunks.broken or records.broken
         if why:
             broken = f"{why} after record {count}: copy the file again"
-            yield broken_block(source.types, broken)
+            yield broken_block(source, broken)
 
 
 def parse_records(records: list[tuple[bytes, bool]], source: Source) -> Block:
@@ -79,7 +79,7 @@ def parse_records(records: list[tuple[bytes, bool]], source: Source) -> Block:
     reasons = Reasons(len(records))
     reasons.add("checksum", np.array(damaged, np.int64))
     groups = _decode(examples, source.columns, reasons)
-    rows = [empty_rows(source.types)]
+    rows = [empty_rows(source)]
     for places, features in groups:
         raw = _single_values(features, places, source, reasons)
         rows.append(type_columns(raw, places, source, reasons))

@@ -10,8 +10,9 @@ from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
 from feature_specs import Spec
-from feature_specs.column_types import ColumnType, parse_types
+from feature_specs.column_types import ColumnType, Text, parse_types
 from pipeline.examples.days import DayRange, days_elsewhere
+from pipeline.examples.reading.begins import Begin
 from pipeline.examples.reading.compression import Compression
 from pipeline.examples.reading.times import TimeUnit
 
@@ -28,13 +29,15 @@ class Source:
         pattern: Glob inside the log directory; it may hold `{day}`, see `log_files`.
         columns: Column -> declared type.
         separator: Between the columns of a CSV line.
-        limits: Column -> lowest and highest value that can be believed.
         format: `csv`, `jsonl`, `parquet` or `tfrecord`.
-        units: Time column -> how it is written.
+        units: Time column that is declared as a number or a text -> what a timestamp
+            in it becomes.
+        begin: How the log's rows tell when they begin.
         zone: Whose days a run is asked for.
         folder_zone: Whose days the pattern's are.
         section: Where the spec names these files, if it is neither the log nor a join.
         clock: Whose wall clock showed timestamps that have no zone; "" if not known.
+        header: Names of the columns of a CSV file that has no line with them.
         needed: Columns without which a row is none; by default those without a `?`.
     """
 
@@ -42,19 +45,22 @@ class Source:
     pattern: str
     columns: dict[str, str]
     separator: str = ","
-    limits: dict[str, tuple[int, int]] = dataclasses.field(default_factory=dict)
     format: str = "csv"
     units: dict[str, TimeUnit] = dataclasses.field(default_factory=dict)
     zone: str = "UTC"
     folder_zone: str = "UTC"
     section: str = ""
     clock: str = ""
+    header: tuple[str, ...] = ()
     needed: frozenset[str] | None = None
+    begin: Begin | None = None
 
     @functools.cached_property
     def types(self) -> dict[str, ColumnType]:
         """Column -> its type; `optional` is whether a row may lack it."""
         types = parse_types(self.columns, self.zone, self.clock)
+        if self.begin is not None and self.begin.shown_in:
+            types[self.begin.name] = Text(name="string")
         if self.needed is None:
             return types
         return {

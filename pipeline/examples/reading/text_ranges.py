@@ -52,7 +52,9 @@ def plan(
     """
     head = read_head(path, source)
     is_csv = source.format == "csv"
-    header = _read_header(path, head, source) if is_csv else ()
+    header: tuple[str, ...] = ()
+    if is_csv:
+        header = _given_header(path, head, source) or _read_header(path, head, source)
     if not is_csv:
         _check_json(path, head, source)
     whole = FileRange(
@@ -63,7 +65,7 @@ def plan(
         start=0,
         end=size,
         header=header,
-        first_line=int(is_csv),
+        first_line=int(is_csv and not source.header),
         text_bytes=size * _GROWTH,
         compression=head.compression,
     )
@@ -143,20 +145,20 @@ def _read_stream(file: IO[bytes], part: FileRange, source: Source) -> Iterator[B
         yield block
     if chunks.broken:
         broken = f"{chunks.broken} after line {before}: copy the file again"
-        yield broken_block(source.types, broken)
+        yield broken_block(source, broken)
 
 
 def _parse(data: bytes, part: FileRange, source: Source) -> Block:
-    if source.format == "jsonl":
+    if not part.first_line:
         data = data.removeprefix(BOM)  # of the file; within it, no line begins so
-        return json_lines.parse_block(data, source.types, source.limits, source.units)
+    if source.format == "jsonl":
+        return json_lines.parse_block(data, source.types, source.begin)
     return csv_lines.parse_block(
         data,
         part.header,
         source.types,
         source.separator,
-        source.limits,
-        source.units,
+        source.begin,
     )
 
 
@@ -228,6 +230,31 @@ def _rest_of_line(file: IO[bytes], data: bytes) -> tuple[bytes, int]:
             break
         length += len(more)
     return b"".join(parts), used
+
+
+def _given_header(path: str, head: Head, source: Source) -> tuple[str, ...]:
+    """The spec's names of the columns, if it has them.
+
+    Raises:
+        ValueError: The first line has another number of columns, or names them.
+    """
+    line = head.data.removeprefix(BOM).partition(b"\n")[0]
+    text = line.removesuffix(b"\r").decode("utf-8", errors="replace")
+    if not source.header or not text.strip() or line.count(b'"') % 2:
+        return source.header
+    fields = next(csv.reader([text], delimiter=source.separator))
+    if {name.strip() for name in fields} >= set(source.columns):
+        raise LogsError(
+            f"{path}: its first line names the columns. Remove {source.key}.header "
+            "from the spec."
+        )
+    if len(fields) != len(source.header):
+        raise LogsError(
+            f"{path}: its first line, {preview(line)}, has {len(fields)} columns, but "
+            f"{source.key}.header names {len(source.header)}. Name them all, in their "
+            "order, or check log.separator."
+        )
+    return source.header
 
 
 def _read_header(path: str, head: Head, source: Source) -> tuple[str, ...]:

@@ -37,15 +37,12 @@ class TimeUnit:
         unit: `s`, `ms` or `us` since the epoch, which timestamps are converted to, or
             `iso` for texts.
         zone: Whose wall clock showed the times that have no zone; "" if not known.
+        by_row: Whether that is said by another column of each row.
     """
 
     unit: str
     zone: str = ""
-
-    @property
-    def per_second(self) -> int:
-        """What a second is in the column's numbers; texts are read as milliseconds."""
-        return PER_SECOND["ms" if self.unit == ISO else self.unit]
+    by_row: bool = False
 
 
 def moment(clock: pl.Expr, zone: str, ambiguous: str = "earliest") -> pl.Expr:
@@ -69,7 +66,10 @@ def moment_of(raw: pl.Series, zone: str) -> pl.Expr:
 
 def since_epoch(raw: pl.Series, unit: TimeUnit) -> pl.Series:
     """Timestamps in a unit, or as ISO texts; without a zone they are the unit's."""
-    if getattr(raw.dtype, "time_zone", None) is None:
+    is_clock = getattr(raw.dtype, "time_zone", None) is None
+    if is_clock and unit.by_row:
+        return raw.dt.strftime("%Y-%m-%dT%H:%M:%S%.3f")
+    if is_clock:
         raw = pl.select(moment(pl.lit(raw), unit.zone)).to_series()
     if unit.unit == ISO:
         return raw.dt.convert_time_zone("UTC").dt.strftime("%Y-%m-%dT%H:%M:%S%.3fZ")

@@ -18,6 +18,7 @@ import polars as pl
 from feature_specs.column_types import ColumnType, Timestamp, Whole
 from pipeline.arrays import Ints
 from pipeline.examples.reading import times, whole_numbers
+from pipeline.examples.reading.begins import Begin
 from pipeline.examples.reading.blocks import LINE, Block, Reasons
 from pipeline.examples.reading.conversions import (
     as_text,
@@ -26,9 +27,7 @@ from pipeline.examples.reading.conversions import (
     plain_texts,
 )
 from pipeline.examples.reading.sources import Source
-from pipeline.examples.reading.times import ISO, PER_SECOND, TimeUnit
 
-Limits = Mapping[str, tuple[int, int]]
 Types = Mapping[str, ColumnType]
 
 _TOO_LARGE = r"^\+?[0-9]{19,}(?:\.0*)?$"  # of a number that is null as int64
@@ -119,14 +118,15 @@ def _is_empty(value: Any, kind: ColumnType) -> bool:
     return value is None or value == "" or (value == [] and kind.empty_is_missing)
 
 
-def empty_rows(types: Types) -> pl.DataFrame:
-    """No rows of the declared columns."""
-    return pl.DataFrame(schema={c: kind.polars for c, kind in types.items()})
+def empty_rows(source: Source) -> pl.DataFrame:
+    """No rows of a source."""
+    rows = pl.DataFrame(schema={c: kind.polars for c, kind in source.types.items()})
+    return add_begin(rows, source.begin, np.array([], np.int64), Reasons(0))
 
 
-def broken_block(types: Types, why: str) -> Block:
+def broken_block(source: Source, why: str) -> Block:
     """The last block of a file whose rest cannot be read."""
-    rows = empty_rows(types).with_columns(pl.Series(LINE, [], pl.Int64))
+    rows = empty_rows(source).with_columns(pl.Series(LINE, [], pl.Int64))
     return Block(rows, (), 0, 0, why)
 
 
@@ -136,8 +136,6 @@ def add_reasons(
     values: pl.DataFrame,
     raw: RawValues,
     types: Types,
-    limits: Limits,
-    units: Mapping[str, TimeUnit],
 ) -> None:
     """Finds the lines whose values cannot be used.
 
@@ -147,8 +145,6 @@ def add_reasons(
         values: The declared columns [G]; null where a value is empty or unreadable.
         raw: The same as the file has them.
         types: Column -> its declared type.
-        limits: Column -> lowest and highest value that can be believed.
-        units: Time column -> its unit.
     """
     odd = [_is_suspect(column, kind) for column, kind in types.items()]
     suspects = np.flatnonzero(values.select(pl.any_horizontal(odd)).to_series())
@@ -158,51 +154,6 @@ def add_reasons(
             found = _Suspects(column, suspects, suspicious[column], empty[column])
             for reason, rows in _judge(found, kind, raw).items():
                 _tell(f"{column}: {reason}", column, rows, lines, raw, reasons)
-    for column, unit in units.items():
-        if unit.unit == ISO:
-            _judge_texts(values[column], unit.zone, lines, reasons)
-    for column, believed in limits.items():
-        _judge_size(values[column], believed, units.get(column), lines, reasons)
-
-
-def _judge_texts(texts: pl.Series, zone: str, lines: Ints, reasons: Reasons) -> None:
-    for reason, holds in times.iso_reasons(texts, zone).items():
-        _add(f"{texts.name}: {reason}", texts, holds, lines, reasons)
-    for note, count in times.iso_notes(texts, texts.name, zone):
-        reasons.note(note, count)
-
-
-def _add(
-    reason: str, values: pl.Series, holds: pl.Series, lines: Ints, reasons: Reasons
-) -> None:
-    """Gives a reason to the lines for which it holds, with the first one's value."""
-    rows = np.flatnonzero(holds)
-    if len(rows):
-        reasons.add(reason, lines[rows])
-        reasons.show(reason, str(values[int(rows[0])]))
-
-
-def _judge_size(
-    values: pl.Series,
-    believed: tuple[int, int],
-    unit: TimeUnit | None,
-    lines: Ints,
-    reasons: Reasons,
-) -> None:
-    """Finds values too low or too high, and times that another unit would explain."""
-    column = values.name
-    if unit and unit.unit == ISO:
-        values = pl.select(times.iso_ms(pl.lit(values), unit.zone)).to_series()
-    beyond = ~values.is_between(*believed).fill_null(True)
-    _add(f"{column}: not a plausible value", values, beyond, lines, reasons)
-    if not unit or unit.unit == ISO or not beyond.any():
-        return
-    odd = values.filter(beyond)
-    for other, per_second in PER_SECOND.items():
-        low, high = (bound * per_second // unit.per_second for bound in believed)
-        fitting = int(odd.is_between(low, high).sum())
-        if fitting and other != unit.unit:
-            reasons.note(times.other_unit(column, unit.unit, other), fitting)
 
 
 def type_columns(
@@ -233,8 +184,15 @@ def type_columns(
             _judge_clocks(raw[column], values[column], kind.clock, lines, reasons)
             note_local_texts(plain_texts(raw[column]), kind, reasons)
     looked_at = TypedValues(raw, types)
-    add_reasons(reasons, lines, values, looked_at, types, source.limits, units)
-    return values
+    add_reasons(reasons, lines, values, looked_at, types)
+    return add_begin(values, source.begin, lines, reasons)
+
+
+def add_begin(
+    rows: pl.DataFrame, begin: Begin | None, lines: Ints, reasons: Reasons
+) -> pl.DataFrame:
+    """The rows [G] with the moment at which they begin, if they are of a log."""
+    return rows if begin is None else begin.add(rows, lines, reasons)
 
 
 def note_local_texts(raw: pl.Series, kind: ColumnType, reasons: Reasons) -> None:

@@ -101,8 +101,51 @@ def tags(r):
     return r["tag"].split(",") if r["tag"] else None
 
 
+def with_known(*names):
+    """A function of rows that gives what is missing where one of the columns is."""
+
+    def decorate(function):
+        def of_known(r):
+            return None if any(r[name] is None for name in names) else function(r)
+
+        return of_known
+
+    return decorate
+
+
+@with_known("play_time_ms", "duration_ms")
 def relative_watch(r):
     return r["play_time_ms"] / r["duration_ms"] if r["duration_ms"] > 0 else None
+
+
+@with_known("duration_ms")
+def watch_length(r):
+    return 0 <= (r["play_time_ms"] or 0) <= 20 * r["duration_ms"]
+
+
+@with_known("duration_ms")
+def video_length(r):
+    return 5000 <= r["duration_ms"] <= 10_800_000
+
+
+@with_known("play_time_ms", "duration_ms")
+def finish(r):
+    return r["play_time_ms"] >= r["duration_ms"]
+
+
+@with_known("play_time_ms", "duration_ms")
+def skip(r):
+    return r["play_time_ms"] < min(3000, r["duration_ms"])
+
+
+@with_known("play_time_ms")
+def log_watch_time(r):
+    return math.log(1 + r["play_time_ms"] / 1000)
+
+
+@with_known("duration_ms")
+def is_longer(r):
+    return r["duration_ms"] > 60_000
 
 
 def capped_watch(r):
@@ -157,8 +200,8 @@ def describe(timezone, *, min_count=5):
             for name, types in SIDE_TYPES.items()
         },
         keep={
-            "video_length": lambda r: 5000 <= r["duration_ms"] <= 10_800_000,
-            "watch_length": lambda r: 0 <= r["play_time_ms"] <= 20 * r["duration_ms"],
+            "video_length": video_length,
+            "watch_length": watch_length,
         },
         min_user_events=min_count,
         min_item_impressions=min_count,
@@ -335,7 +378,7 @@ _FEATURES = {
     "tags": (["string"], tags),
     "music": ("int64", number_of("music_id")),
     "duration_s": ("float32", divided("duration_ms", 1000)),
-    "is_longer": ("int64", lambda r: r["duration_ms"] > 60_000),
+    "is_longer": ("int64", is_longer),
     "hour": ("int64", lambda r: r["event_time"].hour),
     "minute": ("int64", lambda r: r["event_time"].minute),
     "weekday": ("int64", lambda r: r["event_time"].isoweekday()),
@@ -345,11 +388,11 @@ _FEATURES = {
 _TASKS = {
     "valid_play": Task(label=is_one("is_click")),
     "long_view": Task(label=is_one("long_view")),
-    "finish": Task(label=lambda r: r["play_time_ms"] >= r["duration_ms"]),
-    "skip": Task(label=lambda r: r["play_time_ms"] < min(3000, r["duration_ms"])),
+    "finish": Task(label=finish),
+    "skip": Task(label=skip),
     "completion": Task(label=column("completion")),
     "watch_time": Task(label=divided("play_time_ms", 1000)),
-    "log_watch_time": Task(label=lambda r: math.log(1 + r["play_time_ms"] / 1000)),
+    "log_watch_time": Task(label=log_watch_time),
     "watch_quantile": Task(label=column("watch_quantile")),
     "completion_quantile": Task(
         label=column("completion_quantile"), space=is_one("is_click")
@@ -373,6 +416,12 @@ ALWAYS_KNOWN = tuple(
     for name in _TASKS
     if name
     not in (
+        "finish",
+        "skip",
+        "completion",
+        "watch_time",
+        "log_watch_time",
+        "watch_quantile",
         "completion_quantile",
         "stay_quantile",
         "hate",

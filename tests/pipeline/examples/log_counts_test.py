@@ -7,6 +7,7 @@ import pytest
 
 from feature_specs import read_spec
 from pipeline.examples.build import run_examples
+from pipeline.examples.columns.timeline import TIME_MS
 from pipeline.examples.days import DayRange
 from pipeline.examples.log_counts import count_rejects_by_day, count_values
 from pipeline.examples.read_logs import Reading, rows_of_days
@@ -16,7 +17,6 @@ from pipeline.examples.reading.readers import (
     log_source,
     plan_ranges,
     read_blocks,
-    time_ms,
 )
 from pipeline.examples.reading.sources import Source
 from pipeline.examples.report import (
@@ -104,7 +104,7 @@ def test_a_column_that_older_files_lack_is_missing_there_and_told(
     counts, tabs = [], []
     for part, block, source in _blocks(tmp_path, spec):
         tabs += block.rows["tab"].to_list()
-        timed = block.rows.select(*spec.log.columns, time_ms(spec))
+        timed = block.rows.select(*spec.log.columns, TIME_MS)
         counts += [count_block(part, block), count_values(part, block, source)]
         counts.append(rows_of_days(timed, reading)[1])
     assert tabs == [None, None, 2, 3]

@@ -75,6 +75,7 @@ def mess_up(rows, draw, first_day, timezone):
     rows += _single_events(rows, draw, first_day, timezone)
     rows += _newcomers(rows, draw, first_day, timezone)
     rows += _copies(rows, draw)
+    _unknown_watches(rows, draw)
     draw.shuffle(rows)
     return rows
 
@@ -107,6 +108,13 @@ def _empty_columns(rows, draw):
     optional = ("is_hate", "profile_stay_time", "comment_stay_time", "is_rand", "tab")
     for column in optional:
         for row in draw.sample(rows, len(rows) // 30):
+            row[column] = None
+
+
+def _unknown_watches(rows, draw):
+    """Rows without the time watched, and without the length, though both have no `?`."""
+    for column in ("play_time_ms", "duration_ms"):
+        for row in draw.sample(rows, len(rows) // 50):
             row[column] = None
 
 

@@ -199,9 +199,11 @@ def _with_times(row, spec):
     """A copy with its begin, end, days and local time."""
     r = dict(row)
     r["_begin"] = row[spec.time]
-    watched = row[spec.watched] if spec.watched else 0
-    r["_watched"] = min(max(0, watched), spec.longest_ms)
-    r["_length"] = max(0, row[spec.length]) if spec.length else 0
+    watched = row[spec.watched] if spec.watched else None
+    r["_watched"] = min(max(0, watched or 0), spec.longest_ms)
+    length = row[spec.length] if spec.length else None
+    r["_length"] = min(max(0, length or 0), spec.longest_ms)
+    r["_has_both"] = watched is not None and length is not None
     r["_end"] = r["_begin"] + r["_watched"]
     r["_known"] = max(r["_end"], r["_begin"] + 1)
     r["event_time"] = _local(r["_begin"], spec.timezone)
@@ -319,8 +321,9 @@ def _add_past(rows, spec):
 def _add_trail_outcomes(r, past, spec):
     """`past`: the earlier rows of the same trail whose outcomes are known."""
     if spec.watched and spec.length:
-        watched = sum(min(e["_watched"], e["_length"]) for e in past)
-        length = sum(e["_length"] for e in past)
+        both = [e for e in past if e["_has_both"]]
+        watched = sum(min(e["_watched"], e["_length"]) for e in both)
+        length = sum(e["_length"] for e in both)
         r["trail_watched_share"] = watched / length if length else None
     for c in spec.trail_last:
         r[f"trail_last_{c}"] = past[-1][c] if past else None

@@ -7,7 +7,7 @@ _DECLARED = {"uid": "int64", "name": "string?", "score": "float64?"}
 
 
 def _parse(data):
-    return parse_block(data, parse_types(_DECLARED), {"uid": (0, 100)})
+    return parse_block(data, parse_types(_DECLARED))
 
 
 def test_keys_are_found_by_name_and_others_ignored():

@@ -9,12 +9,12 @@ import pytest
 from tfx_bsl.coders.example_coder import RecordBatchToExamplesEncoder
 
 from pipeline.examples.reading.readers import (
+    begin_of,
     discover_days,
     join_sources,
     log_source,
     plan_ranges,
     read_blocks,
-    time_ms,
 )
 from tests.pipeline.examples.reading.written_rows import record
 
@@ -92,7 +92,7 @@ def test_days_are_the_time_zones_and_ignore_bad_lines(
 def test_times_of_every_unit_become_milliseconds(spec, unit, value):
     time = dataclasses.replace(spec.log.time, unit=unit)
     spec = dataclasses.replace(spec, log=dataclasses.replace(spec.log, time=time))
-    found = pl.DataFrame({"ts": [value]}).select(time_ms(spec)).item()
+    found = begin_of(spec).ms(pl.DataFrame({"ts": [value]})).item()
     assert found == (1_649_347_200_000 if unit == "s" else 1_649_347_200_123)
 
 
@@ -132,7 +132,7 @@ def test_every_format_gives_the_same_rows(tmp_path, form, spec, random_rows):
     parts = plan_ranges(source, str(tmp_path))
     blocks = [block for part in parts for block in read_blocks(part, source)]
     found = pl.concat(block.rows for block in blocks)
-    assert found.drop("_line").to_dict(as_series=False) == columns
+    assert found.drop("_line", "_time_ms").to_dict(as_series=False) == columns
     assert found["_line"].to_list() == list(range(len(rows)))
     assert found.schema == {
         name: pl.String if name == "video" else pl.Int64 for name in found.columns

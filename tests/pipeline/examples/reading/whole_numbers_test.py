@@ -24,7 +24,7 @@ def _csv(text, kind):
 
 def _json(text, kind):
     types = parse_types({"n": kind})
-    block = json_lines.parse_block(b'{"n": %s}\n' % text.encode(), types, {})
+    block = json_lines.parse_block(b'{"n": %s}\n' % text.encode(), types)
     return _outcome(block)
 
 

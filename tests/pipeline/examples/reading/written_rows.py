@@ -14,13 +14,14 @@ import pyarrow as pa
 import zstandard
 from tfx_bsl.coders.example_coder import RecordBatchToExamplesEncoder
 
+from feature_specs.spec import TimeSpec
+from pipeline.examples.reading.begins import Begin
 from pipeline.examples.reading.readers import Source, plan_ranges, read_blocks
 from pipeline.examples.reading.times import TimeUnit
 
 COLUMNS = {"uid": "int64", "name": "string?", "score": "float64?", "ts": "int64"}
 HEADER = b"uid,extra,name,score,ts\n"
 # 2001-09-09 to 2033-05-18, so that seconds are no milliseconds.
-LIMITS = {"ts": (10**12, 2 * 10**12)}
 FIRST_TS = 1_649_347_200_000  # 2022-04-08 in Shanghai
 
 _FEATURES = {
@@ -106,7 +107,13 @@ def zstd(data):
 
 def source_of(path, form):
     return Source(
-        "log", path.name, COLUMNS, ",", LIMITS, form, {"ts": TimeUnit("ms", "UTC")}
+        "log",
+        path.name,
+        COLUMNS,
+        ",",
+        form,
+        {"ts": TimeUnit("ms", "UTC")},
+        begin=Begin(TimeSpec(column="ts", timezone="UTC")),
     )
 
 
@@ -117,7 +124,7 @@ def read_all(path, form, range_bytes=10**6):
     for part in plan_ranges(source, str(path.parent), range_bytes):
         before = lines.get(part.path, 0)
         for block in read_blocks(part, source):
-            rows += block.rows.drop("_line").to_dicts()
+            rows += block.rows.drop("_line", "_time_ms").to_dicts()
             rejects += [
                 (before + reject.line, reject.reason, reject.text)
                 for reject in block.rejects
