@@ -15,6 +15,7 @@ from feature_specs.spec import RESERVED_PREFIXES, Dtype
 
 _T = TypeVar("_T")
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
+_COLUMN_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 _LONGEST_COLUMN = 128
 
 
@@ -175,15 +176,20 @@ class Reading:
 
     def free_name(self, path: str, name: str) -> None:
         """Checks the name of something that becomes a key of examples or a column."""
-        self.name(path, name)
+        if not _COLUMN_NAME.fullmatch(name):
+            rule = "must be letters, digits and _, a letter first; at most 64."
+            self.problems.add(path, rule, name)
         if name.startswith(RESERVED_PREFIXES):
             rule = f"may not begin with {', '.join(RESERVED_PREFIXES)}."
             self.problems.add(path, rule, name)
 
     def unique(self, path: str, name: str, seen: Collection[str]) -> None:
-        """Checks that a name is not taken."""
+        """Checks that a name is not taken, in whatever case."""
         if name in seen:
             self.problems.add(path, "is taken already; rename it.", name)
+        elif name.casefold() in {other.casefold() for other in seen}:
+            rule = "is taken already but for its case; rename it."
+            self.problems.add(path, rule, name)
 
     def column(self, path: str, column: str, known: Collection[str]) -> None:
         """Checks that a column is declared."""

@@ -96,6 +96,25 @@ def check_folders(folders: Mapping[str, Mapping[str, int]], key: str) -> None:
     )
 
 
+def check_missing(report: Mapping[str, Any]) -> None:
+    """Whether each column has a value somewhere, unless its type has a `?`.
+
+    Raises:
+        ExamplesError: One has none: as a rule it is called otherwise in the files.
+    """
+    empty = [
+        column
+        for column, found in report.get("missing_values", {}).items()
+        if found["share"] == 1 and not found["expected"]
+    ]
+    if empty:
+        raise ExamplesError(
+            f"No row has a value of {', '.join(sorted(empty))}. Are they called so in "
+            "the files? Write their names in the spec as the files have them, or a ? "
+            "at the end of their types if they may be missing in all rows."
+        )
+
+
 def _wholes(report: Mapping[str, Any]) -> Iterator[_Part]:
     reasons: collections.Counter[str] = collections.Counter()
     for file in report["files"].values():

@@ -44,6 +44,7 @@ def count_values(part: FileRange, block: Block, source: Source) -> Counts:
     for column, kind in source.types.items():
         if kind.optional and (lacking := block.rows[column].null_count()):
             counts["lacking", part.source, column] = lacking
+            counts["lacking_file", part.path, column] = lacking
     counts["readable", part.source] = block.rows.height
     return counts
 
@@ -139,7 +140,8 @@ def report_folders(counts: Counts) -> dict[str, dict[str, int]]:
 def _empty_columns(
     counts: Counts, spec: Spec, files: Mapping[str, Any]
 ) -> dict[str, dict[str, list[str]]]:
-    """Column that may be empty -> files with rows, and days, where it has no value."""
+    """Column -> files with rows where it has no value, and, if its type has a `?`, the
+    days."""
     known = {key[1:] for key, _ in _keys(counts, "value")}
     by_day = {key[1:] for key, _ in _keys(counts, "day_value")}
     days = [key[1] for key, _ in _keys(counts, "day")]
@@ -147,12 +149,14 @@ def _empty_columns(
     found: dict[str, dict[str, list[str]]] = {}
     for path, file in files.items():
         declared = _declared(spec, sources.get(path, ""))
-        if file["rows"] > sum(file["rejects"].values()):
-            for column in _optional(declared):
-                if (path, column) not in known:
-                    found.setdefault(column, {"files": [], "days": []})
-                    found[column]["files"].append(path)
-    for column in found.keys() & set(spec.log.columns):
+        readable = file["rows"] - sum(file["rejects"].values())
+        empty = [c for c in _optional(declared) if (path, c) not in known]
+        for column in declared:
+            lacking = counts.get(("lacking_file", path, column), 0)
+            if readable and (column in empty or lacking == readable):
+                found.setdefault(column, {"files": [], "days": []})
+                found[column]["files"].append(path)
+    for column in found.keys() & set(_optional(spec.log.columns)):
         empty = [day for day in days if (day, column) not in by_day]
         found[column]["days"] = sorted(empty)
     return found

@@ -26,7 +26,7 @@ from pipeline.examples.duplicates import Copies
 from pipeline.examples.errors import ExamplesError, RefusedError
 from pipeline.examples.history_logs import check_histories, report_history
 from pipeline.examples.joins import found_column
-from pipeline.examples.log_checks import check_folders, check_rejects
+from pipeline.examples.log_checks import check_folders, check_missing, check_rejects
 from pipeline.examples.log_counts import Counts, report_counts
 from pipeline.examples.reading.blocks import Block
 from pipeline.examples.reading.sources import LOG, FileRange, source_name
@@ -209,6 +209,7 @@ def check(report: Mapping[str, Any], limits: Limits, rejects_dir: str) -> None:
     """
     _check_files(report)
     check_rejects(report, limits.max_reject_share, rejects_dir)
+    check_missing(report)
     _check_sums(report)
     check_histories(report)
     _check_days(report)

@@ -69,6 +69,7 @@ def plan_study(
         ValueError: The spec has no trails, or a task cannot be studied.
     """
     require_trail(spec)
+    spec = _of_the_log(spec)
     columns = _columns(spec)
     needs = {task.name: _missing(task, columns) for task in spec.tasks}
     binary = [task.name for task in spec.tasks if task.of_kind.is_probability]
@@ -106,10 +107,35 @@ def require_trail(spec: Spec) -> None:
         )
 
 
+def _of_the_log(spec: Spec) -> Spec:
+    """The spec without a video's length that a side file has: no side file is read.
+
+    Raises:
+        ValueError: A side file has the time watched, by which trails end.
+    """
+    log, time = spec.log, spec.log.time
+    if time.watched is not None and time.watched.column not in log.columns:
+        raise TrailBiasError(
+            f"Spec {spec.name!r} has the time watched in a side file "
+            f"({time.watched.column}), and this analysis reads the log alone. Trails "
+            "end by it: bring the column into the log."
+        )
+    if time.length is None or time.length.column in log.columns:
+        return spec
+    time = dataclasses.replace(time, length_ms=None, length_s=None)
+    return dataclasses.replace(spec, log=dataclasses.replace(log, time=time))
+
+
 def _columns(spec: Spec) -> set[str]:
     """The columns that a study has: of the log, of the trail, derived of these."""
     assert spec.trail is not None
-    columns = {*spec.log.columns, *TRAIL_COLUMNS, EVENT_TIME}
+    time = spec.log.time
+    trail = {
+        name
+        for name, column in TRAIL_COLUMNS.items()
+        if all(getattr(time, key) is not None for key in column.needs)
+    }
+    columns = {*spec.log.columns, *trail, EVENT_TIME}
     columns |= {TRAIL_LAST + name for name in spec.trail.last}
     for name, text in spec.derived.items():
         if expressions.columns_of(text) <= columns:

@@ -121,7 +121,7 @@ def test_a_derived_column_may_not_replace_another(mistakes, name):
         ("length: 7", "length: 0", r"history\.length: must be from 1 to"),
         ("length: 7", "lenght: 7", r"history\.lenght: is no key here.*'length'"),
         # counters
-        ("name: since_like", "name: Since", r"\(Since\)\.name: must be lower-case"),
+        ("name: since_like", "name: 9th", r"\(9th\)\.name: must be letters, digits"),
         ("name: since_like", "name: mask_x", r"name: may not begin with label_"),
         (
             "name: since_like",
@@ -247,7 +247,7 @@ def test_a_derived_column_may_not_replace_another(mistakes, name):
             'well: "well = 1"',
             r"derived\.well: reads well, bu",
         ),
-        ("ending:", "Ending:", r"derived\.Ending: must be lower-case letters"),
+        ("ending:", "end-ing:", r"derived\.end-ing: must be letters, digits"),
         ("ending:", "slice_end:", r"derived\.slice_end: may not begin with label_"),
         (
             '"trail_relative > 0.8"',
@@ -261,3 +261,10 @@ def test_a_derived_column_may_not_replace_another(mistakes, name):
 )
 def test_each_mistake_is_named(mistakes, old, new, message):
     assert any(re.search(message, told) for told in mistakes(old, new))
+
+
+def test_columns_may_be_of_any_case_but_not_two_of_one_name(good, mistakes):
+    text = good.replace("like_rate", "likeRate").replace("user_group", "userGroup")
+    assert read_spec(text).feature("likeRate").column == "likeRate"
+    told = mistakes("  ending:", "  Tab: 'liked + 1'\n  ending:")
+    assert told[0].startswith("derived.Tab: is taken already but for its case")

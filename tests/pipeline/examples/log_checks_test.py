@@ -2,7 +2,12 @@
 
 import pytest
 
-from pipeline.examples.log_checks import ExamplesError, check_folders, check_rejects
+from pipeline.examples.log_checks import (
+    ExamplesError,
+    check_folders,
+    check_missing,
+    check_rejects,
+)
 
 
 def _report(days, files=(), notes=()):
@@ -80,6 +85,24 @@ def test_the_whole_comes_first_and_tells_what_was_assumed():
         check_rejects(report, 0.001, "rejects")
     assert "100.00% of the rows of the log are unreadable" in str(caught.value)
     assert f"Of the values: {note} (100)." in str(caught.value)
+
+
+def test_a_reason_is_told_with_a_value():
+    report = _report([(100, 100)]) | {"samples": {"uid: empty": '{"uid":null}'}}
+    with pytest.raises(
+        ExamplesError, match=r'uid: empty \(100, such as {"uid":null}\)'
+    ):
+        check_rejects(report, 0.001, "rejects")
+
+
+def test_a_column_without_any_value_stops_the_run_unless_it_is_expected():
+    found = {"rows": 5, "share": 1.0, "expected": True}
+    check_missing({"missing_values": {"a": found, "b": {**found, "share": 0.9}}})
+    both = {name: {**found, "expected": False} for name in ("b", "a")}
+    with pytest.raises(
+        ExamplesError, match="No row has a value of a, b. Are they call"
+    ):
+        check_missing({"missing_values": both})
 
 
 def test_several_days_and_files_are_named():

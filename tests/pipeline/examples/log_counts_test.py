@@ -191,3 +191,31 @@ def test_folders_of_utc_hold_the_days_of_shanghai(
         "20220407": 16, "20220408": 24, "20220409": 24, "20220410": 24, "20220411": 8,
     }  # fmt: skip
     assert (report["context"], report["outside_days"]) == (16, 8)
+
+
+def test_missing_values_are_counted_by_column_and_told_where_there_are_none(
+    tmp_path, spec
+):
+    at = 1_649_400_000_000
+    texts = {
+        "log_0.csv": f"1,v,{at},,6000,0,0\n1,v,{at},,6000,,",
+        "log_1.csv": f"1,v,{at},7,6000,0,1\n1,v,{at},7,,0,1\n,v,{at},7,,0,1",
+    }
+    for name, text in texts.items():
+        (tmp_path / name).write_text(f"{_HEAD}\n{text}\n")
+    counts = [
+        one
+        for part, block, source in _blocks(tmp_path, spec)
+        for one in (count_block(part, block), count_values(part, block, source))
+    ]
+    request = _request(tmp_path, spec, "20220408:20220411")
+    report = build_report(merge_counts(counts), spec, request.plan, 0)
+    assert report["missing_values"] == {  # of four readable rows
+        "length": {"rows": 1, "share": 0.25, "expected": False},
+        "liked": {"rows": 1, "share": 0.25, "expected": False},
+        "tab": {"rows": 1, "share": 0.25, "expected": True},
+        "watched": {"rows": 2, "share": 0.5, "expected": False},
+    }
+    assert report["empty_columns"] == {
+        "watched": {"files": [str(tmp_path / "log_0.csv")], "days": []}
+    }

@@ -172,3 +172,11 @@ def test_the_report_tells_what_examples_lack():
     assert missing_line(report) == ""
     report["missing"]["number"] = 1.0
     assert missing_line(report).startswith("No example has a value of number.")
+
+
+def test_examples_of_the_sample_space_without_a_label_are_counted():
+    # The second row has no length, the third none that is a number.
+    texts = {"binary": "played < length", "regression": "played / length"}
+    texts["space"] = "item < 6"
+    assert _examples(**texts).masked == {"yes": 1, "much": 2}
+    assert _examples().masked == {"yes": 0, "much": 0}

@@ -581,7 +581,7 @@ def test_what_comes_later_changes_nothing(tmp_path, unfiltered, hours):
 
 def _running(rows, now):
     """One impression of each user that has begun before and has not ended."""
-    users = {row["user_id"]: row for row in rows if row["duration_ms"] > 0}
+    users = {row["user_id"]: row for row in rows if (row["duration_ms"] or 0) > 0}
     times = {"duration_ms": 60_000, "play_time_ms": 50_000}
     return [
         {**row, **times, "time_ms": now - 40_000 + 1_000 * number}
@@ -631,7 +631,7 @@ _LATER_VALUES = {
     "is_follow": (0, 1),
     "is_hate": (None, 0, 1),
     "long_view": (0, 1),
-    "play_time_ms": (0, 1, 4_000, 200_000, 90_000_000),
+    "play_time_ms": (None, 0, 1, 4_000, 200_000, 90_000_000),
     "profile_stay_time": (None, 0, 900),
     "comment_stay_time": (None, 0, 900),
 }
@@ -647,7 +647,7 @@ def _key(row):
 
 
 def _known_from(row):
-    return row["time_ms"] + max(1, min(row["play_time_ms"], full_spec.LONGEST_MS))
+    return row["time_ms"] + max(1, min(row["play_time_ms"] or 0, full_spec.LONGEST_MS))
 
 
 def _visible(run, keys, ended):

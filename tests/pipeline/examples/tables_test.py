@@ -1,7 +1,13 @@
 """What example generation prints: tasks without anything to learn, requests, logs."""
 
 from feature_specs import load_spec
-from pipeline.examples.tables import history_tables, labels_lines, requests_line
+from pipeline.examples.tables import (
+    history_tables,
+    labels_lines,
+    masked_line,
+    requests_line,
+    unexpected_line,
+)
 
 
 def test_a_task_without_anything_to_learn_is_named():
@@ -38,3 +44,20 @@ def test_the_rows_of_each_history_are_told_with_their_sum():
         ["used", "outside days", "in"],
         ["2,990", "10", "3,000"],
     ]
+
+
+def test_what_is_missing_against_the_spec_is_told():
+    values = {
+        "watched": {"rows": 12, "share": 0.0123, "expected": False},
+        "age": {"rows": 99, "share": 0.5, "expected": True},
+        "liked": {"rows": 1, "share": 0.00001, "expected": False},
+    }
+    assert unexpected_line({"missing_values": values}).startswith(
+        "Columns declared without `?`, but missing in some rows: watched (1.23%), liked "
+        "(under 0.01%). The rows stay;"
+    )
+    assert unexpected_line({"missing_values": {"age": values["age"]}}) == ""
+    assert masked_line({"masked": {"like": 0, "finish": 1_200}}) == (
+        "Examples without a label, masked: finish (1,200)."
+    )
+    assert masked_line({"masked": {"like": 0}}) == unexpected_line({}) == ""

@@ -1,5 +1,7 @@
 """What a study is made of, and the requests that make none."""
 
+import dataclasses
+
 import pytest
 
 from feature_specs import read_spec
@@ -65,3 +67,23 @@ def test_bins_that_a_trail_cannot_fill_are_refused(spec):
         plan_study(spec, _DAYS, bins=20, min_length=19)
     with pytest.raises(ValueError, match="--bins must be at least 2, got 1"):
         plan_study(spec, _DAYS, bins=1)
+
+
+def _with_time(spec, **changes):
+    joined = {"clips": dataclasses.replace(spec.log.joins["clips"], columns=_CLIPS)}
+    time = dataclasses.replace(spec.log.time, **changes)
+    return dataclasses.replace(
+        spec, log=dataclasses.replace(spec.log, time=time, joins=joined)
+    )
+
+
+_CLIPS = {"video": "int64", "author": "int64?", "lasts": "float64?"}
+
+
+def test_a_length_of_a_side_file_is_not_looked_for_and_a_watch_is_refused(spec):
+    assert plan_study(_with_time(spec, length_s="lasts"), _DAYS).spec.log.time == (
+        spec.log.time
+    )
+    elsewhere = _with_time(spec, watched_ms=None, watched_s="lasts")
+    with pytest.raises(ValueError, match=r"side file \(lasts\), and this analysis"):
+        plan_study(elsewhere, _DAYS)
