@@ -160,9 +160,13 @@ def _check_time_column(reading: Reading, path: str, history: LogHistorySpec) -> 
 
 def _check_header(reading: Reading, path: str, history: LogHistorySpec) -> None:
     """The names of the columns of files that do not have them."""
+    seen: set[str] = set()
     for index, name in enumerate(history.header):
         reading.foreign_name(f"{path}.header[{index}]", name)
-        reading.unique(f"{path}.header[{index}]", name, history.header[:index])
+        if name in seen:
+            rule = "is named twice; name it once."
+            reading.problems.add(f"{path}.header[{index}]", rule, name)
+        seen.add(name)
     for column in history.types if history.header else ():
         reading.column(f"{path}.types.{column}", column, history.header)
 

@@ -81,6 +81,7 @@ def test_a_time_may_be_the_column_alone(text):
         ("{column: at, unit: s}", "{unit: s}", ".time", "either column or expr"),
         ("at, unit: s", "at, zone_column: z", ".time.zone_column", "declared"),
         ("user: who", "user: who\n    header: [who, at]", ".types.query", "declared"),
+        ("user: who", "user: who\n    header: [at, at]", ".header[1]", "named twice"),
         ("query <> ''", "video_id <> ''", ".where", "no column of this history"),
         ("query <> ''", "query", ".where", "must be a condition"),
         ("results: results}", "results: score}", ".columns.results", "no column of"),
