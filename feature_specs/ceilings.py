@@ -26,7 +26,7 @@ _MOST_ENTRIES = {
     "facets": 20,
     "histories": 100,
 }
-_MOST_OF_LOG = {"columns": 10_000, "outcomes": 10_000, "joins": 100}
+_MOST_OF_LOG = {"columns": 10_000, "outcomes": 10_000, "joins": 100, "header": 10_000}
 _FLOAT_BYTES = 4
 MOST_TABLE_BYTES = 10**12  # the memory of the largest shipped slice
 MOST_DENSE_BYTES = 40 * 10**9  # what one chip's memory may hold, and more

@@ -288,9 +288,11 @@ def _check_joins(reading: Reading, log: LogSpec) -> None:
         reading.column(f"{path}.key", join.key, log.columns)
         reading.column(f"{path}.key", join.key, join.columns)
         _check_key(reading, f"{path}.key", join.key, log.columns)
-        types = [c.get(join.key, "").rstrip("?") for c in (log.columns, join.columns)]
-        if all(types) and types[0] != types[1]:
-            rule = f"must have one type in the log and the side file, not {types}."
+        types = [parse_type(c.get(join.key, "")) for c in (log.columns, join.columns)]
+        found = [kind for kind in types if kind is not None]
+        if len({str(kind.polars) for kind in found}) > 1:
+            names = [kind.name for kind in found]
+            rule = f"must have one type in the log and the side file, not {names}."
             reading.problems.add(f"{path}.columns.{join.key}", rule)
         for column in join.columns:
             if column != join.key and column in seen:
@@ -383,11 +385,13 @@ def _check_headers(reading: Reading, log: LogSpec) -> None:
             rule = f"is for csv without a line of names, not for {form}; remove it."
             reading.problems.add(f"{path}.header", rule)
             continue
+        seen: set[str] = set()
         for index, name in enumerate(header):
             reading.foreign_name(f"{path}.header[{index}]", name)
-            if name in header[:index]:
+            if name in seen:
                 rule = "is named twice; name it once."
                 reading.problems.add(f"{path}.header[{index}]", rule, name)
+            seen.add(name)
         for column in columns if header else ():
             reading.column(f"{path}.columns.{column}", column, header)
 

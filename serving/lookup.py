@@ -167,7 +167,7 @@ def as_key(text: str, spec: Spec, column: str) -> Key:
 
 
 def _key_dtype(spec: Spec, column: str) -> tf.DType:
-    is_text = spec.log.columns[column] == "string"
+    is_text = spec.column_types[column] == "string"
     return tf.string if is_text else tf.int64
 
 

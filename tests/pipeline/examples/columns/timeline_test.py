@@ -39,15 +39,17 @@ def test_a_watch_is_whole_milliseconds(spec_text, key, declared, values, found):
 
 
 def test_a_length_of_a_side_file_and_missing_watches_count_as_they_should(spec_text):
-    time = "watched_s: seconds, length_s: age"  # the age of `people` plays a length
-    spec = _spec(spec_text, time, "watched: int64, seconds: 'float64?'")
+    text = spec_text.replace("tags: ", "lasts: 'float64?', tags: ")
+    text = text.replace("outcomes: [watched,", "outcomes: [watched, seconds,")
+    time = "watched_s: seconds, length_s: lasts"
+    spec = _spec(text, time, "watched: int64, seconds: 'float64?'")
     frame = pl.DataFrame(
         {
             "uid": [1] * 5,
             "_time_ms": [_BEGIN + n * 60_000 for n in range(5)],
             "tab": [0] * 5,
             "seconds": [5.0, None, 3.0, 20.0, 1.0],
-            "age": [10.0, 10.0, None, 10.0, 10.0],
+            "lasts": [10.0, 10.0, None, 10.0, 10.0],
         }
     )
     found = add_trails(frame, spec, Timeline.of(frame, spec))["trail_watched_share"]
