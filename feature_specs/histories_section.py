@@ -14,8 +14,13 @@ from feature_specs.past import TRAIL_COLUMNS, history_column
 from feature_specs.reading import Reading, Scope, element_type, example_type
 from feature_specs.spec import LogHistorySpec, LogSpec, TimeSpec
 
-_TIME_KEYS = ("column", "unit", "timezone")  # those of `TimeSpec` that have a meaning
+# The keys of `TimeSpec` that have a meaning for what happens at once.
+_TIME_KEYS = ("column", "expr", "unit", "timezone", "zone_column")
 _FILES = "this history"  # of whom columns are, in messages
+_MOMENT_RULE = (
+    "must give a number in time.unit, a timestamp, or with unit: iso a text; "
+    "CAST(... AS TIMESTAMP) makes a timestamp."
+)
 _VALUE_RULE = "must be a number, true/false or text, or a list of these."
 
 
@@ -77,8 +82,9 @@ def _check(reading: Reading, path: str, history: LogHistorySpec, log: LogSpec) -
     for column, declared in history.types.items():
         _check_column(reading, f"{path}.types.{column}", column, declared)
     _check_user(reading, path, history, log)
-    _check_time(reading, path, history)
     rows = files_scope(log, history.types, _FILES)
+    _check_time(reading, path, history, rows)
+    _check_header(reading, path, history)
     reading.condition(f"{path}.where", history.where, rows)
 
 
@@ -114,22 +120,55 @@ def _needed(
     return found
 
 
-def _check_time(reading: Reading, path: str, history: LogHistorySpec) -> None:
-    time = history.time
-    reading.column(f"{path}.time.column", time.column, history.types)
-    if time.timezone:
-        _check_zone(reading, f"{path}.time.timezone", time.timezone)
+def _check_time(
+    reading: Reading, path: str, history: LogHistorySpec, rows: Scope
+) -> None:
+    time, path = history.time, f"{path}.time"
+    if bool(time.column) == bool(time.expr):
+        rule = "must have either column or expr, which say when it happened."
+        reading.problems.add(path, rule)
+    elif time.expr:
+        fits = _is_text_moment if time.unit == "iso" else _is_moment
+        reading.typed(f"{path}.expr", time.expr, rows, fits, _MOMENT_RULE)
+    else:
+        _check_time_column(reading, path, history)
+    if time.zone_column:
+        reading.column(f"{path}.zone_column", time.zone_column, history.types)
+    elif time.timezone:
+        _check_zone(reading, f"{path}.timezone", time.timezone)
     for field in dataclasses.fields(TimeSpec):
         value = getattr(time, field.name)
         if field.name not in _TIME_KEYS and value != field.default:
             rule = "has no use here: what it tells of happened at once. Remove it."
-            reading.problems.add(f"{path}.time.{field.name}", rule, value)
+            reading.problems.add(f"{path}.{field.name}", rule, value)
+
+
+def _check_time_column(reading: Reading, path: str, history: LogHistorySpec) -> None:
+    time = history.time
+    reading.column(f"{path}.column", time.column, history.types)
+    path = path.removesuffix(".time")
     found = _needed(reading, path, history, time.column, "the time")
     if found is None or found.has_clock:
         return
     if not found.is_time or found.is_text != (time.unit == "iso"):
-        rule = "must be string with time.unit iso, and a number with any other."
+        rule = (
+            "must be a timestamp, string with time.unit iso, or a number with any "
+            "other."
+        )
         reading.problems.add(f"{path}.types.{time.column}", rule, found.name)
+
+
+def _check_header(reading: Reading, path: str, history: LogHistorySpec) -> None:
+    """The names of the columns of files that do not have them."""
+    seen: set[str] = set()
+    for index, name in enumerate(history.header):
+        reading.foreign_name(f"{path}.header[{index}]", name)
+        if name in seen:
+            rule = "is named twice; name it once."
+            reading.problems.add(f"{path}.header[{index}]", rule, name)
+        seen.add(name)
+    for column in history.types if history.header else ():
+        reading.column(f"{path}.types.{column}", column, history.header)
 
 
 def _check_zone(reading: Reading, path: str, zone: str) -> None:
@@ -157,6 +196,14 @@ def _add_columns(
         reading.unique(place, made, {*scope.types, *scope.broken, *TRAIL_COLUMNS})
         found = reading.typed(place, text, rows, _is_value, _VALUE_RULE)
         scope.add(made, None if found is None else pl.List(element_type(found)))
+
+
+def _is_moment(found: pl.DataType) -> bool:
+    return found.is_numeric() or isinstance(found, pl.Datetime)
+
+
+def _is_text_moment(found: pl.DataType) -> bool:
+    return found == pl.String or isinstance(found, pl.Datetime)
 
 
 def _is_value(found: pl.DataType) -> bool:

@@ -332,6 +332,7 @@ class LogHistorySpec:
         user: Column with the user's id, of the type that it has in the log.
         time: When it happened; `watched` and `length` have no meaning here. A text in
             the file is its `column`.
+        header: Names of the columns, in order, for csv without a line that names them.
         types: Column of the files -> type; a type with `?` may be empty.
         where: SQL condition over these columns: the rows that count.
         columns: Name -> SQL over these columns. Each becomes the list column
@@ -345,6 +346,7 @@ class LogHistorySpec:
     folder_timezone: str = ""
     user: str
     time: TimeSpec
+    header: tuple[str, ...] = ()
     types: dict[str, str]
     where: str = "TRUE"
     columns: dict[str, str]

@@ -61,7 +61,8 @@ def _log_lines(spec: Spec) -> Iterator[tuple[str, str]]:
         yield f"join {name}", f"{files} on {join.key}, {len(join.columns)} columns"
     for name, history in spec.histories.items():
         files = f"{history.files} ({history.format or log.format})"
-        yield f"history {name}", f"{files} of {history.user} at {history.time.column}"
+        told = history.time.column or history.time.expr
+        yield f"history {name}", f"{files} of {history.user} at {told}"
     for name, entry in spec.events.items():
         files = f"{entry.files} ({entry.format or log.format})"
         told = f"{files} by {', '.join(entry.key)}, within {entry.window}"

@@ -58,6 +58,7 @@ def _as_log(spec: Spec, name: str) -> Spec:
         user=history.user,
         item=history.user,
         time=history.time,
+        header=history.header,
         folder_timezone=history.folder_timezone or spec.log.folder_timezone,
         columns=history.types,
         outcomes=(),

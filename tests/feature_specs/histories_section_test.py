@@ -74,9 +74,14 @@ def test_a_time_may_be_the_column_alone(text):
         ("who: int64", 'who: "int64?"', ".types.who", "may not be empty"),
         ("at: int64", 'at: "int64?"', ".types.at", "may not be empty"),
         ("column: at, unit: s", "column: then, unit: s", ".time.column", "declared"),
-        ("unit: s", "unit: iso", ".types.at", "must be string"),
+        ("unit: s", "unit: iso", ".types.at", "must be a timestamp, string"),
         ("at, unit: s", "at, watched_ms: results", ".time.watched_ms", "no use here"),
         ("at, unit: s", "at, timezone: Mars", ".time.timezone", "IANA"),
+        ("column: at,", 'expr: "query",', ".time.expr", "must give a number"),
+        ("{column: at, unit: s}", "{unit: s}", ".time", "either column or expr"),
+        ("at, unit: s", "at, zone_column: z", ".time.zone_column", "declared"),
+        ("user: who", "user: who\n    header: [who, at]", ".types.query", "declared"),
+        ("user: who", "user: who\n    header: [at, at]", ".header[1]", "named twice"),
         ("query <> ''", "video_id <> ''", ".where", "no column of this history"),
         ("query <> ''", "query", ".where", "must be a condition"),
         ("results: results}", "results: score}", ".columns.results", "no column of"),
@@ -92,6 +97,20 @@ def test_a_time_may_be_the_column_alone(text):
 def test_a_mistake_is_named(told, old, new, where, rule):
     problems = told(old, new)
     assert any(where in p.split(": ")[0] and rule in p for p in problems), problems
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("column: at, unit: s", 'expr: "at + 1", unit: s'),
+        ("column: at, unit: s", 'expr: "CAST(at AS TIMESTAMP)"'),
+        ("column: at, unit: s", "column: query, unit: iso, zone_column: query"),
+        ("user: who", "user: who\n    header: [results, who, at, more, query]"),
+    ],
+)
+def test_times_and_headers_are_as_the_log_s(told, old, new):
+    problems = told(old, new)
+    assert [p for p in problems if "may not be empty" not in p] == []
 
 
 def test_one_mistake_is_told_once(told):

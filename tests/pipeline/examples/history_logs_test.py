@@ -32,7 +32,8 @@ _MIDNIGHT = 1_649_347_200  # 2022-04-08 in Shanghai, still the 7th in London
 
 def _rows(*rows):
     types = {"who": pl.Int64, "at": pl.Int64, "query": pl.String}
-    return pl.DataFrame(rows, schema=types, orient="row")
+    frame = pl.DataFrame(rows, schema=types, orient="row")
+    return frame.with_columns((pl.col("at") * 1000).alias("_time_ms"))
 
 
 def _counted(rows):
@@ -45,7 +46,8 @@ def test_a_history_is_read_as_the_log_is():
     (source,) = history_logs.history_sources(_SPEC).values()
     assert (source.name, source.key) == ("histories.searches", "histories.searches")
     assert (source.zone, source.folder_zone) == ("Asia/Shanghai", "UTC")
-    assert source.limits["at"][0] == 631_152_000  # 1990-01-01 in seconds
+    assert (source.begin.time.column, source.begin.time.unit) == ("at", "s")
+    assert source.needed >= {"who", "at"}  # a search without a query is a row
     assert source.columns["query"] == "string?"
     # A day of Shanghai lies in the files of two days of UTC.
     assert str(source.folders(DayRange.parse("20220408"))) == "20220407:20220408"
@@ -76,7 +78,6 @@ def test_files_of_another_zone_s_days_are_found_out():
 
 def test_repeated_rows_and_users_without_impressions_are_counted():
     rows = _rows((1, 5, "a"), (1, 5, "a"), (3, 5, "b"), (3, 5, "b"), (2, 4, "c"))
-    rows = rows.with_columns(pl.col("at").alias("_time_ms"))
     users = pl.Series("user", [2, 1, 1])
     found, counts = history_logs.settle_histories({"searches": rows}, users, _SPEC)
     assert found["searches"].select("who", "query").rows() == [(1, "a"), (2, "c")]
