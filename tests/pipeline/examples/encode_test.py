@@ -9,7 +9,9 @@ import pytest
 from feature_specs import read_spec
 from pipeline.examples.days import DayRange, plan_splits
 from pipeline.examples.encode import count_damaged, encode
+from pipeline.examples.report import build_report, count_shard
 from pipeline.examples.shard import make_examples, settle
+from pipeline.examples.tables import damaged_line
 
 _SPEC = read_spec("""
 name: tiny
@@ -128,6 +130,23 @@ def test_the_mean_of_the_vectors_of_a_history(order):
     own = np.array(made["cover"].to_list())
     np.testing.assert_array_equal(own[[0, 5]], [[1, 0], [7, 0.5]])  # the smaller one
     assert np.isnan(own[3]).all()
+
+
+def test_the_report_tells_which_vectors_cannot_be_used():
+    """Of four rows one has no vector, and one of two floats has a NaN."""
+    spec = read_spec(_SPEC.text)
+    vectors = pl.Series([[0.5, 2.0], None, [math.nan, 1.0], [3.0, 4.0]])
+    times = pl.Series("_time_ms", [_BEGIN + n for n in range(4)])
+    items = pl.Series("item", [1, 2, 3, 4])
+    frame = _frame(vectors).with_columns(times, items, times.alias("ts"))
+    settled, copies = settle(frame, spec, _PLAN.days.first)
+    shard = make_examples(settled, spec, _PLAN, [])
+    counts = count_shard(shard, settled, copies, spec, _PLAN)
+    report = build_report(counts, spec, _PLAN, 0)
+    assert report["missing"] == {"user": 0, "item": 0, "cover": 0.5}
+    assert report["damaged_vectors"] == {"cover": 1}
+    assert damaged_line(report).endswith("count as missing: 1 of cover.")
+    assert damaged_line({"damaged_vectors": {"cover": 0}}) == damaged_line({}) == ""
 
 
 def test_a_vector_column_tells_its_width():
