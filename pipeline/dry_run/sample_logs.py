@@ -88,7 +88,7 @@ class _Reader:
         count = sum(self._copy(f, read[f], users, every) for f in some)
         self._tell_of_log(matched, read)
         for other in other_files(self._spec):
-            self._copy_others(other, users)
+            self._copy_others(other)
         rows_read = sum(len(rows.keys) for rows in read.values())
         bytes_read = sum(rows.bytes_read for rows in read.values())
         total = sum(file.size_in_bytes for file in matched)
@@ -148,8 +148,8 @@ class _Reader:
         os.makedirs(os.path.dirname(path), exist_ok=True)
         return path
 
-    def _copy_others(self, files: Files, users: set[Key]) -> None:
-        """Small side files whole; else rows whose key the sampled log may have."""
+    def _copy_others(self, files: Files) -> None:
+        """Small side files whole; else rows whose key a sampled row of the log has."""
         matched = self._match(files)
         size = sum(file.size_in_bytes for file in matched)
         local = "://" not in self._logs
@@ -157,21 +157,30 @@ class _Reader:
             for file in matched:
                 os.symlink(os.path.abspath(file.path), self._place(file))
             return
-        chosen = users if files.key == (self._spec.log.user,) else None
+        chosen = self._sampled(files.log_key)
         whole = True
         for file in matched[-_MOST_FILES:]:
             rows = self._read(
                 file, files, _SIDE_BYTES // min(len(matched), _MOST_FILES)
             )
             whole &= rows.is_whole
-            keys = chosen if chosen is not None else set(rows.keys)
-            if not self._copy(file, rows, keys, 1) and files.may_be_whole:
-                self._copy(file, rows, set(rows.keys[:1]), 1)
+            if not self._copy(file, rows, chosen, 1):
+                self._copy(file, rows, set(rows.keys[:1]), 0)  # a file is asked for
         if not whole or len(matched) > _MOST_FILES:
             self._biases.append(
                 f"{files.name}: {size / 1e6:,.0f} MB were not read to their end; more "
                 "rows of the log lack what it says than in a full run."
             )
+
+    def _sampled(self, columns: tuple[str, ...]) -> set[Key]:
+        """The values of some columns in the copied rows of the log."""
+        log = log_files(self._spec)
+        source = Source(log.name, log.pattern, {})
+        wanted = dataclasses.replace(log, key=columns)
+        found: set[Key] = set()
+        for file in match_files(source, self._folder):
+            found.update(self._read(file, wanted, MOST_BYTES).keys)
+        return found - {()}
 
     def _tell_of_log(
         self, matched: Sequence[FileMetadata], read: Mapping[FileMetadata, RawRows]
