@@ -126,6 +126,33 @@ def test_the_same_users_are_sampled_whatever_the_order_of_rows(spec, logs, tmp_p
     assert users[0] == users[1]
 
 
+def test_a_day_without_a_row_of_the_sample_keeps_a_file_with_one(spec, logs, tmp_path):
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "copy").mkdir()
+    write_logs(tmp_path / "logs")
+    first = tmp_path / "logs" / "log_20231114.csv"
+    rows = [f"{user},1,{_MIDNIGHT - 9},home,0,0\n" for user in range(50, 90)]
+    first.write_text(_HEADER + "".join(rows))
+    sample = sample_logs(spec, str(tmp_path / "logs"), str(tmp_path / "copy"), 20)
+    kept = [
+        len((tmp_path / "copy" / f"log_202311{day}.csv").read_text().splitlines()) - 1
+        for day in (14, 15, 16)
+    ]
+    assert min(kept) >= 1
+    assert sum(kept) == sample.rows
+
+
+def test_side_rows_of_a_large_file_are_those_of_the_sampled_items(
+    spec, logs, tmp_path, monkeypatch
+):
+    """As if 20 bytes were large."""
+    monkeypatch.setattr("pipeline.dry_run.sample_logs._SIDE_BYTES", 20)
+    sample = sample_logs(spec, str(logs), str(tmp_path), 20)
+    text = (tmp_path / "items.csv").read_text().splitlines()
+    assert text == ["item,colour", "0,red"]  # 20 bytes hold one row
+    assert any("log.joins.items" in bias for bias in sample.biases)
+
+
 def test_every_row_of_the_sample_is_accounted_for(found):
     run, *_ = found
     assert run.failure == ""
