@@ -62,7 +62,7 @@ def read_text(
         if len(data) > most:
             break
     is_whole = len(data) <= most
-    text = bytes(data) if is_whole else bytes(data[: data.rfind(b"\n") + 1])
+    text = bytes(data) if is_whole else bytes(data[: data.rfind(b"\n", 0, most) + 1])
     head, rows = form.cut(text)
     keys = form.keys(head, rows, columns)
 

@@ -16,6 +16,7 @@ from feature_specs import Spec
 from feature_specs.errors import TrailrankError
 from feature_specs.named import SpecLike, as_spec
 from feature_specs.places import Place, absolute
+from pipeline.examples.make import make_examples
 from pipeline.log_places import check_logs
 from pipeline.quiet import load_beam
 
@@ -129,20 +130,16 @@ def _make(
     seed: int,
 ) -> tuple[Mapping[str, Any], str]:
     """(the report, {} if there is none; why a run would fail, "" if it would not)."""
-    from pipeline.examples.make import plan_request, run_request
-
     try:
-        request = plan_request(
+        make_examples(
             spec,
             sample.folder,
             out,
             days=days,
-            replace=None,
             eval_days=eval_days,
             allow_small_days=True,
             seed=seed,
         )
-        run_request(request)
         failure = ""
     except TrailrankError as error:
         failure = str(error)

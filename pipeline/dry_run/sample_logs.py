@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import datetime
 import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,7 +27,7 @@ from pipeline.dry_run.raw_rows import (
     read_text,
 )
 from pipeline.dry_run.sources import Files, log_files, other_files
-from pipeline.examples.reading.log_files import match_files
+from pipeline.examples.reading.log_files import day_of, has_days, match_files
 from pipeline.examples.reading.sources import Source, open_file
 
 MOST_BYTES = 48 << 20  # of the log, as text: about half a million rows
@@ -85,10 +86,10 @@ class _Reader:
         some = list(self._some(matched))
         read = {file: self._read(file, files, MOST_BYTES // len(some)) for file in some}
         users, every = _choose(list(read.values()), wanted)
-        count = sum(self._copy(f, read[f], users, every) for f in some)
+        count = self._copy_rows(files, read, users, every)
         self._tell_of_log(matched, read)
         for other in other_files(self._spec):
-            self._copy_others(other, users)
+            self._copy_others(other)
         rows_read = sum(len(rows.keys) for rows in read.values())
         bytes_read = sum(rows.bytes_read for rows in read.values())
         total = sum(file.size_in_bytes for file in matched)
@@ -103,8 +104,7 @@ class _Reader:
         )
 
     def _match(self, files: Files) -> list[FileMetadata]:
-        source = Source(files.name.rpartition(".")[2], files.pattern, {})
-        return match_files(source, self._logs)
+        return match_files(_source(files), self._logs)
 
     def _some(self, matched: Sequence[FileMetadata]) -> Iterator[FileMetadata]:
         """The newest files, by their paths."""
@@ -130,11 +130,43 @@ class _Reader:
             "examples --days`."
         )
 
+    def _copy_rows(
+        self,
+        files: Files,
+        read: Mapping[FileMetadata, RawRows],
+        chosen: set[Key],
+        every: int,
+    ) -> int:
+        """Writes the chosen rows of all files, and of a day that has none the first
+        row, as each day must have a file; returns how many rows were written."""
+        copied = {file: self._copy(file, read[file], chosen, every) for file in read}
+        source = _source(files)
+        by_day: dict[datetime.date | None, list[FileMetadata]] = {}
+        for file in read:
+            day = day_of(file.path, source) if has_days(source) else None
+            by_day.setdefault(day, []).append(file)
+        added = 0
+        for alike in by_day.values():
+            if not any(copied[file] for file in alike):
+                first = next((f for f in alike if read[f].keys), alike[0])
+                added += self._copy(first, read[first], set(read[first].keys[:1]), 1, 1)
+        if added:
+            self._biases.append(
+                f"{files.name}: {added:,} rows of others were added, as each day must "
+                "have a file."
+            )
+        return sum(copied.values()) + added
+
     def _copy(
-        self, file: FileMetadata, rows: RawRows, chosen: set[Key], every: int
+        self,
+        file: FileMetadata,
+        rows: RawRows,
+        chosen: set[Key],
+        every: int,
+        most: int | None = None,
     ) -> int:
         """Writes the chosen rows under the file's own name; returns how many."""
-        places = list(pick(rows, chosen, every))
+        places = list(pick(rows, chosen, every))[:most]
         if not places:
             return 0
         path = self._place(file)
@@ -148,8 +180,8 @@ class _Reader:
         os.makedirs(os.path.dirname(path), exist_ok=True)
         return path
 
-    def _copy_others(self, files: Files, users: set[Key]) -> None:
-        """Small side files whole; else rows whose key the sampled log may have."""
+    def _copy_others(self, files: Files) -> None:
+        """Small side files whole; else rows whose key a sampled row of the log has."""
         matched = self._match(files)
         size = sum(file.size_in_bytes for file in matched)
         local = "://" not in self._logs
@@ -157,21 +189,24 @@ class _Reader:
             for file in matched:
                 os.symlink(os.path.abspath(file.path), self._place(file))
             return
-        chosen = users if files.key == (self._spec.log.user,) else None
-        whole = True
-        for file in matched[-_MOST_FILES:]:
-            rows = self._read(
-                file, files, _SIDE_BYTES // min(len(matched), _MOST_FILES)
-            )
-            whole &= rows.is_whole
-            keys = chosen if chosen is not None else set(rows.keys)
-            if not self._copy(file, rows, keys, 1) and files.may_be_whole:
-                self._copy(file, rows, set(rows.keys[:1]), 1)
+        some = matched[-_MOST_FILES:]
+        read = {f: self._read(f, files, _SIDE_BYTES // len(some)) for f in some}
+        self._copy_rows(files, read, self._sampled(files.log_key), 1)
+        whole = all(rows.is_whole for rows in read.values())
         if not whole or len(matched) > _MOST_FILES:
             self._biases.append(
                 f"{files.name}: {size / 1e6:,.0f} MB were not read to their end; more "
                 "rows of the log lack what it says than in a full run."
             )
+
+    def _sampled(self, columns: tuple[str, ...]) -> set[Key]:
+        """The values of some columns in the copied rows of the log."""
+        log = log_files(self._spec)
+        wanted = dataclasses.replace(log, key=columns)
+        found: set[Key] = set()
+        for file in match_files(_source(log), self._folder):
+            found.update(self._read(file, wanted, MOST_BYTES).keys)
+        return found - {()}
 
     def _tell_of_log(
         self, matched: Sequence[FileMetadata], read: Mapping[FileMetadata, RawRows]
@@ -192,6 +227,10 @@ class _Reader:
                 "Statistics (by user, by video) count the sample's rows only: those by "
                 "video are nearer to their prior than in a full run."
             )
+
+
+def _source(files: Files) -> Source:
+    return Source(files.name.rpartition(".")[2], files.pattern, {})
 
 
 def _choose(read: Sequence[RawRows], wanted: int) -> tuple[set[Key], int]:

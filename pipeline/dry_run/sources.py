@@ -16,7 +16,8 @@ class Files:
         name: Of the section, for people.
         pattern: Glob inside the log directory.
         format: How they are written.
-        key: Their columns by whose values rows are chosen: the log's have the same.
+        key: Their columns by whose values rows are chosen.
+        log_key: The log's columns with the same values.
         may_be_whole: Whether a file that is small is taken as it is.
     """
 
@@ -24,24 +25,30 @@ class Files:
     pattern: str
     format: str
     key: tuple[str, ...]
+    log_key: tuple[str, ...]
     may_be_whole: bool = False
 
 
 def log_files(spec: Spec) -> Files:
     """The log's own."""
-    return Files("log", spec.log.files, spec.log.format, (spec.log.user,))
+    user = (spec.log.user,)
+    return Files("log", spec.log.files, spec.log.format, user, user)
 
 
 def other_files(spec: Spec) -> Iterator[Files]:
     """Those that are read beside the log."""
-    log = spec.log
+    log, user = spec.log, (spec.log.user,)
     for name, join in log.joins.items():
+        key = (join.key,)
         form = join.format or log.format
-        yield Files(f"log.joins.{name}", join.files, form, (join.key,), True)
+        yield Files(f"log.joins.{name}", join.files, form, key, key, True)
+    # A spec of this version may not have these sections yet.
     for name, events in getattr(spec, "events", {}).items():
-        key = (events.user,) if events.user else tuple(events.key)
-        form = events.format or log.format
-        yield Files(f"events.{name}", events.files, form, key)
+        form, key = events.format or log.format, tuple(events.key)
+        if events.user:
+            yield Files(f"events.{name}", events.files, form, (events.user,), user)
+        else:
+            yield Files(f"events.{name}", events.files, form, key, key)
     for name, history in getattr(spec, "histories", {}).items():
         form = history.format or log.format
-        yield Files(f"histories.{name}", history.files, form, (history.user,))
+        yield Files(f"histories.{name}", history.files, form, (history.user,), user)

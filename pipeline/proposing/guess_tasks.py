@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 
+from feature_specs.task_kinds import TASK_KINDS
 from pipeline.proposing.columns import Column, mean_of, words_of
 from pipeline.proposing.guess_outcomes import BAD, unit_of
 from pipeline.proposing.names import feature_name, sql
@@ -38,7 +39,12 @@ class TaskGuess:
     @property
     def is_sparse(self) -> bool:
         """Whether positives are so rare that the loss wants a weight."""
-        return self.kind == "binary" and self.mean < SPARSE
+        return self.is_binary and self.mean < SPARSE
+
+    @property
+    def is_binary(self) -> bool:
+        """Whether it predicts a probability."""
+        return TASK_KINDS[self.kind].is_probability
 
 
 def guess_tasks(
@@ -85,7 +91,7 @@ def positive_rule(tasks: Sequence[TaskGuess]) -> str:
 
     "TRUE" if there is none.
     """
-    good = [t for t in tasks if t.kind == "binary" and t.fusion > 0]
+    good = [t for t in tasks if t.is_binary and t.fusion > 0]
     medium = [t for t in good if 0.02 <= t.mean <= 0.6]
     chosen = sorted(medium, key=lambda task: abs(task.mean - 0.25))[:1]
     return " OR ".join(task.label for task in chosen) or "TRUE"

@@ -55,7 +55,7 @@ class Guesses:
         features: See `guess_features`.
         tasks: In order.
         no_tasks: Outcome -> why it is no task.
-        event_tasks: (table, action) of each task made of events -> its column.
+        event_columns: (table, action) of events -> the column that counts it.
         gap: When a trail ends.
         days_per_split: Days that share a split.
         rows_a_day: About how many.

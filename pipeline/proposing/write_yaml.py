@@ -313,7 +313,7 @@ def _main_task(guesses: Guesses) -> TaskGuess | None:
     found = [
         task
         for task in guesses.tasks
-        if task.kind == "binary"
+        if task.is_binary
         and task.fusion > 0
         and not math.isnan(task.mean)
         and (in_log or task.name != "finish")
@@ -399,7 +399,7 @@ def _evaluation(guesses: Guesses) -> Iterator[str]:
     judged = [
         task.name
         for task in guesses.tasks
-        if task.kind == "binary" and not math.isnan(task.mean) and not task.is_sparse
+        if task.is_binary and not math.isnan(task.mean) and not task.is_sparse
     ]
     slices = [guesses.roles.random] if guesses.roles.random else []
     if not judged and not slices:

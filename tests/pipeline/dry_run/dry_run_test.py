@@ -12,12 +12,14 @@ import rich.console
 from feature_specs import read_spec
 from feature_specs.errors import UsageError
 from pipeline import examples_command, spec_command
+from pipeline.dry_run.encoded import EncodedExample
 from pipeline.dry_run.run import dry_run
 from pipeline.dry_run.sample_logs import sample_logs
 from pipeline.dry_run.seen import constant_labels, seen_columns, seen_of
 from pipeline.dry_run.tables import (
     check_tables,
     cost_line,
+    example_tables,
     sample_lines,
     warning_lines,
 )
@@ -126,6 +128,33 @@ def test_the_same_users_are_sampled_whatever_the_order_of_rows(spec, logs, tmp_p
     assert users[0] == users[1]
 
 
+def test_a_day_without_a_row_of_the_sample_keeps_a_file_with_one(spec, logs, tmp_path):
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "copy").mkdir()
+    write_logs(tmp_path / "logs")
+    first = tmp_path / "logs" / "log_20231114.csv"
+    rows = [f"{user},1,{_MIDNIGHT - 9},home,0,0\n" for user in range(50, 90)]
+    first.write_text(_HEADER + "".join(rows))
+    sample = sample_logs(spec, str(tmp_path / "logs"), str(tmp_path / "copy"), 20)
+    kept = [
+        len((tmp_path / "copy" / f"log_202311{day}.csv").read_text().splitlines()) - 1
+        for day in (14, 15, 16)
+    ]
+    assert min(kept) >= 1
+    assert sum(kept) == sample.rows
+
+
+def test_side_rows_of_a_large_file_are_those_of_the_sampled_items(
+    spec, logs, tmp_path, monkeypatch
+):
+    """As if 20 bytes were large."""
+    monkeypatch.setattr("pipeline.dry_run.sample_logs._SIDE_BYTES", 20)
+    sample = sample_logs(spec, str(logs), str(tmp_path), 20)
+    text = (tmp_path / "items.csv").read_text().splitlines()
+    assert text == ["item,colour", "0,red"]  # 20 bytes hold one row
+    assert any("log.joins.items" in bias for bias in sample.biases)
+
+
 def test_every_row_of_the_sample_is_accounted_for(found):
     run, *_ = found
     assert run.failure == ""
@@ -192,6 +221,23 @@ def test_tables_tell_rows_rejects_days_and_tasks(found):
     assert "20231115 40 40 0" in text  # by the zone, by the folder, on another day
     assert "page log string? 10.00%" in text
     assert "good_at_home binary 0.3333 33.3%" in text
+
+
+def test_an_example_is_shown_before_and_after_encoding(found):
+    run, *_ = found
+    raw = {"key_user": 2, "key_item": 6, "key_time_ms": 1700006526000}
+    raw |= {"user": 2, "item": 6, "colour": ""}
+    raw |= {f"label_{t.name}": 1.0 for t in run.spec.tasks}
+    raw |= {f"mask_{t.name}": float(t.name == "good") for t in run.spec.tasks}
+    example = EncodedExample(raw, {"user": 7, "item": 3, "colour": 0})
+    console = rich.console.Console(width=160, file=io.StringIO())
+    console.print(*example_tables(run, [example]))
+    lines = [" ".join(line.split()) for line in console.file.getvalue().splitlines()]
+    assert "Example 1: user 2, video 6, 1700006526000 ms" in lines
+    assert "item candidate 6 3" in lines
+    assert "colour candidate missing 0" in lines
+    assert "good task 1 trains" in lines
+    assert "good_at_home task 1 masked" in lines
 
 
 def test_lines_tell_what_a_sample_is_not(found):
