@@ -1,4 +1,4 @@
-"""Trailrank's own pipeline, with events of a file of their own joined to impressions."""
+"""Trailrank's own pipeline, with events of a file of their own joined in."""
 
 from __future__ import annotations
 

@@ -70,11 +70,11 @@ class _Rows:
 
     def holds(self, condition: str) -> Bools:
         """Where a condition is true, of impressions and versions, bool [B + M]."""
-        return self.versions.evaluate(self.frame, lambda f: holds(f, condition))
+        return self.versions.evaluate(self.frame, condition, holds)
 
     def numbers(self, text: str) -> Floats:
         """The same of an expression's numbers, float64 [B + M]."""
-        return self.versions.evaluate(self.frame, lambda f: numbers(f, text))
+        return self.versions.evaluate(self.frame, text, numbers)
 
     def past(self, pairs: _Pairs, counts: Bools) -> Past:
         """The past of each pair, among the stages that count [S]."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,8 @@ from pipeline.examples.columns.past import Past
 from pipeline.examples.columns.stages import Stages, Versions, add_ranges
 from pipeline.examples.columns.timeline import Timeline
 from pipeline.examples.columns.vector_means import mean_vectors
+
+_AT_ONCE = 20_000  # rows whose histories are mended together
 
 
 def add_history(
@@ -76,7 +79,7 @@ def _of_versions(
     changed = _Changed.of(frame, history, timeline, versions, past)
     lengths = past.stop - start
     lengths[changed.questions] = changed.lengths
-    places = _filled(changed, past, start, lengths)
+    places = pl.Series(_filled(changed, past, start, lengths))
     offsets = np.concatenate([[0], np.cumsum(lengths)])
     found = []
     for column in history.columns:
@@ -97,12 +100,12 @@ class _Changed:
         questions: The rows that have them, ascending, int64 [Q].
         lengths: Of their histories, int64 [Q].
         sources: What is in these, one after the other, the newest end last: an
-            impression [B] or a version [B + M], int64 [sum of the lengths].
+            impression [B] or a version [B + M], uint32 [sum of the lengths].
     """
 
     questions: Ints
     lengths: Ints
-    sources: Ints
+    sources: npt.NDArray[np.uint32]
 
     @classmethod
     def of(
@@ -114,30 +117,68 @@ class _Changed:
         past: Past,
     ) -> _Changed:
         """Those of all rows; `past` is of what is positive by the last word."""
-        positive = versions.evaluate(frame, lambda f: holds(f, history.positive))
+        positive = versions.evaluate(frame, history.positive, holds)
         stages = Stages.of(frame, timeline, versions)
         shown = any(c in versions.values.columns for c in history.columns)
         asked, stage = _known_before_the_last(stages, positive, shown)
-        questions, number = np.unique(asked, return_inverse=True)
-        without = number * frame.height + stages.rows[stage]
-        more = np.bincount(number, minlength=len(questions))
-        start, stop = past.start[questions], past.stop[questions]
-        owner, place = add_ranges(np.maximum(start, stop - history.length - more), stop)
-        rows = past.events[place]
-        stay = ~np.isin(owner * frame.height + rows, without)
-        added = positive[stages.source[stage]]
-        owner = np.concatenate([owner[stay], number[added]])
-        sources = np.concatenate([rows[stay], stages.source[stage[added]]])
-        rows = np.concatenate([rows[stay], stages.rows[stage[added]]])
-        order = np.argsort(owner * frame.height + timeline.ranks[rows], kind="stable")
-        owner, sources = owner[order], sources[order]
-        lengths = np.bincount(owner, minlength=len(questions))
-        after = np.cumsum(lengths)[owner] - np.arange(len(owner))  # 1 for the last
-        return cls(
-            questions,
-            np.minimum(lengths, history.length),
-            sources[after <= history.length],
+        order = np.argsort(asked, kind="stable")
+        asked, stage = asked[order], stage[order]
+        other = _Other(
+            stages.rows[stage], stages.source[stage], positive[stages.source[stage]]
         )
+        edges = np.searchsorted(asked, np.arange(0, frame.height + _AT_ONCE, _AT_ONCE))
+        parts = [
+            _changed(asked[some], other.of(some), timeline.ranks, past, history.length)
+            for some in map(slice, edges[:-1], edges[1:])
+        ]
+        return cls(*(np.concatenate(found) for found in zip(*parts, strict=True)))
+
+
+class _Other(NamedTuple):
+    """Stages [?] that histories know instead of their impressions' last ones.
+
+    Attributes:
+        rows: The impression, int64 [?].
+        sources: As `_Changed.sources`, int64 [?].
+        positive: Whether the stage is in the history, bool [?].
+    """
+
+    rows: Ints
+    sources: Ints
+    positive: Bools
+
+    def of(self, some: slice) -> _Other:
+        """Some of them."""
+        return _Other(self.rows[some], self.sources[some], self.positive[some])
+
+
+def _changed(
+    asked: Ints, other: _Other, ranks: Ints, past: Past, longest: int
+) -> tuple[Ints, Ints, npt.NDArray[np.uint32]]:
+    """`_Changed` of the rows that ask for other stages, which are ascending [?]."""
+    height = len(ranks)
+    questions, number = np.unique(asked, return_inverse=True)
+    more = np.bincount(number, minlength=len(questions))
+    start, stop = past.start[questions], past.stop[questions]
+    owner, place = add_ranges(np.maximum(start, stop - longest - more), stop)
+    sources = past.events[place]
+    keys = owner * height + ranks[sources]  # ascending
+    ranked = number * height + ranks[other.rows]
+    at = np.searchsorted(keys, ranked)
+    found = at < len(keys)
+    found[found] = keys[at[found]] == ranked[found]
+    stay = np.ones(len(keys), bool)
+    stay[at[found]] = False
+    keys, owner, sources = keys[stay], owner[stay], sources[stay]
+    chosen = np.flatnonzero(other.positive)
+    chosen = chosen[np.argsort(ranked[chosen], kind="stable")]
+    at = np.searchsorted(keys, ranked[chosen])
+    sources = np.insert(sources, at, other.sources[chosen])
+    owner = np.insert(owner, at, number[chosen])
+    lengths = np.bincount(owner, minlength=len(questions))
+    after = np.cumsum(lengths)[owner] - np.arange(len(owner))  # 1 for the last
+    kept = sources[after <= longest].astype(np.uint32)
+    return questions, np.minimum(lengths, longest), kept
 
 
 def _known_before_the_last(
@@ -155,12 +196,14 @@ def _known_before_the_last(
     return asked, inner[stage]
 
 
-def _filled(changed: _Changed, past: Past, start: Ints, lengths: Ints) -> Ints:
+def _filled(
+    changed: _Changed, past: Past, start: Ints, lengths: Ints
+) -> npt.NDArray[np.uint32]:
     """What is in all histories, one after the other, as `_Changed.sources`."""
     ends = np.cumsum(lengths)
     plain = np.ones(len(lengths), bool)
     plain[changed.questions] = False
-    found = np.empty(ends[-1] if len(ends) else 0, np.int64)
+    found = np.empty(ends[-1] if len(ends) else 0, np.uint32)
     places = ranges((ends - lengths)[plain], ends[plain])
     found[places] = past.events[ranges(start[plain], past.stop[plain])]
     others = changed.questions
@@ -169,16 +212,15 @@ def _filled(changed: _Changed, past: Past, start: Ints, lengths: Ints) -> Ints:
 
 
 def _gathered(
-    frame: pl.DataFrame, versions: Versions, column: str, sources: Ints
+    frame: pl.DataFrame, versions: Versions, column: str, sources: pl.Series
 ) -> pl.Series:
     """A column's values of impressions and versions."""
+    values = frame[column]
     if column in versions.values.columns:
-        values = pl.concat([frame[column], versions.values[column]])
-        return values.gather(sources)
-    later = sources >= frame.height
-    rows = sources.copy()
-    rows[later] = versions.rows[sources[later] - frame.height]
-    return frame[column].gather(rows)
+        later = versions.values[column]
+    else:
+        later = values.gather(versions.rows)
+    return pl.concat([values, later]).gather(sources)
 
 
 def ranges(start: Ints, stop: Ints) -> npt.NDArray[np.uint32]:

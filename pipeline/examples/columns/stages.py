@@ -15,6 +15,7 @@ from collections.abc import Callable
 import numpy as np
 import polars as pl
 
+from feature_specs import expressions
 from pipeline.arrays import Bools, Ints, Numbers
 from pipeline.examples.columns.timeline import TIME_MS, Timeline
 
@@ -43,19 +44,29 @@ class Versions:
     def __len__(self) -> int:
         return len(self.rows)
 
-    def frame(self, impressions: pl.DataFrame) -> pl.DataFrame:
-        """The impressions' columns as they are known in each version [M]."""
-        known = impressions[self.rows]
-        return known.with_columns(self.values.iter_columns())
-
     def evaluate(
-        self, impressions: pl.DataFrame, read: Callable[[pl.DataFrame], Numbers]
+        self,
+        impressions: pl.DataFrame,
+        text: str,
+        read: Callable[[pl.DataFrame, str], Numbers],
     ) -> Numbers:
-        """What `read` makes of the impressions [B], and of their versions [B + M]."""
-        found = read(impressions)
+        """An expression's values of impressions [B] and of their versions [B + M].
+
+        Args:
+            impressions: With the columns made of events as they are in the end.
+            text: The expression.
+            read: Gives its values of a frame's rows.
+        """
+        found = read(impressions, text)
         if not len(self):
             return found
-        return np.concatenate([found, read(self.frame(impressions))])
+        names = expressions.columns_of(text)
+        changing = names & set(self.values.columns)
+        if not changing:
+            return np.concatenate([found, found[self.rows]])
+        columns = [self.values[name] for name in sorted(changing)]
+        columns += [impressions[name][self.rows] for name in sorted(names - changing)]
+        return np.concatenate([found, read(pl.DataFrame(columns), text)])
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,7 +12,6 @@ added to the others'.
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Sequence
 
 import numpy as np
@@ -61,8 +60,7 @@ def daily_sums(
     keys = frame[by] if stages.are_final else frame[by].gather(stages.rows)
     columns = [keys, own.alias(OWN_DAY), days.alias(DAY)]
     for statistic in _statistics(spec, by):
-        text = statistic.value
-        values = versions.evaluate(frame, functools.partial(numbers, text=text))
+        values = versions.evaluate(frame, statistic.value, numbers)
         exists = np.isfinite(values)  # x / 0 is no value
         values = np.rint(np.where(exists, values, 0) * _MILLIONTHS)
         _check_fits(statistic.name, keys, pl.Series(values[stages.source]))

@@ -13,7 +13,13 @@ from pipeline.examples.columns import quantiles
 from pipeline.examples.columns.event_columns import MS
 from pipeline.examples.columns.statistics import daily_sums, windows
 from pipeline.examples.days import DayRange, plan_splits
-from pipeline.examples.events import OWNER, attach
+from pipeline.examples.events import (
+    OWNER,
+    attach,
+    count_alone,
+    find_owners,
+    impression_keys,
+)
 from pipeline.examples.reading.values import empty_rows
 from pipeline.examples.request import ExamplesRequest
 from pipeline.examples.shard import make_examples, settle
@@ -25,6 +31,7 @@ from tests.pipeline.examples.engaged_logs import (
 )
 from tests.pipeline.examples.events_reference import SPEC, make_reference
 from tests.pipeline.examples.reference_test import _differences, _read_examples
+from tests.tiny_spec import TINY_SPEC
 
 _LAST_DAY = FIRST_DAY + datetime.timedelta(days=DAYS - 2)
 _WENT = ("joined", "late", "unmatched", "repeated")
@@ -173,3 +180,146 @@ def _event_frames(spec, events):
 
 def _time(name, ms):
     return {"purchases": str(ms), "comments": ms // 1_000}.get(name, ms)
+
+
+# --- by hand --------------------------------------------------------------------------
+
+_HAND = read_spec(
+    TINY_SPEC.replace("columns: {user:", 'columns: {imp: "string?", user:')
+    + """
+events:
+  acts:
+    files: "acts.csv"
+    types: {imp: "string?", at: int64, act: string, event_id: "string?"}
+    key: imp
+    time: at
+    id: event_id
+    window: 30s
+    columns: {liked: "COUNT(*) FILTER (WHERE act = 'like') > 0", n: "COUNT(*)"}
+"""
+)
+_NOON = 1_649_390_400_000
+
+
+def _log_rows(*rows):
+    """(imp, user, item, seconds after noon) -> rows of the log."""
+    columns = ("imp", "user", "item", "_time_ms")
+    frame = pl.DataFrame(rows, schema=columns, orient="row")
+    at = pl.col("_time_ms") * 1_000 + _NOON
+    return frame.with_columns(at.alias("_time_ms"), at.alias("time_ms"), good=0)
+
+
+def _acts(*events, owner=1):
+    """(imp, seconds after noon, act, id) -> events of a user."""
+    names = ("imp", "at", "act", "event_id")
+    schema = dict.fromkeys(names, pl.String) | {"at": pl.Int64}
+    frame = pl.DataFrame(events, schema=schema, orient="row")
+    at = pl.col("at") * 1_000 + _NOON
+    frame = frame.with_columns(at.alias("at"), at.alias(MS))
+    return frame.with_columns(pl.lit(owner, pl.Int64).alias(OWNER))
+
+
+def _attached(rows, events):
+    frame, _ = settle(rows, _HAND, FIRST_DAY)
+    return attach(frame, rows, {"acts": events}, _HAND)
+
+
+def _counts(found):
+    return {k[2]: n for k, n in found.counts.items() if k[0] == "event"}
+
+
+def test_an_event_goes_to_the_last_impression_of_its_key_that_had_begun():
+    rows = _log_rows(("a", 1, 7, 0), ("a", 1, 8, 20), ("b", 1, 9, 25), (None, 1, 7, 50))
+    events = _acts(
+        ("a", 19, "like", "1"),
+        ("a", 20, "save", "2"),  # as the second begins
+        ("a", 50, "like", "3"),  # its window's last moment
+        ("a", 51, "like", "4"),
+        ("b", 24, "like", "5"),
+        ("c", 24, "like", "6"),
+        (None, 24, "like", "7"),
+        ("a", 30, "like", "2"),  # told again, with another time
+    )
+    found = _attached(rows, events)
+    assert found.frame.select("item", "liked", "n").rows() == [
+        (7, True, 1),
+        (8, True, 2),
+        (9, False, 0),
+        (7, False, 0),
+    ]
+    assert _counts(found) == {
+        "joined": 3,
+        "late": 1,
+        "unmatched": 3,
+        "before_impression": 1,
+        "repeated": 1,
+    }
+    assert found.counts["event_day", "acts", "20220408"] == 3
+    # Known from its end on, 1 ms after its begin; then from each event.
+    known = found.versions
+    assert known.rows.tolist() == [0, 0, 1, 1]
+    ms = [(at - _NOON) / 1_000 for at in known.known_ms.tolist()]
+    assert ms == [0.001, 19.0, 20.001, 50.0]
+    assert known.values.rows() == [(False, 0), (True, 1), (False, 1), (True, 2)]
+
+
+def test_copies_of_an_impression_may_have_keys_of_their_own():
+    rows = _log_rows(("a", 1, 7, 0), ("b", 1, 7, 0))
+    found = _attached(rows, _acts(("a", 1, "x", None), ("b", 2, "x", None)))
+    assert found.frame["n"].to_list() == [2]
+
+
+def test_a_key_of_several_impressions_that_began_together_is_told():
+    rows = _log_rows(("a", 1, 7, 0), ("a", 1, 8, 0))
+    found = _attached(rows, _acts(("a", 1, "x", None)))
+    assert found.frame["n"].to_list() == [1, 0]
+    assert _counts(found) == {"joined": 1, "shared_key": 1}
+
+
+def test_an_event_of_another_user_is_not_the_impressions():
+    rows = _log_rows(("a", 1, 7, 0))
+    found = _attached(rows, _acts(("a", 1, "x", None), owner=2))
+    assert found.frame["n"].to_list() == [0]
+    assert _counts(found) == {"unmatched": 1}
+
+
+def test_equal_rows_without_an_id_count_once():
+    rows = _log_rows(("a", 1, 7, 0))
+    again = [("a", 1, "x", None)] * 3 + [("a", 2, "x", None)]
+    found = _attached(rows, _acts(*again))
+    assert found.frame["n"].to_list() == [2]
+    assert _counts(found) == {"joined": 2, "repeated": 2}
+
+
+def test_without_events_impressions_have_the_columns_of_none():
+    found = _attached(_log_rows(("a", 1, 7, 0)), None)
+    assert found.frame.select("liked", "n").rows() == [(False, 0)]
+    assert len(found.versions) == 0 and found.counts == {}
+
+
+def test_the_user_is_that_of_the_last_impression_of_the_key():
+    section = _HAND.events["acts"]
+    rows = _log_rows(("a", 5, 7, 0), ("a", 3, 7, 10), ("a", 4, 7, 10), ("b", 6, 7, 60))
+    events = _acts(
+        ("a", 9, "x", None),
+        ("a", 10, "x", None),
+        ("b", 1, "x", None),  # too early: its user counts it
+        ("c", 1, "x", None),
+        ("c", 1, "x", None),
+    ).drop(OWNER)
+    found, counts = find_owners(events, impression_keys(rows, section, _HAND), section)
+    owners = found.select("imp", OWNER).sort("imp", OWNER).rows()
+    assert owners == [("a", 3), ("a", 5), ("b", 6)]
+    assert counts == {
+        ("event", "acts", "unmatched"): 1,
+        ("event", "acts", "repeated"): 1,
+    }
+
+
+def test_events_of_users_without_an_impression_are_counted():
+    section = _HAND.events["acts"]
+    events = _acts(("a", 1, "x", None), ("a", 1, "x", None), ("b", 1, "x", None))
+    assert count_alone(events, section) == {
+        ("event", "acts", "unmatched"): 2,
+        ("event", "acts", "repeated"): 1,
+    }

@@ -180,3 +180,15 @@ def test_a_neighbour_that_is_not_there_is_named_with_the_reason(tmp_path):
         "20220407:20220409, days of UTC (log.folder_timezone)." in str(caught.value)
     )
     assert _names(tmp_path, source, "20220409", 0) == ["20220408.csv", "20220409.csv"]
+
+
+def test_days_after_are_taken_if_they_have_files(tmp_path):
+    _touch(tmp_path, *(f"dt=2022041{day}/x.csv" for day in (1, 2, 4, 5)))
+    source = Source("events.acts", "dt={day}/x.csv", {})
+    days = DayRange.parse("20220411:20220412")
+    files = match_files(source, str(tmp_path), days, None, 2)
+    assert [file.path.split("/")[-2] for file in files] == [
+        "dt=20220411",
+        "dt=20220412",
+        "dt=20220414",
+    ]
