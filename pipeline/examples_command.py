@@ -27,7 +27,7 @@ from pipeline.examples import command
 from pipeline.examples.make import check_places
 from pipeline.log_places import check_logs
 
-_WHOLE_ONLY = ("replace", "context_days", "shards", "beam_arg")
+_WHOLE_ONLY = ("replace", "context_days", "label_delay", "shards", "beam_arg")
 
 
 def run(argv: Sequence[str]) -> int:

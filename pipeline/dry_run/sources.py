@@ -43,12 +43,12 @@ def other_files(spec: Spec) -> Iterator[Files]:
         form = join.format or log.format
         yield Files(f"log.joins.{name}", join.files, form, key, key, True)
     # A spec of this version may not have these sections yet.
-    for name, events in getattr(spec, "events", {}).items():
+    for name, events in spec.events.items():
         form, key = events.format or log.format, tuple(events.key)
         if events.user:
             yield Files(f"events.{name}", events.files, form, (events.user,), user)
         else:
             yield Files(f"events.{name}", events.files, form, key, key)
-    for name, history in getattr(spec, "histories", {}).items():
+    for name, history in spec.histories.items():
         form = history.format or log.format
         yield Files(f"histories.{name}", history.files, form, (history.user,), user)

@@ -119,6 +119,11 @@ def mean_of(values: pl.Series) -> float:
     return float(known.mean()) if len(known) else 0.0
 
 
+def words(text: str) -> tuple[str, ...]:
+    """The words of a list of them."""
+    return tuple(text.split())
+
+
 def words_of(name: str) -> tuple[str, ...]:
     """The words of a name, lower case."""
     return tuple(word.lower() for word in _WORD.findall(name))

@@ -154,6 +154,8 @@ class _Maker:
             return "no request knows it"
         if name == roles.impression:
             return "it names the impression"
+        if name == roles.request:
+            return "it names the request"
         return ""
 
     def _owner(self, column: Column) -> str:

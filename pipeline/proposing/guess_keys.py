@@ -6,30 +6,36 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 
-from pipeline.proposing.columns import Column, columns_of, mean_of, named
+from pipeline.proposing.columns import Column, columns_of, mean_of, named, words
 from pipeline.proposing.errors import ProposalError
 from pipeline.proposing.guess_outcomes import BAD, GOOD, is_outcome_name, is_total_name
 from pipeline.proposing.guess_time import TimeGuess, guess_time, shifted_time
 from pipeline.proposing.sampling import Sample
 
-_USER = (
-    *("user_id", "uid", "userid", "user", "member_id", "viewer_id", "account_id"),
-    *("profile_id", "visitor_id", "customer_id", "device_id", "person_id", "u"),
+# Names of columns, the likeliest first; those that end in id before the bare words.
+_USER = words(
+    "user_id uid userid member_id viewer_id account_id profile_id visitor_id "
+    "customer_id device_id person_id user member viewer account profile visitor "
+    "customer person u"
 )
-_ITEM = (
-    *("video_id", "item_id", "movie_id", "photo_id", "clip_id", "content_id", "vid"),
-    *("post_id", "note_id", "iid", "media_id", "article_id", "product_id", "track_id"),
-    *("song_id", "episode_id", "doc_id", "video", "item", "movie", "clip", "i"),
+_ITEM = words(
+    "video_id item_id movie_id photo_id clip_id content_id vid post_id note_id iid "
+    "media_id article_id product_id track_id song_id episode_id doc_id video item "
+    "movie photo clip content post note article product track song episode i"
 )
-_IMPRESSION = (
-    *("impression_id", "imp_id", "exposure_id", "impression", "view_id", "show_id"),
+_IMPRESSION = words("impression_id imp_id exposure_id impression view_id show_id")
+_REQUEST = words(
+    "request_id req_id requestid session_id sessionid visit_id page_view_id "
+    "pageview_id request session visit"
 )
-_ACTION = (
-    *("action", "event", "event_type", "action_type", "event_name", "engagement"),
-    *("type", "kind", "name", "activity", "interaction"),
+_ACTION = words(
+    "action event event_type action_type event_name engagement type kind name "
+    "activity interaction"
 )
-_RANDOM = ("is_rand", "is_random", "random", "is_explore", "explore", "is_exploration")
-_UNIQUE = 0.99
+_EVENT_ID = words("event_id eventid event_uuid uuid id")
+_RANDOM = words("is_rand is_random random is_explore explore is_exploration")
+_UNIQUE, _MOSTLY_UNIQUE = 0.99, 0.9
+_FEW_VALUES = 50  # what has no more is a surface or a place, and names nothing
 _COVERED = 0.05  # of a side file that is sampled only; a whole one must cover half
 _MOST_ACTIONS = 50
 _MOSTLY = 0.4  # of a side file's columns count what users did: it is a summary
@@ -80,12 +86,14 @@ class EventsGuess:
         key: Columns that name the impression.
         action: The column that says what happened.
         actions: Its values, the commonest first.
+        id: Column that names the event; "" if none does.
     """
 
     look: Look
     key: tuple[str, ...]
     action: str
     actions: tuple[str, ...]
+    id: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,6 +107,7 @@ class Roles:
         item: The same.
         is_sure: Whether the names of user and item say so.
         impression: Column that names the impression; "" if none does.
+        request: Column that names the request or the session; "" if none does.
         random: Column that says that the video was drawn at random; "" if none does.
         joins: Side files.
         events: Tables of events.
@@ -111,6 +120,7 @@ class Roles:
     item: str
     is_sure: bool
     impression: str
+    request: str
     random: str
     joins: tuple[JoinGuess, ...]
     events: tuple[EventsGuess, ...]
@@ -132,6 +142,7 @@ def guess_roles(samples: Sequence[Sample]) -> Roles:
     found.sort(key=lambda one: (-_like_a_log(one[0]), -one[0].sample.row_count))
     log, (user, item, time, is_sure) = found[0]
     impression = named(log.columns.values(), *_IMPRESSION)
+    request = named(log.columns.values(), *_REQUEST)
     random = named(log.columns.values(), *_RANDOM)
     joins, events, others = [], [], {}
     for look in looks:
@@ -152,6 +163,7 @@ def guess_roles(samples: Sequence[Sample]) -> Roles:
         item=item,
         is_sure=is_sure,
         impression=impression.name if impression else "",
+        request=request.name if request and _is_id(request) else "",
         random=random.name if random and random.is_flag else "",
         joins=tuple(joins),
         events=tuple(events),
@@ -187,6 +199,7 @@ def _made_up_ids(look: Look) -> tuple[str, str, TimeGuess, bool] | None:
         and (column.is_whole or column.is_text)
         and column.distinct >= least
         and not is_outcome_name(column)
+        and column.distinct < _UNIQUE * len(column.values)  # else it names the row
     ]
     by_values = sorted(ids, key=lambda name: -look.columns[name].distinct)[:4]
     chosen = [name for name in ids if name in by_values][:2]
@@ -226,7 +239,24 @@ def _events(
     else:
         return None
     counts = action.values.drop_nulls().value_counts(sort=True)
-    return EventsGuess(look, key, action.name, tuple(counts[action.name].to_list()))
+    event = named(look.columns.values(), *_EVENT_ID)
+    return EventsGuess(
+        look,
+        key,
+        action.name,
+        tuple(counts[action.name].to_list()),
+        event.name if event and _is_unique(event) else "",
+    )
+
+
+def _is_unique(column: Column) -> bool:
+    """Whether nearly each row has a value of its own: some events come twice."""
+    return column.distinct > _MOSTLY_UNIQUE * len(column.values)
+
+
+def _is_id(column: Column) -> bool:
+    """Whether it may name something: whole numbers or text of many values."""
+    return (column.is_whole or column.is_text) and column.distinct > _FEW_VALUES
 
 
 def _join(look: Look, log: Look) -> JoinGuess | None:

@@ -73,16 +73,23 @@ def guess_tasks(
     return _named_once(tasks), left_out
 
 
-def of_action(action: str, column: str) -> TaskGuess:
-    """The task of an event's kind, which a column of `events` counts."""
+def of_action(action: str, column: str, mean: float) -> TaskGuess:
+    """The task of an event's kind, which a column of `events` counts.
+
+    Args:
+        action: The event.
+        column: Of the spec's section.
+        mean: Events a row of the log, as far as the samples tell.
+    """
     bad = bool(set(action.lower().split("_")) & BAD)
     return TaskGuess(
         feature_name(action),
         "binary",
         sql(column),
-        float("nan"),
+        mean,
+        loss_weight(mean),
         fusion=-0.2 if bad else 0.2,
-        why="could not know its mean: sparse below 0.01, then with a loss_weight",
+        why="events a row of the log, which may be fewer than its labels",
     )
 
 

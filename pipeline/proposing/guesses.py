@@ -93,9 +93,7 @@ def guess(samples: Sequence[Sample]) -> Guesses:
     outcomes = _outcomes(roles, columns, watched)
     event_columns = _event_columns(roles, set(columns) | set(joined))
     tasks, no_tasks = guess_tasks(columns, list(outcomes), watched, length)
-    tasks += [
-        of_action(action, event_columns[t, action]) for t, action in event_columns
-    ]
+    tasks += _event_tasks(roles, event_columns)
     if not tasks:
         raise ProposalError(
             f"{roles.log.name}: no column looks like what a user did with a video "
@@ -124,6 +122,21 @@ def guess(samples: Sequence[Sample]) -> Guesses:
         days_per_split=_days_per_split(rows_a_day, roles, rows),
         rows_a_day=rows_a_day,
     )
+
+
+def _event_tasks(
+    roles: Roles, columns: Mapping[tuple[str, str], str]
+) -> list[TaskGuess]:
+    """A task for each kind of event, with about so many positives as events."""
+    tasks = []
+    for events in roles.events:
+        seen = events.look.columns[events.action].values.drop_nulls()
+        scale = events.look.sample.row_count / max(1, roles.log.sample.row_count)
+        for action in events.actions:
+            if column := columns.get((events.look.name, action)):
+                share = float((seen.cast(str) == action).mean() or 0.0)
+                tasks.append(of_action(action, column, min(1.0, share * scale)))
+    return tasks
 
 
 def _outcomes(

@@ -5,57 +5,22 @@ from __future__ import annotations
 import json
 import re
 
-from pipeline.proposing.columns import words_of
+from pipeline.proposing.columns import words, words_of
 
 _PLAIN = re.compile(r"[a-z_][a-z0-9_]*")
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _YAML_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*")
-_YAML_WORDS = {
-    "on",
-    "off",
-    "yes",
-    "no",
-    "true",
-    "false",
-    "null",
-    "y",
-    "n",
-    "nan",
-    "inf",
-}
+_YAML_WORDS = words("false inf n nan no null off on true y yes")
 # Words that SQL has another use for.
-_SQL_WORDS = {
-    *("all", "and", "array", "as", "asc", "begin", "between", "by", "case", "cast"),
-    *("check", "column", "comment", "cross", "current", "date", "day", "default"),
-    *("desc", "distinct", "else", "end", "exists", "extract", "false", "filter", "for"),
-    *(
-        "from",
-        "full",
-        "group",
-        "having",
-        "hour",
-        "if",
-        "in",
-        "index",
-        "inner",
-        "insert",
-    ),
-    *("interval", "into", "is", "join", "key", "left", "like", "limit", "match"),
-    *("natural", "not", "null", "of", "offset", "on", "or", "order", "outer", "over"),
-    *(
-        "partition",
-        "position",
-        "range",
-        "right",
-        "row",
-        "rows",
-        "select",
-        "set",
-        "share",
-    ),
-    *("some", "table", "then", "time", "timestamp", "to", "true", "union", "unique"),
-    *("update", "user", "using", "value", "values", "view", "when", "where", "with"),
-}
+_SQL_WORDS = words(
+    "all and array as asc begin between by case cast check column comment cross "
+    "current date day default desc distinct else end exists extract false filter "
+    "for from full group having hour if in index inner insert interval into is join "
+    "key left like limit match natural not null of offset on or order outer over "
+    "partition position range right row rows select set share some table then time "
+    "timestamp to true union unique update user using value values view when where "
+    "with"
+)
 
 
 def sql(column: str) -> str:

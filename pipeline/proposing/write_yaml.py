@@ -114,6 +114,11 @@ def _log(guesses: Guesses) -> Iterator[str]:
         condition = sql(roles.random) + (" = 1" if flag.is_number else "")
         why = "by its name: shown whatever the model thought"
         yield f"  random: {json.dumps(condition)}   # {why}"
+    if roles.request:
+        yield (
+            f"  request: {yaml(roles.request)}   # by its name; metrics are told by "
+            "request, too"
+        )
     yield from _joins(guesses)
     if guesses.days_per_split > 1:
         yield (
@@ -216,6 +221,8 @@ def _events_of(events: EventsGuess, guesses: Guesses) -> Iterator[str]:
     yield f"    key: {key}"
     if guesses.roles.user in look.columns and len(events.key) == 1:
         yield f"    user: {yaml(guesses.roles.user)}"
+    if events.id:
+        yield f"    id: {yaml(events.id)}   # events that come twice count once"
     time = {"column": yaml(look.time.column.name)}
     if look.time.unit:
         time["unit"] = look.time.unit
@@ -269,17 +276,12 @@ def _trail(guesses: Guesses) -> Iterator[str]:
 
 
 def _history(guesses: Guesses) -> Iterator[str]:
-    of_log = [
-        t
-        for t in guesses.tasks
-        if t.label not in map(sql, guesses.event_columns.values())
-    ]
-    rule = positive_rule(of_log)
-    why = (
-        ""
-        if rule != "TRUE"
-        else f"   # {UNKNOWN}: which impressions were liked; all are kept"
-    )
+    of_events = set(map(sql, guesses.event_columns.values()))
+    rule = positive_rule([t for t in guesses.tasks if t.label not in of_events])
+    if rule == "TRUE":
+        rule = positive_rule([t for t in guesses.tasks if t.label in of_events])
+    why = f"   # {UNKNOWN}: which impressions were liked; all are kept"
+    why = why if rule == "TRUE" else ""
     yield "history:"
     yield f"  positive: {json.dumps(rule)}{why}"
     yield f"  columns: [{yaml(guesses.roles.item)}]"

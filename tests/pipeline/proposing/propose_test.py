@@ -4,7 +4,6 @@ What differs is listed here with the reason: a difference that is not in the lis
 that went away, is told by name.
 """
 
-import dataclasses
 import pathlib
 import random
 
@@ -12,22 +11,14 @@ import polars as pl
 import pytest
 
 import trailrank
-from feature_specs import Spec, load_spec, read_spec
+from feature_specs import load_spec, read_spec
 from feature_specs.build import parse_yaml
 from feature_specs.errors import TrailrankError
-from feature_specs.feature_kinds import FEATURE_KINDS
 from pipeline.proposing.errors import ProposalError
 from pipeline.simulator import simulate
 from tests.pipeline.proposing.own_logs import write_own_logs
 
 _BYTEREC = pathlib.Path(__file__).parents[4] / "shared/data/byterec_sample.tsv"
-
-# Sections and kinds that this version may not have yet: the one place that skips.
-needs_vectors_and_events = pytest.mark.skipif(
-    not {"vector", "text"} <= set(FEATURE_KINDS)
-    or "events" not in {field.name for field in dataclasses.fields(Spec)},
-    reason="needs the kinds vector and text, and the section events",
-)
 
 
 def propose(logs, name="proposed"):
@@ -251,7 +242,6 @@ def test_sparse_logs_share_splits_and_zip_codes_are_no_features(movielens):
     )
 
 
-@needs_vectors_and_events
 def test_the_proposal_for_movielens_is_right(movielens):
     assert read_spec(movielens[0].text).feature("genres").kind == "sequence"
 
@@ -328,7 +318,6 @@ def test_engagements_apart_become_events(own):
     assert {"like", "share"} <= {task["name"] for task in raw["tasks"]}
 
 
-@needs_vectors_and_events
 def test_the_proposal_for_own_logs_is_right(own):
     spec = read_spec(own[0].text)
     assert spec.feature("embedding").shape == (16,)
