@@ -122,7 +122,7 @@ def event_sources(spec: Spec) -> dict[str, Source]:
             log.timezone,
             entry.folder_timezone or log.folder_timezone or log.timezone,
             clock=entry.time.timezone,
-            needed=frozenset({*entry.key, entry.time.column, entry.user, entry.id}),
+            needed=frozenset({*entry.key, entry.time.column}),
             begin=Begin(_time_of(entry)),
         )
         for entry in spec.events.values()

@@ -39,7 +39,7 @@ def _frame(vectors: pl.Series) -> pl.DataFrame:
 
 
 def _found(vectors: pl.Series) -> np.ndarray:
-    made = encode(_frame(vectors), _SPEC)["cover"]
+    made = encode(_frame(vectors), _SPEC)[0]["cover"]
     assert made.dtype == pl.Array(pl.Float32, 2)
     return np.array(made.to_list())
 
@@ -66,7 +66,7 @@ def test_a_column_of_vectors_is_taken_as_it_is():
 @pytest.mark.parametrize("rows", [0, 1])
 def test_no_rows_are_no_mistake(rows):
     vectors = pl.Series([[0.5, 2.0]][:rows], dtype=pl.List(pl.Float64))
-    assert encode(_frame(vectors), _SPEC).height == rows
+    assert encode(_frame(vectors), _SPEC)[0].height == rows
     assert count_damaged(_frame(vectors), _SPEC) == {"cover": 0}
 
 

@@ -22,6 +22,7 @@ def _report(days, files=(), notes=()):
         "reject_share": 0,
         "joins": {},
         "histories": {},
+        "events": {},
         "notes": dict(notes),
         "rows_per_day": {
             n: rows - bad for n, (rows, bad) in zip(names, days, strict=True)
