@@ -24,25 +24,10 @@ from typing import Literal
 from feature_specs.aggregates import Aggregated, take_apart
 from feature_specs.durations import seconds_of
 from feature_specs.expressions import columns_of
+from feature_specs.moments import MomentSpec
 
 SINCE = "seconds_since_impression"  # a column of every event, float64
 EVENTS = "events"  # the section's key
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class EventTimeSpec:
-    """When an event happened; what it says of units and zones is as in `log.time`.
-
-    Attributes:
-        column: Column of the event files.
-        unit: Unit of its numbers; `iso` for texts.
-        timezone: IANA name: whose wall clock showed times without a zone; by default
-            the log's.
-    """
-
-    column: str
-    unit: Literal["s", "ms", "us", "iso"] = "ms"
-    timezone: str = ""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -55,7 +40,7 @@ class EventsSpec:
         types: Column of the files -> type, as in `log.columns`.
         key: Columns of the files and of the log that say which impression an event is
             of: the impression's id, or user and item.
-        time: See `EventTimeSpec`; a column's name alone is its `column`.
+        time: See `MomentSpec`.
         window: How long after its impression's begin an event counts; later ones are
             counted in the report.
         columns: Column -> SQL aggregate over an impression's events.
@@ -73,7 +58,7 @@ class EventsSpec:
     files: str
     types: dict[str, str]
     key: tuple[str, ...]
-    time: EventTimeSpec
+    time: MomentSpec
     window: str
     columns: dict[str, str]
     id: str = ""

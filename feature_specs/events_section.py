@@ -9,15 +9,21 @@ import polars as pl
 
 from feature_specs import aggregates, durations
 from feature_specs.build import build
-from feature_specs.column_types import TYPES_RULE, ColumnType, parse_type
-from feature_specs.events import SINCE, EventsSpec, EventTimeSpec
+from feature_specs.column_types import TYPES_RULE, parse_type
+from feature_specs.events import SINCE, EventsSpec
 from feature_specs.log_section import (
     check_files,
+    check_format,
     has_day,
-    is_zone,
     joined_columns,
     row_scope,
     zone_of,
+)
+from feature_specs.moments_section import (
+    check_moment,
+    check_zone,
+    with_time,
+    with_zone,
 )
 from feature_specs.past import TRAIL_COLUMNS
 from feature_specs.reading import Reading, Scope, example_type
@@ -74,9 +80,7 @@ def _plain(name: str, value: Any) -> Any:
     value = {"name": name, **value}
     if isinstance(value.get("key"), str):
         value["key"] = [value["key"]]
-    if isinstance(value.get("time"), str):
-        value["time"] = {"column": value["time"]}
-    return value
+    return with_time(value)
 
 
 def _names_of(value: Any) -> list[str]:
@@ -87,10 +91,9 @@ def _names_of(value: Any) -> list[str]:
 
 def _with_zones(entry: EventsSpec, log: LogSpec) -> EventsSpec:
     """The zones that follow from the log's."""
-    zone = entry.time.timezone or log.time.timezone
     return dataclasses.replace(
         entry,
-        time=dataclasses.replace(entry.time, timezone=zone),
+        time=with_zone(entry.time, log),
         folder_timezone=entry.folder_timezone or log.folder_timezone,
     )
 
@@ -100,12 +103,15 @@ def _check_entry(
 ) -> None:
     """What is said of the files, their columns and times."""
     check_files(reading, f"{path}.files", entry.files)
+    check_format(reading, path, entry.format, log)
     if entry.source in log.joins:
         rule = f"is the name of a join, {entry.source!r}; rename one."
         reading.problems.add(path, rule)
     _check_types(reading, path, entry)
     _check_key(reading, path, entry, log)
-    _check_time(reading, path, raw, entry)
+    rows = _scope(entry, path, log)
+    check_moment(reading, path, entry.time, entry.types, rows)
+    _check_folders(reading, path, raw, entry)
     if entry.id:
         reading.column(f"{path}.id", entry.id, entry.types)
     try:
@@ -168,42 +174,24 @@ def _check_same(
         reading.problems.add(path, rule, own)
 
 
-def _check_time(reading: Reading, path: str, raw: Any, entry: EventsSpec) -> None:
-    time = entry.time
-    reading.column(f"{path}.time.column", time.column, entry.types)
-    declared = entry.types.get(time.column, "")
-    if declared.endswith("?"):
-        rule = f"may not be empty in any row, as {path}.time; drop the ? of its type."
-        reading.problems.add(f"{path}.types.{time.column}", rule, declared)
-    _check_unit(reading, f"{path}.types.{time.column}", time, parse_type(declared))
-    zones = {"time.timezone": time.timezone} if time.timezone else {}
-    if "folder_timezone" in raw:
-        zones["folder_timezone"] = entry.folder_timezone
-        if not has_day(entry.files):
-            rule = "is of the days in files, which have no {day}; remove it."
-            where = f"{path}.folder_timezone"
-            reading.problems.add(where, rule, entry.folder_timezone)
-    for key, zone in zones.items():
-        if not is_zone(zone):
-            rule = "must be an IANA time zone such as Asia/Shanghai."
-            reading.problems.add(f"{path}.{key}", rule, zone)
-
-
-def _check_unit(
-    reading: Reading, path: str, time: EventTimeSpec, found: ColumnType | None
-) -> None:
-    """The type of the time's column fits the unit."""
-    if found is None or found.has_clock:
+def _check_folders(reading: Reading, path: str, raw: Any, entry: EventsSpec) -> None:
+    if "folder_timezone" not in raw:
         return
-    if not found.is_time:
-        rule = "must be a number, a timestamp, or text with unit: iso."
-        reading.problems.add(path, rule, found.name)
-    elif found.is_text != (time.unit == "iso"):
-        rule = (
-            "must be string with unit: iso, and a number or a timestamp with any "
-            f"other; the unit is {time.unit}."
-        )
-        reading.problems.add(path, rule, found.name)
+    where, zone = f"{path}.folder_timezone", entry.folder_timezone
+    check_zone(reading, where, zone)
+    if not has_day(entry.files):
+        rule = "is of the days in files, which have no {day}; remove it."
+        reading.problems.add(where, rule, zone)
+
+
+def _scope(entry: EventsSpec, path: str, log: LogSpec | None) -> Scope:
+    """The columns of the files."""
+    scope = Scope(f"these events ({path}.types)", unknown=log is None)
+    for column, declared in entry.types.items():
+        found = parse_type(declared)
+        dtype = found and log and found.in_zones(zone_of(log), "").polars
+        scope.add(column, dtype or None)
+    return scope
 
 
 def _read_columns(
@@ -216,11 +204,7 @@ def _read_columns(
     """Adds the types of the aggregates to `found`."""
     if not entry.columns:
         reading.problems.add(f"{path}.columns", "must make one column at least.")
-    scope = Scope(f"these events ({path}.types)", unknown=log is None)
-    for column, declared in entry.types.items():
-        found_type = parse_type(declared)
-        dtype = found_type and log and found_type.in_zones(zone_of(log), "").polars
-        scope.add(column, dtype or None)
+    scope = _scope(entry, path, log)
     scope.add(SINCE, pl.Float64())
     taken = {*row_scope(log).types, *joined_columns(log)} if log else set()
     for column, text in entry.columns.items():

@@ -9,18 +9,23 @@ import polars as pl
 
 from feature_specs.build import build
 from feature_specs.column_types import TYPES_RULE, ColumnType, parse_type
-from feature_specs.log_section import check_files, files_scope, has_day, is_zone
+from feature_specs.log_section import (
+    check_files,
+    check_format,
+    files_scope,
+    has_day,
+)
+from feature_specs.moments_section import (
+    check_moment,
+    check_zone,
+    with_time,
+    with_zone,
+)
 from feature_specs.past import TRAIL_COLUMNS, history_column
 from feature_specs.reading import Reading, Scope, element_type, example_type
-from feature_specs.spec import LogHistorySpec, LogSpec, TimeSpec
+from feature_specs.spec import LogHistorySpec, LogSpec
 
-# The keys of `TimeSpec` that have a meaning for what happens at once.
-_TIME_KEYS = ("column", "expr", "unit", "timezone", "zone_column")
 _FILES = "this history"  # of whom columns are, in messages
-_MOMENT_RULE = (
-    "must give a number in time.unit, a timestamp, or with unit: iso a text; "
-    "CAST(... AS TIMESTAMP) makes a timestamp."
-)
 _VALUE_RULE = "must be a number, true/false or text, or a list of these."
 
 
@@ -36,31 +41,18 @@ def read_histories(
     for key, value in raw.items():
         name, path = str(key), f"histories.{key}"
         reading.name(path, key)
-        history = build(LogHistorySpec, _with_time(value), path, reading.problems)
+        history = build(LogHistorySpec, with_time(value), path, reading.problems)
         if history is None or log is None:
             scope.broken.update(_columns_of_broken(name, value))
             continue
-        history = _with_zone(history, log)
+        time = with_zone(history.time, log)
+        history = dataclasses.replace(history, time=time)
         _check(reading, path, history, log)
         if f"histories.{name}" in log.joins:
             reading.problems.add(path, "is a join's name; rename one of them.")
         _add_columns(reading, path, name, history, log, scope)
         found[name] = history
     return found
-
-
-def _with_time(value: Any) -> Any:
-    """What the file has, with `time: ts` as `time: {column: ts}`."""
-    if isinstance(value, dict) and isinstance(value.get("time"), str):
-        return {**value, "time": {"column": value["time"]}}
-    return value
-
-
-def _with_zone(history: LogHistorySpec, log: LogSpec) -> LogHistorySpec:
-    """The wall clock's zone, which is the log's if it is not said."""
-    zone = history.time.timezone or log.time.timezone
-    time = dataclasses.replace(history.time, timezone=zone)
-    return dataclasses.replace(history, time=time)
 
 
 def _columns_of_broken(name: str, value: Any) -> set[str]:
@@ -72,8 +64,9 @@ def _columns_of_broken(name: str, value: Any) -> set[str]:
 
 def _check(reading: Reading, path: str, history: LogHistorySpec, log: LogSpec) -> None:
     check_files(reading, f"{path}.files", history.files)
+    check_format(reading, path, history.format, log)
     if history.folder_timezone:
-        _check_zone(reading, f"{path}.folder_timezone", history.folder_timezone)
+        check_zone(reading, f"{path}.folder_timezone", history.folder_timezone)
         if not has_day(history.files):
             rule = "is of the days in files, which has no {day}; remove it."
             reading.problems.add(
@@ -83,7 +76,7 @@ def _check(reading: Reading, path: str, history: LogHistorySpec, log: LogSpec) -
         _check_column(reading, f"{path}.types.{column}", column, declared)
     _check_user(reading, path, history, log)
     rows = files_scope(log, history.types, _FILES)
-    _check_time(reading, path, history, rows)
+    check_moment(reading, path, history.time, history.types, rows)
     _check_header(reading, path, history)
     reading.condition(f"{path}.where", history.where, rows)
 
@@ -120,44 +113,6 @@ def _needed(
     return found
 
 
-def _check_time(
-    reading: Reading, path: str, history: LogHistorySpec, rows: Scope
-) -> None:
-    time, path = history.time, f"{path}.time"
-    if bool(time.column) == bool(time.expr):
-        rule = "must have either column or expr, which say when it happened."
-        reading.problems.add(path, rule)
-    elif time.expr:
-        fits = _is_text_moment if time.unit == "iso" else _is_moment
-        reading.typed(f"{path}.expr", time.expr, rows, fits, _MOMENT_RULE)
-    else:
-        _check_time_column(reading, path, history)
-    if time.zone_column:
-        reading.column(f"{path}.zone_column", time.zone_column, history.types)
-    elif time.timezone:
-        _check_zone(reading, f"{path}.timezone", time.timezone)
-    for field in dataclasses.fields(TimeSpec):
-        value = getattr(time, field.name)
-        if field.name not in _TIME_KEYS and value != field.default:
-            rule = "has no use here: what it tells of happened at once. Remove it."
-            reading.problems.add(f"{path}.{field.name}", rule, value)
-
-
-def _check_time_column(reading: Reading, path: str, history: LogHistorySpec) -> None:
-    time = history.time
-    reading.column(f"{path}.column", time.column, history.types)
-    path = path.removesuffix(".time")
-    found = _needed(reading, path, history, time.column, "the time")
-    if found is None or found.has_clock:
-        return
-    if not found.is_time or found.is_text != (time.unit == "iso"):
-        rule = (
-            "must be a timestamp, string with time.unit iso, or a number with any "
-            "other."
-        )
-        reading.problems.add(f"{path}.types.{time.column}", rule, found.name)
-
-
 def _check_header(reading: Reading, path: str, history: LogHistorySpec) -> None:
     """The names of the columns of files that do not have them."""
     seen: set[str] = set()
@@ -169,12 +124,6 @@ def _check_header(reading: Reading, path: str, history: LogHistorySpec) -> None:
         seen.add(name)
     for column in history.types if history.header else ():
         reading.column(f"{path}.types.{column}", column, history.header)
-
-
-def _check_zone(reading: Reading, path: str, zone: str) -> None:
-    if not is_zone(zone):
-        rule = "must be an IANA time zone such as Asia/Shanghai."
-        reading.problems.add(path, rule, zone)
 
 
 def _add_columns(
@@ -196,14 +145,6 @@ def _add_columns(
         reading.unique(place, made, {*scope.types, *scope.broken, *TRAIL_COLUMNS})
         found = reading.typed(place, text, rows, _is_value, _VALUE_RULE)
         scope.add(made, None if found is None else pl.List(element_type(found)))
-
-
-def _is_moment(found: pl.DataType) -> bool:
-    return found.is_numeric() or isinstance(found, pl.Datetime)
-
-
-def _is_text_moment(found: pl.DataType) -> bool:
-    return found == pl.String or isinstance(found, pl.Datetime)
 
 
 def _is_value(found: pl.DataType) -> bool:

@@ -372,6 +372,13 @@ def check_files(reading: Reading, path: str, files: str) -> None:
             reading.problems.add(path, rule, files)
 
 
+def check_format(reading: Reading, path: str, form: str, log: LogSpec) -> None:
+    """Files beside a data set of TFDS say what they are."""
+    if log.format == "tfds" and not form:
+        rule = "is required where the log's is tfds; say how these files are."
+        reading.problems.add(f"{path}.format", rule)
+
+
 def has_day(files: str) -> bool:
     """Whether a glob names the day of each of its files."""
     return _DAY_FORMAT.search(files) is not None

@@ -14,7 +14,6 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Literal, NamedTuple
 
-from feature_specs import expressions
 from feature_specs.events import EventsSpec, event_columns
 from feature_specs.feature_kinds import FEATURE_KINDS, FeatureKind
 from feature_specs.fields import (
@@ -32,6 +31,7 @@ from feature_specs.fields import (
     SplitDays,
     Weight,
 )
+from feature_specs.moments import MomentSpec
 from feature_specs.past import (
     REQUEST_COLUMNS,
     TRAIL_FUTURE,
@@ -100,7 +100,7 @@ class Duration(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class TimeSpec:
+class TimeSpec(MomentSpec):
     """When an impression began and how long it lasted.
 
     Attributes:
@@ -124,25 +124,11 @@ class TimeSpec:
             damaged value, would glue a day's trails together. By default a century.
     """
 
-    column: str = ""
-    expr: str = ""
-    unit: Literal["s", "ms", "us", "ns", "iso"] = "ms"
-    timezone: str = ""
-    zone_column: str = ""
     watched_ms: str | None = None
     watched_s: str | None = None
     length_ms: str | None = None
     length_s: str | None = None
     longest_ms: Annotated[int, _DURATION] = CENTURY_MS
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """The log columns that say when an impression began."""
-        try:
-            read = expressions.columns_of(self.expr) if self.expr else {self.column}
-        except ValueError:  # which the reader tells
-            read = set()
-        return tuple(sorted({*read, self.zone_column} - {""}))
 
     @property
     def watched(self) -> Duration | None:
@@ -330,8 +316,7 @@ class LogHistorySpec:
         format: How the files are written; the log's format by default.
         folder_timezone: Whose days those in `files` are; the log's by default.
         user: Column with the user's id, of the type that it has in the log.
-        time: When it happened; `watched` and `length` have no meaning here. A text in
-            the file is its `column`.
+        time: See `MomentSpec`.
         header: Names of the columns, in order, for csv without a line that names them.
         types: Column of the files -> type; a type with `?` may be empty.
         where: SQL condition over these columns: the rows that count.
@@ -345,7 +330,7 @@ class LogHistorySpec:
     format: Literal["", "csv", "jsonl", "parquet", "tfrecord"] = ""
     folder_timezone: str = ""
     user: str
-    time: TimeSpec
+    time: MomentSpec
     header: tuple[str, ...] = ()
     types: dict[str, str]
     where: str = "TRUE"

@@ -17,7 +17,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, Literal, NamedTuple, Protocol, TypeVar
 
 from feature_specs.events import EventsSpec
 from feature_specs.reader import read_spec
@@ -357,7 +357,7 @@ def _log(log: LogSpec) -> LogSpec:
     joins = {
         name: dataclasses.replace(
             join,
-            format=join.format if log.format == "tfds" else join.format or log.format,
+            format=join.format or _files_format(log),
             columns=dict(sorted(join.columns.items())),
         )
         for name, join in sorted(log.joins.items())
@@ -373,6 +373,11 @@ def _log(log: LogSpec) -> LogSpec:
     )
 
 
+def _files_format(log: LogSpec) -> Literal["", "csv", "jsonl", "parquet", "tfrecord"]:
+    """What other files have where they do not say it; a data set of TFDS is no file."""
+    return "" if log.format == "tfds" else log.format
+
+
 def _histories(spec: Spec) -> dict[str, LogHistorySpec]:
     """What is the log's own if nothing is said is left out."""
     log = spec.log
@@ -380,7 +385,7 @@ def _histories(spec: Spec) -> dict[str, LogHistorySpec]:
     return {
         name: dataclasses.replace(
             history,
-            format=history.format or log.format,
+            format=history.format or _files_format(log),
             folder_timezone=(
                 "" if history.folder_timezone in zones else history.folder_timezone
             ),
@@ -403,7 +408,7 @@ def _events(entry: EventsSpec, log: LogSpec) -> EventsSpec:
         ),
         window=f"{entry.window_ms // 1_000}s",
         columns=dict(sorted(entry.columns.items())),
-        format=entry.format or log.format,
+        format=entry.format or _files_format(log),
         folder_timezone="" if folders == log.folder_timezone else folders,
     )
 

@@ -39,16 +39,14 @@ def other_files(spec: Spec) -> Iterator[Files]:
     """Those that are read beside the log."""
     log, user = spec.log, (spec.log.user,)
     for name, join in log.joins.items():
-        key = (join.key,)
-        form = join.format or log.format
+        form, key = join.format or log.format, (join.key,)
         yield Files(f"log.joins.{name}", join.files, form, key, key, True)
-    # A spec of this version may not have these sections yet.
     for name, events in spec.events.items():
-        form, key = events.format or log.format, tuple(events.key)
+        form, keys = events.format or log.format, events.key
         if events.user:
             yield Files(f"events.{name}", events.files, form, (events.user,), user)
         else:
-            yield Files(f"events.{name}", events.files, form, key, key)
+            yield Files(f"events.{name}", events.files, form, keys, keys)
     for name, history in spec.histories.items():
         form = history.format or log.format
         yield Files(f"histories.{name}", history.files, form, (history.user,), user)

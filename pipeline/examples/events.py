@@ -30,7 +30,6 @@ from pipeline.examples.columns.stages import Versions
 from pipeline.examples.columns.timeline import TIME_MS, known_from_ms
 from pipeline.examples.days import DAY
 from pipeline.examples.duplicates import identity
-from pipeline.examples.reading.values import empty_rows
 
 Counts = dict[tuple[object, ...], float]
 
@@ -100,9 +99,9 @@ def no_events(section: EventsSpec, user: pl.DataType, zone: str) -> pl.DataFrame
         user: The type of users.
         zone: Of the log.
     """
-    return empty_rows(parse_types(section.types, zone)).with_columns(
-        pl.Series(MS, [], pl.Int64), pl.Series(OWNER, [], user)
-    )
+    types = parse_types(section.types, zone)
+    schema = {column: kind.polars for column, kind in types.items()}
+    return pl.DataFrame(schema={**schema, MS: pl.Int64(), OWNER: user})
 
 
 def count_alone(events: pl.DataFrame, section: EventsSpec) -> Counts:

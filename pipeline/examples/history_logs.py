@@ -8,7 +8,6 @@ read, filtered by `where`, a repeated one, one of a user without an impression.
 
 from __future__ import annotations
 
-import dataclasses
 import datetime
 from collections.abc import Mapping
 from typing import Any
@@ -22,7 +21,6 @@ from pipeline.examples.columns.timeline import TIME_MS
 from pipeline.examples.days import local_time
 from pipeline.examples.errors import ExamplesError
 from pipeline.examples.log_counts import Counts, count_folder, report_folders
-from pipeline.examples.reading.readers import log_source
 from pipeline.examples.reading.sources import (
     FileRange,
     Source,
@@ -34,36 +32,6 @@ OUTSIDE, FILTERED = "outside_days", "filtered"
 REPEATED, STRANGERS, USED = "repeated", "users_without_impressions", "used"
 BUCKETS = (USED, FILTERED, OUTSIDE, REPEATED, STRANGERS)  # of rows that can be read
 REJECTED = "rejected"
-
-
-def history_sources(spec: Spec) -> dict[str, Source]:
-    """The histories' files by the name of their source; read as the log is."""
-    return {
-        source_name(name): dataclasses.replace(
-            log_source(_as_log(spec, name)),
-            name=source_name(name),
-            section=source_name(name),
-        )
-        for name in spec.histories
-    }
-
-
-def _as_log(spec: Spec, name: str) -> Spec:
-    """The spec as if a history's files were the log."""
-    history = spec.histories[name]
-    log = dataclasses.replace(
-        spec.log,
-        format=history.format or spec.log.format,
-        files=history.files,
-        user=history.user,
-        item=history.user,
-        time=history.time,
-        header=history.header,
-        folder_timezone=history.folder_timezone or spec.log.folder_timezone,
-        columns=history.types,
-        outcomes=(),
-    )
-    return dataclasses.replace(spec, log=log)
 
 
 def rows_that_count(

@@ -17,7 +17,7 @@ from pipeline.examples.columns.timeline import TIME_MS
 from pipeline.examples.days import DAY, DayRange, local_time, midnight_ms
 from pipeline.examples.events import OUTSIDE, OWNER, UNMATCHED, impression_keys
 from pipeline.examples.hashing import bucket_of, hash_columns
-from pipeline.examples.history_logs import history_sources, rows_that_count
+from pipeline.examples.history_logs import rows_that_count
 from pipeline.examples.joins import place_side_rows
 from pipeline.examples.log_counts import (
     count_folder,
@@ -28,6 +28,7 @@ from pipeline.examples.log_counts import (
 from pipeline.examples.reading.blocks import Block
 from pipeline.examples.reading.readers import (
     event_sources,
+    history_sources,
     join_sources,
     log_source,
     plan_ranges,

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 import polars as pl
 
-from pipeline.proposing.columns import Column
+from pipeline.proposing.columns import Column, mean_of
 from pipeline.proposing.errors import ProposalError
 from pipeline.proposing.guess_features import (
     FeatureGuesses,
@@ -134,7 +134,7 @@ def _event_tasks(
         scale = events.look.sample.row_count / max(1, roles.log.sample.row_count)
         for action in events.actions:
             if column := columns.get((events.look.name, action)):
-                share = float((seen.cast(str) == action).mean() or 0.0)
+                share = mean_of(seen.cast(pl.String) == action)
                 tasks.append(of_action(action, column, min(1.0, share * scale)))
     return tasks
 

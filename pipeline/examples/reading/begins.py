@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 
 from feature_specs.missing import evaluate
-from feature_specs.spec import TimeSpec
+from feature_specs.moments import MomentSpec
 from pipeline.arrays import Ints
 from pipeline.examples.columns.timeline import TIME_MS
 from pipeline.examples.reading import times
@@ -38,7 +38,7 @@ class Begin:
             as it is declared.
     """
 
-    time: TimeSpec
+    time: MomentSpec
     shown_in: str = ""
 
     @property
@@ -148,7 +148,7 @@ class _Times:
         return _ms_in_zone(self._local, self._zone)
 
     def reasons(
-        self, name: str, time: TimeSpec
+        self, name: str, time: MomentSpec
     ) -> list[tuple[str, pl.Series, pl.Series]]:
         """(reason, the values that show it, the rows that it holds for)."""
         empty, none = self.value.is_null(), self.told.is_null()
@@ -169,7 +169,7 @@ class _Times:
         beyond = (self.ms.is_null() & ~none) | (none & ~empty)
         return [*found, (f"{name}: {_IMPLAUSIBLE}", self.value, beyond)]
 
-    def notes(self, name: str, time: TimeSpec) -> list[tuple[str, int]]:
+    def notes(self, name: str, time: MomentSpec) -> list[tuple[str, int]]:
         """(what was assumed, or would explain what cannot be, of how many rows)."""
         if self._is_number:
             return _other_units(self.value, self.ms, name, self._unit)

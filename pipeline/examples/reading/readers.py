@@ -12,7 +12,7 @@ import collections
 import dataclasses
 import datetime
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent import futures
 
 from apache_beam.io.filesystem import FileMetadata
@@ -21,7 +21,8 @@ from apache_beam.io.filesystems import FileSystems
 from feature_specs import Spec
 from feature_specs.column_types import parse_type
 from feature_specs.events import EventsSpec
-from feature_specs.spec import TimeSpec
+from feature_specs.moments import MomentSpec
+from feature_specs.spec import LogHistorySpec
 from pipeline.examples.days import DayRange, local_time
 from pipeline.examples.errors import LogsError
 from pipeline.examples.reading import (
@@ -34,7 +35,7 @@ from pipeline.examples.reading.begins import Begin
 from pipeline.examples.reading.blocks import Block, number_lines
 from pipeline.examples.reading.day_stretches import range_without_strays, stretches
 from pipeline.examples.reading.log_files import day_of, has_days, match_files
-from pipeline.examples.reading.sources import LOG, FileRange, Source
+from pipeline.examples.reading.sources import LOG, FileRange, Source, source_name
 from pipeline.examples.reading.times import ISO, TimeUnit
 
 RANGE_BYTES = 16 << 20
@@ -58,7 +59,7 @@ def log_source(spec: Spec) -> Source:
         log.columns,
         log.separator,
         log.format,
-        _units(spec),
+        _units(log.time, log.columns),
         log.timezone,
         log.folder_timezone or log.timezone,
         clock=log.time.timezone,
@@ -71,16 +72,18 @@ def log_source(spec: Spec) -> Source:
 
 def begin_of(spec: Spec) -> Begin:
     """How the spec's log tells when a row begins."""
-    log, time = spec.log, spec.log.time
-    kind = parse_type(log.columns.get(time.column, ""))
+    return _begin(spec.log.time, spec.log.columns, spec.log.timezone)
+
+
+def _begin(time: MomentSpec, types: Mapping[str, str], zone: str) -> Begin:
+    kind = parse_type(types.get(time.column, ""))
     is_shown = time.zone_column and kind is not None and kind.has_clock
-    return Begin(time, shown_in=log.timezone if is_shown else "")
+    return Begin(time, shown_in=zone if is_shown else "")
 
 
-def _units(spec: Spec) -> dict[str, TimeUnit]:
+def _units(time: MomentSpec, types: Mapping[str, str]) -> dict[str, TimeUnit]:
     """What timestamps become in a time column that is declared as something else."""
-    log, time = spec.log, spec.log.time
-    kind = parse_type(log.columns.get(time.column, ""))
+    kind = parse_type(types.get(time.column, ""))
     if kind is None:
         return {}
     if time.zone_column:
@@ -110,36 +113,47 @@ def join_sources(spec: Spec) -> dict[str, Source]:
 
 def event_sources(spec: Spec) -> dict[str, Source]:
     """The spec's events by the name of their source."""
-    log = spec.log
     return {
-        entry.source: Source(
-            entry.source,
-            entry.files,
-            entry.types,
-            log.separator,
-            entry.format or log.format,
-            _event_units(entry),
-            log.timezone,
-            entry.folder_timezone or log.folder_timezone or log.timezone,
-            clock=entry.time.timezone,
-            needed=frozenset({*entry.key, entry.time.column}),
-            begin=Begin(_time_of(entry)),
-        )
+        entry.source: _moments(spec, entry.source, entry, frozenset(entry.key))
         for entry in spec.events.values()
     }
 
 
-def _time_of(entry: EventsSpec) -> TimeSpec:
-    """When events happened, said as of impressions."""
-    time = entry.time
-    return TimeSpec(column=time.column, unit=time.unit, timezone=time.timezone)
+def history_sources(spec: Spec) -> dict[str, Source]:
+    """The spec's histories by the name of their source."""
+    found = {}
+    for name, history in spec.histories.items():
+        source = _moments(spec, source_name(name), history, frozenset({history.user}))
+        found[source.name] = dataclasses.replace(source, header=history.header)
+    return found
 
 
-def _event_units(entry: EventsSpec) -> dict[str, TimeUnit]:
-    time, kind = entry.time, parse_type(entry.types.get(entry.time.column, ""))
-    if kind is None or kind.has_clock:
-        return {}
-    return {time.column: TimeUnit(time.unit, time.timezone)}
+def _moments(
+    spec: Spec, name: str, section: EventsSpec | LogHistorySpec, needed: frozenset[str]
+) -> Source:
+    """Another log, whose rows tell when they happened.
+
+    Args:
+        spec: Of the run.
+        name: Of the source, and where the spec names its files.
+        section: Of the spec.
+        needed: Columns without which a row is none, beside the time.
+    """
+    log, time = spec.log, section.time
+    return Source(
+        name,
+        section.files,
+        section.types,
+        log.separator,
+        section.format or log.format,
+        _units(time, section.types),
+        log.timezone,
+        section.folder_timezone or log.folder_timezone or log.timezone,
+        section=name,
+        clock=time.timezone,
+        needed=needed | {time.column} - {""},
+        begin=_begin(time, section.types, log.timezone),
+    )
 
 
 def plan_ranges(

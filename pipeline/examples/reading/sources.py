@@ -11,7 +11,6 @@ from apache_beam.io.filesystems import FileSystems
 
 from feature_specs import Spec
 from feature_specs.column_types import ColumnType, Text, parse_types
-from feature_specs.events import EVENTS
 from feature_specs.spec import TfdsSpec
 from pipeline.examples.days import DayRange, days_elsewhere
 from pipeline.examples.reading.begins import Begin
@@ -75,9 +74,8 @@ class Source:
     @property
     def key(self) -> str:
         """Where the spec names these files."""
-        if self.name == LOG or self.name.startswith(f"{EVENTS}."):
-            return self.name
-        return self.section or f"log.joins.{self.name}"
+        own = LOG if self.name == LOG else f"log.joins.{self.name}"
+        return self.section or own
 
     def folders(self, days: DayRange) -> DayRange:
         """The days of the files that rows of some days lie in."""

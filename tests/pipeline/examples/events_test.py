@@ -20,7 +20,6 @@ from pipeline.examples.events import (
     find_owners,
     impression_keys,
 )
-from pipeline.examples.reading.values import empty_rows
 from pipeline.examples.request import ExamplesRequest
 from pipeline.examples.shard import make_examples, settle
 from tests.pipeline.examples.engaged_logs import (
@@ -163,7 +162,8 @@ def _event_frames(spec, events):
     found = {}
     for name, section in spec.events.items():
         owner = {"engagements": None, "purchases": "user", "comments": "who"}[name]
-        schema = empty_rows(parse_types(section.types)).schema
+        types = parse_types(section.types)
+        schema = {column: kind.polars for column, kind in types.items()}
         values = [
             {**e, section.time.column: _time(name, e["ms"])} for e in events[name]
         ]

@@ -10,6 +10,7 @@ from pipeline.examples import history_logs
 from pipeline.examples.days import DayRange
 from pipeline.examples.errors import ExamplesError
 from pipeline.examples.log_checks import check_folders
+from pipeline.examples.reading.readers import history_sources
 from pipeline.examples.reading.sources import FileRange
 from tests.tiny_spec import TINY_SPEC
 
@@ -37,13 +38,13 @@ def _rows(*rows):
 
 
 def _counted(rows):
-    (source,) = history_logs.history_sources(_SPEC).values()
+    (source,) = history_sources(_SPEC).values()
     first, last = datetime.date(2022, 4, 8), datetime.date(2022, 4, 9)
     return history_logs.rows_that_count(rows, _PART, source, _SPEC, first, last)
 
 
 def test_a_history_is_read_as_the_log_is():
-    (source,) = history_logs.history_sources(_SPEC).values()
+    (source,) = history_sources(_SPEC).values()
     assert (source.name, source.key) == ("histories.searches", "histories.searches")
     assert (source.zone, source.folder_zone) == ("Asia/Shanghai", "UTC")
     assert (source.begin.time.column, source.begin.time.unit) == ("at", "s")

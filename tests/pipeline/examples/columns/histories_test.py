@@ -6,7 +6,8 @@ import random
 import polars as pl
 import pytest
 
-from feature_specs.spec import LogHistorySpec, TimeSpec
+from feature_specs.moments import MomentSpec
+from feature_specs.spec import LogHistorySpec
 from pipeline.examples.columns.histories import add_histories, settle_events
 from tests.pipeline.examples.columns.past_rows import (
     NOON,
@@ -20,7 +21,7 @@ _TYPES = {"who": pl.Int64, "at": pl.Int64, "query": pl.String, "results": pl.Int
 _SEARCHES = LogHistorySpec(
     files="*.csv",
     user="who",
-    time=TimeSpec(column="at"),
+    time=MomentSpec(column="at"),
     types={"who": "int64", "at": "int64", "query": "string?", "results": "int64?"},
     columns={"words": "STRING_TO_ARRAY(query, ' ')", "results": "results"},
     length=3,

@@ -14,7 +14,7 @@ import pyarrow as pa
 import zstandard
 from tfx_bsl.coders.example_coder import RecordBatchToExamplesEncoder
 
-from feature_specs.spec import TimeSpec
+from feature_specs.moments import MomentSpec
 from pipeline.examples.reading.begins import Begin
 from pipeline.examples.reading.readers import Source, plan_ranges, read_blocks
 from pipeline.examples.reading.times import TimeUnit
@@ -113,7 +113,7 @@ def source_of(path, form):
         ",",
         form,
         {"ts": TimeUnit("ms", "UTC")},
-        begin=Begin(TimeSpec(column="ts", timezone="UTC")),
+        begin=Begin(MomentSpec(column="ts", timezone="UTC")),
     )
 
 
