@@ -296,9 +296,9 @@ def _slice(**changes):
 _NUMBERS_ONLY = """
 name: numbers
 log: {files: "*.csv", user: u, item: i, time: {column: t}, outcomes: [y],
-      columns: {u: int64, i: int64, t: int64, y: int64, x: float64}}
+      columns: {u: int64, i: int64, t: int64, y: int64, x: float64, z: float64}}
 features: [{name: x, group: candidate, kind: number},
-           {name: z, group: query, kind: number, expr: x}]
+           {name: z, group: query, kind: number}]
 tasks: [{name: y, kind: binary, label: "y = 1"}]
 fusion: {weights: {y: 1.0}}
 """
