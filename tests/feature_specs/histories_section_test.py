@@ -75,7 +75,7 @@ def test_a_time_may_be_the_column_alone(text):
         ("at: int64", 'at: "int64?"', ".types.at", "may not be empty"),
         ("column: at, unit: s", "column: then, unit: s", ".time.column", "declared"),
         ("unit: s", "unit: iso", ".types.at", "must be a timestamp, string"),
-        ("at, unit: s", "at, watched_ms: results", ".time.watched_ms", "no use here"),
+        ("at, unit: s", "at, watched_ms: results", ".time.watched_ms", "no key here"),
         ("at, unit: s", "at, timezone: Mars", ".time.timezone", "IANA"),
         ("column: at,", 'expr: "query",', ".time.expr", "must give a number"),
         ("{column: at, unit: s}", "{unit: s}", ".time", "either column or expr"),
