@@ -26,7 +26,6 @@ from pipeline.examples.events import (
     SHARED,
     UNMATCHED,
 )
-from pipeline.examples.reading.day_stretches import show
 from pipeline.examples.reading.log_files import day_of, has_days
 from pipeline.examples.reading.readers import event_sources
 from pipeline.examples.reading.sources import Source
@@ -65,33 +64,6 @@ def check_events(report: Mapping[str, Any]) -> None:
                 f"{found['rows']} events of {name} came in, but {shown} = "
                 f"{sum(parts.values())}. This is a fault of Trailrank; please report "
                 "it with this line."
-            )
-
-
-def events_lines(report: Mapping[str, Any]) -> Iterator[str]:
-    """Where events went, and which labels may still change, a line each."""
-    for name, found in report.get("events", {}).items():  # older runs do not tell
-        yield (
-            f"{name}: {found['joined']:,} of {found['rows']:,} events joined, "
-            f"{found['late']:,} late (after {found['window']}), "
-            f"{found['unmatched']:,} unmatched ({found[EARLY]:,} before their "
-            f"impression, {found[OUTSIDE]:,} of other days), "
-            f"{found['repeated']:,} repeated, {found['rejected']:,} rejected."
-        )
-        if found[SHARED]:
-            yield (
-                f"{name}: {found[SHARED]:,} events have a key that several "
-                "impressions which began together share; one of them gets the event. "
-                f"Name more columns in events.{name}.key."
-            )
-        if found["incomplete_days"]:
-            days = show(DayRange.parse(day).first for day in found["incomplete_days"])
-            yield (
-                f"{name}: labels of {days} may still change ("
-                f"{', '.join(found['labels']) or 'none reads it'}): events count for "
-                f"{found['window']}, and those that were read end at "
-                f"{found['read_until']}. Move the newest days out (--label_delay), or "
-                "replace these days once their events are there (--replace)."
             )
 
 

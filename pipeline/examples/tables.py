@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from rich.table import Table
 
 from feature_specs import Spec
 from pipeline.examples.days import DayRange
-from pipeline.examples.event_report import events_lines
+from pipeline.examples.events import EARLY, OUTSIDE, SHARED
 from pipeline.examples.reading.day_stretches import show
 from pipeline.reporting.tables import new_table
 
@@ -144,6 +144,33 @@ def masked_line(report: Mapping[str, Any]) -> str:
 
 def _percent(share: float) -> str:
     return f"{share:.2%}" if share >= 0.0001 else "under 0.01%"
+
+
+def events_lines(report: Mapping[str, Any]) -> Iterator[str]:
+    """Where events went, and which labels may still change, a line each."""
+    for name, found in report.get("events", {}).items():  # older runs do not tell
+        yield (
+            f"{name}: {found['joined']:,} of {found['rows']:,} events joined, "
+            f"{found['late']:,} late (after {found['window']}), "
+            f"{found['unmatched']:,} unmatched ({found[EARLY]:,} before their "
+            f"impression, {found[OUTSIDE]:,} of other days), "
+            f"{found['repeated']:,} repeated, {found['rejected']:,} rejected."
+        )
+        if found[SHARED]:
+            yield (
+                f"{name}: {found[SHARED]:,} events have a key that several "
+                "impressions which began together share; one of them gets the event. "
+                f"Name more columns in events.{name}.key."
+            )
+        if found["incomplete_days"]:
+            days = show(DayRange.parse(day).first for day in found["incomplete_days"])
+            yield (
+                f"{name}: labels of {days} may still change ("
+                f"{', '.join(found['labels']) or 'none reads it'}): events count for "
+                f"{found['window']}, and those that were read end at "
+                f"{found['read_until']}. Move the newest days out (--label_delay), or "
+                "replace these days once their events are there (--replace)."
+            )
 
 
 def labels_lines(report: Mapping[str, Any], spec: Spec) -> list[str]:

@@ -199,7 +199,6 @@ def _made_up_ids(look: Look) -> tuple[str, str, TimeGuess, bool] | None:
         and (column.is_whole or column.is_text)
         and column.distinct >= least
         and not is_outcome_name(column)
-        and column.distinct < _UNIQUE * len(column.values)  # else it names the row
     ]
     by_values = sorted(ids, key=lambda name: -look.columns[name].distinct)[:4]
     chosen = [name for name in ids if name in by_values][:2]

@@ -8,7 +8,8 @@ from feature_specs import read_spec
 from feature_specs.errors import UsageError
 from pipeline.examples.days import DayRange, midnight_ms, plan_splits, without_newest
 from pipeline.examples.errors import ExamplesError
-from pipeline.examples.event_report import check_events, events_lines, report_events
+from pipeline.examples.event_report import check_events, report_events
+from pipeline.examples.tables import events_lines
 from tests.tiny_spec import TINY_SPEC
 
 _SPEC = read_spec(

@@ -26,7 +26,7 @@ _DAY = "20220408"
 
 
 # The rows of its table are known when the training days are encoded.
-_AUTO = SPEC.replace("name: tab, group: context, kind: category, size: 4", "AUTO")
+_AUTO = SPEC.replace("name: tab, group: context, kind: code, size: 4", "AUTO")
 _AUTO = _AUTO.replace("AUTO", "name: tab, group: context, kind: category, size: auto")
 
 
