@@ -17,3 +17,9 @@ def seconds_of(text: str) -> int:
     if not 1 <= seconds <= MOST_S:
         raise ValueError(RULE)
     return seconds
+
+
+def text_of(seconds: int) -> str:
+    """A length of time in the largest unit that makes it a whole number."""
+    unit = max((u for u in _SECONDS.items() if not seconds % u[1]), key=lambda u: u[1])
+    return f"{seconds // unit[1]}{unit[0]}"

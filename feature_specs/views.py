@@ -19,6 +19,7 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Any, Literal, NamedTuple, Protocol, TypeVar
 
+from feature_specs.durations import text_of
 from feature_specs.events import EventsSpec
 from feature_specs.reader import read_spec
 from feature_specs.spec import (
@@ -397,7 +398,8 @@ def _histories(spec: Spec) -> dict[str, LogHistorySpec]:
 
 
 def _events(entry: EventsSpec, log: LogSpec) -> EventsSpec:
-    """Zones and formats that are the log's are left out; a window is in seconds."""
+    """Zones and formats that are the log's are left out; a window is in its
+    largest unit."""
     time, folders = entry.time, entry.folder_timezone
     return dataclasses.replace(
         entry,
@@ -406,7 +408,7 @@ def _events(entry: EventsSpec, log: LogSpec) -> EventsSpec:
         time=dataclasses.replace(
             time, timezone="" if time.timezone == log.time.timezone else time.timezone
         ),
-        window=f"{entry.window_ms // 1_000}s",
+        window=text_of(entry.window_ms // 1_000),
         columns=dict(sorted(entry.columns.items())),
         format=entry.format or _files_format(log),
         folder_timezone="" if folders == log.folder_timezone else folders,

@@ -26,6 +26,7 @@ from feature_specs.flags import ArgumentParser
 from pipeline.examples import command
 from pipeline.examples.make import check_places
 from pipeline.log_places import check_logs
+from pipeline.quiet import load_beam
 
 _WHOLE_ONLY = ("replace", "context_days", "label_delay", "shards", "beam_arg")
 
@@ -55,6 +56,7 @@ def parser() -> ArgumentParser:
 
 def _dry_run(args: argparse.Namespace, console: rich.console.Console) -> int:
     _check(args)
+    load_beam()
     from pipeline.dry_run.encoded import some_examples
     from pipeline.dry_run.run import dry_run
     from pipeline.dry_run.seen import seen_of

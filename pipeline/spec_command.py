@@ -23,6 +23,7 @@ from feature_specs.flags import ArgumentParser
 from feature_specs.places import absolute
 from feature_specs.tables import spec_tables
 from pipeline.log_places import check_logs
+from pipeline.quiet import load_beam
 
 _ROWS = 20_000
 
@@ -85,6 +86,7 @@ def _check(args: argparse.Namespace, console: rich.console.Console) -> int:
     if args.logs is None:
         return _without_logs(args, status)
     check_logs(load_spec(args.spec), absolute(args.logs))
+    load_beam()
     from pipeline.dry_run.run import dry_run
     from pipeline.dry_run.seen import seen_columns, seen_of, told_by_files
     from pipeline.dry_run.tables import (
@@ -116,6 +118,7 @@ def _show(args: argparse.Namespace, console: rich.console.Console) -> int:
     if args.logs is None:
         return _without_logs(args, command.show_spec(args, console))
     check_logs(load_spec(args.spec), absolute(args.logs))
+    load_beam()
     from pipeline.dry_run.run import dry_run
     from pipeline.dry_run.seen import seen_of
     from pipeline.dry_run.tables import sample_lines
