@@ -86,7 +86,7 @@ def _areas(
         ["mmoe"],
         root / f"{name}-trained",
         spec=path,
-        transformed=encoded,
+        transformed=encoded / "transformed_examples",
         options=trailrank.CompareOptions(seeds=seeds, match=False),
         slice="cpu",
     )
