@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import rich.console
 
@@ -24,6 +25,9 @@ from feature_specs.places import absolute
 from feature_specs.tables import spec_tables
 from pipeline.log_places import check_logs
 from pipeline.quiet import load_beam
+
+if TYPE_CHECKING:
+    from pipeline.dry_run.run import DryRun
 
 _ROWS = 20_000
 
@@ -106,12 +110,7 @@ def _check(args: argparse.Namespace, console: rich.console.Console) -> int:
     told = (*sample_lines(found), *misfits, *warning_lines(found, seen))
     for line in (*told, cost_line(found)):
         console.print(line, soft_wrap=True)
-    if found.failure:
-        console.print(
-            f"A run on these rows would fail: {found.failure}", soft_wrap=True
-        )
-        return Status.FAILED
-    return 0
+    return _told(found, console)
 
 
 def _show(args: argparse.Namespace, console: rich.console.Console) -> int:
@@ -132,12 +131,15 @@ def _show(args: argparse.Namespace, console: rich.console.Console) -> int:
         console.print(table)
     for line in sample_lines(found):
         console.print(line, soft_wrap=True)
-    if found.failure:
-        console.print(
-            f"A run on these rows would fail: {found.failure}", soft_wrap=True
-        )
-        return Status.FAILED
-    return 0
+    return _told(found, console)
+
+
+def _told(found: DryRun, console: rich.console.Console) -> int:
+    """The status of a sample's run, and why it is not 0."""
+    if not found.failure:
+        return 0
+    console.print(f"A run on these rows would fail: {found.failure}", soft_wrap=True)
+    return Status.FAILED
 
 
 def _without_logs(args: argparse.Namespace, status: int) -> int:
