@@ -9,6 +9,7 @@ import tensorflow_datasets as tfds
 
 from feature_specs import SpecError, read_spec
 from pipeline.examples.errors import LogsError
+from pipeline.examples.make import make_examples
 from pipeline.examples.reading.readers import (
     discover_days,
     log_source,
@@ -147,6 +148,16 @@ def test_splits_are_read_as_they_are_named(events):
 
 def test_days_are_found_from_the_times(events):
     assert str(discover_days(_spec(), str(events))) == "20200913:20200913"
+
+
+def test_a_data_set_becomes_examples_of_its_days(tmp_path):
+    _write(tmp_path, [_event(number) for number in range(36)])
+    report = make_examples(_spec(), tmp_path, tmp_path / "out")
+    # From 12:26 on, one an hour: 12 on the first day, 24 on the next.
+    assert report.rows_in == 36
+    assert report.examples == {"day-20200913": 12, "day-20200914": 24}
+    means = report.figures["label_means_per_split"]["day-20200913"]
+    assert means["good"] == pytest.approx(7 / 12)  # the 5th to the 11th
 
 
 def test_an_array_record_is_read_in_parts(tmp_path):
