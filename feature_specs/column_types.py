@@ -11,6 +11,7 @@ whole numbers are Int64, all numbers Float64, so that expressions need no casts.
 
 from __future__ import annotations
 
+import abc
 import dataclasses
 import functools
 import re
@@ -32,7 +33,7 @@ _FLOATING = re.compile(r"float([0-9]{1,2})")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ColumnType:
+class ColumnType(abc.ABC):
     """A declared type.
 
     Attributes:
@@ -44,14 +45,14 @@ class ColumnType:
     optional: bool = False
 
     @property
+    @abc.abstractmethod
     def polars(self) -> pl.DataType:
         """The type of such a column in frames."""
-        raise NotImplementedError
 
     @property
+    @abc.abstractmethod
     def unreadable(self) -> str:
         """The reason of a value that is none of this type."""
-        raise NotImplementedError
 
     @property
     def is_number(self) -> bool:
