@@ -208,9 +208,7 @@ def _peak_mb() -> float:
 # --- tables ---------------------------------------------------------------------------
 
 
-def _print_steps(
-    whole: dict[int, list[_Cost]], console: rich.console.Console
-) -> None:
+def _print_steps(whole: dict[int, list[_Cost]], console: rich.console.Console) -> None:
     table = rich.table.Table(title="The pipeline", caption=measured.machine())
     table.add_column("step")
     for rows in whole:
