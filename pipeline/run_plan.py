@@ -65,6 +65,9 @@ class RunPlan:
         learned_through: Last training day of the first run, by which filters and
             quantiles are settled; empty in a first run.
         encoding: Directory of the encoding that is extended; empty learns one.
+        fixed_encoding: Whether that encoding is taken as it is.
+        refresh_encoding: Whether one is made anew, of all training days.
+        key: Of the examples.
         is_again: Whether an earlier run set out to do the same.
     """
 
@@ -74,6 +77,9 @@ class RunPlan:
     state_from: str = ""
     learned_through: str = ""
     encoding: str = ""
+    fixed_encoding: bool = False
+    refresh_encoding: bool = False
+    key: str = ""
     is_again: bool = False
 
     def to_json(self) -> dict[str, Any]:
@@ -101,6 +107,8 @@ def plan_run(
     *,
     eval_days: int,
     encoding: str = "",
+    fixed_encoding: str = "",
+    refresh_encoding: bool = False,
     missing: Collection[str] = (),
     replace_from: str = "",
 ) -> RunPlan:
@@ -112,6 +120,8 @@ def plan_run(
         asked: All days that the weights and the evaluation are to know.
         eval_days: How many of the newest are kept for evaluation.
         encoding: That the newest run of this key has left; empty if none holds.
+        fixed_encoding: One that is taken as it is instead; empty for none.
+        refresh_encoding: Whether one is made anew.
         missing: Days known to be missing from the logs, which are passed over.
         replace_from: A day that is made again, with all after it; empty for none.
 
@@ -123,8 +133,27 @@ def plan_run(
     if replace_from:
         made = _before(made, replace_from)
     if not made or asked.first < _first_day(made[0]):
-        return RunPlan(new=str(asked), new_eval_days=eval_days, encoding="")
-    _check(asked, made)
+        plan = RunPlan(new=str(asked), new_eval_days=eval_days, key=key)
+    else:
+        _check(asked, made)
+        plan = _going_on(ledger, key, asked, made, eval_days, encoding, missing)
+    if fixed_encoding:
+        plan = dataclasses.replace(plan, encoding=fixed_encoding, fixed_encoding=True)
+    if refresh_encoding:
+        plan = dataclasses.replace(plan, refresh_encoding=True)
+    return plan
+
+
+def _going_on(
+    ledger: Ledger,
+    key: str,
+    asked: Days,
+    made: tuple[MadeDay, ...],
+    eval_days: int,
+    encoding: str,
+    missing: Collection[str],
+) -> RunPlan:
+    """The days after those that are made; the last plan again where there are none."""
     first = _next_day(_last_day(made[-1]))
     while first in missing:
         first = _next_day(first)
@@ -138,6 +167,7 @@ def plan_run(
         state_from=made[-1].state,
         learned_through=_learned_through(ledger, made),
         encoding=encoding,
+        key=key,
     )
 
 
@@ -181,8 +211,11 @@ def _check(asked: Days, made: tuple[MadeDay, ...]) -> None:
 
 
 def _again(ledger: Ledger, made: tuple[MadeDay, ...]) -> RunPlan:
-    """What the run that made the newest day set out to do."""
+    """What the last run of the newest days set out to do."""
     run = _run_of(ledger, made[-1])
+    if run is not None:
+        same = [r for r in ledger.runs if _is_of(r, run.plan)]
+        run = same[-1] if same else run
     if run is None or not run.plan:
         raise PlanError(
             f"The ledger does not know how {made[-1].split} was made. Make it again "
@@ -201,6 +234,11 @@ def _learned_through(ledger: Ledger, made: tuple[MadeDay, ...]) -> str:
         return plan.learned_through
     last = _date(Days.parse(plan.new).last)
     return f"{last - _DAY * plan.new_eval_days:%Y%m%d}"
+
+
+def _is_of(run: RunEntry, plan: dict[str, Any]) -> bool:
+    """Whether a run was of the same new days."""
+    return bool(run.plan) and all(run.plan[k] == plan.get(k) for k in ("new", "key"))
 
 
 def _run_of(ledger: Ledger, day: MadeDay) -> RunEntry | None:
