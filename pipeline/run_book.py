@@ -5,9 +5,9 @@
         outputs = local.run(...)
         writing.end(outputs, record)
 
-What a run has made counts from the moment that it is made: a run that is stopped by a
-gate, fails or is told to end has its finished steps in the ledger, and the next one goes
-on from them.
+What a run has made counts from the moment that it is made: one that is stopped by a
+gate, fails or is told to end has its finished steps in the ledger, and the next goes on
+from them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import getpass
 import os
 import socket
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from feature_specs.errors import Status, TrailrankError
 from pipeline.ledger import (
@@ -31,7 +31,9 @@ from pipeline.ledger import (
     read_ledger,
     write_ledger,
 )
-from pipeline.runners.local import Outputs
+
+if TYPE_CHECKING:
+    from pipeline.runners.local import Outputs
 
 _ID = "%Y%m%d-%H%M%S"
 _TIME = "%Y-%m-%dT%H:%M:%SZ"
@@ -72,11 +74,12 @@ class RunBook:
 
     def next_id(self) -> str:
         """Name of a run that begins now, after those of all others."""
-        now = datetime.datetime.now(datetime.timezone.utc)
-        last = max((run.id for run in self.ledger.runs), default="")
-        while f"{now:{_ID}}" <= last:
-            now += datetime.timedelta(seconds=1)
-        return f"{now:{_ID}}"
+        time = datetime.datetime.now(datetime.timezone.utc).replace(tzinfo=None)
+        if self.ledger.runs:
+            last = max(run.id for run in self.ledger.runs)
+            after = datetime.datetime.strptime(last, _ID) + datetime.timedelta(seconds=1)
+            time = max(time, after)
+        return f"{time:{_ID}}"
 
     def baselines(
         self, count: int, checkpoints: str, trained: tuple[str, ...]
