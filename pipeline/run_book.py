@@ -77,7 +77,9 @@ class RunBook:
         time = datetime.datetime.now(datetime.timezone.utc).replace(tzinfo=None)
         if self.ledger.runs:
             last = max(run.id for run in self.ledger.runs)
-            after = datetime.datetime.strptime(last, _ID) + datetime.timedelta(seconds=1)
+            after = datetime.datetime.strptime(last, _ID) + datetime.timedelta(
+                seconds=1
+            )
             time = max(time, after)
         return f"{time:{_ID}}"
 
