@@ -77,15 +77,29 @@ def _encode_id(values: tf.Tensor, feature: FeatureSpec, known: Known) -> tf.Tens
 def _encode_sequence(
     values: tf.SparseTensor, feature: FeatureSpec, known: Known
 ) -> tf.Tensor:
-    """[B, ?] -> [B, length] int64: the last `length` ids, 0-padded at the end."""
-    ids = tf.RaggedTensor.from_value_rowids(
-        _encode_id(values.values, feature, known),
-        values.indices[:, 0],
-        nrows=values.dense_shape[0],
+    """[B, ?] -> [B, length] int64: the last `length` ids, 0-padded at the end.
+
+    A missing item takes no place. N = items of the batch that are not missing.
+    """
+    ids = _encode_id(values.values, feature, known)
+    present = ids > 0
+    ids = tf.boolean_mask(ids, present)  # [N]
+    row = tf.boolean_mask(values.indices[:, 0], present)  # [N], never falling
+    counts = tf.math.unsorted_segment_sum(
+        tf.ones_like(row), row, values.dense_shape[0]
+    )  # [B]
+    ends = tf.gather(tf.cumsum(counts), row)  # [N]
+    from_end = ends - tf.range(tf.size(ids, tf.int64))  # 1 is the newest
+    kept = from_end <= feature.length
+    width = tf.minimum(tf.gather(counts, row), feature.length)
+    places = tf.stack([row, width - from_end], axis=1)  # [N, 2]
+    shape = tf.stack([values.dense_shape[0], feature.length])
+    return tf.ensure_shape(
+        tf.scatter_nd(
+            tf.boolean_mask(places, kept), tf.boolean_mask(ids, kept), shape
+        ),
+        [None, feature.length],
     )
-    present = tf.ragged.boolean_mask(ids, ids > 0)  # a missing item takes no place
-    newest = present[:, -feature.length :]
-    return newest.to_tensor(default_value=0, shape=[None, feature.length])
 
 
 # What stands between words: blanks, punctuation, mathematical and other signs, and what
