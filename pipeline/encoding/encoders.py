@@ -165,6 +165,7 @@ def _encode_number(values: tf.Tensor, feature: FeatureSpec, known: Known) -> tf.
         values = tf.math.log1p(tf.maximum(values, 0.0))
     if feature.scale != "none":
         values = _SCALES[feature.scale](values, known.encoding.scales[feature.name])
+    is_known &= tf.math.is_finite(values)  # the width may be beyond all measure
     return tf.where(is_known, values, tf.zeros_like(values))
 
 
