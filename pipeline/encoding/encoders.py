@@ -95,9 +95,7 @@ def _encode_sequence(
     places = tf.stack([row, width - from_end], axis=1)  # [N, 2]
     shape = tf.stack([values.dense_shape[0], feature.length])
     return tf.ensure_shape(
-        tf.scatter_nd(
-            tf.boolean_mask(places, kept), tf.boolean_mask(ids, kept), shape
-        ),
+        tf.scatter_nd(tf.boolean_mask(places, kept), tf.boolean_mask(ids, kept), shape),
         [None, feature.length],
     )
 
