@@ -90,7 +90,7 @@ class DataGatesSpec:
     label_odds: Factor = 1.6
     shift: PositiveFloat = 0.5
     distance: Share = 0.25
-    jensen_shannon: Share = 0.1
+    jensen_shannon: Share = 0.03
     missing: Share = 0.2
     unseen: Share = 0.1
     rows_ratio: Ratios = (0.6, 1.8)
