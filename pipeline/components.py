@@ -28,22 +28,16 @@ from tfx.types.channel_utils import as_channel
 from tfx.utils import io_utils
 
 from feature_specs import read_spec
-from feature_specs.errors import Status, TrailrankError
 from pipeline.examples.build import generate, runs_here
 from pipeline.examples.days import DayRange
 from pipeline.examples.outputs import Outputs
 from pipeline.examples.request import ExamplesRequest
 from pipeline.examples.runner_options import check_runner_options
-from pipeline.schema import build_schema
+from pipeline.schema import AnomaliesError as AnomaliesError
+from pipeline.schema import build_schema, check_anomalies
 
 REPORT_FILE = "report.json"
 ALL_EARLIER_DAYS = -1  # for `context_days`: TFX's parameters know no None
-
-
-class AnomaliesError(TrailrankError, ValueError):
-    """The examples do not fit the spec's schema."""
-
-    exit_status = Status.REFUSED
 
 
 class DayExampleGenSpec(component_spec.ComponentSpec):
@@ -182,15 +176,9 @@ def ValidationGate(
     anomalies: InputArtifact[standard_artifacts.ExampleAnomalies],
 ) -> None:
     """Stops the run when a split of the examples does not fit the schema."""
-    found = []
+    found = {}
     for split in artifact_utils.decode_split_names(anomalies.split_names):
         path = os.path.join(anomalies.uri, f"Split-{split}", "SchemaDiff.pb")
-        diff = anomalies_pb2.Anomalies.FromString(io_utils.read_bytes_file(path))
-        for name, info in sorted(diff.anomaly_info.items()):
-            found.append(f"{split}: {name or 'the data set'}: {info.description}")
-    if found:
-        raise AnomaliesError(
-            "ValidationGate: the examples do not fit the spec's schema:\n  - "
-            + "\n  - ".join(found)
-            + "\nMend the logs or the spec; nothing was trained."
-        )
+        data = io_utils.read_bytes_file(path)
+        found[split] = anomalies_pb2.Anomalies.FromString(data)
+    check_anomalies(found)
