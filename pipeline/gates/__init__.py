@@ -1,0 +1,1 @@
+"""What stands between new data or a new model and what serves."""
