@@ -22,12 +22,12 @@ from feature_specs.build import (
     shipped_text,
 )
 from feature_specs.ceilings import check_entries
+from feature_specs.evaluation_section import read_evaluation
 from feature_specs.events_section import read_events
 from feature_specs.facets_section import read_facets
 from feature_specs.gates_section import read_data_gates
 from feature_specs.log_section import read_log
 from feature_specs.model_section import (
-    read_evaluation,
     read_features,
     read_filters,
     read_fusion,

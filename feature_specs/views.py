@@ -141,10 +141,15 @@ def _serving(spec: Spec) -> Spec:
 
 
 def _evaluation(spec: Spec) -> Spec:
-    """What decides whether a model is blessed, of whatever training."""
+    """What decides whether a model is blessed, of whatever training.
+
+    The fused score's weights are the gains of its NDCG, too.
+    """
     slices = tuple(sorted(spec.evaluation.slices))
     return dataclasses.replace(
-        _examples(spec), evaluation=dataclasses.replace(spec.evaluation, slices=slices)
+        _examples(spec),
+        fusion=FusionSpec(weights=spec.fusion.weights),
+        evaluation=dataclasses.replace(spec.evaluation, slices=slices),
     )
 
 
@@ -357,11 +362,18 @@ def _canonical(spec: Spec) -> Spec:
         tasks=tuple(_task(task) for task in spec.tasks),
         facets={name: _facet(facet) for name, facet in spec.facets.items()},
         fusion=_fusion(spec.fusion),
-        evaluation=dataclasses.replace(
-            spec.evaluation, min_auc=dict(sorted(spec.evaluation.min_auc.items()))
-        ),
+        evaluation=_limits_in_order(spec.evaluation),
         data_gates=_gates(spec.data_gates),
     )
+
+
+def _limits_in_order(evaluation: EvaluationSpec) -> EvaluationSpec:
+    """A mapping of tasks to limits has no order."""
+    found = {
+        f.name: getattr(evaluation, f.name) for f in dataclasses.fields(evaluation)
+    }
+    mappings = {k: dict(sorted(v.items())) for k, v in found.items() if type(v) is dict}
+    return dataclasses.replace(evaluation, **mappings)
 
 
 def _log(log: LogSpec) -> LogSpec:
