@@ -36,6 +36,7 @@ class MadeDay:
         key: Of what its examples are made (`examples_key`): days of another key are not
             this run's any more.
         examples: Directory that holds `Split-<split>`.
+        last: Its last day, `20220408`.
         state: Directory of the `DayState` at its end; empty if none was kept.
         run: Of which it came.
         accepted: What the gate found and who let it pass, why and when; None if there
@@ -45,6 +46,7 @@ class MadeDay:
     split: str
     key: str
     examples: str
+    last: str = ""
     state: str = ""
     run: str = ""
     accepted: dict[str, Any] | None = None
@@ -106,6 +108,8 @@ class RunEntry:
         metrics: Task -> metric -> value, of its model.
         gates: What each gate said.
         code: trailrank's version, and the commit if it runs from a checkout.
+        plan: What it set out to do (`run_plan.RunPlan`); the same again takes the same
+            cached steps.
     """
 
     id: str
@@ -132,6 +136,7 @@ class RunEntry:
     )
     gates: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     code: str = ""
+    plan: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
