@@ -372,7 +372,11 @@ def _limits_in_order(evaluation: EvaluationSpec) -> EvaluationSpec:
     found = {
         f.name: getattr(evaluation, f.name) for f in dataclasses.fields(evaluation)
     }
-    mappings = {k: dict(sorted(v.items())) for k, v in found.items() if type(v) is dict}
+    mappings: dict[str, Any] = {
+        key: dict(sorted(value.items()))
+        for key, value in found.items()
+        if isinstance(value, dict)
+    }
     return dataclasses.replace(evaluation, **mappings)
 
 
