@@ -74,6 +74,10 @@ class Checkpoints:
         """
         self._checkpoint.restore(path).assert_existing_objects_matched()
 
+    def go_on_after(self, path: str) -> None:
+        """The next one gets a number of its own, though `path` was read otherwise."""
+        self._checkpoint.save_counter.assign(_number(path))
+
     def save(self) -> None:
         """Writes a checkpoint, then the metrics of the finished days.
 
@@ -102,6 +106,10 @@ def find(directory: str) -> list[str]:
     names = tf.io.gfile.listdir(directory) if tf.io.gfile.isdir(directory) else []
     numbers = [int(m.group(1)) for m in map(pattern.fullmatch, names) if m]
     return [f"{directory}/{_NAME}-{number}" for number in sorted(numbers, reverse=True)]
+
+
+def _number(path: str) -> int:
+    return int(path.rsplit("-", 1)[-1])
 
 
 def first_readable(directory: str, read: Callable[[str], _Found]) -> _Found | None:
