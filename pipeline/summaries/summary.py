@@ -97,8 +97,8 @@ class DaySummary:
         videos: Likewise.
         read: Rows of its days in the log, readable or not.
         rejected: The unreadable ones.
-        trail_lengths: Impressions of a trail that begins on its days -> trails, of all
-            readable impressions.
+        trail_lengths: Impressions of a trail on its days -> such trails, of all
+            impressions, also of those that a filter keeps out of the examples.
         columns: Key of the example -> its summary.
     """
 
