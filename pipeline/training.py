@@ -51,7 +51,7 @@ def run_fn(fn_args: FnArgs) -> None:
 def encoded_dir(checkpoints: str, encoding: Encoding) -> str:
     """Of `dag.checkpoints_dir`, the directory of a training on one encoding: examples
     that were encoded anew, with another outcome, are another training's."""
-    return f"{checkpoints}-{encoding.digest}"
+    return f"{checkpoints}-{encoding.base}"
 
 
 def check_days(directory: str, splits: Collection[str]) -> None:

@@ -15,6 +15,7 @@ What is asked for is taken apart here, once: what is read (`Reading`), where it 
 
     ranges of files -> rows by user -> what the users' videos are known for
                               \\____________________\\-> examples -> files of a split
+                                                                  \\-> its summary
 """
 
 from __future__ import annotations
@@ -47,6 +48,12 @@ from pipeline.examples.reading.sources import source_name
 from pipeline.examples.report import ExamplesError, merge_counts
 from pipeline.examples.request import ExamplesRequest
 from pipeline.examples.runner_options import check_runner_options
+from pipeline.examples.summary_steps import (
+    SUMMARIES,
+    VALUES,
+    WriteSummary,
+    add_summaries,
+)
 
 # Beam 2.74 hands "DirectRunner" to Prism, which it downloads first. This one runs in
 # the process, and needs nothing.
@@ -136,17 +143,26 @@ def generate(
         examples[ROWS]
         | "Gather files" >> beam.GroupByKey()
         | "Write files"
-        >> beam.ParDo(steps.WriteFile(setup.plan.splits, setup.shuffle, outputs.writer))
+        >> beam.ParDo(steps.WriteFile(setup, outputs.writer)).with_outputs(
+            COUNTS, SUMMARIES, VALUES
+        )
     )
     _ = read[REJECTS] | "Write rejects" >> beam.ParDo(
         steps.WriteRejects(outputs.rejects_dir), total
     )
-    _ = (
-        [read[COUNTS], *events.counts, *known.counts, examples[COUNTS], written]
+    counts = (
+        [read[COUNTS], *events.counts, *known.counts, examples[COUNTS], written[COUNTS]]
         | "Collect counts" >> beam.Flatten()
         | "Add up counts" >> beam.CombineGlobally(merge_counts)
-        | "Write report"
-        >> beam.ParDo(steps.WriteReport(setup, outputs.new_report_path))
+    )
+    _ = counts | "Write report" >> beam.ParDo(
+        steps.WriteReport(setup, outputs.new_report_path)
+    )
+    _ = add_summaries(written, setup.spec, setup.shuffle) | "Write summaries" >> (
+        beam.ParDo(
+            WriteSummary(setup.plan, outputs.writer.splits_dir),
+            beam.pvalue.AsSingleton(counts),
+        )
     )
 
 

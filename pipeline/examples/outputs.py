@@ -1,6 +1,7 @@
 """The files of a run: nothing half-made is ever in their place.
 
 EXAMPLES/Split-day-YYYYMMDD/data_tfrecord-*.gz
+EXAMPLES/summaries/<split>.json.gz   see `pipeline.summaries`
 EXAMPLES/_unfinished/      what is in the making, and frames between steps
 REJECTS/*.jsonl            file, line, reason and text of what could not be read
 """
@@ -26,6 +27,7 @@ from pipeline.examples.report import Limits, check, made_of, read_report
 from pipeline.examples.request import ExamplesRequest
 from pipeline.examples.shuffle import Shuffle
 from pipeline.examples.tfrecords import split_path, write_examples, write_whole
+from pipeline.summaries.store import FOLDER, summary_path
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,7 +86,7 @@ class SplitWriter:
     """Writes files of splits where they wait for the others; goes to the workers.
 
     Attributes:
-        splits_dir: Gets `Split-<name>/data_tfrecord-*.gz`.
+        splits_dir: Gets `Split-<name>/data_tfrecord-*.gz`, and the summaries.
         unfinished_dir: Holds a file until it is whole.
     """
 
@@ -179,6 +181,8 @@ class Outputs:
             )
         elif FileSystems.exists(self.report_path):
             file_systems.delete([self.report_path])
+        if not self.replaces:  # of splits that are gone
+            file_systems.remove(_join(self.examples_dir, FOLDER))
         file_systems.delete(file_systems.match_paths(self.rejects_dir, "*.jsonl"))
 
     def finish(self, wall_s: float) -> dict[str, Any]:
@@ -208,9 +212,13 @@ class Outputs:
         for split in self.splits:
             name = f"Split-{split}"
             place = _join(self.examples_dir, name)
-            if self.replaces:
+            summary = summary_path(self.examples_dir, split)
+            if self.replaces:  # the summary first: none is better than another's
+                if FileSystems.exists(summary):
+                    file_systems.delete([summary])
                 _move(place, _join(self.workspace.folder, f"old-{split}"))
             _move(_join(self.writer.splits_dir, name), place)
+            _move_file(summary_path(self.writer.splits_dir, split), summary)
 
     def _merged(self, report: Mapping[str, Any]) -> dict[str, Any]:
         """The new report, with what the old one says of the splits that stay."""
@@ -250,6 +258,12 @@ def write_json(path: str, values: Mapping[str, Any]) -> None:
 def _join(folder: str, *names: str) -> str:
     path: str = FileSystems.join(folder, *names)
     return path
+
+
+def _move_file(source: str, target: str) -> None:
+    with contextlib.suppress(OSError):  # its directory exists
+        FileSystems.mkdirs(posixpath.dirname(target))
+    FileSystems.rename([source], [target])
 
 
 def _move(source: str, target: str) -> None:

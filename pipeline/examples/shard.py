@@ -46,7 +46,8 @@ class Shard:
         examples: `encode`'s columns, `SPLIT` (int64) and `ORDER` (uint64) [B].
         filtered: Rule of the spec -> rows of the plan's days that it is the first to
             drop.
-        trail_lengths: Impressions of each trail that begins on the plan's days.
+        trail_lengths: Impressions of each trail that begins on the plan's days [T].
+        trail_splits: Position of the split of its begin in `SplitPlan.splits` [T].
         masked: Task -> examples of its sample space without a label.
         damaged: Vector feature -> rows of it that cannot be used.
     """
@@ -54,6 +55,7 @@ class Shard:
     examples: pl.DataFrame
     filtered: dict[str, int]
     trail_lengths: Ints
+    trail_splits: Ints
     masked: dict[str, int]
     damaged: dict[str, int]
 
@@ -120,8 +122,9 @@ def make_examples(
     rules = dropped_by[inside]
     filtered = {rule: int((rules == rule).sum()) for rule in filter_rules(spec)[1:]}
     masked = {name: int(unlabelled[name].sum()) for name in unlabelled.columns}
-    lengths, damaged = _lengths(frame, inside), count_damaged(kept, spec)
-    return Shard(examples, filtered, lengths, masked, damaged)
+    lengths, splits = _trails(frame, inside, plan)
+    damaged = count_damaged(kept, spec)
+    return Shard(examples, filtered, lengths, splits, masked, damaged)
 
 
 def _first_dropping_rule(
@@ -157,12 +160,13 @@ def _split_numbers(frame: pl.DataFrame, plan: SplitPlan) -> Ints:
     return numbers[days]
 
 
-def _lengths(frame: pl.DataFrame, inside: Bools) -> Ints:
-    """`trail_length` of the trails that begin on the plan's days; none without trails.
+def _trails(frame: pl.DataFrame, inside: Bools, plan: SplitPlan) -> tuple[Ints, Ints]:
+    """(`trail_length`, split) of the trails that begin on the plan's days; none
+    without trails.
 
     A trail that goes on after the last day counts as far as it was read.
     """
     if "trail_length" not in frame.columns:
-        return np.zeros(0, np.int64)
-    begins = (frame["trail_position"] == 1).to_numpy() & inside
-    return frame["trail_length"].to_numpy()[begins]
+        return np.zeros(0, np.int64), np.zeros(0, np.int64)
+    begins = frame.filter((frame["trail_position"] == 1).to_numpy() & inside)
+    return begins["trail_length"].to_numpy(), _split_numbers(begins, plan)

@@ -41,6 +41,7 @@ from pipeline.examples.reading.sources import FileRange, source_name
 from pipeline.examples.report import Counts, Stopwatch, build_report, count_shard
 from pipeline.examples.shard import ORDER, SPLIT, make_examples, settle
 from pipeline.examples.shuffle import Parcel, Shuffle, split_by
+from pipeline.examples.summary_steps import SummarizeFile
 from pipeline.examples.tfrecords import write_whole
 
 FILE_ROWS = 50_000  # readable rows an output file: some 20 MB
@@ -277,22 +278,25 @@ class MakeExamples(beam.DoFn):
 
 
 class WriteFile(beam.DoFn):
-    """((split, file, files), its encoded rows) -> one TFRecord file."""
+    """((split, file, files), its encoded rows) -> one TFRecord file, counts, and what
+    the rows hold."""
 
-    def __init__(
-        self, splits: Sequence[str], shuffle: Shuffle, writer: SplitWriter
-    ) -> None:
-        self._splits, self._shuffle, self._writer = splits, shuffle, writer
+    def __init__(self, setup: Setup, writer: SplitWriter) -> None:
+        self._splits, self._shuffle = setup.plan.splits, setup.shuffle
+        self._summarize = SummarizeFile(setup.spec, setup.shuffle)
+        self._writer = writer
 
     def process(
         self, element: tuple[tuple[int, int, int], Iterable[Parcel]]
-    ) -> Iterator[Counts]:
+    ) -> Iterator[Any]:
         (split, place, files), parcels = element
         watch = Stopwatch("write files")
         rows = self._shuffle.receive(parcels)
         assert rows is not None  # a group has one parcel at least
         self._writer.write(self._splits[split], place, files, rows)
-        yield watch.counts(rows.height)
+        counts, watch = watch.counts(rows.height), Stopwatch("summarize files")
+        yield from self._summarize(rows, split, files)
+        yield beam.pvalue.TaggedOutput(COUNTS, counts | watch.counts(rows.height))
 
 
 class WriteRejects(beam.DoFn):

@@ -24,6 +24,7 @@ from trainer.days.checkpoints import (
 from trainer.days.divergence import DivergedError
 from trainer.days.encoding import Encoding, counted, read_encoding
 from trainer.days.interruption import InterruptedTraining, Interruption
+from trainer.days.mapping import RowMap, check_mappable
 from trainer.days.means import DayMeans
 from trainer.days.options import LoopOptions
 from trainer.days.progress import Progress
@@ -34,6 +35,8 @@ from trainer.days.state import (
     check_files,
     check_run,
     days_to_train,
+    encoding_differences,
+    encoding_of,
     files_digest,
     load_state,
     run_identity,
@@ -196,17 +199,17 @@ def _begin(
     if found:
         path, state = found
         check_run(state, run, path)
-        check_encoding(state, encoding, path)
+        _row_maps(state, encoding, path, options)  # told before a ranker is built
     files = _files(days, state.finished)
     if found:
         check_files(state, files)
         if encoding and state.encoding is None:
             logging.warning("%s knows no encoding; it is taken for this one.", path)
     if encoding:
-        state.encoding = encoding.learned
+        state.encoding = encoding.to_values()
     todo = days_to_train(list(files), state)
     training = Training(
-        counted(spec, state.encoding),
+        counted(spec, encoding or _known(state)),
         config,
         slice,
         strategy,
@@ -218,7 +221,8 @@ def _begin(
     )
     checkpoints = Checkpoints(training, state, checkpoint_dir)
     if found:
-        todo = _restore(checkpoints, state, checkpoint_dir, files)
+        restore = _Restore(training, checkpoints, encoding, options)
+        todo = restore.newest(state, files)
         files = _files(days, state.finished)  # an older one may have been restored
     elif options.warm_start:
         warm_start.start(
@@ -227,6 +231,7 @@ def _begin(
             options.warm_start,
             partial=options.warm_start_partial,
             encoding=encoding,
+            map_encoding=options.map_encoding,
         )
     return _Begun(training, state, checkpoints, todo, files)
 
@@ -283,14 +288,35 @@ def load(
         slice, batch_size=size, precision=precision, embedding=embedding
     )
     strategy = strategies.create(slice.accelerator)
-    known = counted(spec, state.encoding)
+    if graph is not None:
+        check_encoding(state, read_encoding(graph), path)
+    known = counted(spec, _known(state))
     training = Training(known, config, slice, strategy, seed=seed, graph=graph)
     checkpoints = Checkpoints(training, state, checkpoint_dir)
+
+    def read(older: str) -> None:
+        check_encoding(load_state(older), _known(state), older)
+        checkpoints.restore(older)
+
     # The state lies in the index, and may be readable where a weight is not.
-    first_readable(checkpoint_dir, checkpoints.restore)
+    first_readable(checkpoint_dir, read)
     training.average.apply()
     inspector = Inspector(training.ranker, training.strategy)
     return Trained(training.ranker, inspector, training.sample)
+
+
+def _row_maps(
+    state: TrainingState, encoding: Encoding | None, path: str, options: LoopOptions
+) -> dict[str, RowMap]:
+    """Where rows go if another encoding is asked to be mapped; nothing if none is."""
+    if options.map_encoding and encoding_differences(state, encoding):
+        return check_mappable(state, encoding, path)
+    check_encoding(state, encoding, path)
+    return {}
+
+
+def _known(state: TrainingState) -> Encoding | None:
+    return encoding_of(state) if state.encoding is not None else None
 
 
 def _check_order(days: Sequence[Day]) -> None:
@@ -312,28 +338,44 @@ def _files(days: Sequence[Day], finished: Collection[str]) -> dict[str, list[str
     }
 
 
-def _restore(
-    checkpoints: Checkpoints,
-    state: TrainingState,
-    directory: str,
-    files: dict[str, list[str]],
-) -> list[str]:
-    """The newest checkpoint that can be read whole, and its state; the days to train.
+class _Restore(NamedTuple):
+    """How a training gets the weights of a checkpoint, of whichever encoding.
 
-    The state lies in the index and may be readable where a weight is not.
+    Attributes:
+        training: Gets them.
+        checkpoints: Its own.
+        encoding: Of its examples, if it is known.
+        options: Whether another encoding is mapped.
     """
 
-    def read(path: str) -> str:
-        own = load_state(path)
-        checkpoints.restore(path)
-        state.days, state.position = own.days, own.position
-        state.files = own.files
-        return path
+    training: Training
+    checkpoints: Checkpoints
+    encoding: Encoding | None
+    options: LoopOptions
 
-    path = first_readable(directory, read)
-    where = f", at {state.position}" if state.position else ""
-    logging.info("Goes on from %s: %d days are done%s.", path, len(state.days), where)
-    return days_to_train(list(files), state)
+    def newest(self, state: TrainingState, files: dict[str, list[str]]) -> list[str]:
+        """The newest checkpoint that can be read whole, into `state`; days to train.
+
+        The state lies in the index and may be readable where a weight is not: then an
+        earlier one is read, maybe of an earlier encoding.
+        """
+
+        def read(path: str) -> str:
+            own = load_state(path)
+            maps = _row_maps(own, self.encoding, path, self.options)
+            if maps:
+                warm_start.restore_mapped(self.training, path, maps)
+            else:
+                self.checkpoints.restore(path)
+            state.days, state.position = own.days, own.position
+            state.files = own.files
+            return path
+
+        path = first_readable(self.checkpoints.directory, read)
+        done = len(state.days)
+        where = f", at {state.position}" if state.position else ""
+        logging.info("Goes on from %s: %d days are done%s.", path, done, where)
+        return days_to_train(list(files), state)
 
 
 @dataclasses.dataclass
