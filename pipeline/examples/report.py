@@ -130,8 +130,8 @@ def count_shard(
     lengths, trails = np.unique(shard.trail_lengths, return_counts=True)
     for length, count in zip(lengths.tolist(), trails.tolist(), strict=True):
         counts["trail_length", length] = count
-    for part, count in shard.trail_parts.items():
-        counts[("trail_part", *part)] = count
+    for (split, length), count in shard.trail_parts.items():
+        counts["trail_part", split, length] = count
     return counts | _label_sums(shard.examples, spec, plan)
 
 
