@@ -110,7 +110,7 @@ def _train_all(root: pathlib.Path, args, console) -> list[float]:
     import tensorflow_transform as tft
 
     from feature_specs import load_preset, load_spec
-    from pipeline.evaluation import quality as evaluation
+    from pipeline.evaluation import scoring
     from serving.export import export
     from tpu_configs import load_slice
     from trainer.days.folders import find_days
@@ -134,7 +134,7 @@ def _train_all(root: pathlib.Path, args, console) -> list[float]:
             )
             output = tft.TFTransformOutput(str(transform))
             export(ranker, output, spec, f"{scratch}/model")
-            rows = evaluation.score(spec, f"{scratch}/model", str(examples), splits)
+            rows = scoring.score(spec, f"{scratch}/model", str(examples), splits)
         last = rows.sort("key_time_ms", "key_user", "key_item").tail(_LAST)
         labels = last[f"label_{_TASK}"].to_numpy()
         areas.append(metrics.auc(labels, last[f"prediction_{_TASK}"].to_numpy()))

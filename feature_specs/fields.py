@@ -187,6 +187,10 @@ SignedWeight = Annotated[float, between(-1_000_000, 1_000_000)]  # of the fused 
 Columns = Annotated[int, between(1, MOST_COLUMNS)]
 Parts = Annotated[int, between(1, 1_024)]  # experts, subspaces
 Levels = Annotated[int, between(1, 64)]
+Factor = Annotated[  # between two sums, either way
+    float, Rule("must be a factor of at least 1, which allows no difference.", ge=1)
+]
+Confidence = Annotated[float, Rule("must be at least 0.5 and below 1.", ge=0.5, lt=1)]
 Steps = Annotated[int, between(1, 1_000_000_000)]
 StepsOrNone = Annotated[int, between(0, 1_000_000_000)]
 Rate = Annotated[  # of learning

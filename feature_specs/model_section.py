@@ -1,27 +1,21 @@
 """Reads and checks what the ranker learns from and predicts: the sections `filters`,
-`tables`, `features`, `tasks`, `fusion` and `evaluation`.
+`tables`, `features`, `tasks` and `fusion`.
 """
 
 from __future__ import annotations
 
 import dataclasses
 
-import polars as pl
-
 from feature_specs.build import build, closest
 from feature_specs.ceilings import check_tables
 from feature_specs.constants import constant_of
-from feature_specs.log_section import joined_columns
-from feature_specs.past import REQUEST_COLUMNS
 from feature_specs.past_section import Past
 from feature_specs.reading import Reading, names_of, reads
 from feature_specs.sides import REQUEST_SIDE, Side, Whose
 from feature_specs.spec import (
-    EvaluationSpec,
     FeatureSpec,
     FilterSpec,
     FusionSpec,
-    LogSpec,
     TableSpec,
     TaskSpec,
 )
@@ -315,7 +309,7 @@ def _read_of(whose: Whose, feature: FeatureSpec, sides: frozenset[Side]) -> str:
     return f"{told} (as {', '.join(sorted(said))} does)" if said else told
 
 
-# --- tasks, fusion, evaluation --------------------------------------------------------
+# --- tasks and the fused score --------------------------------------------------------
 
 
 def read_tasks(reading: Reading, past: Past) -> list[TaskSpec]:
@@ -408,7 +402,7 @@ def read_fusion(reading: Reading, features: list[FeatureSpec]) -> FusionSpec | N
     fusion: FusionSpec | None = reading.section(FusionSpec, "fusion", required=True)
     if fusion is None:
         return None
-    _check_tasks(reading, "fusion.weights", fusion.weights)
+    check_tasks(reading, "fusion.weights", fusion.weights)
     if not any(fusion.weights.values()):
         rule = "must have a task whose weight is not 0: all scores would be alike."
         reading.problems.add("fusion.weights", rule, fusion.weights)
@@ -427,39 +421,8 @@ def read_fusion(reading: Reading, features: list[FeatureSpec]) -> FusionSpec | N
     return fusion
 
 
-def read_evaluation(
-    reading: Reading, log: LogSpec | None, past: Past, tasks: list[TaskSpec]
-) -> EvaluationSpec:
-    """The slices and thresholds."""
-    evaluation: EvaluationSpec | None = reading.section(EvaluationSpec, "evaluation")
-    if evaluation is None:
-        return EvaluationSpec()
-    if log is not None:
-        _check_slices(reading, log, past, evaluation)
-    _check_tasks(reading, "evaluation.min_auc", evaluation.min_auc)
-    others = {t.name: t.of_kind for t in tasks if not t.of_kind.is_probability}
-    for name in evaluation.min_auc:
-        path = f"evaluation.min_auc.{name}"
-        if name in others:
-            rule = f"is a {others[name]} task; only probabilities have an AUC."
-            reading.problems.add(path, rule)
-    return evaluation
-
-
-def _check_slices(
-    reading: Reading, log: LogSpec, past: Past, evaluation: EvaluationSpec
-) -> None:
-    known = {*joined_columns(log), *past.derived, *past.scope.broken}
-    if log.request is not None:
-        known.update(REQUEST_COLUMNS)
-    reading.columns("evaluation.slices", evaluation.slices, known)
-    for index, column in enumerate(evaluation.slices):
-        if column in past.derived and isinstance(past.scope.types.get(column), pl.List):
-            rule = "is a list; a slice needs one value a row."
-            reading.problems.add(f"evaluation.slices[{index}]", rule, column)
-
-
-def _check_tasks(reading: Reading, path: str, weights: dict[str, float]) -> None:
+def check_tasks(reading: Reading, path: str, weights: dict[str, float]) -> None:
+    """That the keys of the mapping at `path` are tasks."""
     names = reading.entry_names("tasks")
     for name in weights:
         if name not in names:

@@ -18,19 +18,25 @@ from feature_specs.events import EventsSpec, event_columns
 from feature_specs.feature_kinds import FEATURE_KINDS, FeatureKind
 from feature_specs.fields import (
     MOST_COLUMNS,
+    Confidence,
+    Factor,
     Length,
     Named,
     NonNegativeFloat,
     NonNegativeInt,
     NumberOr,
     NumberOrText,
+    PositiveFloat,
+    PositiveInt,
     Rule,
     Share,
     ShareBelowOne,
     SignedWeight,
     SplitDays,
     Weight,
+    between,
 )
+from feature_specs.gates import DataGatesSpec
 from feature_specs.moments import MomentSpec
 from feature_specs.past import (
     REQUEST_COLUMNS,
@@ -626,20 +632,76 @@ class FusionSpec:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class InfraSpec:
+    """What the exported model must do in a process with TensorFlow alone.
+
+    Attributes:
+        latency_ms: Largest time of a warmup request, as its 95th percentile once the
+            model is warm; 0 judges no time, which depends on the machine.
+        size_mb: Largest size of the exported model in 10^6 bytes; 0 judges no size.
+    """
+
+    latency_ms: NonNegativeFloat = 0.0
+    size_mb: NonNegativeFloat = 0.0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class EvaluationSpec:
-    """When a trained model may replace the blessed one.
+    """When a trained model may replace the one that serves.
+
+    A limit on a value is written for a task, and judged by the value itself. A limit
+    on a change holds for every task that has rows enough: the model is compared with
+    the best of the last blessed ones, on the same rows, and refused if the loss is
+    larger than allowed *and* significant: more than other users could have made of it.
 
     Attributes:
         slices: Columns (log, joins, derived, requests) by whose values the metrics are
-            shown.
+            shown and judged.
+        gate: `judge` holds the model to the limits; `none` blesses every model that
+            could be measured.
         min_auc: Task -> smallest AUC on the evaluation days.
-        max_auc_drop: Largest loss of AUC against the last blessed model, on the
-            tasks of `min_auc`.
+        max_auc_drop: Largest loss of AUC, of every task.
+        min_gauc: Task -> smallest GAUC (mean AUC inside users).
+        max_gauc_drop: Largest loss of GAUC, of every task.
+        max_rmse: Task -> largest root mean squared error, of regressions.
+        max_rmse_rise: Largest growth of that error, as a share of the best one.
+        miscalibration: Task -> largest factor between the sum of predictions and the
+            sum of labels, either way. Tasks left out are refused only if they are
+            beyond 2 and significantly so.
+        max_miscalibration_rise: Largest growth of that factor, as a share.
+        min_ndcg: Smallest NDCG@10 of the fused score; 0 sets no limit.
+        max_ndcg_drop: Largest loss of NDCG@10 of the fused score.
+        min_slice_auc: Task -> smallest AUC in each slice that has rows enough.
+        max_slice_auc_drop: Largest loss of AUC in a slice, of every task.
+        baselines: How many of the last blessed models the new one is compared with; 0
+            compares with none.
+        confidence: Of all comparisons together: the chance that a model as good as the
+            others is not refused for the luck of the evaluation's users.
+        draws: Draws of users (bootstrap) that the intervals come from.
+        min_positives: Rows of each class, or rows of a regression, that a comparison
+            needs; with fewer it is not judged.
+        infra: What the exported model must do by itself.
     """
 
     slices: tuple[str, ...] = ()
+    gate: Literal["judge", "none"] = "judge"
     min_auc: dict[str, ShareBelowOne] = dataclasses.field(default_factory=dict)
     max_auc_drop: ShareBelowOne = 0.01
+    min_gauc: dict[str, ShareBelowOne] = dataclasses.field(default_factory=dict)
+    max_gauc_drop: ShareBelowOne = 0.01
+    max_rmse: dict[str, PositiveFloat] = dataclasses.field(default_factory=dict)
+    max_rmse_rise: NonNegativeFloat = 0.05
+    miscalibration: dict[str, Factor] = dataclasses.field(default_factory=dict)
+    max_miscalibration_rise: NonNegativeFloat = 0.2
+    min_ndcg: ShareBelowOne = 0.0
+    max_ndcg_drop: ShareBelowOne = 0.01
+    min_slice_auc: dict[str, ShareBelowOne] = dataclasses.field(default_factory=dict)
+    max_slice_auc_drop: ShareBelowOne = 0.03
+    baselines: Annotated[int, between(0, 100)] = 3
+    confidence: Confidence = 0.95
+    draws: Annotated[int, between(100, 100_000)] = 1_000
+    min_positives: PositiveInt = 50
+    infra: InfraSpec = dataclasses.field(default_factory=InfraSpec)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -673,6 +735,7 @@ class Spec:
     tables: dict[str, TableSpec] = dataclasses.field(default_factory=dict)
     facets: dict[str, FacetSpec] = dataclasses.field(default_factory=dict)
     evaluation: EvaluationSpec = dataclasses.field(default_factory=EvaluationSpec)
+    data_gates: DataGatesSpec = dataclasses.field(default_factory=DataGatesSpec)
     column_types: dict[str, Dtype] = dataclasses.field(default_factory=dict, repr=False)
     text: str = dataclasses.field(default="", repr=False)
 

@@ -1,40 +1,28 @@
 """How good is a model as served? Every task against a constant and an oracle.
 
-The evaluation days go through the exported SavedModel's `score_examples`, so that what
-is measured is what is served: trail features are missing.
+Numbers in, numbers out: who scored the rows, and how many there are, `rows` knows.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import math
-import os
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Callable
+from typing import TypeAlias
 
-import numpy as np
 import polars as pl
-import tensorflow as tf
 
-from feature_specs import Spec, TaskSpec, label_key, mask_key
-from feature_specs.places import as_glob
+from feature_specs import Spec, TaskSpec
 from feature_specs.registry import RoomTable
-from feature_specs.spec import (
-    KEY_ITEM,
-    KEY_REQUEST,
-    KEY_TIME,
-    KEY_USER,
-    NO_REQUEST,
-    slice_key,
-)
+from feature_specs.spec import KEY_ITEM, KEY_TIME, KEY_USER
 from feature_specs.task_kinds import Binary, Regression
+from pipeline.evaluation import task_sums, user_sums
+from pipeline.evaluation.rows import Rows, oracle_key, prediction_key
+from pipeline.evaluation.sampled_pairs import sampled_xauc
+from pipeline.evaluation.task_sums import EVERYTHING, Slicing
+from pipeline.evaluation.user_sums import UserSums
 from pipeline.reporting import metrics
-from serving.manifest import damaged_file
-from serving.servable import LoadError, named
-from trainer.days.input import match_files
-from trainer.days.shards import check_whole
 
-_BATCH = 4096
 _NAN = math.nan
 
 
@@ -55,6 +43,8 @@ class TaskQuality:
         oracle_auc: AUC of the true probabilities, where they are known.
         rmse: Root of the mean squared error (regressions).
         constant_rmse: The same for the label mean as prediction.
+        xauc: Share of pairs with different labels that are in order (regressions): of
+            all rows, not by slice. See `sampled_xauc` for many rows.
     """
 
     task: str
@@ -70,6 +60,7 @@ class TaskQuality:
     oracle_auc: float = _NAN
     rmse: float = _NAN
     constant_rmse: float = _NAN
+    xauc: float = _NAN
 
     @property
     def calibration(self) -> float:
@@ -77,51 +68,27 @@ class TaskQuality:
         return self.prediction_mean / self.label_mean if self.label_mean else _NAN
 
 
-def score(
-    spec: Spec, model_dir: str, examples_dir: str, splits: Sequence[str]
-) -> pl.DataFrame:
-    """Scores raw examples with an exported model.
+@dataclasses.dataclass(frozen=True)
+class Measured:
+    """One task, measured on all rows or by a slice.
 
-    Returns:
-        One row an impression: keys, slices, `label_<task>`, `mask_<task>`,
-        `prediction_<task>` and `score`.
+    Attributes:
+        qualities: Name of the slice -> the quality there; "" for all rows.
+        sums: By slice and user, what they are made of: see `UserSums`.
     """
-    model, signature = _load(model_dir)
-    frames = []
-    for serialized in _batches(examples_dir, splits):
-        frame = labels_of(spec, serialized)
-        outputs = signature(examples=serialized)
-        predictions = {
-            "score" if name == "score" else f"prediction_{name}": values.numpy()
-            for name, values in outputs.items()
-        }
-        frames.append(frame.with_columns(**_series(predictions)))
-    del model  # the signature's variables live as long as it does
-    return pl.concat(frames)
 
-
-def _load(model_dir: str) -> tuple[Any, Any]:
-    """An exported model, and its signature for examples."""
-    remedy = "Bring it back from a copy, or run the pipeline into a new directory."
-    if damage := damaged_file(model_dir):
-        raise LoadError(f"{model_dir}: {damage}. {remedy}")
-    try:
-        model = tf.saved_model.load(model_dir)
-        return model, model.signatures["score_examples"]
-    except Exception as error:  # a broken graph raises KeyError, TypeError, ...
-        raise LoadError(
-            f"{model_dir}: cannot be loaded: {named(error)}. {remedy}"
-        ) from error
+    qualities: dict[str, TaskQuality]
+    sums: pl.DataFrame
 
 
 def measure(
     spec: Spec, predictions: pl.DataFrame, truth: pl.DataFrame | None = None
 ) -> list[TaskQuality]:
-    """The quality of every task.
+    """The quality of every task, of rows in one frame.
 
     Args:
         spec: What the rows are of.
-        predictions: See `score`.
+        predictions: Keys, `label_<task>`, `mask_<task>` and `prediction_<task>`.
         truth: The keys and an `oracle_<task>` for each task that has one.
 
     Raises:
@@ -129,28 +96,45 @@ def measure(
             neither 0 nor 1; the message names the task.
     """
     if truth is not None:
-        keys = [KEY_USER, KEY_ITEM, KEY_TIME]
-        predictions = predictions.join(truth, on=keys, how="left")
-    return [_measure_by_name(task, predictions) for task in spec.tasks]
+        predictions = with_truth(predictions, truth)
+    rows = Rows.of(predictions)
+    return [measure_task(rows, task).qualities[user_sums.ALL] for task in spec.tasks]
+
+
+def with_truth(rows: pl.DataFrame, truth: pl.DataFrame) -> pl.DataFrame:
+    """Rows with the true probabilities; null where the truth has none."""
+    return rows.join(truth, on=[KEY_USER, KEY_ITEM, KEY_TIME], how="left")
 
 
 def measure_slices(
     spec: Spec, predictions: pl.DataFrame
 ) -> dict[str, list[TaskQuality]]:
     """`column=value` of each of the spec's slices -> the quality of every task."""
-    found = {}
+    rows = Rows.of(predictions)
+    found: dict[str, list[TaskQuality]] = {}
     for column in spec.evaluation.slices:
-        key = slice_key(column)
-        for (value,), rows in sorted(
-            predictions.partition_by(key, as_dict=True).items()
-        ):
-            found[f"{column}={value}"] = measure(spec, rows)
+        slicing = Slicing.by(column, rows)
+        measured = [measure_task(rows, task, 0, slicing) for task in spec.tasks]
+        for name in slicing.names:
+            found[name] = [one.qualities[name] for one in measured]
     return found
 
 
-def _measure_by_name(task: TaskSpec, predictions: pl.DataFrame) -> TaskQuality:
+def measure_task(
+    rows: Rows, task: TaskSpec, model: int = 0, slicing: Slicing = EVERYTHING
+) -> Measured:
+    """One task of the model of that number, by slice.
+
+    Raises:
+        MetricError: As `measure`.
+    """
+    column = prediction_key(task.name, model)
     try:
-        return _measure_task(task, predictions)
+        sums = task_sums.sums_by_user(rows, task, column, slicing)
+        qualities = _qualities(task, sums, slicing)
+        if slicing is EVERYTHING and qualities[user_sums.ALL].rows:
+            whole = _of_all_rows(rows, task, column, qualities[user_sums.ALL])
+            qualities[user_sums.ALL] = whole
     except metrics.NotFiniteError as error:
         raise metrics.NotFiniteError(
             f"Task {task.name!r}: {error} The model has diverged, or rows have absurd "
@@ -161,26 +145,38 @@ def _measure_by_name(task: TaskSpec, predictions: pl.DataFrame) -> TaskQuality:
         raise metrics.MetricError(
             f"Task {task.name!r}, label {task.label!r}: {error}"
         ) from error
+    return Measured(qualities, sums)
 
 
-def _measure_task(task: TaskSpec, predictions: pl.DataFrame) -> TaskQuality:
-    rows = predictions.filter(pl.col(mask_key(task.name)) > 0)
-    labels, values = _labels_and_predictions(task, rows)
-    if not len(labels):
-        return TaskQuality(task=task.name, kind=task.kind, rows=0)
-    metrics.require_finite("predictions", values)
+def _qualities(
+    task: TaskSpec, sums: pl.DataFrame, slicing: Slicing
+) -> dict[str, TaskQuality]:
+    parts = sums.partition_by(user_sums.SLICE, as_dict=True)
+    found = {}
+    for name in slicing.names:
+        rows = parts.get((name,))
+        found[name] = (
+            TaskQuality(task=task.name, kind=task.kind, rows=0)
+            if rows is None
+            else quality_of(task, user_sums.of_frame(rows))
+        )
+    return found
+
+
+def quality_of(task: TaskSpec, sums: UserSums) -> TaskQuality:
+    """The quality of a task that the sums of all its users make."""
     quality = TaskQuality(
         task=task.name,
         kind=task.kind,
-        rows=len(labels),
-        label_mean=float(labels.mean()),
-        prediction_mean=float(values.mean()),
+        rows=int(sums.total("rows")),
+        label_mean=sums.value("label_mean"),
+        prediction_mean=sums.value("prediction_mean"),
     )
-    return MEASURES[task.of_kind](task, rows, quality)
+    return MEASURES[task.of_kind](sums, quality)
 
 
-# Kind of task -> its metrics: (task, its rows, quality so far) -> quality.
-_Measure: TypeAlias = Callable[[TaskSpec, pl.DataFrame, TaskQuality], TaskQuality]
+# Kind of task -> its metrics: (sums by user, quality so far) -> quality.
+_Measure: TypeAlias = Callable[[UserSums, TaskQuality], TaskQuality]
 MEASURES: RoomTable[_Measure] = RoomTable(
     "pipeline.evaluation.quality",
     "measures tasks of",
@@ -190,93 +186,35 @@ measures = MEASURES.register
 
 
 @measures(Regression)
-def _measure_regression(
-    task: TaskSpec, rows: pl.DataFrame, quality: TaskQuality
-) -> TaskQuality:
-    labels, values = _labels_and_predictions(task, rows)
+def _measure_regression(sums: UserSums, quality: TaskQuality) -> TaskQuality:
     return dataclasses.replace(
-        quality,
-        rmse=metrics.rmse(labels, values),
-        constant_rmse=float(labels.std()),
+        quality, rmse=sums.value("rmse"), constant_rmse=sums.value("constant_rmse")
     )
 
 
 @measures(Binary)
-def _measure_binary(
-    task: TaskSpec, rows: pl.DataFrame, quality: TaskQuality
-) -> TaskQuality:
-    labels, values = _labels_and_predictions(task, rows)
-    positives = int(labels.sum())
-    area = metrics.auc(labels, values)
+def _measure_binary(sums: UserSums, quality: TaskQuality) -> TaskQuality:
+    positives = int(sums.total("positives"))
+    area = sums.value("auc")
     return dataclasses.replace(
         quality,
         positives=positives,
         auc=area,
-        auc_error=metrics.auc_error(area, positives, len(labels) - positives),
-        gauc=metrics.gauc(rows[KEY_USER], labels, values),
-        request_gauc=_request_gauc(rows, labels, values),
-        oracle_auc=_oracle_auc(task, rows),
+        auc_error=metrics.auc_error(area, positives, quality.rows - positives),
+        gauc=sums.value("gauc"),
+        request_gauc=sums.value("request_gauc")
+        if "request_area" in sums.sums
+        else _NAN,
     )
 
 
-def _request_gauc(rows: pl.DataFrame, labels: np.ndarray, values: np.ndarray) -> float:
-    """GAUC by request, without the rows of none."""
-    if KEY_REQUEST not in rows.columns:
-        return _NAN
-    known = (rows[KEY_REQUEST] != NO_REQUEST).to_numpy()
-    return metrics.gauc(
-        rows[KEY_REQUEST].filter(pl.Series(known)), labels[known], values[known]
-    )
-
-
-def _labels_and_predictions(
-    task: TaskSpec, rows: pl.DataFrame
-) -> tuple[np.ndarray, np.ndarray]:
-    labels = rows[label_key(task.name)].to_numpy()
-    return labels, rows[f"prediction_{task.name}"].to_numpy()
-
-
-def _oracle_auc(task: TaskSpec, rows: pl.DataFrame) -> float:
-    column = f"oracle_{task.name}"
-    if column not in rows.columns:
-        return _NAN
-    known = rows.filter(pl.col(column).is_not_null())
-    return metrics.auc(known[label_key(task.name)], known[column])
-
-
-def _batches(examples_dir: str, splits: Sequence[str]) -> Iterator[tf.Tensor]:
-    for split in splits:
-        pattern = os.path.join(as_glob(examples_dir), f"Split-{split}", "*.gz")
-        files = match_files(split, [pattern])
-        check_whole(files)
-        yield from tf.data.TFRecordDataset(files, "GZIP").batch(_BATCH)
-
-
-def labels_of(spec: Spec, serialized: tf.Tensor) -> pl.DataFrame:
-    """Keys, slices, labels and masks of serialized raw examples [B]."""
-    types = {"int64": tf.int64, "float32": tf.float32, "string": tf.string}
-    names = {
-        KEY_USER: types[spec.column_types[spec.log.user]],
-        KEY_ITEM: types[spec.column_types[spec.log.item]],
-        KEY_TIME: tf.int64,
-    }
-    if spec.log.request:
-        names[KEY_REQUEST] = tf.int64
-    for column in spec.evaluation.slices:
-        names[slice_key(column)] = types[spec.column_types[column]]
-    for task in spec.tasks:
-        names[label_key(task.name)] = names[mask_key(task.name)] = tf.float32
-    features = {name: tf.io.FixedLenFeature([], kind) for name, kind in names.items()}
-    parsed = tf.io.parse_example(serialized, features)
-    return pl.DataFrame(_series({name: parsed[name].numpy() for name in names}))
-
-
-def _series(columns: dict[str, np.ndarray]) -> dict[str, pl.Series]:
-    """NumPy columns as Polars ones, bytes as text."""
-    return {
-        name: pl.Series(
-            name,
-            [value.decode() for value in values] if values.dtype == object else values,
-        )
-        for name, values in columns.items()
-    }
+def _of_all_rows(
+    rows: Rows, task: TaskSpec, column: str, quality: TaskQuality
+) -> TaskQuality:
+    """With what pairs of rows are needed for that no user has alone."""
+    if not task.of_kind.is_probability:
+        return dataclasses.replace(quality, xauc=sampled_xauc(rows, task, column))
+    oracle = oracle_key(task.name)
+    if oracle not in rows.columns:
+        return quality
+    return dataclasses.replace(quality, oracle_auc=task_sums.area(rows, task, oracle))

@@ -48,6 +48,16 @@ def require_finite(what: str, values: Column, advice: str = "") -> None:
     _refuse(what, known, ~np.isfinite(known), "NaN or infinite", advice)
 
 
+def require_binary(labels: Column) -> None:
+    """That all labels [N] are 0 or 1.
+
+    Raises:
+        NotFiniteError: One is NaN.
+        MetricError: One is another number.
+    """
+    _binary(labels)
+
+
 def auc(labels: Column, scores: Column) -> float:
     """Probability that a positive scores above a negative, ties counting half.
 

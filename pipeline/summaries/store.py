@@ -114,6 +114,7 @@ def _column_json(column: ColumnSummary) -> dict[str, Any]:
     values = _plain(
         column,
         lengths=list(column.lengths.items()),
+        words=list(column.words.items()),
         top=list(column.top.items()),
         histogram=None if column.histogram is None else column.histogram.to_json(),
     )
@@ -134,6 +135,6 @@ def _column_of(values: dict[str, Any]) -> ColumnSummary:
             values[name] = Moments.from_json(values[name])
     if "histogram" in values:
         values["histogram"] = Histogram.from_json(values["histogram"])
-    for name in ("lengths", "top"):
+    for name in ("lengths", "words", "top"):
         values[name] = dict(map(tuple, values.get(name, [])))
     return ColumnSummary(**values)

@@ -132,9 +132,9 @@ def _of_numbers(
         known = values.filter(values != column.missing).to_numpy()
         floats = known.astype(np.float32)
     else:
-        all_floats = values.to_numpy()
-        finite = np.isfinite(all_floats)
-        known = floats = all_floats if finite.all() else all_floats[finite]
+        found = values.to_numpy()
+        is_known = np.isfinite(found) & (found != column.missing)
+        known = floats = found if is_known.all() else found[is_known]
     return dataclasses.replace(
         summary,
         missing=summary.rows - len(known),
@@ -211,7 +211,7 @@ def _of_texts(
         summary,
         missing=int(missing),
         values=int(words[COUNT].sum()),
-        lengths=dict(sorted(lengths.iter_rows())),
+        words=dict(sorted(lengths.iter_rows())),
     )
     return summary, words
 

@@ -37,7 +37,8 @@ class ColumnSummary:
         log1p: Of log(1 + max(x, 0)), as `transform: log1p` has it, of features of one
             number.
         histogram: Of numbers, for `quantile`.
-        lengths: Values of a list, or words of a text -> rows that have so many.
+        lengths: Length of a list -> rows with such lists, 0 for missing ones.
+        words: Words of a text -> rows with such texts, likewise.
         norms: Of the Euclidean norms of vectors.
         top: Value -> how often, the most frequent first, equal ones by value. All
             values where `others` is 0; of more than `columns.MANY` (ids and other
@@ -57,6 +58,7 @@ class ColumnSummary:
     log1p: Moments | None = None
     histogram: Histogram | None = None
     lengths: dict[int, int] = dataclasses.field(default_factory=dict)
+    words: dict[int, int] = dataclasses.field(default_factory=dict)
     norms: Moments | None = None
     top: Mapping[int, int] | Mapping[str, int] = dataclasses.field(default_factory=dict)
     distinct: int | None = None
@@ -95,8 +97,8 @@ class DaySummary:
         videos: Likewise.
         read: Rows of its days in the log, readable or not.
         rejected: The unreadable ones.
-        trail_lengths: Impressions of a trail that begins on its days -> trails, of all
-            readable impressions.
+        trail_lengths: Impressions of a trail on its days -> such trails, of all
+            impressions, also of those that a filter keeps out of the examples.
         columns: Key of the example -> its summary.
     """
 
@@ -207,6 +209,7 @@ def _sums(parts: list[ColumnSummary]) -> ColumnSummary:
         log1p=merge_moments(part.log1p for part in parts),
         histogram=_reduced(Histogram.merge, histograms),
         lengths=added(part.lengths for part in parts),
+        words=added(part.words for part in parts),
         norms=merge_moments(part.norms for part in parts),
     )
 

@@ -10,7 +10,7 @@ import pytest
 
 import trailrank
 from pipeline import fetch
-from pipeline.evaluation import quality
+from pipeline.evaluation import quality, scoring
 from pipeline.reporting import metrics
 
 _WHEEL = "recbole==1.2.1"
@@ -52,7 +52,7 @@ def test_liked_beats_the_smoothed_mean_rating_of_the_item(ratings, tmp_path, cap
         accelerator="cpu",
     )
     trailrank.export(ranker, encoded.graph, spec, model)
-    scored = quality.score(spec, str(model), str(examples), report.evaluation)
+    scored = scoring.score(spec, str(model), str(examples), report.evaluation)
     liked = next(q for q in quality.measure(spec, scored) if q.task == "liked")
 
     baseline = _item_mean_auc(ratings)

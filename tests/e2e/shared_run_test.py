@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from feature_specs import load_spec
 from pipeline.evaluation import quality as evaluation
-from pipeline.evaluation import truth_join
+from pipeline.evaluation import scoring, truth_join
 from pipeline.run_record import read_record
 
 _CACHED = [
@@ -37,7 +37,7 @@ def record(shared_run):
 @pytest.fixture(scope="module")
 def qualities(shared_run, record):
     spec = load_spec("kuairand")
-    predictions = evaluation.score(
+    predictions = scoring.score(
         spec, record.model, record.examples, record.eval_splits
     )
     truth = truth_join.read_truth(str(shared_run.logs / "truth"), spec)

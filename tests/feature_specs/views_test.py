@@ -130,8 +130,11 @@ _EVERY = {*views.VIEWS}
         ('label: "well"}', 'label: "well", loss_weight: 2}', _FROM_TRAINING),
         ('label: "well"}', 'label: "well", loss: focal}', _FROM_TRAINING),
         # The fused score, and the gates.
-        ("like: 1.0}", "like: 2.0}", {views.SERVING, views.EVERYTHING}),
+        ("like: 1.0}", "like: 2.0}",
+         {views.SERVING, views.EVALUATION, views.EVERYTHING}),
         ("user_group]}", "user_group], min_auc: {like: 0.6}}",
+         {views.EVALUATION, views.EVERYTHING}),
+        ("user_group]}", "user_group], infra: {size_mb: 5}}",
          {views.EVALUATION, views.EVERYTHING}),
         # A word for people only, and a table that no feature reads.
         ('label: "well"}', 'label: "well", sparse: true}', {views.EVERYTHING}),

@@ -74,6 +74,10 @@ class Checkpoints:
         """
         self._checkpoint.restore(path).assert_existing_objects_matched()
 
+    def go_on_after(self, path: str) -> None:
+        """The next one gets a number of its own, though `path` was read otherwise."""
+        self._checkpoint.save_counter.assign(_number(path))
+
     def save(self) -> None:
         """Writes a checkpoint, then the metrics of the finished days.
 
@@ -119,6 +123,10 @@ def _numbers(directory: str) -> list[int]:
 def next_number(directory: str) -> int:
     """Of the checkpoint that will be written next: above all that are there."""
     return next(iter(_numbers(directory)), 0) + 1
+
+
+def _number(path: str) -> int:
+    return int(path.rsplit("-", 1)[-1])
 
 
 def first_readable(directory: str, read: Callable[[str], _Found]) -> _Found | None:

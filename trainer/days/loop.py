@@ -365,6 +365,7 @@ class _Restore(NamedTuple):
             maps = _row_maps(own, self.encoding, path, self.options)
             if maps:
                 warm_start.restore_mapped(self.training, path, maps)
+                self.checkpoints.go_on_after(path)
             else:
                 self.checkpoints.restore(path)
             state.days, state.position = own.days, own.position

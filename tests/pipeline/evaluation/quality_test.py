@@ -5,34 +5,11 @@ import math
 
 import polars as pl
 import pytest
-import tensorflow as tf
 
-from feature_specs import read_spec
-from feature_specs.spec import RequestSpec
 from pipeline.evaluation import quality as evaluation
 from pipeline.evaluation.tables import quality_tables
 from pipeline.reporting.metrics import MetricError, NotFiniteError
-
-_SPEC = read_spec(
-    """
-name: tiny
-log:
-  files: "*.csv"
-  user: user_id
-  item: video_id
-  time: {column: time_ms}
-  columns: {user_id: int64, video_id: int64, time_ms: int64, liked: int64}
-  outcomes: [liked]
-features:
-  - {name: user_id, group: query, kind: id, table: video}
-  - {name: video_id, group: candidate, kind: id, table: video}
-tables: {video: {buckets: 10}}
-tasks:
-  - {name: like, kind: binary, label: "liked = 1"}
-  - {name: stay, kind: regression, label: "liked"}
-fusion: {weights: {like: 1}}
-"""
-)
+from tests.pipeline.evaluation.tiny import SPEC
 
 
 def _predictions() -> pl.DataFrame:
@@ -52,7 +29,7 @@ def _predictions() -> pl.DataFrame:
 
 
 def test_rows_outside_the_sample_space_do_not_count():
-    like, _ = evaluation.measure(_SPEC, _predictions())
+    like, _ = evaluation.measure(SPEC, _predictions())
     assert (like.rows, like.positives) == (3, 2)
     assert like.auc == 0.5  # 0.6 > 0.2, 0.1 < 0.2
     assert like.label_mean == pytest.approx(2 / 3)
@@ -60,7 +37,7 @@ def test_rows_outside_the_sample_space_do_not_count():
 
 
 def test_regression_is_compared_with_the_label_mean():
-    _, stay = evaluation.measure(_SPEC, _predictions())
+    _, stay = evaluation.measure(SPEC, _predictions())
     assert stay.rmse == 1.0  # sqrt(2^2 / 4)
     assert stay.constant_rmse == pytest.approx(math.sqrt(1.25))
 
@@ -74,13 +51,13 @@ def test_oracle_is_joined_by_the_keys():
             "oracle_like": [0.9, 0.8, 0.1],
         }
     )
-    like, _ = evaluation.measure(_SPEC, _predictions(), truth)
+    like, _ = evaluation.measure(SPEC, _predictions(), truth)
     assert like.oracle_auc == 1.0
 
 
 def test_a_task_without_a_row_has_no_figures():
     nobody = _predictions().with_columns(mask_like=0.0)
-    like, _ = evaluation.measure(_SPEC, nobody)
+    like, _ = evaluation.measure(SPEC, nobody)
     assert like.rows == 0
     assert math.isnan(like.auc) and math.isnan(like.calibration)
 
@@ -93,20 +70,20 @@ def test_a_diverged_prediction_is_refused_by_the_task_s_name(task, bad):
     rows = _predictions().with_columns(diverged.alias(f"prediction_{task}"))
     match = f"Task '{task}': predictions must be numbers. Got 2 of .* has diverged"
     with pytest.raises(NotFiniteError, match=match):
-        evaluation.measure(_SPEC, rows)
+        evaluation.measure(SPEC, rows)
 
 
 def test_what_lies_outside_the_sample_space_may_be_no_number():
     outside = pl.when(pl.col("mask_like") > 0).then("prediction_like").otherwise(None)
     rows = _predictions().with_columns(prediction_like=outside)
-    assert evaluation.measure(_SPEC, rows)[0].auc == 0.5
+    assert evaluation.measure(SPEC, rows)[0].auc == 0.5
 
 
 def test_a_label_that_is_neither_0_nor_1_is_refused_by_the_task_s_name():
     rows = _predictions().with_columns(label_like=pl.col("label_like") * 2)
     match = r"Task 'like', label 'liked = 1': labels: must be 0 or 1. Got 2\."
     with pytest.raises(MetricError, match=match):
-        evaluation.measure(_SPEC, rows)
+        evaluation.measure(SPEC, rows)
 
 
 def test_requests_have_their_own_gauc():
@@ -122,7 +99,7 @@ def test_requests_have_their_own_gauc():
             "prediction_like": [0.9, 0.1, 0.1, 0.9, 0.5, 0.9, 0.1, 0.8],
         }
     )
-    spec = dataclasses.replace(_SPEC, tasks=_SPEC.tasks[:1])
+    spec = dataclasses.replace(SPEC, tasks=SPEC.tasks[:1])
     # Request 9 has one label only, and rows of no request (0) are in none.
     assert evaluation.measure(spec, rows)[0].request_gauc == 0.5
     alone = rows.filter(pl.col("key_request") != 7)
@@ -132,7 +109,7 @@ def test_requests_have_their_own_gauc():
 
 
 def test_the_table_shows_requests_where_there_are_some():
-    like, _ = evaluation.measure(_SPEC, _predictions())
+    like, _ = evaluation.measure(SPEC, _predictions())
     heads = [c.header for c in quality_tables([like])[0].columns]
     assert "by request" not in heads
     like = dataclasses.replace(like, request_gauc=0.75)
@@ -140,21 +117,3 @@ def test_the_table_shows_requests_where_there_are_some():
     cells = {c.header: list(c.cells) for c in table.columns}
     assert cells["by request"] == ["0.7500"]
     assert cells["calib"] == ["0.450"]  # 0.9 / 3 against 2 / 3
-
-
-def test_examples_with_requests_are_read_with_them():
-    log = dataclasses.replace(_SPEC.log, request=RequestSpec(column="video_id"))
-    spec = dataclasses.replace(_SPEC, log=log)
-    numbers = {"key_user": 1, "key_item": 2, "key_time_ms": 3, "key_request": -(2**63)}
-    values = {
-        name: tf.train.Feature(int64_list=tf.train.Int64List(value=[number]))
-        for name, number in numbers.items()
-    }
-    for name in ("label_like", "mask_like", "label_stay", "mask_stay"):
-        values[name] = tf.train.Feature(float_list=tf.train.FloatList(value=[1.0]))
-    example = tf.train.Example(features=tf.train.Features(feature=values))
-    rows = evaluation.labels_of(spec, tf.constant([example.SerializeToString()]))
-    assert rows["key_request"].to_list() == [-(2**63)]
-    assert "key_request" not in evaluation.labels_of(
-        _SPEC, tf.constant([example.SerializeToString()])
-    )

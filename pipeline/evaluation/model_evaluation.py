@@ -1,0 +1,241 @@
+"""Evaluates one model or several on the same rows, in one pass over the days.
+
+Each model's evaluation is a directory: `evaluation.json`, and `user_sums/` with a file
+a task, from which gates compare models in pairs (`user_sums.read`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import os
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import polars as pl
+
+from feature_specs import Spec, TaskSpec
+from feature_specs.errors import TrailrankError
+from pipeline.evaluation import buckets, fused, quality, user_sums
+from pipeline.evaluation.fused import OrderQuality, Ranking, TopQuality
+from pipeline.evaluation.quality import TaskQuality
+from pipeline.evaluation.rows import Rows, collect, prediction_key, score_key
+from pipeline.evaluation.task_sums import EVERYTHING, Slicing
+from pipeline.evaluation.user_sums import FUSED, UserSums
+from pipeline.reporting.files import to_json
+
+FILE = "evaluation.json"
+
+
+class EvaluationFileError(TrailrankError, ValueError):
+    """A directory that holds no evaluation that can be read."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ModelEvaluation:
+    """How good one model is.
+
+    Attributes:
+        model: Its directory.
+        days: The splits whose rows it was measured on.
+        rows: Their number.
+        tasks: Of every task that the model has, in the spec's order.
+        slices: `column=value` of each of the spec's slices -> the same on its rows.
+        ranking: Of the fused score; None for a model without one.
+        folder: Where `evaluation.json` and the sums by user lie; "" if nowhere.
+    """
+
+    model: str
+    days: tuple[str, ...]
+    rows: int
+    tasks: tuple[TaskQuality, ...]
+    slices: dict[str, tuple[TaskQuality, ...]]
+    ranking: Ranking | None
+    folder: str = ""
+
+    def task(self, name: str) -> TaskQuality:
+        """The quality of one task; KeyError if there is none."""
+        for found in self.tasks:
+            if found.task == name:
+                return found
+        raise KeyError(name)
+
+    def user_sums(
+        self, name: str, slices: Sequence[str] = (user_sums.ALL,)
+    ) -> dict[str, UserSums]:
+        """Slice -> sums by user of a task, or of `FUSED`, as kept in `folder`."""
+        return user_sums.read(self.folder, name, slices)
+
+
+def evaluate_models(
+    spec: Spec,
+    models: Sequence[str],
+    days: Sequence[tuple[str, str]],
+    out: str,
+    *,
+    truth: str | None = None,
+    scratch: str | None = None,
+) -> list[ModelEvaluation]:
+    """Scores the days with all models in one pass, and measures each.
+
+    Memory does not grow with the rows: above some 260,000 they lie on disk meanwhile,
+    about 8 bytes a row, task and model.
+
+    Args:
+        spec: Of the examples; says which tasks, slices and weights of the fusion.
+        models: Directories of exported models, the one to judge first.
+        days: (split, directory of examples) of each evaluation day.
+        out: Directory, a bucket's too, for `model-<number>/` of each model.
+        truth: The log simulator's `truth/`, for the oracle.
+        scratch: Local directory for the rows; the system's for temporary files if None.
+
+    Raises:
+        LoadError: A model cannot be loaded.
+        MetricError: A prediction or a label is no number; names the task.
+        DamagedExamplesError: A file of examples is damaged or missing.
+        NoTruthError: `truth` is not the truth of these logs.
+    """
+    from pipeline.evaluation import scoring  # TensorFlow
+
+    finish: Callable[[pl.DataFrame], pl.DataFrame] = lambda frame: frame  # noqa: E731
+    if truth is not None:
+        from pipeline.evaluation import truth_join  # Beam
+
+        known = truth_join.read_truth(truth, spec)
+        finish = lambda frame: quality.with_truth(frame, known)  # noqa: E731
+    count = scoring.count_rows(days)
+    with tempfile.TemporaryDirectory(dir=scratch, prefix="trailrank-") as folder:
+        frames = scoring.score_days(spec, models, days)
+        rows = collect(frames, count, folder, finish)
+        splits = tuple(split for split, _ in days)
+        return [
+            evaluate_rows(
+                spec,
+                rows,
+                number,
+                ModelEvaluation(
+                    model=path,
+                    days=splits,
+                    rows=count,
+                    tasks=(),
+                    slices={},
+                    ranking=None,
+                    folder=os.path.join(out, f"model-{number}"),
+                ),
+            )
+            for number, path in enumerate(models)
+        ]
+
+
+def evaluate_rows(
+    spec: Spec, rows: Rows, number: int, empty: ModelEvaluation
+) -> ModelEvaluation:
+    """Measures one model on scored rows.
+
+    Args:
+        spec: Of the rows.
+        rows: See `scoring.score_days`.
+        number: Of the model in these.
+        empty: What is known before; with a `folder`, everything is kept there.
+    """
+    tasks = [t for t in spec.tasks if prediction_key(t.name, number) in rows.columns]
+    slicings = [Slicing.by(column, rows) for column in spec.evaluation.slices]
+    measured = {}
+    for task in tasks:
+        qualities, sums = _measure(rows, task, number, [EVERYTHING, *slicings])
+        measured[task.name] = qualities
+        if empty.folder:
+            user_sums.write(empty.folder, task.name, sums)
+    ranking = None
+    if score_key(number) in rows.columns:
+        ranking, sums = fused.measure_ranking(spec, rows, number)
+        if empty.folder:
+            user_sums.write(empty.folder, FUSED, sums)
+    names = [name for slicing in slicings for name in slicing.names]
+    found = dataclasses.replace(
+        empty,
+        tasks=tuple(measured[t.name][user_sums.ALL] for t in tasks),
+        slices={n: tuple(measured[t.name][n] for t in tasks) for n in names},
+        ranking=ranking,
+    )
+    if found.folder:
+        _write(found)
+    return found
+
+
+def _measure(
+    rows: Rows, task: TaskSpec, number: int, slicings: Sequence[Slicing]
+) -> tuple[dict[str, TaskQuality], pl.DataFrame]:
+    """One task on all slices."""
+    found = [quality.measure_task(rows, task, number, one) for one in slicings]
+    qualities = {name: q for one in found for name, q in one.qualities.items()}
+    return qualities, pl.concat(one.sums for one in found)
+
+
+# --- as a file ------------------------------------------------------------------------
+
+
+def _write(found: ModelEvaluation) -> None:
+    path = os.path.join(found.folder, FILE)
+    values = dataclasses.asdict(found)
+    del values["folder"]  # which may be moved
+    buckets.write_bytes(path, to_json(values))
+
+
+def read_evaluation(folder: str) -> ModelEvaluation:
+    """The evaluation of a model that `evaluate_models` kept.
+
+    Raises:
+        EvaluationFileError: There is none, or it cannot be read any more.
+    """
+    path = os.path.join(folder, FILE)
+    remedy = "Evaluate the model again."
+    try:
+        values = json.loads(buckets.read_bytes(path))
+        return ModelEvaluation(
+            model=values["model"],
+            days=tuple(values["days"]),
+            rows=values["rows"],
+            tasks=tuple(map(read_quality, values["tasks"])),
+            slices={
+                name: tuple(map(read_quality, rows))
+                for name, rows in values["slices"].items()
+            },
+            ranking=read_ranking(values["ranking"]),
+            folder=folder,
+        )
+    except FileNotFoundError:
+        raise EvaluationFileError(f"{path}: there is no such file. {remedy}") from None
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise EvaluationFileError(
+            f"{path}: is no evaluation of a model ({type(error).__name__}: {error}). "
+            f"{remedy}"
+        ) from None
+
+
+def read_quality(values: Mapping[str, Any]) -> TaskQuality:
+    """A task's quality from JSON."""
+    return TaskQuality(**_with_nan(values))
+
+
+def read_ranking(values: Mapping[str, Any] | None) -> Ranking | None:
+    """A ranking from JSON; None is None."""
+    if not values:
+        return None
+    orders = tuple(OrderQuality(**_with_nan(one)) for one in values["orders"])
+    tasks = tuple(TopQuality(**_with_nan(one)) for one in values["tasks"])
+    return Ranking(**{**values, "orders": orders, "tasks": tasks})
+
+
+def _with_nan(values: Mapping[str, Any]) -> dict[str, Any]:
+    """JSON has no NaN: a metric that the rows do not have is null there."""
+    return {
+        key: math.nan
+        if value is None
+        else _with_nan(value)
+        if isinstance(value, Mapping)
+        else value
+        for key, value in values.items()
+    }

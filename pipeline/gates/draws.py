@@ -1,0 +1,75 @@
+"""Draws of users (bootstrap): how far a value would move with other users.
+
+Users are summed up in at most `GROUPS` groups by a hash of the user, and groups are
+drawn with replacement. Groups are drawn together for all models, tasks and slices, so
+that what is compared is paired. A value is a function of sums over groups, so a draw
+costs a product of matrices however many rows there are: G = groups, D = draws.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.gates.rows import Floats, Ints
+
+# Of users. With fewer of them most have a group of their own; with a thousand groups an
+# interval's width is itself known to 2 % (1 / sqrt(2 * groups)), however many the rows.
+GROUPS = 1024
+_SEED = 20240607  # any; the same rows are judged alike every time
+
+
+def groups_of(users: npt.NDArray[np.int64]) -> Ints:
+    """The group [N] of each row, by its user [N] whole numbers."""
+    mixed = _mixed(np.asarray(users).astype(np.uint64, copy=False))
+    return (mixed % np.uint64(GROUPS)).astype(np.int64)
+
+
+def _mixed(values: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+    """SplitMix64's finalizer: ids that follow each other are spread."""
+    x = values + np.uint64(0x9E3779B97F4A7C15)
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> np.uint64(31))
+
+
+def draw(groups: Ints, draws: int) -> Floats:
+    """How often each group comes in each draw: [D, GROUPS].
+
+    Only groups that have a row of `groups` [N] are drawn, as many as there are.
+    """
+    there = np.unique(groups)
+    found = np.zeros((draws, GROUPS))
+    if len(there):
+        generator = np.random.default_rng(_SEED)
+        even = np.full(len(there), 1 / len(there))
+        found[:, there] = generator.multinomial(len(there), even, size=draws)
+    return found
+
+
+def bound(
+    losses: Floats, drawn: Floats, confidence: float
+) -> tuple[Floats, Floats, float]:
+    """Intervals [C] of losses that hold together.
+
+    The largest of the studentized differences of a draw says how far the luckiest of
+    all comparisons may be out (Westfall and Young, 1993, ch. 2; step 1 of their maxT),
+    whatever there is between them: a hundred comparisons together have the chance
+    1 - `confidence` that one of them is thought a loss where there is none.
+
+    Args:
+        losses: [C] as they were found.
+        drawn: [D, C] the same in each draw.
+        confidence: Of all intervals together.
+
+    Returns:
+        Lower ends, upper ends, and by how many standard errors they are apart from the
+        losses.
+    """
+    if not losses.size:
+        return losses, losses, 0.0
+    apart = drawn - losses
+    errors = np.sqrt((apart**2).mean(axis=0))
+    away = np.divide(apart, errors, out=np.zeros_like(apart), where=errors > 0)
+    width = float(np.quantile(away.max(axis=1), confidence))
+    return losses - width * errors, losses + width * errors, width
