@@ -18,6 +18,7 @@ from trainer.model.ranker import Batch
 
 _FORMAT = 1  # counts up when the order of columns or of rows changes
 _DIGITS = 16  # of the digest
+_VECTOR_ROWS = 64  # a multiple of what any processor takes at once
 
 
 class Layout:
@@ -101,9 +102,10 @@ class Layout:
             columns = self._columns | self._label_columns()
             return self.pack(tf.io.parse_example(serialized, columns))
         columns = raw_columns(self._spec.features) | self._label_columns()
-        raw = tf.io.parse_example(serialized, columns)
+        raw = tf.io.parse_example(_filled_up(serialized), columns)
         labels = {name: raw.pop(name) for name in (*self._labels, *self._masks)}
-        return self.pack(encode(raw) | labels)  # a graph passes labels too
+        matrix = self.pack(encode(raw) | labels)  # a graph passes labels too
+        return matrix[: tf.shape(serialized)[0]]
 
     def parse_labels(self, serialized: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Serialized examples [rows] -> labels and masks, [rows, T] each."""
@@ -159,6 +161,17 @@ class Layout:
 def short_digest(value: object) -> str:
     """Hex digits that change with a value, as JSON has it."""
     return hashlib.sha256(json.dumps(value).encode()).hexdigest()[:_DIGITS]
+
+
+def _filled_up(serialized: tf.Tensor) -> tf.Tensor:
+    """With copies of the first row up to whole vectors of a processor.
+
+    TensorFlow takes the last few numbers of a column one by one, and their logarithms
+    have other last bits than those of whole vectors: a row's encoding would follow from
+    the batch that it happens to be in.
+    """
+    lacking = -tf.shape(serialized)[0] % _VECTOR_ROWS
+    return tf.concat([serialized, tf.repeat(serialized[:1], lacking)], axis=0)
 
 
 def _columns(row: Mapping[str, tf.Tensor], names: Sequence[str]) -> list[tf.Tensor]:
