@@ -25,9 +25,9 @@ from pipeline.examples import file_systems
 from pipeline.examples.errors import RequestError
 from pipeline.examples.report import Limits, check, made_of, read_report
 from pipeline.examples.request import ExamplesRequest
+from pipeline.examples.shard import EVALUATION_ONLY
 from pipeline.examples.shuffle import Shuffle
 from pipeline.examples.state_files import StateOutput
-from pipeline.examples.shard import EVALUATION_ONLY
 from pipeline.examples.tfrecords import (
     TRAINED,
     UNTRAINED,
