@@ -19,9 +19,8 @@ from pipeline.components import ALL_EARLIER_DAYS, REPORT_FILE
 from pipeline.dag import IN_PROCESS_BEAM_ARGS, DagConfig, checkpoints_dir
 from pipeline.evaluate import Evaluation, evaluate, with_evaluation
 from pipeline.examples.days import DayRange, plan_splits, without_newest
-from pipeline.examples.read_logs import all_sources
 from pipeline.examples.reading.log_files import find_logs, match_files
-from pipeline.examples.reading.readers import discover_days
+from pipeline.examples.reading.readers import all_sources, discover_days
 from pipeline.reporting.files import read_json
 from pipeline.run_config import LaunchError, RunConfig, Texts, read_texts
 from pipeline.run_record import RunRecord, write_record

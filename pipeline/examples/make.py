@@ -167,15 +167,19 @@ def plan_request(
     """The request of `make_examples`, whose arguments these are; Beam gets loaded."""
     load_beam()
     from pipeline.day_state.state import read_state
-    from pipeline.examples.days import DayRange, days_after, parse_one, without_newest
+    from pipeline.examples.days import DayRange, parse_one, without_newest
+    from pipeline.examples.read_logs import new_days
     from pipeline.examples.reading.log_files import find_logs
     from pipeline.examples.reading.readers import discover_days
     from pipeline.examples.request import ExamplesRequest
 
     found, directory = find_logs(spec, absolute(logs)), absolute(out)
-    asked = DayRange.parse(days) if days else discover_days(spec, found)
-    if state_from and not days:
-        asked = days_after(asked, read_state(absolute(state_from)).day)
+    if days:
+        asked = DayRange.parse(days)
+    elif state_from:
+        asked = new_days(spec, found, read_state(absolute(state_from)))
+    else:
+        asked = discover_days(spec, found)
     return ExamplesRequest(
         spec=spec,
         logs_dir=found,
