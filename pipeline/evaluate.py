@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from feature_specs import read_spec
+from feature_specs import Spec, read_spec
 from feature_specs.locks import owned
 from feature_specs.places import Place, check_directory
 from pipeline.quiet import quiet_imports
@@ -34,9 +35,15 @@ class Evaluation:
     ranking: Ranking | None = None
 
     @classmethod
-    def of(cls, model: ModelEvaluation) -> Evaluation:
-        """The table of a model that was measured."""
-        return cls(tasks=model.tasks, slices=model.slices, ranking=model.ranking)
+    def of(cls, model: ModelEvaluation, spec: Spec) -> Evaluation:
+        """The table of a model that was measured, tasks in the spec's order."""
+        places = {task.name: place for place, task in enumerate(spec.tasks)}
+
+        def in_order(tasks: Iterable[TaskQuality]) -> tuple[TaskQuality, ...]:
+            return tuple(sorted(tasks, key=lambda found: places[found.task]))
+
+        slices = {name: in_order(tasks) for name, tasks in model.slices.items()}
+        return cls(tasks=in_order(model.tasks), slices=slices, ranking=model.ranking)
 
     def task(self, name: str) -> TaskQuality:
         """The quality of one task; KeyError if there is none."""
@@ -117,10 +124,11 @@ def _score(record: RunRecord, truth: Place | None) -> Evaluation:
     with quiet_imports():
         from pipeline.evaluation.model_evaluation import evaluate_models
     days = [(split, record.examples_of(split)) for split in record.eval_splits]
+    spec = read_spec(record.spec_text)
     (found,) = evaluate_models(
-        read_spec(record.spec_text),
+        spec,
         [record.model],
         days,
         truth=None if truth is None else os.fspath(truth),
     )
-    return Evaluation.of(found)
+    return Evaluation.of(found, spec)

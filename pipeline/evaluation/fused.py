@@ -41,7 +41,6 @@ from pipeline.reporting.ranking import Groups, Order
 
 SHOWN, RANDOM, ORACLE = "(shown)", "(random)", "(oracle)"  # no names of tasks
 BY_REQUEST, BY_DAY = "request", "user and day"
-NDCG_KEY = "ndcg@10"
 
 _Floats: TypeAlias = "npt.NDArray[np.float64]"
 _NAN = math.nan
@@ -150,25 +149,6 @@ def measure_ranking(
     return found, by_user
 
 
-def lists(spec: Spec, rows: Rows, model: int = 0) -> pl.DataFrame:
-    """Every group, in the order of the rows: its user, and NDCG@10 of the fused score.
-
-    NaN where all gains are the same.
-
-    Raises:
-        NotFiniteError: A fused score is NaN.
-    """
-    sums = _Sums(spec, rows, model, label_scales(spec, rows))
-    found = []
-    for frame in map(sums.grouped, rows.read(sums.columns)):
-        groups = sums.groups(frame)
-        order = Order.of(groups, frame[score_key(model)].to_numpy())
-        ndcg = ranking.ndcg(order, gains(spec, frame, sums.scales), 10)
-        users = frame[KEY_USER].gather(groups.starts)
-        found.append(pl.DataFrame({KEY_USER: users, NDCG_KEY: ndcg}))
-    return pl.concat(found)
-
-
 def label_scales(spec: Spec, rows: Rows) -> dict[str, float]:
     """Mean of the labels above 0 of each task of the fusion; 1 if there is none."""
     found = {}
@@ -225,7 +205,7 @@ class _Sums:
     """
 
     def __init__(self, spec: Spec, rows: Rows, model: int, scales: dict[str, float]):
-        self._spec, self._all, self._model, self.scales = spec, rows, model, scales
+        self._spec, self._all, self._model, self._scales = spec, rows, model, scales
         self._score = score_key(model)
         self._tasks = [t for t in spec.tasks if self._own(t) in rows.columns]
         self._ndcg: dict[tuple[str, str, int], float] = {}  # kind, order, k -> sum
@@ -247,23 +227,23 @@ class _Sums:
     def _own(self, task: TaskSpec) -> str:
         return prediction_key(task.name, self._model)
 
-    def grouped(self, frame: pl.DataFrame) -> pl.DataFrame:
+    def _grouped(self, frame: pl.DataFrame) -> pl.DataFrame:
         """The rows that are in a group."""
         if KEY_REQUEST not in frame.columns:
             return frame
         return frame.filter(pl.col(KEY_REQUEST) != NO_REQUEST)
 
-    def groups(self, frame: pl.DataFrame) -> Groups:
+    def _groups(self, frame: pl.DataFrame) -> Groups:
         """Requests of users, or else their days."""
         group = frame[KEY_REQUEST if KEY_REQUEST in frame.columns else KEY_SPLIT]
         return Groups.of(frame[KEY_USER].rle_id(), group)
 
     def add(self, frame: pl.DataFrame) -> pl.DataFrame:
         """Adds a part; returns the fused score's sums by user."""
-        frame = self.grouped(frame)
+        frame = self._grouped(frame)
         users = Groups.of(frame[KEY_USER].rle_id())
-        groups = self.groups(frame)
-        found = gains(self._spec, frame, self.scales)
+        groups = self._groups(frame)
+        found = gains(self._spec, frame, self._scales)
         counts = groups.is_mixed(found)
         self.rows += int(groups.sizes[counts].sum())
         truth = utilities(self._spec, frame, groups)
