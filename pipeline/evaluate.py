@@ -42,8 +42,11 @@ class Evaluation:
         def in_order(tasks: Iterable[TaskQuality]) -> tuple[TaskQuality, ...]:
             return tuple(sorted(tasks, key=lambda found: places[found.task]))
 
-        slices = {name: in_order(tasks) for name, tasks in model.slices.items()}
-        return cls(tasks=in_order(model.tasks), slices=slices, ranking=model.ranking)
+        return cls(
+            tasks=in_order(model.tasks),
+            slices={name: in_order(tasks) for name, tasks in model.slices.items()},
+            ranking=model.ranking and model.ranking.in_order(list(places)),
+        )
 
     def task(self, name: str) -> TaskQuality:
         """The quality of one task; KeyError if there is none."""

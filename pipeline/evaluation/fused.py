@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeAlias
 
 import numpy as np
@@ -113,6 +113,16 @@ class Ranking:
             if found.order == name:
                 return found
         raise KeyError(name)
+
+    def in_order(self, tasks: Sequence[str]) -> Ranking:
+        """The same with its tasks in another order."""
+        places = {FUSED: -1, **{name: place for place, name in enumerate(tasks)}}
+        last = len(places)
+        return dataclasses.replace(
+            self,
+            orders=tuple(sorted(self.orders, key=lambda o: places.get(o.order, last))),
+            tasks=tuple(sorted(self.tasks, key=lambda t: places[t.task])),
+        )
 
 
 def measure_ranking(

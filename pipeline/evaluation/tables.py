@@ -61,9 +61,8 @@ def _order_table(ranking: Ranking) -> Table:
     table = new_table(
         f"Ranking, {ranking.groups:,} groups by {ranking.by}, {ranking.rows:,} rows",
         heads,
-        caption=f"Gains: {weights}, as the fusion weighs them; a task whose weight is below "
-        "0 puts its lowest first. Shown: by time; users "
-        "answered to that order.",
+        caption=f"Gains: {weights}, as the fusion weighs them. A task of a negative "
+        "weight puts its lowest first. Shown: by time; users answered to that order.",
     )
     for order in ranking.orders:
         cells = [number(order.ndcg[k]) for k in cutoffs]
