@@ -39,7 +39,7 @@ class RunRecord:
         transform_graph: Directory of the encoding that the model carries.
         checkpoints: Directory of the training's checkpoints.
         example_dirs: Split -> directory of its raw examples, of all days in order.
-        ranking: How good the fused score orders: a mapping an ordering.
+        ranking: How good the fused score orders; empty if nobody measured it.
         evaluation: Directory of what the Evaluator measured.
         version: The number that the model was pushed under; empty if it was not.
     """
@@ -61,7 +61,7 @@ class RunRecord:
     transform_graph: str = ""  # no record of an older run has these
     checkpoints: str = ""
     example_dirs: dict[str, str] = dataclasses.field(default_factory=dict)
-    ranking: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    ranking: dict[str, Any] = dataclasses.field(default_factory=dict)
     evaluation: str = ""
     version: str = ""
 
