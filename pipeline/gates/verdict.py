@@ -44,7 +44,7 @@ class Gate:
     Attributes:
         measure: `auc`, `gauc`, `rmse`, `miscalibration` or `ndcg`.
         of: Task, or `fused score`.
-        slice: `tab = 1`; "" for all rows.
+        slice: `tab=1`; "" for all rows.
         against: The model that it is compared with, the best of several; "" for a
             limit on the value itself.
         key: Key of the spec that holds the limit.
@@ -75,7 +75,7 @@ class Gate:
 
     @property
     def name(self) -> str:
-        """`AUC of like, tab = 1`."""
+        """`AUC of like, tab=1`."""
         return f"{_NAMES[self.measure]} of {self.of}{self._slice}"
 
     @property
