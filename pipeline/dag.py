@@ -119,8 +119,12 @@ class DagDays:
     def of(cls, plan: RunPlan, eval_days: int, days_per_split: int) -> DagDays:
         """Those that a plan says."""
         days = DayRange.parse(plan.new)
-        split_plan = plan_splits(days, plan.new_eval_days, days_per_split)
-        new = split_plan.splits
+        new = plan_splits(
+            days,
+            plan.new_eval_days,
+            days_per_split,
+            continues=not plan.is_first,
+        ).splits
         places = {**dict(plan.earlier), **dict.fromkeys(new, HERE)}
         judged = judged_of(list(places), f"{days.last:%Y%m%d}", eval_days)
         train = tuple(split for split in places if split not in judged)
@@ -215,6 +219,7 @@ def _example_gen(spec: Spec, config: DagConfig) -> DayExampleGen:
         fingerprint=config.fingerprint,
         state_from=config.plan.state_from,
         learned_through=config.plan.learned_through,
+        empty_days=",".join(config.plan.empty_days),
     )
 
 
@@ -256,6 +261,7 @@ def _trainer(
         checkpoints=checkpoints_dir(config),
         seed=config.seed,
         map_encoding=int(config.map_encoding),
+        resume_from="",
     )
 
 

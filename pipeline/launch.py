@@ -24,23 +24,28 @@ from pipeline.dag import (
     checkpoints_dir,
     gate_reports,
 )
-from pipeline.evaluate import Evaluation, evaluation_at, with_evaluation
+from pipeline.day_state.state import read_state
+from pipeline.evaluate import Evaluation, with_evaluation
+from pipeline.evaluation.model_evaluation import read_evaluation
 from pipeline.examples.days import DayRange, without_newest
+from pipeline.examples.read_logs import marks_of
 from pipeline.examples.reading.log_files import find_logs
+from pipeline.examples.reading.marks import fingerprint
 from pipeline.examples.reading.readers import discover_days
 from pipeline.gates.accept import accept
 from pipeline.gates.store import read_report
 from pipeline.gates.verdict import Verdict
 from pipeline.ledger import RunEntry, Version
 from pipeline.pushing import read_push
-from pipeline.reporting.files import read_json
+from pipeline.reporting.files import plain, read_json
 from pipeline.run_book import RunBook, Writing, now, owner
 from pipeline.run_config import LaunchError, RunConfig, Texts, read_texts
 from pipeline.run_plan import Days, RunPlan, plan_run
-from pipeline.run_record import RunRecord, write_record
+from pipeline.run_record import REFUSED, RunRecord, write_record
 from pipeline.runners import local
 from pipeline.runners.local import OnStep
 from pipeline.steps.day_example_gen import ALL_EARLIER_DAYS, REPORT_FILE
+from pipeline.steps.evaluator import VERDICT_FILE
 from pipeline.training import encoded_dir
 from trainer.days.encoding import read_encoding
 
@@ -52,7 +57,6 @@ _LIBRARIES = (
     "tensorflow-recommenders",
 )
 _REMEDY = "Bring it back from a copy, or run the pipeline into a new directory."
-_REFUSED = "refused.json"  # the record of a model that was not pushed
 _SPLIT = "day-"
 
 
@@ -162,9 +166,7 @@ class _Operation:
     key: str
 
     @classmethod
-    def begun(
-        cls, config: RunConfig, texts: Texts, truth: Place | None
-    ) -> _Operation:
+    def begun(cls, config: RunConfig, texts: Texts, truth: Place | None) -> _Operation:
         """The run that goes on from what its directory has already."""
         spec, root = texts.spec, absolute(config.root)
         book, key = RunBook.opened(root), examples_key(config, texts.spec)
@@ -184,7 +186,8 @@ class _Operation:
 
     def finish(self, writing: Writing, outputs: local.Outputs) -> RunRecord:
         """Notes what was measured and pushed; the record of the run."""
-        found = evaluation_at(outputs["Evaluator"]["evaluation"])
+        folder = os.path.join(outputs["Evaluator"]["evaluation"], "model-0")
+        found = Evaluation.of(read_evaluation(folder), self.spec)
         verdict = _verdict(outputs)
         pushed = read_push(outputs["Pusher"]["pushed_model"])
         record = with_evaluation(self._record(outputs), found)
@@ -254,12 +257,11 @@ class _Operation:
 
     def _write(self, record: RunRecord) -> None:
         """`run.json` describes what serves; a refused model has a file of its own."""
-        root = pathlib.Path(self.dag.root)
         if record.refused:
-            write_record(root, record, _REFUSED)
+            write_record(self.dag.root, record, REFUSED)
             return
-        (root / _REFUSED).unlink(missing_ok=True)
-        write_record(root, record)
+        (pathlib.Path(self.dag.root) / REFUSED).unlink(missing_ok=True)
+        write_record(self.dag.root, record)
         _keep_figures(self._model_run(), self.dag.root)
 
     def _model_run(self) -> pathlib.Path:
@@ -328,8 +330,17 @@ def _going_on(
         encoding_digest=known.digest if known else "",
         baselines=tuple(os.path.join(models, v.version) for v in baselines),
         accepted=json.dumps(book.acceptances(key, days.new)),
-        fingerprint=fingerprint(spec, dag.logs, DayRange.parse(dag.plan.new)),
+        fingerprint=_fingerprint(dag, spec),
     )
+
+
+def _fingerprint(dag: DagConfig, spec: Spec) -> str:
+    """Of the log files that are read."""
+    days, state = DayRange.parse(dag.plan.new), dag.plan.state_from
+    if state:
+        return fingerprint(spec, dag.logs, days, 0, marks_of(read_state(state)))
+    context = None if dag.context_days == ALL_EARLIER_DAYS else dag.context_days
+    return fingerprint(spec, dag.logs, days, context)
 
 
 def _entry(
@@ -375,7 +386,7 @@ def _dag_config(
 
 
 def _verdict(outputs: local.Outputs) -> Verdict:
-    path = os.path.join(outputs["Evaluator"]["evaluation"], "verdict.json")
+    path = os.path.join(outputs["Evaluator"]["evaluation"], VERDICT_FILE)
     return Verdict.from_json(pathlib.Path(path).read_text(encoding="utf-8"))
 
 

@@ -87,7 +87,7 @@ class RunBook:
     def baselines(
         self, count: int, checkpoints: str, trained: tuple[str, ...]
     ) -> tuple[Version, ...]:
-        """The last live versions that another model is compared with, oldest first.
+        """The last live versions that another model is compared with, newest first.
 
         Args:
             count: At most so many.
@@ -101,7 +101,7 @@ class RunBook:
             if version.trained != trained
             or not version.checkpoints.startswith(checkpoints)
         ]
-        return tuple(others[-count:]) if count else ()
+        return tuple(others[::-1][:count])
 
     def acceptances(self, key: str, splits: Iterable[str]) -> list[dict[str, Any]]:
         """What was accepted of days, passed or not."""

@@ -111,7 +111,7 @@ def test_a_model_is_no_baseline_of_itself(tmp_path):
         found = book.baselines(count, checkpoints, trained)
         return [version.version for version in found]
 
-    assert names(5, "run/checkpoints/a", two) == ["1", "3"]
-    assert names(5, "run/checkpoints/a", (*two, "day-3")) == ["1", "2", "3"]
-    assert names(2, "run/checkpoints/c", two) == ["2", "3"]
+    assert names(5, "run/checkpoints/a", two) == ["3", "1"]
+    assert names(5, "run/checkpoints/a", (*two, "day-3")) == ["3", "2", "1"]
+    assert names(2, "run/checkpoints/c", two) == ["3", "2"]
     assert names(0, "run/checkpoints/c", two) == []
