@@ -15,6 +15,8 @@ import shutil
 import time
 from typing import Any
 
+from apache_beam.io.filesystem import FileMetadata
+
 from feature_specs import Spec, views
 from feature_specs.places import Place, absolute
 from pipeline.dag import (
@@ -30,16 +32,17 @@ from pipeline.evaluation.model_evaluation import read_evaluation
 from pipeline.examples.days import DayRange, without_newest
 from pipeline.examples.read_logs import marks_of
 from pipeline.examples.reading.log_files import find_logs
-from pipeline.examples.reading.marks import fingerprint
+from pipeline.examples.reading.marks import fingerprint, read_files
 from pipeline.examples.reading.readers import discover_days
 from pipeline.gates.accept import accept
 from pipeline.gates.store import read_report
 from pipeline.gates.verdict import Verdict
 from pipeline.ledger import RunEntry, Version
+from pipeline.operations.log_files import describe_files
 from pipeline.pushing import read_push
 from pipeline.reporting.files import plain, read_json
-from pipeline.run_book import RunBook, Writing, now, owner
-from pipeline.run_config import LaunchError, RunConfig, Texts, read_texts
+from pipeline.run_book import RunBook, Writing, code_version, now, owner
+from pipeline.run_config import METADATA, LaunchError, RunConfig, Texts, read_texts
 from pipeline.run_plan import Days, RunPlan, plan_run
 from pipeline.run_record import REFUSED, RunRecord, write_record
 from pipeline.runners import local
@@ -74,7 +77,7 @@ def run(
             outputs = local.run(operation.dag, on_step or (lambda event: None))
         finally:
             # What has been made counts, however the run ends.
-            made = local.outputs_since(operation.dag.root, operation.entry.began)
+            made = local.last_outputs(operation.database, since=operation.entry.began)
             writing.made(made, passed="EncodingGen" in made)
         return operation.finish(writing, outputs)
 
@@ -178,6 +181,11 @@ class _Operation:
         entry = _entry(config, spec, book, dag, days)
         return cls(config, spec, book, dag, days, entry, key)
 
+    @property
+    def database(self) -> pathlib.Path:
+        """TFX's metadata."""
+        return pathlib.Path(self.dag.root) / METADATA
+
     def written(self) -> Any:
         """Keeps the ledger while the run goes on; a context."""
         last = {split: split.removeprefix(_SPLIT) for split in self.days.new}
@@ -198,7 +206,7 @@ class _Operation:
         )
         if pushed:
             self._note_version(writing, record, outputs)
-        self._write(record)
+        self._write(record, outputs["Trainer"]["model_run"])
         writing.end(
             "pushed" if pushed else "refused",
             refused,
@@ -255,18 +263,14 @@ class _Operation:
             )
         )
 
-    def _write(self, record: RunRecord) -> None:
+    def _write(self, record: RunRecord, model_run: str) -> None:
         """`run.json` describes what serves; a refused model has a file of its own."""
         if record.refused:
             write_record(self.dag.root, record, REFUSED)
             return
         (pathlib.Path(self.dag.root) / REFUSED).unlink(missing_ok=True)
         write_record(self.dag.root, record)
-        _keep_figures(self._model_run(), self.dag.root)
-
-    def _model_run(self) -> pathlib.Path:
-        outputs = local.last_outputs(pathlib.Path(self.dag.root) / local.METADATA)
-        return pathlib.Path(outputs["Trainer"]["model_run"])
+        _keep_figures(pathlib.Path(model_run), self.dag.root)
 
 
 def _plan(config: RunConfig, spec: Spec, book: RunBook, key: str) -> RunPlan:
@@ -330,17 +334,17 @@ def _going_on(
         encoding_digest=known.digest if known else "",
         baselines=tuple(os.path.join(models, v.version) for v in baselines),
         accepted=json.dumps(book.acceptances(key, days.new)),
-        fingerprint=_fingerprint(dag, spec),
+        fingerprint=fingerprint(_log_files(dag, spec)),
     )
 
 
-def _fingerprint(dag: DagConfig, spec: Spec) -> str:
-    """Of the log files that are read."""
+def _log_files(dag: DagConfig, spec: Spec) -> list[FileMetadata]:
+    """The log files that are read."""
     days, state = DayRange.parse(dag.plan.new), dag.plan.state_from
     if state:
-        return fingerprint(spec, dag.logs, days, 0, marks_of(read_state(state)))
+        return read_files(spec, dag.logs, days, 0, marks_of(read_state(state)))
     context = None if dag.context_days == ALL_EARLIER_DAYS else dag.context_days
-    return fingerprint(spec, dag.logs, days, context)
+    return read_files(spec, dag.logs, days, context)
 
 
 def _entry(
@@ -356,7 +360,10 @@ def _entry(
         preset=config.preset_name,
         seed=config.seed,
         logs=dag.logs,
-        log_files=describe_files(read_files(spec, dag.logs)),
+        log_files=describe_files(
+            (file.path, file.size_in_bytes, file.last_updated_in_seconds)
+            for file in _log_files(dag, spec)
+        ),
         trained=days.train,
         judged=days.judged,
         code=code_version(),
@@ -388,6 +395,13 @@ def _dag_config(
 def _verdict(outputs: local.Outputs) -> Verdict:
     path = os.path.join(outputs["Evaluator"]["evaluation"], VERDICT_FILE)
     return Verdict.from_json(pathlib.Path(path).read_text(encoding="utf-8"))
+
+
+def _why(verdict: Verdict, outputs: local.Outputs) -> str:
+    """Which gate refused a model that was not pushed, and what to do."""
+    if not verdict.blessed:
+        return verdict.told()
+    return read_infra(outputs["InfraValidator"]["blessing"]).told()
 
 
 def _metrics(found: Evaluation) -> dict[str, dict[str, float | None]]:

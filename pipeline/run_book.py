@@ -16,8 +16,11 @@ import contextlib
 import dataclasses
 import datetime
 import getpass
+import importlib.metadata
 import os
+import pathlib
 import socket
+import subprocess
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -233,3 +236,18 @@ def user() -> str:
         return getpass.getuser()
     except (KeyError, OSError):
         return f"user {os.getuid()}"
+
+
+def code_version() -> str:
+    """trailrank's version, and the commit if it runs from a checkout."""
+    version = importlib.metadata.version("trailrank")
+    here = pathlib.Path(__file__).parent
+    command = ["git", "-C", str(here), "rev-parse", "--short=12", "HEAD"]
+    if not (here.parent / ".git").exists():
+        return version
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return version
+    commit = done.stdout.strip()
+    return f"{version} ({commit})" if commit else version

@@ -54,14 +54,14 @@ def is_marked(source: Source, spec: Spec) -> bool:
     return has_rows_of_days and not has_days(source)
 
 
-def fingerprint(
+def read_files(
     spec: Spec,
     logs: str,
     days: DayRange | None = None,
     context: int | None = None,
     seen: Marks | None = None,
-) -> str:
-    """Changes when a file changes that is read for some days.
+) -> list[FileMetadata]:
+    """The files that are read for some days, source by source.
 
     Args:
         spec: Says which files there are.
@@ -74,11 +74,17 @@ def fingerprint(
         FileNotFoundError: A pattern matches no file, or a day has none.
     """
     windows = {entry.source: entry.window_days for entry in spec.events.values()}
-    read = []
+    found = []
     for name, source in all_sources(spec).items():
         asked = None if name in spec.log.joins else days
         files = match_files(source, logs, asked, context, windows.get(name, 0))
         if is_marked(source, spec):
             files = unseen(files, seen or {})
-        read += [(file.path, FileMark.of(file)) for file in files]
+        found += files
+    return found
+
+
+def fingerprint(files: Iterable[FileMetadata]) -> str:
+    """Changes when one of the files does, or with which they are."""
+    read = [(file.path, FileMark.of(file)) for file in files]
     return hashlib.sha256(repr(read).encode()).hexdigest()[:12]
