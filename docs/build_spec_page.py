@@ -35,7 +35,7 @@ _FILLED_IN = {"column_types", "text", "dtype"}  # by the reader: no keys
 _ORDER = (
     *("name", "log", "events", "filters", "trail", "history", "histories"),
     *("counters", "statistics", "quantiles", "derived", "tables", "features"),
-    *("tasks", "facets", "fusion", "evaluation"),
+    *("tasks", "facets", "fusion", "evaluation", "data_gates"),
 )
 _ENTRY = "NAME"  # stands for the key of a mapping's entry in a path
 _LONGEST_EXAMPLE = 60

@@ -3,8 +3,8 @@
 spec = load_spec("kuairand")            # shipped with the package
 spec = load_spec("my_logs.yaml")        # your own
 
-The sections are read in `log_section.py`, `past_section.py`, `model_section.py` and
-`facets_section.py`.
+The sections are read in `log_section.py`, `past_section.py`, `model_section.py`,
+`facets_section.py` and `gates_section.py`.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from feature_specs.ceilings import check_entries
 from feature_specs.evaluation_section import read_evaluation
 from feature_specs.events_section import read_events
 from feature_specs.facets_section import read_facets
+from feature_specs.gates_section import read_data_gates
 from feature_specs.log_section import read_log
 from feature_specs.model_section import (
     read_features,
@@ -103,6 +104,7 @@ def _read(reading: Reading, text: str) -> Spec | None:
     facets = read_facets(reading, features)
     fusion = read_fusion(reading, features)
     evaluation = read_evaluation(reading, log, past, tasks)
+    data_gates = read_data_gates(reading, features, tasks)
     if log is None or fusion is None:
         return None
     return Spec(
@@ -123,6 +125,7 @@ def _read(reading: Reading, text: str) -> Spec | None:
         facets=facets,
         fusion=fusion,
         evaluation=evaluation,
+        data_gates=data_gates,
         column_types=past.column_types,
         text=text,
     )

@@ -36,6 +36,7 @@ from feature_specs.fields import (
     Weight,
     between,
 )
+from feature_specs.gates import DataGatesSpec
 from feature_specs.moments import MomentSpec
 from feature_specs.past import (
     REQUEST_COLUMNS,
@@ -734,6 +735,7 @@ class Spec:
     tables: dict[str, TableSpec] = dataclasses.field(default_factory=dict)
     facets: dict[str, FacetSpec] = dataclasses.field(default_factory=dict)
     evaluation: EvaluationSpec = dataclasses.field(default_factory=EvaluationSpec)
+    data_gates: DataGatesSpec = dataclasses.field(default_factory=DataGatesSpec)
     column_types: dict[str, Dtype] = dataclasses.field(default_factory=dict, repr=False)
     text: str = dataclasses.field(default="", repr=False)
 

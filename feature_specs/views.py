@@ -21,6 +21,7 @@ from typing import Any, Literal, NamedTuple, Protocol, TypeVar
 
 from feature_specs.durations import text_of
 from feature_specs.events import EventsSpec
+from feature_specs.gates import DataGatesSpec
 from feature_specs.reader import read_spec
 from feature_specs.spec import (
     EvaluationSpec,
@@ -36,6 +37,7 @@ from feature_specs.spec import (
 
 EXAMPLES = "examples"
 LIMITS = "limits"
+DATA_GATES = "data_gates"
 ENCODING = "encoding"
 TRAINING = "training"
 SERVING = "serving"
@@ -97,12 +99,18 @@ def _examples(spec: Spec) -> Spec:
         facets={},
         fusion=_even(spec),
         evaluation=EvaluationSpec(slices=tuple(sorted(spec.evaluation.slices))),
+        data_gates=DataGatesSpec(),
     )
 
 
 def _limits(spec: Spec) -> Spec:
     """The same, and when the log is too damaged to make examples of it."""
     return dataclasses.replace(_examples(spec), log=spec.log)
+
+
+def _data_gates(spec: Spec) -> Spec:
+    """The same, and when a day is too unlike the days before it to be trained on."""
+    return dataclasses.replace(_examples(spec), data_gates=spec.data_gates)
 
 
 def _encoding(spec: Spec) -> Spec:
@@ -153,6 +161,7 @@ def _everything(spec: Spec) -> Spec:
 VIEWS: dict[str, Callable[[Spec], Spec]] = {
     EXAMPLES: _examples,
     LIMITS: _limits,
+    DATA_GATES: _data_gates,
     ENCODING: _encoding,
     TRAINING: _training,
     SERVING: _serving,
@@ -354,6 +363,7 @@ def _canonical(spec: Spec) -> Spec:
         facets={name: _facet(facet) for name, facet in spec.facets.items()},
         fusion=_fusion(spec.fusion),
         evaluation=_limits_in_order(spec.evaluation),
+        data_gates=_gates(spec.data_gates),
     )
 
 
@@ -465,6 +475,13 @@ def _fusion(fusion: FusionSpec) -> FusionSpec:
         name: weight for name, weight in sorted(fusion.weights.items()) if weight
     }
     return dataclasses.replace(fusion, weights=weights or fusion.weights)
+
+
+def _gates(gates: DataGatesSpec) -> DataGatesSpec:
+    columns = dict(sorted(gates.columns.items()))
+    return dataclasses.replace(
+        gates, columns=columns, not_judged=_sorted(set(gates.not_judged))
+    )
 
 
 def _plain(value: Any) -> Any:

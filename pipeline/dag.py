@@ -1,13 +1,14 @@
 """The TFX DAG: which steps run, in what order, with what settings.
 
-    raw logs -> DayExampleGen -> StatisticsGen -> ExampleValidator -> ValidationGate
-             -> Transform -> Trainer -> Evaluator (blessing) -> Pusher
+    raw logs -> DayExampleGen -> StatisticsGen -> ExampleValidator -> DataGate
+             -> EncodingGen -> Trainer -> Evaluator -> InfraValidator -> Pusher
+
+One run of it makes the examples of the days that are new (`run_plan`), trains what the
+weights lack, and is judged on the newest days. Earlier days stay where they were made:
+steps are given their directories.
 
 Each step is given its view of the spec, as text (`feature_specs.views`), so that its
 cached result stands until something changes that it depends on.
-
-Where the spec sets no limit (`evaluation.min_auc`) there is no gate: the model is
-measured, and pushed without a blessing.
 
 The same DAG runs locally (`runners/local.py`) and compiles for Vertex
 (`cloud/vertex_pipeline.py`).
@@ -19,54 +20,36 @@ import dataclasses
 import hashlib
 import json
 import os
+from collections.abc import Iterable
 
-from tensorflow_model_analysis.proto import config_pb2
-from tfx.components import (
-    Evaluator,
-    ExampleValidator,
-    Pusher,
-    StatisticsGen,
-    Trainer,
-    Transform,
-)
 from tfx.dsl.components.base.base_node import BaseNode
-from tfx.dsl.components.common.resolver import Resolver
-from tfx.dsl.input_resolution.strategies.latest_blessed_model_strategy import (
-    LatestBlessedModelStrategy,
-)
 from tfx.orchestration.pipeline import Pipeline
-from tfx.proto import pusher_pb2, trainer_pb2, transform_pb2
-from tfx.types import Channel, standard_artifacts
 
-from feature_specs import (
-    Spec,
-    TaskSpec,
-    label_key,
-    mask_key,
-    read_preset,
-    read_spec,
-    views,
-)
+from feature_specs import Spec, read_preset, read_spec, views
 from feature_specs.model import plain_values
 from feature_specs.named import preset_as_text
-from pipeline.components import (
-    ALL_EARLIER_DAYS,
-    DayExampleGen,
-    SpecSchema,
-    ValidationGate,
-)
 from pipeline.examples.build import LOCAL_RUNNER
 from pipeline.examples.days import DayRange, plan_splits
+from pipeline.run_plan import RunPlan, judged_of
+from pipeline.steps.data_gate import DataGate
+from pipeline.steps.day_example_gen import ALL_EARLIER_DAYS, DayExampleGen
+from pipeline.steps.encoding_gen import EncodingGen
+from pipeline.steps.evaluator import Evaluator
+from pipeline.steps.example_validator import ExampleValidator
+from pipeline.steps.infra_validator import InfraValidator
+from pipeline.steps.model_pusher import Pusher
+from pipeline.steps.ranker_trainer import Trainer
+from pipeline.steps.spec_schema import SpecSchema
+from pipeline.steps.statistics_gen import StatisticsGen
 from tpu_configs import read_slice
 
 # In one process a state cache saves nothing, and to weigh its entries Beam walks
-# through every module loaded, which is a lot after TensorFlow. Batches of some MB are
-# decoded faster than those that Beam grows from one row on.
+# through every module loaded, which is a lot after TensorFlow.
 IN_PROCESS_BEAM_ARGS = (
     f"--runner={LOCAL_RUNNER}",
     "--max_cache_memory_usage_mb=0",
-    "--tfxio_use_byte_size_batching",
 )
+HERE = ""  # in place of a directory: that of the examples made in this run
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -79,13 +62,20 @@ class DagConfig:
         slice: The accelerator slice's YAML text.
         logs: Directory with the raw logs; may lie in a bucket.
         root: Directory of everything the run writes; a bucket on Vertex.
-        days: First and last day, `20220408:20220414`.
-        eval_days: How many of the last days are kept for evaluation.
-        context_days: Days before `days` that are read for history and statistics; by
-            default all that the logs have.
+        plan: Which days are made, and where the others lie.
+        eval_days: How many of the newest days are kept for evaluation.
+        context_days: Days before the first that are read for history and statistics,
+            where no `DayState` tells; by default all that the logs have.
         allow_small_days: Whether a day with unusually few rows passes.
         seed: Of shuffles and initial weights.
         fingerprint: State of the log files; a new one makes new examples.
+        baselines: Directories of models that the new one is compared with.
+        accepted: JSON list of what was let through the data gate, and by whom.
+        truth: The log simulator's `truth/`, for the oracle; empty for none.
+        fixed_encoding: Whether the plan's encoding is taken as it is.
+        refresh_encoding: Whether an encoding is made anew.
+        map_encoding: Whether weights of another encoding are mapped by value.
+        resume_from: Day whose checkpoint training goes on from, if not the newest.
         beam_args: Options of every Beam step.
     """
 
@@ -94,33 +84,66 @@ class DagConfig:
     slice: str
     logs: str
     root: str
-    days: str
+    plan: RunPlan
     eval_days: int = 1
     context_days: int = ALL_EARLIER_DAYS
     allow_small_days: bool = False
     seed: int = 0
     fingerprint: str = ""
+    baselines: tuple[str, ...] = ()
+    accepted: str = "[]"
+    truth: str = ""
+    fixed_encoding: bool = False
+    refresh_encoding: bool = False
+    map_encoding: bool = False
+    resume_from: str = ""
     beam_args: tuple[str, ...] = IN_PROCESS_BEAM_ARGS
 
 
-def create_pipeline(
-    config: DagConfig,
-    metadata_config: object = None,
-    baseline: type[LatestBlessedModelStrategy] = LatestBlessedModelStrategy,
-) -> Pipeline:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DagDays:
+    """The splits of a run, in order, and where their examples lie.
+
+    Attributes:
+        places: Split -> directory of its examples; `HERE` for one that is made now.
+        new: Splits that are made.
+        train: In the weights when the run has ended.
+        judged: Kept for evaluation.
+    """
+
+    places: dict[str, str]
+    new: tuple[str, ...]
+    train: tuple[str, ...]
+    judged: tuple[str, ...]
+
+    @classmethod
+    def of(cls, plan: RunPlan, eval_days: int, days_per_split: int) -> DagDays:
+        """Those that a plan says."""
+        days = DayRange.parse(plan.new)
+        split_plan = plan_splits(days, plan.new_eval_days, days_per_split)
+        new = split_plan.splits
+        places = {**dict(plan.earlier), **dict.fromkeys(new, HERE)}
+        judged = judged_of(list(places), f"{days.last:%Y%m%d}", eval_days)
+        train = tuple(split for split in places if split not in judged)
+        return cls(places=places, new=new, train=train, judged=judged)
+
+    def pairs(self, splits: Iterable[str]) -> str:
+        """JSON `[[split, directory], ...]`, as steps take days."""
+        return json.dumps([[split, self.places[split]] for split in splits])
+
+
+def create_pipeline(config: DagConfig, metadata_config: object = None) -> Pipeline:
     """The whole DAG of a run; TFX orders its nodes by what they read.
 
     Args:
         config: What to run.
         metadata_config: Where the metadata lies, for a runner that keeps its own.
-        baseline: Which model the new one is compared with. Vertex knows no other
-            strategy than the default.
     """
     spec = read_spec(config.spec)
     return Pipeline(
         pipeline_name=f"trailrank-{spec.name.replace('_', '-')}",
         pipeline_root=os.path.join(config.root, "artifacts"),
-        components=_components(spec, config, baseline),
+        components=_components(spec, config),
         enable_cache=True,
         metadata_connection_config=metadata_config,
         beam_pipeline_args=list(config.beam_args),
@@ -130,9 +153,9 @@ def create_pipeline(
 def checkpoints_dir(config: DagConfig) -> str:
     """Of a run's training; the name has what decides the weights, but no days.
 
-    The same days are restored there, and later ones are gone on with. The encoding,
-    which nobody knows before Transform has run, is the last part of the name: see
-    `pipeline.training.encoded_dir`.
+    The same days are restored there, and later ones are gone on with. What the encoding
+    began with, which nobody knows before `EncodingGen` has run, is the last part of the
+    name: see `pipeline.training.encoded_dir`.
     """
     spec, slice = read_spec(config.spec), read_slice(config.slice)
     decides = {
@@ -146,152 +169,106 @@ def checkpoints_dir(config: DagConfig) -> str:
     return os.path.join(config.root, "checkpoints", key)
 
 
-def eval_config(spec: Spec) -> config_pb2.EvalConfig:
-    """What the Evaluator measures, and when it blesses.
-
-    TFMA judges the tasks that the spec sets a limit for. Every task's quality, by slice
-    too, is in the evaluation table (`pipeline.evaluation`): TFMA walks through labels
-    one by one, and with tens of tasks that takes longer than the training. Rows outside
-    a task's sample space weigh nothing.
-    """
-    names = [task.name for task in spec.tasks]
-    return config_pb2.EvalConfig(
-        model_specs=[
-            config_pb2.ModelSpec(
-                signature_name="score_examples",
-                label_keys={name: label_key(name) for name in names},
-                example_weight_keys={name: mask_key(name) for name in names},
-            )
-        ],
-        metrics_specs=[
-            _gate_metrics(spec, spec.task(name), minimum)
-            for name, minimum in sorted(spec.evaluation.min_auc.items())
-        ]
-        or [
-            config_pb2.MetricsSpec(
-                metrics=[config_pb2.MetricConfig(class_name="ExampleCount")]
-            )
-        ],
+def _components(spec: Spec, config: DagConfig) -> list[BaseNode]:
+    days = DagDays.of(config.plan, config.eval_days, spec.log.days_per_split)
+    example_gen = _example_gen(spec, config)
+    examples = example_gen.outputs["examples"]
+    schema = SpecSchema(spec=views.step_text(spec, "SpecSchema"))
+    statistics = StatisticsGen(examples=examples, schema=schema.outputs["schema"])
+    validator = ExampleValidator(
+        statistics=statistics.outputs["statistics"], schema=schema.outputs["schema"]
     )
-
-
-def _components(
-    spec: Spec, config: DagConfig, baseline: type[LatestBlessedModelStrategy]
-) -> list[BaseNode]:
-    plan = plan_splits(
-        DayRange.parse(config.days), config.eval_days, spec.log.days_per_split
+    gate = DataGate(
+        examples=examples,
+        spec=views.step_text(spec, "DataGate"),
+        new_days=days.pairs(days.new),
+        earlier_days=json.dumps(config.plan.earlier),
+        accepted=config.accepted,
     )
-    train, evaluation = list(plan.train), list(plan.evaluation)
-    example_gen = DayExampleGen(
+    gate.add_upstream_node(validator)
+    encoding = EncodingGen(
+        examples=examples,
+        spec=views.step_text(spec, "EncodingGen"),
+        train_days=days.pairs(days.train),
+        earlier=config.plan.encoding,
+        fixed=int(config.fixed_encoding),
+        refresh=int(config.refresh_encoding),
+    )
+    encoding.add_upstream_node(gate)
+    trainer = _trainer(spec, config, days, example_gen, encoding)
+    checks = _checks(spec, config, days, example_gen, trainer)
+    return [
+        example_gen,
+        schema,
+        statistics,
+        validator,
+        gate,
+        encoding,
+        trainer,
+        *checks,
+    ]
+
+
+def _example_gen(spec: Spec, config: DagConfig) -> DayExampleGen:
+    return DayExampleGen(
         spec=views.step_text(spec, "DayExampleGen"),
         logs=config.logs,
-        days=config.days,
-        eval_days=config.eval_days,
+        days=config.plan.new,
+        eval_days=config.plan.new_eval_days,
         context_days=config.context_days,
         allow_small_days=config.allow_small_days,
         seed=config.seed,
         rejects_dir=os.path.join(config.root, "rejects"),
         fingerprint=config.fingerprint,
+        state_from=config.plan.state_from,
+        learned_through=config.plan.learned_through,
     )
-    schema = SpecSchema(spec=views.step_text(spec, "SpecSchema"))
-    examples = example_gen.outputs["examples"]
-    checks = _validation(examples, schema.outputs["schema"])
-    transform = Transform(
-        examples=examples,
-        schema=schema.outputs["schema"],
-        preprocessing_fn="pipeline.transform.preprocessing_fn",
-        custom_config={"spec": views.step_text(spec, "Transform")},
-        splits_config=transform_pb2.SplitsConfig(
-            analyze=train, transform=train + evaluation
-        ),
-        disable_statistics=True,  # StatisticsGen describes the same rows
-        disable_analyzer_cache=True,  # it would analyse every split on its own
-    )
-    transform.add_upstream_node(checks[-1])
-    trainer = Trainer(
-        run_fn="pipeline.training.run_fn",
-        examples=transform.outputs["transformed_examples"],
-        transform_graph=transform.outputs["transform_graph"],
-        train_args=trainer_pb2.TrainArgs(splits=train),
-        eval_args=trainer_pb2.EvalArgs(splits=evaluation),
-        custom_config={
-            "spec": views.step_text(spec, "Trainer"),
-            "preset": preset_as_text(read_preset(config.preset)),
-            "slice": json.dumps(dataclasses.asdict(read_slice(config.slice))),
-            "splits": train,
-            "checkpoints": checkpoints_dir(config),
-            "seed": config.seed,
-        },
-    )
-    gate = _evaluation(spec, examples, trainer, baseline, evaluation)
-    pusher = _pusher(spec, config.root, trainer, gate[-1])
-    return [example_gen, schema, *checks, transform, trainer, *gate, pusher]
 
 
-def _pusher(spec: Spec, root: str, trainer: Trainer, evaluator: BaseNode) -> Pusher:
-    # The Evaluator blesses nothing where no limit is set, and the Pusher would wait for
-    # a blessing for ever: a spec without a gate is pushed once it was measured.
-    blessing = evaluator.outputs["blessing"] if spec.evaluation.min_auc else None
-    pusher = Pusher(
-        model=trainer.outputs["model"],
-        model_blessing=blessing,
-        push_destination=pusher_pb2.PushDestination(
-            filesystem=pusher_pb2.PushDestination.Filesystem(
-                base_directory=os.path.join(root, "models", spec.name)
-            )
-        ),
-    )
-    pusher.add_upstream_node(evaluator)
-    return pusher
-
-
-def _validation(examples: Channel, schema: Channel) -> list[BaseNode]:
-    """Statistics of every day, compared with the spec's schema; anomalies stop."""
-    statistics = StatisticsGen(examples=examples, schema=schema)
-    validator = ExampleValidator(
-        statistics=statistics.outputs["statistics"], schema=schema
-    )
-    gate = ValidationGate(anomalies=validator.outputs["anomalies"])
-    return [statistics, validator, gate]
-
-
-def _evaluation(
+def _trainer(
     spec: Spec,
-    examples: Channel,
-    trainer: Trainer,
-    baseline: type[LatestBlessedModelStrategy],
-    splits: list[str],
+    config: DagConfig,
+    days: DagDays,
+    example_gen: BaseNode,
+    encoding: BaseNode,
+) -> BaseNode:
+    return Trainer(
+        examples=example_gen.outputs["examples"],
+        transform_graph=encoding.outputs["transform_graph"],
+        spec=views.step_text(spec, "Trainer"),
+        preset=preset_as_text(read_preset(config.preset)),
+        slice=json.dumps(dataclasses.asdict(read_slice(config.slice))),
+        days=days.pairs(days.train),
+        checkpoints=checkpoints_dir(config),
+        seed=config.seed,
+        map_encoding=int(config.map_encoding),
+        resume_from=config.resume_from,
+    )
+
+
+def _checks(
+    spec: Spec,
+    config: DagConfig,
+    days: DagDays,
+    example_gen: BaseNode,
+    trainer: BaseNode,
 ) -> list[BaseNode]:
-    """The last blessed model, and the Evaluator that compares the new one with it."""
-    blessed = Resolver(
-        strategy_class=baseline,
-        model=Channel(type=standard_artifacts.Model),
-        model_blessing=Channel(type=standard_artifacts.ModelBlessing),
-    ).with_id("LatestBlessedModel")
-    blessed.add_upstream_node(trainer)
+    """What a model has to pass, and its push."""
+    model = trainer.outputs["model"]
     evaluator = Evaluator(
-        examples=examples,
-        model=trainer.outputs["model"],
-        baseline_model=blessed.outputs["model"],
-        eval_config=eval_config(spec),
-        example_splits=splits,
+        model=model,
+        examples=example_gen.outputs["examples"],
+        spec=views.step_text(spec, "Evaluator"),
+        days=days.pairs(days.judged),
+        baselines=json.dumps(config.baselines),
+        truth=config.truth,
     )
-    return [blessed, evaluator]
-
-
-def _gate_metrics(spec: Spec, task: TaskSpec, minimum: float) -> config_pb2.MetricsSpec:
-    """A task's AUC, at least `minimum` and not far below the last blessed model's."""
-    threshold = config_pb2.MetricThreshold(
-        value_threshold=config_pb2.GenericValueThreshold(
-            lower_bound={"value": minimum}
-        ),
-        change_threshold=config_pb2.GenericChangeThreshold(
-            direction=config_pb2.MetricDirection.HIGHER_IS_BETTER,
-            absolute={"value": -spec.evaluation.max_auc_drop},
-        ),
+    infra = InfraValidator(model=model, spec=views.step_text(spec, "InfraValidator"))
+    infra.add_upstream_node(evaluator)
+    pusher = Pusher(
+        model=model,
+        model_blessing=evaluator.outputs["blessing"],
+        infra_blessing=infra.outputs["blessing"],
+        destination=os.path.join(config.root, "models", spec.name),
     )
-    return config_pb2.MetricsSpec(
-        output_names=[task.name],
-        metrics=[config_pb2.MetricConfig(class_name="AUC", threshold=threshold)],
-        example_weights=config_pb2.ExampleWeightOptions(weighted=True),
-    )
+    return [evaluator, infra, pusher]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
 import sqlite3
 from typing import NamedTuple
 
@@ -24,6 +25,7 @@ from pipeline.log_places import check_logs
 from tpu_configs import SliceConfig, read_slice, slice_text
 from trainer.slices import SliceLike
 
+_DAY = re.compile(r"\d{8}")
 METADATA = "metadata.sqlite"  # in a run's directory
 _METADATA_WAIT_S = 2.0
 
@@ -54,6 +56,14 @@ class RunConfig:
             days are left out.
         allow_small_days: Whether a day with unusually few rows passes.
         seed: Of shuffles and initial weights.
+        replace: A day whose examples are made again, and all after it, `20220412`; the
+            weights go back to the day before.
+        missing_days: Days that the logs lack, which are passed over.
+        accept_days: Days that the data gate has stopped, and that are let pass.
+        accept_reason: Why; it is recorded with the user's name.
+        encoding: Directory of an encoding that is taken as it is, of another run.
+        refresh_encoding: Whether an encoding is made anew; training begins anew then.
+        map_encoding: Whether the weights of another encoding are mapped by value.
         beam_args: Options of every Beam step; by default they run in this process.
     """
 
@@ -68,6 +78,13 @@ class RunConfig:
     label_delay: str = ""
     allow_small_days: bool = False
     seed: int = 0
+    replace: str = ""
+    missing_days: tuple[str, ...] = ()
+    accept_days: tuple[str, ...] = ()
+    accept_reason: str = ""
+    encoding: Place = ""
+    refresh_encoding: bool = False
+    map_encoding: bool = False
     beam_args: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -80,6 +97,24 @@ class RunConfig:
             _ = self.label_delay and seconds_of(self.label_delay)
         except ValueError as error:
             raise LaunchError(f"--label_delay {self.label_delay!r}: {error}") from None
+        self._check_days()
+
+    def _check_days(self) -> None:
+        """That single days are days, and that who accepts one says why."""
+        named = {
+            "--replace": (self.replace,) if self.replace else (),
+            "--missing_day": self.missing_days,
+            "--accept_day": self.accept_days,
+        }
+        for flag, days in named.items():
+            for day in days:
+                if not _DAY.fullmatch(day):
+                    raise LaunchError(f"{flag} {day!r}: must be a day, like 20220415.")
+        if self.accept_days and not self.accept_reason:
+            raise LaunchError(
+                f"--accept_day {self.accept_days[0]}: must come with --reason, which "
+                "is recorded beside your name."
+            )
 
     @property
     def preset_name(self) -> str:

@@ -30,15 +30,18 @@ class RunRecord:
         eval_splits: Splits kept for evaluation.
         logs: Directory of the raw logs.
         rows: Counts of example generation (in, examples, filtered, rejected).
-        examples: Directory of the raw examples.
+        examples: Directory of the raw examples that this run made.
         model: Directory of the trained SavedModel.
         pushed: Whether the model passed the spec's gates and went to `models/`.
         metrics: The evaluation table, a mapping a task.
         slices: The same for each slice of the evaluation rows.
         versions: Versions of the libraries that made the run.
-        transformed: Directory of the transformed examples, a folder a day.
-        transform_graph: Directory of the transform that the model carries.
+        transform_graph: Directory of the encoding that the model carries.
         checkpoints: Directory of the training's checkpoints.
+        example_dirs: Split -> directory of its raw examples, of all days in order.
+        ranking: How good the fused score orders: a mapping an ordering.
+        evaluation: Directory of what the Evaluator measured.
+        version: The number that the model was pushed under; empty if it was not.
     """
 
     spec: str
@@ -55,9 +58,21 @@ class RunRecord:
     metrics: list[dict[str, Any]]
     slices: dict[str, list[dict[str, Any]]]
     versions: dict[str, str]
-    transformed: str = ""  # the last three are in no record of an older run
-    transform_graph: str = ""
+    transform_graph: str = ""  # no record of an older run has these
     checkpoints: str = ""
+    example_dirs: dict[str, str] = dataclasses.field(default_factory=dict)
+    ranking: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    evaluation: str = ""
+    version: str = ""
+
+    @property
+    def train_splits(self) -> tuple[str, ...]:
+        """Splits in the model's weights, in order."""
+        return tuple(s for s in self.example_dirs if s not in self.eval_splits)
+
+    def examples_of(self, split: str) -> str:
+        """Directory that holds a split's raw examples."""
+        return self.example_dirs.get(split, self.examples)
 
 
 def write_record(root: str, record: RunRecord) -> pathlib.Path:
@@ -102,7 +117,9 @@ def read_record(root: Place) -> RunRecord:
 
 def _typed(values: dict[str, Any]) -> dict[str, Any]:
     """The values of a record; KeyError or TypeError where they cannot be those."""
-    values = {**values, "eval_splits": tuple(values["eval_splits"])}
+    names = {field.name for field in dataclasses.fields(RunRecord)}
+    values = {name: value for name, value in values.items() if name in names}
+    values["eval_splits"] = tuple(values["eval_splits"])
     kinds = {"str": str, "bool": bool}
     for field in dataclasses.fields(RunRecord):
         kind = kinds.get(str(field.type).partition("[")[0], object)

@@ -2,14 +2,23 @@
 
 It is written, not inferred: a column that changes its type, an empty feature or a label
 outside its range is an anomaly from the first run on.
+
+What is missing has a value in an example (-1, NaN, "") and none in statistics. So there
+are two schemas: by one examples are read, the other one their statistics keep to.
 """
 
 from __future__ import annotations
 
-from tensorflow_metadata.proto.v0 import schema_pb2
+from collections.abc import Mapping
 
-from feature_specs import Spec, label_key, mask_key
+from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2
+
+from feature_specs import FeatureSpec, Spec, expressions, label_key, mask_key
+from feature_specs.errors import Status, TrailrankError
+from feature_specs.past import HISTORY, TRAIL_LAST, with_readers
 from feature_specs.spec import KEY_ITEM, KEY_REQUEST, KEY_TIME, KEY_USER, slice_key
+
+SCHEMA_FILE = "schema.pbtxt"  # in a Schema artifact
 
 _TYPES = {
     "int64": schema_pb2.FeatureType.INT,
@@ -18,8 +27,14 @@ _TYPES = {
 }
 
 
+class AnomaliesError(TrailrankError, ValueError):
+    """The examples do not fit the spec's schema."""
+
+    exit_status = Status.REFUSED
+
+
 def build_schema(spec: Spec) -> schema_pb2.Schema:
-    """The schema of the examples that `pipeline.examples` writes for `spec`."""
+    """By which the examples are read that `pipeline.examples` writes for `spec`."""
     schema = schema_pb2.Schema(default_environment=["TRAINING", "SERVING"])
     for feature in spec.features:
         _add(schema, feature.name, feature.dtype, is_list=feature.is_sequence)
@@ -41,6 +56,64 @@ def build_schema(spec: Spec) -> schema_pb2.Schema:
     for column in spec.evaluation.slices:
         _add_training_only(schema, slice_key(column), spec.column_types[column])
     return schema
+
+
+def statistics_schema(spec: Spec) -> schema_pb2.Schema:
+    """What the statistics of a day's examples must keep to.
+
+    A value may be missing, but not all of a served feature or of a label, unless it is
+    of the past, which the first days have none of. Whole numbers that name something
+    are categories, no amounts.
+    """
+    schema = build_schema(spec)
+    needed = {f.name for f in spec.served_features if not _is_of_the_past(f, spec)}
+    needed |= {label_key(task.name) for task in spec.tasks}
+    needed |= {mask_key(task.name) for task in spec.tasks}
+    needed |= {KEY_USER, KEY_ITEM, KEY_TIME}
+    for feature in schema.feature:
+        width = feature.shape.dim[0].size if feature.shape.dim else 1
+        if feature.HasField("shape"):  # it may be missing, which a shape may not
+            feature.ClearField("shape")
+            feature.value_count.min = feature.value_count.max = width
+        feature.ClearField("presence")
+        if feature.name in needed:
+            feature.presence.min_count = 1
+        amount = feature.name in (KEY_TIME, KEY_REQUEST)
+        if feature.type == schema_pb2.FeatureType.INT and not amount:
+            feature.int_domain.is_categorical = True
+    return schema
+
+
+def check_anomalies(splits: Mapping[str, anomalies_pb2.Anomalies]) -> None:
+    """Whether all splits fit the schema.
+
+    Args:
+        splits: Split -> what TFDV found in its statistics.
+
+    Raises:
+        AnomaliesError: One does not; the message lists everything that was found.
+    """
+    found = [
+        f"{split}: {name or 'the data set'}: {info.description}"
+        for split, anomalies in splits.items()
+        for name, info in sorted(anomalies.anomaly_info.items())
+    ]
+    if found:
+        raise AnomaliesError(
+            "ExampleValidator: the examples do not fit the spec's schema:\n  - "
+            + "\n  - ".join(found)
+            + "\nMend the logs or the spec; nothing was trained."
+        )
+
+
+def _is_of_the_past(feature: FeatureSpec, spec: Spec) -> bool:
+    """Whether it reads what was known before: history, counters, statistics."""
+    read = expressions.columns_of(feature.expr)
+    texts = (feature.expr, *spec.derived.values())
+    columns = {column for text in texts for column in expressions.columns_of(text)}
+    past = {column for column in columns if column.startswith((HISTORY, TRAIL_LAST))}
+    past |= {entry.name for entry in (*spec.counters, *spec.statistics)}
+    return bool(read & with_readers(past, spec.derived))
 
 
 def _add(

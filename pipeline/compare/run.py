@@ -206,7 +206,7 @@ def _plan(
     from trainer.days.encoding import counted, find_encoding
 
     encoding = find_encoding(examples.folder)
-    known = counted(examples.spec, encoding.learned if encoding else None)
+    known = counted(examples.spec, encoding)
     wanted = None
     if options.match:
         wanted = planning.choose_reference(configs, options.reference)

@@ -359,9 +359,9 @@ class _Top:
         self._rows += int(sizes.sum())
         self._area += float(areas[is_mixed] @ sizes)
         for k in CUTOFFS:
-            precision = ranking.precision(order, labels, k)
+            precision, recall = ranking.at_top(order, labels, k)
             self._precision[k] += float(np.nansum(precision))
-            self._recall[k] += float(np.nansum(ranking.recall(order, labels, k)))
+            self._recall[k] += float(np.nansum(recall))
 
     def quality(self, task: str, order: str) -> TopQuality:
         def means(sums: Mapping[int, float]) -> dict[str, float]:

@@ -98,7 +98,7 @@ def plan_reading(request: ExamplesRequest) -> Reading:
             request.logs_dir,
             request.range_bytes,
             days=None if name in spec.log.joins else request.days,
-            context=request.context_days,
+            context=request.context,
             after=-(-windows.get(name, 0) // _DAY_MS),
         )
     by_user = {LOG, *map(source_name, spec.histories)}
@@ -310,6 +310,7 @@ def rows_of_days(rows: pl.DataFrame, reading: Reading) -> tuple[pl.DataFrame, Co
         counts |= {("day_value", text, c): row[c] for c in optional if row[c]}
     is_read = {found: reading.first_day <= found <= days.last for found in by_day}
     counts["outside_days",] = sum(n for d, n in by_day.items() if not is_read[d])
+    counts["early_days",] = sum(n for d, n in by_day.items() if d < reading.first_day)
     counts["context",] = sum(
         n for d, n in by_day.items() if is_read[d] and d < days.first
     )

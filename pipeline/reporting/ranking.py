@@ -116,12 +116,14 @@ class Order:
             values: [N].
             discounts: Of the first place, the second...; those behind have 0.
         """
-        most = int(self.groups.sizes.max(initial=0))
-        full = np.zeros(most + 1)
-        full[1 : len(discounts) + 1] = discounts[:most]
-        total = np.cumsum(full)
-        mean = (total[self.through] - total[self.before]) / (self.through - self.before)
-        return self.groups.sums(np.asarray(values, np.float64)[self.rows] * mean)
+        total = np.concatenate([[0.0], np.cumsum(discounts)])
+        near = np.flatnonzero(self.before < len(discounts))
+        before = self.before[near]
+        through = np.minimum(self.through[near], len(discounts))
+        mean = (total[through] - total[before]) / (self.through[near] - before)
+        worth = np.asarray(values, np.float64)[self.rows[near]] * mean
+        count = len(self.groups)
+        return np.bincount(self.groups.index[near], worth, count).astype(np.float64)
 
     @functools.cached_property
     def ranks(self) -> _Floats:
@@ -155,27 +157,20 @@ def ndcg(order: Order, gains: Column, k: int, best: _Floats | None = None) -> _F
     return found
 
 
-def precision(order: Order, labels: Column, k: int) -> _Floats:
-    """[G] share of positives among the first k, or among all rows if they are fewer.
+def at_top(order: Order, labels: Column, k: int) -> tuple[_Floats, _Floats]:
+    """Precision and recall of the first k, each [G].
 
-    NaN where all labels [N], 0 or 1, are the same.
+    Precision is the share of positives among the first k, or among all rows if they are
+    fewer; recall is the share of the positives that stand there. Both are NaN where all
+    labels [N], 0 or 1, are the same.
     """
-    places = np.minimum(order.groups.sizes, k)
-    return np.where(
-        order.groups.is_mixed(labels), _hits(order, labels, k) / places, math.nan
-    )
-
-
-def recall(order: Order, labels: Column, k: int) -> _Floats:
-    """[G] share of the positives that stand among the first k.
-
-    NaN where all labels [N], 0 or 1, are the same.
-    """
-    found = np.full(len(order.groups), math.nan)
-    counts = order.groups.is_mixed(labels)
-    positives = order.groups.sums(labels)
-    np.divide(_hits(order, labels, k), positives, out=found, where=counts)
-    return found
+    groups = order.groups
+    hits = order.sums(labels, np.ones(k))
+    is_mixed = groups.is_mixed(labels)
+    found = np.full((2, len(groups)), math.nan)
+    np.divide(hits, np.minimum(groups.sizes, k), out=found[0], where=is_mixed)
+    np.divide(hits, groups.sums(labels), out=found[1], where=is_mixed)
+    return found[0], found[1]
 
 
 def group_auc(order: Order, labels: Column) -> _Floats:
@@ -195,7 +190,7 @@ def xauc(labels: Column, scores: Column) -> float:
 
     Ties of scores count half. With labels of 0 and 1 it is the AUC.
     Source: Zhan et al., Deconfounding Duration Bias in Watch-time Prediction, KDD 2022,
-    sec. 5.1 (XAUC), which draws pairs; here are all of them, by Kendall's tau-b.
+    sec. 5.1 (XAUC), which draws pairs; here are all of them.
 
     Args:
         labels: [N], any numbers.
@@ -210,34 +205,44 @@ def xauc(labels: Column, scores: Column) -> float:
     groups = Groups.of(np.zeros(len(labels)))
     known, truth = _scores(groups, scores), _scores(groups, labels)
     require_finite("labels", truth)
-    pairs = len(truth) * (len(truth) - 1) / 2
-    with_labels, with_scores = pairs - _ties(truth), pairs - _ties(known)
-    if not with_labels:
+    order = np.lexsort((known, truth))
+    known, truth = known[order], truth[order]
+    pairs = len(truth) * (len(truth) - 1) / 2 - _ties(Groups.of(truth))
+    if not pairs:
         return math.nan
-    if not with_scores:
-        return 0.5
-    from scipy import stats  # half a second, which few commands need
-
-    # Places instead of values: SciPy compares infinities by their difference.
     places = np.unique(known, return_inverse=True)[1]
-    tau = stats.kendalltau(places, truth, method="asymptotic").statistic
-    # tau = (right - wrong) / sqrt(with_scores * with_labels), and a tie is half right.
-    surplus = tau * math.sqrt(with_scores) * math.sqrt(with_labels)
-    return float((1 + surplus / with_labels) / 2)
+    tied = _ties(Groups.of(np.sort(places))) - _ties(Groups.of(truth, places))
+    return float(1 - (_inversions(places) + tied / 2) / pairs)
 
 
 # --- the parts ------------------------------------------------------------------------
 
 
-def _hits(order: Order, labels: Column, k: int) -> _Floats:
-    """[G] positives among the first k."""
-    return order.sums(labels, np.ones(k))
+def _ties(groups: Groups) -> float:
+    """Pairs of rows of the same group."""
+    sizes = groups.sizes.astype(np.float64)
+    return float((sizes * (sizes - 1) / 2).sum())
 
 
-def _ties(values: _Array) -> float:
-    """Pairs of rows with the same value."""
-    counts = np.unique(values, return_counts=True)[1].astype(np.float64)
-    return float((counts * (counts - 1) / 2).sum())
+def _inversions(values: npt.NDArray[np.int64]) -> float:
+    """Pairs of which the earlier one is larger, of whole numbers [N] from 0.
+
+    Bit by bit from the highest: of values that agree in all bits above, those with a 1
+    are larger than the later ones with a 0; then those with a 0 go before the others.
+    """
+    found, values = 0.0, values.copy()
+    for bit in reversed(range(int(values.max(initial=0)).bit_length())):
+        blocks = Groups.of(values >> (bit + 1))
+        is_one = (values >> bit) & 1
+        ones = np.cumsum(is_one) - is_one  # before each, in all blocks
+        ones -= ones[blocks.starts][blocks.index]
+        found += float(ones[is_one == 0].sum())
+        place = np.arange(len(values))
+        start = blocks.starts[blocks.index]
+        zeros = (blocks.sizes - np.add.reduceat(is_one, blocks.starts))[blocks.index]
+        place = np.where(is_one, start + zeros + ones, place - ones)
+        values[place] = values.copy()
+    return found
 
 
 def _falling(index: npt.NDArray[np.int64], scores: _Array) -> npt.NDArray[np.int64]:

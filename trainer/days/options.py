@@ -26,6 +26,8 @@ class LoopOptions:
             are the first ones here.
         warm_start_partial: Takes the weights that are equal in name and shape, if spec
             or preset changed.
+        map_encoding: Goes on from, or warm-starts with, a checkpoint on another
+            encoding: each value's row goes to its new id (`trainer.days.mapping`).
     """
 
     checkpoint_steps: int = 5_000
@@ -34,6 +36,7 @@ class LoopOptions:
     cache: str | None = None
     warm_start: str | None = None
     warm_start_partial: bool = False
+    map_encoding: bool = False
 
     def __post_init__(self) -> None:
         if not 0 < self.sample <= 1:

@@ -55,14 +55,14 @@ class TrainingState:
         run: What must stay the same for a restart to continue: see `run_identity`.
         days: One record a finished day, in order: see `loop.train`.
         position: Inside the day that is being trained; None between days.
-        encoding: Of the examples, as `Encoding.learned`; None if it is not known.
+        encoding: Of the examples, as `Encoding.to_values`; None if it is not known.
         files: Day -> digest of its files' names and sizes, of each day begun.
     """
 
     run: dict[str, Any]
     days: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     position: Position | None = None
-    encoding: dict[str, str] | None = None
+    encoding: dict[str, Any] | None = None
     files: dict[str, str] = dataclasses.field(default_factory=dict)
 
     @property
@@ -141,48 +141,69 @@ def _spec_differences(before: str | None, now: str | None) -> list[str]:
 def check_encoding(
     state: TrainingState, encoding: Encoding | None, checkpoint: str
 ) -> None:
-    """That the examples are encoded as those that a checkpoint was trained on.
+    """That ids and scales mean in the examples what they mean in a checkpoint.
+
+    The same encoding, or one that extends it: values that came since have rows of their
+    own, which nothing has trained.
 
     Raises:
-        ResumeError: They are not, or nothing tells.
+        ResumeError: It is another one, or nothing tells.
     """
     differing = encoding_differences(state, encoding)
     if differing:
         raise ResumeError(
             f"Checkpoint {checkpoint}: must be of the same encoding as the examples, "
-            f"or its weights would be read as what they are not. "
-            f"{listed(list(differing.values()))}. Name the examples of that encoding, "
-            f"or train into an empty directory (--checkpoints)."
+            f"or of an earlier state of it, or its weights would be read as what they "
+            f"are not. {listed(list(differing.values()))}. Name the encoding that it "
+            f"was trained on, or go on with --map_encoding, which takes each value's "
+            f"row along, or train into an empty directory (--checkpoints)."
         )
 
 
 def encoding_differences(
     state: TrainingState, encoding: Encoding | None
 ) -> dict[str, str]:
-    """What differs, by name, from the encoding of a checkpoint; nothing if it is not
-    known there."""
+    """What of the encoding of a checkpoint means something else now, by name.
+
+    Nothing if it is not known there, or is extended here.
+    """
     if state.encoding is None:
         return {}
     if encoding is None:
         return {
-            "": "It is not known here: neither encoding.json nor a transform graph "
-            "lies beside the examples (--transform_graph names one)"
+            "": "It is not known here: no encoding.json lies with a transform graph "
+            "(--transform_graph names one)"
         }
-    return Encoding(state.encoding).differences(encoding)
+    before = encoding_of(state)
+    if before is None:
+        return {"": "It is of an earlier release, which hashed ids otherwise"}
+    if encoding.extends(before):
+        return {}
+    return before.differences(encoding)
+
+
+def encoding_of(state: TrainingState) -> Encoding | None:
+    """What a checkpoint was trained on; None if this release cannot read it."""
+    try:
+        return Encoding.of_values(state.encoding or {})
+    except (KeyError, TypeError, ValueError):
+        return None
 
 
 def check_files(state: TrainingState, files: dict[str, list[str]]) -> None:
     """That a half-trained day has the files that its first half was trained on.
 
-    A finished day with others is told, and stays as it was trained: the same rows
-    written again may take other bytes.
+    A finished day may have none any more. One with others is told, and stays as it was
+    trained: the same rows written again may take other bytes.
 
     Raises:
         ResumeError: The half-trained one has others, whose rows lie elsewhere.
     """
     begun = state.position.day if state.position else None
     for day, paths in files.items():
-        if day not in state.files or state.files[day] == files_digest(paths):
+        if not paths or day not in state.files:
+            continue
+        if state.files[day] == files_digest(paths):
             continue
         if day == begun:
             raise ResumeError(

@@ -69,18 +69,19 @@ def test_ties_are_the_mean_of_all_their_orders():
     hits = []
     for tied in itertools.permutations([1, 2, 3]):
         hits.append(sum(labels[row] for row in [0, *tied, 4][:k]))
-    assert ranking.precision(order, labels, k)[0] == pytest.approx(np.mean(hits) / k)
-    assert ranking.recall(order, labels, k)[0] == pytest.approx(np.mean(hits) / 3)
+    precision, recall = ranking.at_top(order, labels, k)
+    assert precision[0] == pytest.approx(np.mean(hits) / k)
+    assert recall[0] == pytest.approx(np.mean(hits) / 3)
 
 
 def test_precision_of_a_short_group_goes_by_its_rows():
     order = Order.of(Groups.of([1, 1, 2, 2]), [2, 1, 2, 1])
     labels = [0, 1, 1, 1]
-    assert ranking.precision(order, labels, 10)[0] == 0.5  # one of two, not of ten
-    assert ranking.recall(order, labels, 10)[0] == 1
-    assert ranking.recall(order, labels, 1)[0] == 0
-    assert math.isnan(ranking.precision(order, labels, 1)[1])  # all positive
-    assert math.isnan(ranking.recall(order, labels, 1)[1])
+    precision, recall = ranking.at_top(order, labels, 10)
+    assert precision[0] == 0.5  # one of two, not of ten
+    assert recall[0] == 1
+    assert math.isnan(precision[1]) and math.isnan(recall[1])  # all positive
+    assert ranking.at_top(order, labels, 1)[1][0] == 0
 
 
 def test_the_auc_of_each_group_is_scikit_learn_s(drawn):

@@ -1,21 +1,17 @@
-"""The Transform step's graph, run for real on rows worked out by hand."""
+"""The graph of an encoding, run for real on rows worked out by hand."""
 
-import hashlib
-import json
 import math
-import shutil
 
-import apache_beam as beam
 import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_transform as tft
-import tensorflow_transform.beam as tft_beam
 
 from feature_specs import read_spec
-from pipeline.schema import build_schema
-from pipeline.transform import preprocessing_fn
-from trainer.days.encoding import read_encoding
+from pipeline.encoding.graph import write_transform_graph
+from pipeline.encoding.learn import learn
+from tests.encoded_rows import encoded, splitmix64, summary_of
+from trainer.days.encoding import Encoding, read_encoding
 
 _SPEC = read_spec(
     """
@@ -95,53 +91,34 @@ def _rows() -> list[dict]:
 
 
 @pytest.fixture(scope="module")
-def graph(tmp_path_factory) -> str:
-    return str(tmp_path_factory.mktemp("graph") / "out")
+def encoding() -> Encoding:
+    return learn(_SPEC, [summary_of(_SPEC, _rows(), "day-20240101")])
 
 
 @pytest.fixture(scope="module")
-def transformed(graph, tmp_path_factory) -> dict[str, np.ndarray]:
-    metadata = tft.DatasetMetadata(build_schema(_SPEC))
-    with (
-        beam.Pipeline(
-            runner="apache_beam.runners.portability.fn_api_runner.FnApiRunner"
-        ) as pipeline,
-        tft_beam.Context(temp_dir=str(tmp_path_factory.mktemp("tft"))),
-    ):
-        rows = pipeline | beam.Create(_rows())
-        data, fitted = (rows, metadata) | tft_beam.AnalyzeAndTransformDataset(
-            lambda inputs: preprocessing_fn(inputs, {"spec": _SPEC.text})
-        )
-        _ = fitted | tft_beam.WriteTransformFn(graph)
-        found: list[dict] = []
-        out = str(tmp_path_factory.mktemp("out") / "part")
-        coder = tft.coders.ExampleProtoCoder(data[1].schema)
-        data[0] | beam.Map(coder.encode) | beam.io.WriteToTFRecord(out)
-    files = tf.io.gfile.glob(out + "*")
-    for record in tf.data.TFRecordDataset(files).as_numpy_iterator():
-        example = tf.train.Example.FromString(record)
-        found.append(
-            {
-                name: list(value.int64_list.value) or list(value.float_list.value)
-                for name, value in example.features.feature.items()
-            }
-        )
-    found.sort(key=lambda row: row["key_user"])
-    return {name: np.array([row[name] for row in found]) for name in found[0]}
+def graph(encoding, tmp_path_factory) -> str:
+    directory = str(tmp_path_factory.mktemp("graph") / "out")
+    write_transform_graph(encoding, _SPEC, directory)
+    return directory
+
+
+@pytest.fixture(scope="module")
+def transformed(graph) -> dict[str, np.ndarray]:
+    return encoded(graph, _SPEC, _rows())
 
 
 def test_ids_are_hashed_into_the_table_and_0_is_missing(transformed):
-    ids = transformed["user_id"][:, 0]
+    ids = transformed["user_id"]
     assert ids[0] == 0
     assert ((ids[1:] >= 1) & (ids[1:] < 50)).all()
-    # FarmHash of "3", "4", "5": another hash would spoil every checkpoint.
-    assert ids[3:6].tolist() == [24, 7, 2]
+    # 1 + splitmix64(3, 4, 5) mod 49: another hash would spoil every checkpoint.
+    assert ids[3:6].tolist() == [1 + splitmix64(n) % 49 for n in (3, 4, 5)]
 
 
 def test_a_sequence_keeps_its_newest_ids_and_pads_at_the_end(transformed):
     histories = transformed["history_video_id"]
     assert histories.shape == (7, 3)
-    seven, eight, nine = (transformed["video_id"][i, 0] for i in range(3))
+    seven, eight, nine = (transformed["video_id"][i] for i in range(3))
     assert histories[0].tolist() == [0, 0, 0]
     assert histories[1].tolist() == [seven, 0, 0]
     assert histories[3].tolist() == [seven, eight, nine]
@@ -150,51 +127,51 @@ def test_a_sequence_keeps_its_newest_ids_and_pads_at_the_end(transformed):
 
 
 def test_a_category_takes_the_most_frequent_values(transformed):
-    cities = transformed["city"][:, 0].tolist()
+    cities = transformed["city"].tolist()
     # Rome (3 times) first, Oslo (2) next, Bern among the others, none missing.
     assert cities == [1, 1, 2, 2, 1, 3, 0]
 
 
 def test_a_facets_values_are_looked_up_whatever_the_vocabulary_is(transformed):
     # Oslo 1, Pisa 2 (in no row), Rome 3; Bern is not listed, the last one is missing.
-    assert transformed["facet_country"][:, 0].tolist() == [3, 3, 1, 1, 3, 0, 0]
-    assert transformed["facet_series"][:, 0].tolist() == [0, 1, 0, 0, 1, 0, 0]
+    assert transformed["facet_country"].tolist() == [3, 3, 1, 1, 3, 0, 0]
+    assert transformed["facet_series"].tolist() == [0, 1, 0, 0, 1, 0, 0]
 
 
 def test_a_code_has_its_own_row_and_others_share_the_last(transformed):
-    assert transformed["tab"][:, 0].tolist() == [1, 2, 3, 4, 0, 4, 4]
+    assert transformed["tab"].tolist() == [1, 2, 3, 4, 0, 4, 4]
 
 
 def test_a_bucket_counts_the_boundaries_at_or_below(transformed):
-    assert transformed["age"][:, 0].tolist() == [1, 2, 2, 3, 0, 3, 2]
+    assert transformed["age"].tolist() == [1, 2, 2, 3, 0, 3, 2]
 
 
 def test_a_number_is_scaled_without_missing_and_infinite_ones(transformed):
     logs = np.array([0, 1, 2, 1, 0])  # log1p of the five known values
     expected = (logs - logs.mean()) / logs.std()
-    known = np.delete(transformed["fans"][:, 0], [2, 4])
+    known = np.delete(transformed["fans"], [2, 4])
     np.testing.assert_allclose(known, expected, atol=1e-5)
-    assert transformed["fans"][[2, 4], 0].tolist() == [0, 0]
+    assert transformed["fans"][[2, 4]].tolist() == [0, 0]
 
 
 def test_a_number_may_be_scaled_to_the_range_of_the_training_days(transformed):
     top = math.e**2 - 1
     expected = [0, (math.e - 1) / top, 0, 1, 0, (math.e - 1) / top, 0]
-    np.testing.assert_allclose(transformed["share"][:, 0], expected, atol=1e-6)
+    np.testing.assert_allclose(transformed["share"], expected, atol=1e-6)
 
 
 def test_a_number_may_be_left_as_it_is(transformed):
     expected = [0, 1, 0, 2, 0, 1, 0]  # log1p; what is missing is 0
-    np.testing.assert_allclose(transformed["plain"][:, 0], expected, atol=1e-6)
+    np.testing.assert_allclose(transformed["plain"], expected, atol=1e-6)
 
 
-def test_a_counted_vocabulary_has_every_value(transformed, graph):
-    assert transformed["town"][:, 0].tolist() == [1, 1, 2, 2, 1, 3, 0]
-    assert read_encoding(graph).sizes == {"city": 2, "town": 3, "words": 2}
+def test_a_counted_vocabulary_has_every_value_and_room_for_more(transformed, graph):
+    assert transformed["town"].tolist() == [1, 1, 2, 2, 1, 3, 0]
+    assert read_encoding(graph).room == {"city": 2, "town": 3 + 8, "words": 2}
 
 
 def test_words_are_cut_out_of_a_text_and_looked_up(transformed):
-    # Of the first four words of each title: cat 4 times, dog 3, the others fewer.
+    # Of all words of the titles: cat 4 times, dog 3, the others fewer.
     assert transformed["words"].tolist() == [
         [3, 1, 3, 1],
         [0, 0, 0, 0],
@@ -239,30 +216,50 @@ def test_a_row_of_a_request_is_encoded_as_in_training(transformed, graph):
     share = [0, 1, 0, (math.e - 1) / (math.e**2 - 1)]
     np.testing.assert_allclose(found["share"], share, atol=1e-6)
     assert found["never"].numpy().tolist() == [0, 0, 0, 0]
-    assert found["town"].numpy().tolist() == [1, 4, 0, 3]
+    assert found["town"].numpy().tolist() == [1, 12, 0, 3]  # room for 11
     assert found["words"].numpy()[:, :2].tolist() == [[2, 0], [3, 3], [0, 0], [3, 1]]
     expected = [[0.8, 0.6], [0, 0], [0, 0], [0, -1]]
     np.testing.assert_allclose(found["cover"], expected, atol=1e-6)
 
 
 def test_labels_masks_and_keys_pass_as_they_are(transformed):
-    assert transformed["label_like"][:, 0].tolist() == [1] * 7
-    assert transformed["key_user"][:, 0].tolist() == list(range(7))
+    assert transformed["label_like"].tolist() == [1] * 7
+    assert transformed["key_user"].tolist() == list(range(7))
 
 
-def test_what_was_learned_is_read_from_the_graph(transformed, graph, tmp_path):
-    """Of five known values 0, 1, 2, 1, 0: mean 4 / 5, variance 2.8 / 5."""
-    found = read_encoding(graph).learned
-    digest = hashlib.sha256(b"Rome\nOslo\n").hexdigest()[:12]
-    assert found.pop("vocabulary city") == f"2 values (Rome, Oslo; {digest})"
-    assert found.pop("vocabulary words").startswith("2 values (cat, dog; ")
-    assert found.pop("vocabulary town").startswith("3 values (Rome, Oslo, Bern; ")
-    ends = json.loads(found.pop("share smallest (negated) and largest"))
-    assert ends == pytest.approx([0, math.e**2 - 1])
-    none = "[-inf, -inf]"  # as no training day had a value
-    assert found.pop("never smallest (negated) and largest") == none
-    numbers = {name: float(value) for name, value in found.items()}
-    expected = {"fans mean": 0.8, "fans variance": 0.56}
-    assert numbers == pytest.approx(expected)
-    shutil.copytree(graph, tmp_path / "elsewhere")
-    assert read_encoding(str(tmp_path / "elsewhere")) == read_encoding(graph)
+def test_other_tools_read_the_graph_as_a_transforms(graph):
+    output = tft.TFTransformOutput(graph)
+    assert output.vocabulary_size_by_name("vocabulary_city") == 2
+    assert output.vocabulary_by_name("vocabulary_city") == [b"Rome", b"Oslo"]
+    found = output.transformed_feature_spec()
+    assert found["history_video_id"] == tf.io.FixedLenFeature([3], tf.int64)
+    assert found["cover"] == tf.io.FixedLenFeature([2], tf.float32)
+    assert found["label_like"] == tf.io.FixedLenFeature([], tf.float32)
+
+
+def test_what_was_learned_is_read_from_the_graph(encoding, graph):
+    assert read_encoding(graph) == encoding
+
+
+def test_values_that_come_later_leave_every_id_as_it_was(
+    encoding, transformed, tmp_path
+):
+    later = encoding.extended_by("day-20240102", {"town": {"Paris": 2, "Bern": 9}})
+    write_transform_graph(later, _SPEC, str(tmp_path / "later"))
+    rows = _rows()
+    rows[6]["town"] = "Paris"
+    found = encoded(str(tmp_path / "later"), _SPEC, rows)
+    assert found["town"].tolist() == [1, 1, 2, 2, 1, 3, 4]
+    for name, values in transformed.items():
+        if name != "town":
+            np.testing.assert_array_equal(found[name], values, name)
+
+
+def test_a_vocabulary_may_be_empty(tmp_path):
+    rows = [{**row, "town": "", "city": ""} for row in _rows()]
+    empty = learn(_SPEC, [summary_of(_SPEC, rows, "day-20240101")])
+    assert empty.vocabularies["town"] == ()
+    write_transform_graph(empty, _SPEC, str(tmp_path / "graph"))
+    assert read_encoding(str(tmp_path / "graph")) == empty
+    found = encoded(str(tmp_path / "graph"), _SPEC, _rows())
+    assert found["town"].tolist() == [9] * 6 + [0]  # room for 8, and one for others

@@ -1,20 +1,19 @@
-"""The Transform step's `preprocessing_fn`: raw feature values -> what the model reads.
+"""What a raw value becomes: one encoder a kind of feature.
 
-The same graph runs over the training days and inside the exported model, so that a row
+The same graph encodes the training days and is inside the exported model, so that a row
 is encoded alike in both. Ids are hashed, categories looked up, numbers scaled; what was
 missing becomes 0 of every kind.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import tensorflow as tf
 import tensorflow_transform as tft
 
-from feature_specs import FeatureSpec, Spec, read_spec
+from feature_specs import FeatureSpec
 from feature_specs.feature_kinds import (
     Bucket,
     Category,
@@ -27,36 +26,38 @@ from feature_specs.feature_kinds import (
 )
 from feature_specs.registry import RoomTable
 from feature_specs.spec import RESERVED_PREFIXES, FacetInput
+from pipeline.encoding.hashing import hash_ids
+from pipeline.encoding.known import Known
+from trainer.days.encoding import Scale
 
 _Tensors = dict[str, Any]
 
-# Kind of feature -> its encoder: (raw values, feature, spec) -> encoded values.
-_Encoder: TypeAlias = Callable[[Any, FeatureSpec, Spec], tf.Tensor]
+# Kind of feature -> its encoder: (raw values, feature, what is known) -> encoded.
+_Encoder: TypeAlias = Callable[[Any, FeatureSpec, Known], tf.Tensor]
 ENCODERS: RoomTable[_Encoder] = RoomTable(
-    "pipeline.transform", "encodes features of", "@pipeline.transform.encodes"
+    "pipeline.encoding", "encodes features of", "@pipeline.encoding.encoders.encodes"
 )
 encodes = ENCODERS.register
 
 
-def preprocessing_fn(inputs: _Tensors, custom_config: dict[str, Any]) -> _Tensors:
+def encode(inputs: _Tensors, known: Known) -> _Tensors:
     """Raw example columns -> model inputs; labels, masks and keys pass as they are.
 
     Args:
-        inputs: Scalars `[B]`, sequences as SparseTensor `[B, ?]`.
-        custom_config: `spec` holds the spec's YAML text, or its encoding view's.
+        inputs: Scalars `[B]`, vectors `[B, N]`, sequences as SparseTensor `[B, ?]`.
+        known: The spec, and what was learned.
 
     Returns:
         ids, categories and buckets `[B]` int64, sequences and words of texts
         `[B, length]` int64, numbers `[B]` and vectors `[B, N]` float32; 0 stands for
         "missing" in each. `facet_<name>` `[B]` int64 of each facet by values.
     """
-    spec = read_spec(custom_config["spec"])
     outputs = {}
-    for feature in spec.features:
-        with tf.name_scope(feature.name):  # by which `Encoding` names what is learned
-            encode = ENCODERS[feature.of_kind]
-            outputs[feature.name] = encode(inputs[feature.name], feature, spec)
-    for made in spec.facet_inputs:
+    for feature in known.spec.features:
+        with tf.name_scope(feature.name):
+            encoder = ENCODERS[feature.of_kind]
+            outputs[feature.name] = encoder(inputs[feature.name], feature, known)
+    for made in known.spec.facet_inputs:
         with tf.name_scope(made.name):
             outputs[made.name] = _look_up(inputs[made.feature.name], made)
     for name, value in inputs.items():
@@ -66,27 +67,36 @@ def preprocessing_fn(inputs: _Tensors, custom_config: dict[str, Any]) -> _Tensor
 
 
 @encodes(Id)
-def _encode_id(values: tf.Tensor, feature: FeatureSpec, spec: Spec) -> tf.Tensor:
+def _encode_id(values: tf.Tensor, feature: FeatureSpec, known: Known) -> tf.Tensor:
     """[B] int64 or string -> [B] int64 in [1, buckets), 0 if missing."""
-    text = _as_text(values)
-    buckets = spec.tables[feature.table or ""].buckets
-    hashed = tf.strings.to_hash_bucket_fast(text, buckets - 1) + 1
-    return tf.where(text == "", tf.zeros_like(hashed), hashed)
+    return hash_ids(values, known.spec.tables[feature.table or ""].buckets)
 
 
 @encodes(Sequence)
 def _encode_sequence(
-    values: tf.SparseTensor, feature: FeatureSpec, spec: Spec
+    values: tf.SparseTensor, feature: FeatureSpec, known: Known
 ) -> tf.Tensor:
-    """[B, ?] -> [B, length] int64: the last `length` ids, 0-padded at the end."""
-    ids = tf.RaggedTensor.from_value_rowids(
-        _encode_id(values.values, feature, spec),
-        values.indices[:, 0],
-        nrows=values.dense_shape[0],
+    """[B, ?] -> [B, length] int64: the last `length` ids, 0-padded at the end.
+
+    A missing item takes no place. N = items of the batch that are not missing.
+    """
+    ids = _encode_id(values.values, feature, known)
+    present = ids > 0
+    ids = tf.boolean_mask(ids, present)  # [N]
+    row = tf.boolean_mask(values.indices[:, 0], present)  # [N], never falling
+    counts = tf.math.unsorted_segment_sum(
+        tf.ones_like(row), row, values.dense_shape[0]
+    )  # [B]
+    ends = tf.gather(tf.cumsum(counts), row)  # [N]
+    from_end = ends - tf.range(tf.size(ids, tf.int64))  # 1 is the newest
+    kept = from_end <= feature.length
+    width = tf.minimum(tf.gather(counts, row), feature.length)
+    places = tf.stack([row, width - from_end], axis=1)  # [N, 2]
+    shape = tf.stack([values.dense_shape[0], feature.length])
+    return tf.ensure_shape(
+        tf.scatter_nd(tf.boolean_mask(places, kept), tf.boolean_mask(ids, kept), shape),
+        [None, feature.length],
     )
-    known = tf.ragged.boolean_mask(ids, ids > 0)  # a missing item takes no place
-    newest = known[:, -feature.length :]
-    return newest.to_tensor(default_value=0, shape=[None, feature.length])
 
 
 # What stands between words: blanks, punctuation, mathematical and other signs, and what
@@ -96,7 +106,7 @@ _ALONE = r"([\p{So}\p{Han}\p{Hiragana}\p{Katakana}])"
 
 
 @encodes(Text)
-def _encode_text(values: tf.Tensor, feature: FeatureSpec, spec: Spec) -> tf.Tensor:
+def _encode_text(values: tf.Tensor, feature: FeatureSpec, known: Known) -> tf.Tensor:
     """[B] string -> [B, length] int64: the first `length` words, 0-padded at the end.
 
     Words are in lower case. Those of a vocabulary have ids from 1 on, all others the
@@ -107,41 +117,33 @@ def _encode_text(values: tf.Tensor, feature: FeatureSpec, spec: Spec) -> tf.Tens
     text = tf.strings.regex_replace(text, _ALONE, r" \1 ")
     words = tf.strings.split(text)[:, : feature.length]
     if feature.size is None:
-        ids = _encode_id(words.flat_values, feature, spec)
+        ids = _encode_id(words.flat_values, feature, known)
     else:
-        ids = _in_vocabulary(words.flat_values, feature) + 1
+        ids = known.look_up(words.flat_values, feature)
     return words.with_flat_values(ids).to_tensor(0, shape=[None, feature.length])
 
 
 @encodes(Code)
-def _encode_code(values: tf.Tensor, feature: FeatureSpec, spec: Spec) -> tf.Tensor:
+def _encode_code(values: tf.Tensor, feature: FeatureSpec, known: Known) -> tf.Tensor:
     """[B] int64 -> [B] int64: 0 missing, 1 + code, `size` + 1 for any other number."""
-    known = (values >= 0) & (values < feature.count)
+    listed = (values >= 0) & (values < feature.count)
     others = tf.fill(tf.shape(values), tf.constant(feature.count + 1, tf.int64))
-    codes = tf.where(known, values + 1, others)
+    codes = tf.where(listed, values + 1, others)
     return tf.where(values == -1, tf.zeros_like(codes), codes)
 
 
 @encodes(Category)
-def _encode_category(values: tf.Tensor, feature: FeatureSpec, spec: Spec) -> tf.Tensor:
-    """[B] -> [B] int64: 0 missing, then the vocabulary's values, then all others."""
+def _encode_category(
+    values: tf.Tensor, feature: FeatureSpec, known: Known
+) -> tf.Tensor:
+    """[B] -> [B] int64: 0 missing, then the vocabulary's values, `room` + 1 others."""
     text = _as_text(values)
-    ids = _in_vocabulary(text, feature)
-    return tf.where(text == "", tf.zeros_like(ids), ids + 1)
-
-
-def _in_vocabulary(values: tf.Tensor, feature: FeatureSpec) -> tf.Tensor:
-    """Places in the most frequent values of the training days; others are after all."""
-    return tft.compute_and_apply_vocabulary(
-        values,
-        top_k=feature.count,
-        num_oov_buckets=1,
-        vocab_filename=f"vocabulary_{feature.name}",
-    )
+    ids = known.look_up(text, feature)
+    return tf.where(text == "", tf.zeros_like(ids), ids)
 
 
 @encodes(Bucket)
-def _encode_bucket(values: tf.Tensor, feature: FeatureSpec, spec: Spec) -> tf.Tensor:
+def _encode_bucket(values: tf.Tensor, feature: FeatureSpec, known: Known) -> tf.Tensor:
     """[B] float -> [B] int64: 0 missing, else 1 + the boundaries at or below it."""
     edges = tf.constant(feature.boundaries, tf.float32)
     found = tf.searchsorted(edges, values, side="right", out_type=tf.int64) + 1
@@ -149,41 +151,44 @@ def _encode_bucket(values: tf.Tensor, feature: FeatureSpec, spec: Spec) -> tf.Te
 
 
 @encodes(Number)
-def _encode_number(values: tf.Tensor, feature: FeatureSpec, spec: Spec) -> tf.Tensor:
-    """[B] float -> [B] float, scaled as over the training days; 0 if it is missing.
+def _encode_number(values: tf.Tensor, feature: FeatureSpec, known: Known) -> tf.Tensor:
+    """[B] float -> [B] float, scaled as over the base's days; 0 if it is missing.
 
     An infinite value (a division by zero in the spec) counts as missing: one of them
-    would spoil the moments of the whole column.
+    would spoil whatever is computed of it.
     """
-    values = tf.where(tf.math.is_finite(values), values, math.nan)
+    is_known = tf.math.is_finite(values)
     if feature.transform == "log1p":
         values = tf.math.log1p(tf.maximum(values, 0.0))
-    scaled = _SCALES[feature.scale](values)
-    return tf.where(tf.math.is_nan(values), tf.zeros_like(scaled), scaled)
+    if feature.scale != "none":
+        values = _SCALES[feature.scale](values, known.encoding.scales[feature.name])
+    is_known &= tf.math.is_finite(values)  # the width may be beyond all measure
+    return tf.where(is_known, values, tf.zeros_like(values))
 
 
-def _from_0_to_1(values: tf.Tensor) -> tf.Tensor:
-    """The training days' range as 0 to 1, cut off outside; 0 if all are equal."""
-    both = tf.stack([-values, values], axis=1)  # one analyzer for both ends
-    known = tf.where(tf.math.is_nan(both), -math.inf, both)
-    low, high = tf.unstack(tft.max(known, reduce_instance_dims=False) * [-1.0, 1.0])
-    inside = tf.clip_by_value(values, low, tf.maximum(low, high))
-    scaled = (inside - low) / (high - low)
-    return tf.where(high > low, scaled, tf.zeros_like(values))  # without values: inf
+def _standardized(values: tf.Tensor, scale: Scale) -> tf.Tensor:
+    """Zero mean and unit variance on the base's days; 0 if all values were equal."""
+    if scale.width == 0:
+        return tf.zeros_like(values)
+    return (values - scale.shift) / scale.width
 
 
-_SCALES: dict[str, Callable[[tf.Tensor], tf.Tensor]] = {
-    "z": tft.scale_to_z_score,  # its moments leave NaN out
+def _from_0_to_1(values: tf.Tensor, scale: Scale) -> tf.Tensor:
+    """The range of the base's days as 0 to 1, cut off outside; 0 if all are equal."""
+    return tf.clip_by_value(_standardized(values, scale), 0.0, 1.0)
+
+
+_SCALES: dict[str, Callable[[tf.Tensor, Scale], tf.Tensor]] = {
+    "z": _standardized,
     "minmax": _from_0_to_1,
-    "none": tf.identity,
 }
 
 
 @encodes(Vector)
-def _encode_vector(values: tf.Tensor, feature: FeatureSpec, spec: Spec) -> tf.Tensor:
+def _encode_vector(values: tf.Tensor, feature: FeatureSpec, known: Known) -> tf.Tensor:
     """[B, N] float -> [B, N] float; zeros where a float of the vector is missing."""
-    known = tf.reduce_all(tf.math.is_finite(values), axis=1, keepdims=True)
-    values = tf.where(known, values, tf.zeros_like(values))
+    is_whole = tf.reduce_all(tf.math.is_finite(values), axis=1, keepdims=True)
+    values = tf.where(is_whole, values, tf.zeros_like(values))
     if feature.normalize == "none":
         return values
     largest = tf.reduce_max(tf.abs(values), axis=1, keepdims=True)

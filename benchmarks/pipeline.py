@@ -1,0 +1,296 @@
+"""What each step of the pipeline costs, in units of the examples pass.
+
+    python benchmarks/pipeline.py [--quick]
+
+Simulated KuaiRand logs of three sizes go through `trailrank pipeline run`, each in a
+process of its own; a fourth one goes on day by day in one process, so that the price of
+one more day shows. Of each step: processor time (threads and children included), wall
+time, and the highest memory of the process while it ran (Linux resets it on demand).
+`start-up` is what importing TensorFlow, Beam and TFX takes, once a process.
+
+Prints tables, and as the last line one JSON object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import pathlib
+import resource
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import measured
+import rich.console
+import rich.table
+
+_DAYS, _ROWS_PER_USER_DAY = 7, 381  # the simulator's mean
+_EXAMPLES, _START = "DayExampleGen", "start-up"
+_FIRST_DAYS = 4  # of the log that goes on, before it does
+_FORM = "%Y%m%d"
+
+
+@dataclasses.dataclass(frozen=True)
+class _Sizes:
+    """Rows of the logs, and of each day of the one that goes on."""
+
+    rows: tuple[int, ...]
+    day_rows: int
+    days: int  # of the log that goes on
+    early: int  # a day whose price is compared with that of the last
+
+
+_FULL = _Sizes((150_000, 1_000_000, 5_000_000), 20_000, 15, 5)
+_QUICK = _Sizes((15_000, 30_000), 2_000, 7, 5)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Cost:
+    """What something took."""
+
+    step: str
+    processor_s: float
+    wall_s: float
+    peak_mb: float
+
+
+def main() -> None:
+    """Simulates, measures, prints."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="fewer rows and days")
+    parser.add_argument("--rows", type=int, nargs="*", help="other sizes")
+    parser.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.child:
+        print(json.dumps(_child(*args.child)))
+        return
+    sizes = _QUICK if args.quick else _FULL
+    if args.rows is not None:
+        sizes = dataclasses.replace(sizes, rows=tuple(args.rows))
+    console = rich.console.Console(width=measured.COLUMNS)
+    with tempfile.TemporaryDirectory() as folder:
+        whole = {
+            rows: _measure(pathlib.Path(folder), rows, console) for rows in sizes.rows
+        }
+        daily = _measure_days(pathlib.Path(folder), sizes, console)
+    _print_steps(whole, console)
+    _print_days(daily, console)
+    print(json.dumps(_summary(whole, daily, sizes)))
+
+
+def _measure(
+    folder: pathlib.Path, rows: int, console: rich.console.Console
+) -> list[_Cost]:
+    """A run on a log of about so many rows, in a process of its own."""
+    users = max(20, round(rows / (_DAYS * _ROWS_PER_USER_DAY)))
+    logs = _simulate(folder / f"logs-{rows}", users, _DAYS)
+    console.print(f"{rows:,} rows ...")
+    (costs,) = _run(logs, folder / f"run-{rows}", [""])
+    shutil.rmtree(folder / f"run-{rows}")
+    shutil.rmtree(logs.parent)
+    return costs
+
+
+def _measure_days(
+    folder: pathlib.Path, sizes: _Sizes, console: rich.console.Console
+) -> dict[int, list[_Cost]]:
+    """Day number -> its price, each gone on with after the days before."""
+    users = max(20, round(sizes.day_rows / _ROWS_PER_USER_DAY))
+    logs = _simulate(folder / "logs-daily", users, sizes.days)
+    console.print(f"{sizes.days} days of {sizes.day_rows:,} rows, one after another")
+    first = _first_day(logs)
+    ends = [_day_after(first, day - 1) for day in range(_FIRST_DAYS, sizes.days + 1)]
+    runs = _run(logs, folder / "run-daily", [f"{first}:{end}" for end in ends])
+    return dict(zip(range(_FIRST_DAYS, sizes.days + 1), runs, strict=True))
+
+
+def _simulate(out: pathlib.Path, users: int, days: int) -> pathlib.Path:
+    """In a process of its own, whose memory is not ours."""
+    code = (
+        "from pipeline.simulator import simulate\n"
+        f"simulate({str(out)!r}, users={users}, days={days})\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+    return out / "data"
+
+
+def _run(
+    logs: pathlib.Path, root: pathlib.Path, days: Sequence[str]
+) -> list[list[_Cost]]:
+    child = ["--child", str(logs), str(root), ",".join(days)]
+    command = [sys.executable, __file__, *child]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(f"The run failed:\n{done.stderr}")
+    found = json.loads(done.stdout.splitlines()[-1])
+    return [[_Cost(**cost) for cost in run] for run in found]
+
+
+# --- in the measured process ----------------------------------------------------------
+
+
+def _child(logs: str, root: str, days: str) -> list[list[dict[str, Any]]]:
+    """The costs of one run after another in one root."""
+    meter = _Meter()
+    from pipeline.run import load_tfx
+
+    load_tfx()
+    startup = meter.cost(_START)
+    import trailrank
+
+    found = []
+    for asked in days.split(","):
+        steps = _Steps()
+        config = trailrank.RunConfig(
+            spec="kuairand", logs=logs, root=root, days=asked or None
+        )
+        whole = _Meter()
+        trailrank.run_pipeline(config, on_step=steps)
+        costs = [startup, *steps.costs] if not found else steps.costs
+        found.append([*costs, whole.cost("all steps")])
+    return [[dataclasses.asdict(cost) for cost in costs] for costs in found]
+
+
+class _Meter:
+    """Measures from its making on."""
+
+    def __init__(self) -> None:
+        # Not everywhere: then the peak is that of the process so far.
+        reset = pathlib.Path("/proc/self/clear_refs")
+        if reset.exists():
+            reset.write_text("5")
+        self._processor, self._wall = _processor_s(), time.perf_counter()
+
+    def cost(self, step: str) -> _Cost:
+        """Of what was done since."""
+        return _Cost(
+            step=step,
+            processor_s=round(_processor_s() - self._processor, 2),
+            wall_s=round(time.perf_counter() - self._wall, 2),
+            peak_mb=round(_peak_mb()),
+        )
+
+
+class _Steps:
+    """Measures each step between its beginning and its end."""
+
+    def __init__(self) -> None:
+        self.costs: list[_Cost] = []
+        self._meter = _Meter()
+
+    def __call__(self, event: Any) -> None:
+        if event.state == "running":
+            self._meter = _Meter()
+        else:
+            self.costs.append(self._meter.cost(event.step))
+
+
+def _processor_s() -> float:
+    who = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    return sum(u.ru_utime + u.ru_stime for u in map(resource.getrusage, who))
+
+
+def _peak_mb() -> float:
+    status = pathlib.Path("/proc/self/status")
+    if not status.exists():
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    lines = dict(line.split(":", 1) for line in status.read_text().splitlines())
+    return float(lines["VmHWM"].split()[0]) / 1024
+
+
+# --- tables ---------------------------------------------------------------------------
+
+
+def _print_steps(whole: dict[int, list[_Cost]], console: rich.console.Console) -> None:
+    table = rich.table.Table(title="The pipeline", caption=measured.machine())
+    table.add_column("step")
+    for rows in whole:
+        for title in (f"{rows:,} rows: s", "x examples", "peak MB"):
+            table.add_column(title, justify="right")
+    by = {rows: {cost.step: cost for cost in costs} for rows, costs in whole.items()}
+    for step in next(iter(by.values())):
+        cells = []
+        for costs in by.values():
+            cost, unit = costs[step], costs[_EXAMPLES].processor_s
+            ratio = cost.processor_s / unit
+            cells += [f"{cost.processor_s:.1f}", f"{ratio:.2f}", f"{cost.peak_mb:,.0f}"]
+        table.add_row(step, *cells)
+    console.print(table)
+
+
+def _print_days(daily: dict[int, list[_Cost]], console: rich.console.Console) -> None:
+    table = rich.table.Table(title="One more day", caption=measured.machine())
+    for title in ("after days", "processor s", "wall s", "peak MB", "examples s"):
+        table.add_column(title, justify="right")
+    for day, costs in daily.items():
+        by = {cost.step: cost for cost in costs}
+        cost, examples = by["all steps"], by[_EXAMPLES]
+        table.add_row(
+            str(day - 1) if day > _FIRST_DAYS else "none",
+            f"{cost.processor_s:.1f}",
+            f"{cost.wall_s:.1f}",
+            f"{cost.peak_mb:,.0f}",
+            f"{examples.processor_s:.1f}",
+        )
+    console.print(table)
+
+
+def _summary(
+    whole: dict[int, list[_Cost]], daily: dict[int, list[_Cost]], sizes: _Sizes
+) -> dict[str, Any]:
+    """Multiples of the examples pass, peaks, and the price of a late day."""
+    times, peaks = {}, {}
+    for rows, costs in whole.items():
+        by = {cost.step: cost for cost in costs}
+        total = by["all steps"].processor_s + by[_START].processor_s
+        times[rows] = round(total / by[_EXAMPLES].processor_s, 2)
+        peaks[rows] = max(cost.peak_mb for cost in costs)
+    return {
+        "benchmark": "pipeline",
+        "times_the_examples_pass": times,
+        "peak_mb": peaks,
+        "late_day_to_early_day": _late_to_early(daily, sizes),
+        "steps": {
+            rows: {cost.step: dataclasses.asdict(cost) for cost in costs}
+            for rows, costs in whole.items()
+        },
+        "machine": measured.machine(),
+        "commit": measured.commit(),
+    }
+
+
+def _late_to_early(daily: dict[int, list[_Cost]], sizes: _Sizes) -> float:
+    """Processor time of the last three days over that of the three from `early` on."""
+
+    def price(days: Sequence[int]) -> float:
+        found = [daily[day][-1].processor_s for day in days if day in daily]
+        return statistics.median(found)
+
+    early = range(sizes.early, sizes.early + 3)
+    late = range(sizes.days - 2, sizes.days + 1)
+    return round(price(late) / price(early), 3)
+
+
+def _first_day(logs: pathlib.Path) -> str:
+    from feature_specs import load_spec
+    from pipeline.examples.reading.readers import discover_days
+
+    return f"{discover_days(load_spec('kuairand'), str(logs)).first:{_FORM}}"
+
+
+def _day_after(day: str, days: int) -> str:
+    import datetime
+
+    found = datetime.datetime.strptime(day, _FORM) + datetime.timedelta(days=days)
+    return found.strftime(_FORM)
+
+
+if __name__ == "__main__":
+    main()
