@@ -346,7 +346,7 @@ def test_rows_outside_the_sample_space_do_not_count(world):
     broken[:100] = 0
     spec = _spec(min_auc={"like": 0.5})
     found = judge(spec, world.measured((broken, stays), mask=mask))
-    expected = metrics.auc(world.like[100:], chances[100:])
+    expected = metrics.auc(world.like[100:], chances[100:].astype(np.float32))
     assert _gate(found, "auc", "like").value == pytest.approx(expected, abs=1e-12)
 
 
