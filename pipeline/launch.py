@@ -35,6 +35,8 @@ from pipeline.examples.reading.log_files import find_logs
 from pipeline.examples.reading.marks import fingerprint, read_files
 from pipeline.examples.reading.readers import discover_days
 from pipeline.gates.accept import accept
+from pipeline.gates.infra import RefusedExportError
+from pipeline.gates.infra import read_report as read_infra_report
 from pipeline.gates.store import read_report
 from pipeline.gates.verdict import Verdict
 from pipeline.ledger import RunEntry, Version
@@ -401,7 +403,12 @@ def _why(verdict: Verdict, outputs: local.Outputs) -> str:
     """Which gate refused a model that was not pushed, and what to do."""
     if not verdict.blessed:
         return verdict.told()
-    return read_infra(outputs["InfraValidator"]["blessing"]).told()
+    report = read_infra_report(outputs["InfraValidator"]["blessing"])
+    try:
+        report.check()
+    except RefusedExportError as error:
+        return str(error)
+    return f"Nothing was pushed: see {outputs['Pusher']['pushed_model']}."
 
 
 def _metrics(found: Evaluation) -> dict[str, dict[str, float | None]]:
