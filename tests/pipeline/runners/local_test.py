@@ -9,6 +9,7 @@ from tfx.orchestration.pipeline import Pipeline
 from feature_specs import load_spec
 from feature_specs.preset import preset_text
 from pipeline.dag import DagConfig, create_pipeline
+from pipeline.run_plan import RunPlan
 from pipeline.runners import local
 from tests.pipeline.runners.steps import ReadText, WriteText
 from tpu_configs import slice_text
@@ -20,7 +21,7 @@ def run(tmp_path, monkeypatch):
     """Runs two steps; returns (step, state) of each event, and keeps them in `events`."""
     refuse, events = tmp_path / "refuse", []
 
-    def create(config, metadata_config, baseline):
+    def create(config, metadata_config):
         write = WriteText(says="hello")
         read = ReadText(text=write.outputs["text"], refuse=str(refuse))
         return Pipeline(
@@ -32,8 +33,9 @@ def run(tmp_path, monkeypatch):
         )
 
     monkeypatch.setattr(local, "create_pipeline", create)
+    plan = RunPlan(new="", new_eval_days=1)
     config = DagConfig(
-        spec="", preset="", slice="", logs="", root=str(tmp_path), days=""
+        spec="", preset="", slice="", logs="", root=str(tmp_path), plan=plan
     )
 
     def call():
@@ -97,22 +99,20 @@ def test_how_a_step_ends_is_told_in_a_sentence(run, way, error, status, told):
     assert str(failed.value).startswith(told)
 
 
-def test_a_spec_without_a_limit_is_pushed_without_a_blessing(tmp_path):
-    """TFX's Evaluator blesses nothing where no threshold is set."""
-    gated = load_spec("movielens").text
-    free = gated[: gated.index("evaluation:")]
-    for text, inputs in ((gated, {"model", "model_blessing"}), (free, {"model"})):
+def test_a_spec_that_says_so_is_pushed_without_a_blessing(tmp_path):
+    text = load_spec("movielens").text
+    free = text.replace("evaluation:", "evaluation:\n  gate: none")
+    for spec, needs in ((text, 1), (free, 0)):
         config = DagConfig(
-            spec=text,
+            spec=spec,
             preset=preset_text("mmoe"),
             slice=slice_text("cpu"),
             logs=str(tmp_path),
             root=str(tmp_path),
-            days="20220408:20220414",
+            plan=RunPlan(new="20220408:20220414", new_eval_days=1),
         )
         nodes = {node.id: node for node in create_pipeline(config).components}
-        assert set(nodes["Pusher"].inputs) == inputs
-        assert nodes["Evaluator"] in nodes["Pusher"].upstream_nodes
+        assert nodes["Pusher"].exec_properties["needs_blessing"] == needs
 
 
 def test_no_part_of_a_pipeline_is_run_alone():
@@ -123,5 +123,9 @@ def test_no_part_of_a_pipeline_is_run_alone():
 
 def test_the_outputs_of_the_newest_run_are_found(run, tmp_path):
     run()
-    outputs = local.last_outputs(tmp_path / "metadata.sqlite")
+    database = tmp_path / "metadata.sqlite"
+    outputs = local.last_outputs(database)
     assert outputs["WriteText"]["text"].startswith(str(tmp_path / "artifacts"))
+    assert local.last_outputs(database, since="2000-01-01T00:00:00Z") == outputs
+    assert local.last_outputs(database, since="2999-01-01T00:00:00Z") == {}
+    assert local.last_outputs(tmp_path / "none.sqlite") == {}

@@ -11,7 +11,7 @@ from tfx.dsl.component.experimental.annotations import (
 from tfx.dsl.component.experimental.decorators import component
 from tfx.types import standard_artifacts
 
-from pipeline.components import AnomaliesError
+from pipeline.schema import AnomaliesError
 from trainer.days.interruption import InterruptedTraining
 
 
