@@ -28,6 +28,7 @@ class TrainSettings:
     seed: int = 0
     warm_start: str | None = None
     warm_start_partial: bool = False
+    map_encoding: bool = False
     accelerator: str = "auto"
     tpu_config: str | None = None
     tpu: str | None = None
@@ -69,6 +70,7 @@ class TrainSettings:
             cache=self.cache,
             warm_start=self.warm_start,
             warm_start_partial=self.warm_start_partial,
+            map_encoding=self.map_encoding,
         )
 
 
@@ -101,6 +103,11 @@ def _add_what(add: Add) -> None:
         "--warm_start_partial",
         action="store_true",
         help="take those equal in name and shape, where spec or preset changed",
+    )
+    add(
+        "--map_encoding",
+        action="store_true",
+        help="from weights on another encoding: take each value's row to its new id",
     )
 
 

@@ -10,7 +10,10 @@ from trainer.days.encoding import read_encoding
 
 
 def _run(train_days, graph, **parameters):
-    examples, output = standard_artifacts.Examples(), standard_artifacts.TransformGraph()
+    examples, output = (
+        standard_artifacts.Examples(),
+        standard_artifacts.TransformGraph(),
+    )
     examples.uri, output.uri = train_days[-1][1], str(graph)
     defaults = {"earlier": "", "digest_of_earlier": "", "fixed": 0, "refresh": 0}
     EncodingGen.EXECUTOR_SPEC.executor_class().Do(
