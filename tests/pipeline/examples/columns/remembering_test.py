@@ -13,7 +13,7 @@ from pipeline.examples.columns.carried import Carried
 from pipeline.examples.columns.histories import add_histories
 from pipeline.examples.columns.stages import Versions
 from pipeline.examples.columns.statistics import remembered
-from pipeline.examples.days import DAY, DayRange, plan_splits
+from pipeline.examples.days import DayRange, plan_splits
 from pipeline.examples.history_logs import newest_events, settle_histories
 from pipeline.examples.joins import add_own
 from pipeline.examples.shard import make_examples, settle
