@@ -40,10 +40,8 @@ def constant(value: Any) -> str:
     return f"every row has the value {_short(value)}"
 
 
-def always(share: float, is_space: bool) -> str:
-    """A label, or a mask, is the same in all rows."""
-    if is_space:
-        return "no row is in the sample space" if not share else "every row is in it"
+def always(share: float) -> str:
+    """A label is the same in all rows."""
     return "it never happens" if not share else "it always happens"
 
 

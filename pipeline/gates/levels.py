@@ -52,6 +52,10 @@ def _same(value: float) -> float:
     return value
 
 
+def _whole(logarithm: float) -> float:
+    return float(round(math.exp(logarithm)))
+
+
 def _both(limit: float) -> Limits:
     return Limits(limit, limit)
 
@@ -83,9 +87,9 @@ MEASURES: dict[str, Measure] = {
     LOG_MEAN: Measure(math.expm1, _by_shift),
     LENGTH: Measure(_same, _by_shift),
     NORM: Measure(_same, _by_shift),
-    ROWS: Measure(math.exp, _by_ratio),
-    USERS: Measure(math.exp, _by_ratio),
-    VIDEOS: Measure(math.exp, _by_ratio),
+    ROWS: Measure(_whole, _by_ratio),
+    USERS: Measure(_whole, _by_ratio),
+    VIDEOS: Measure(_whole, _by_ratio),
     TRAILS: Measure(math.exp, _by_ratio),
     REJECTS: Measure(_same, lambda gates, spread: _upwards(gates.reject_share)),
 }
@@ -135,12 +139,15 @@ def of_counts(counts: Mapping[int, int], users: int, alike: float) -> Level | No
 
 
 def of_day(day: DaySummary) -> dict[str, Level]:
-    """What is measured of a day as a whole, as far as it has any rows."""
+    """What is measured of a day as a whole; trails and rejects if it has any rows."""
     found: dict[str, Level] = {}
-    if day.rows and day.users and day.videos:
-        found[ROWS] = Level(math.log(day.rows), day.users, _OF_A_USER)
-        found[USERS] = Level(math.log(day.users), day.users, _OF_A_USER)
-        found[VIDEOS] = Level(math.log(day.videos), day.videos, _OF_A_VIDEO)
+    counts = (
+        (ROWS, day.rows, day.users, _OF_A_USER),
+        (USERS, day.users, day.users, _OF_A_USER),
+        (VIDEOS, day.videos, day.videos, _OF_A_VIDEO),
+    )
+    for measure, count, n, spread in counts:
+        found[measure] = Level(math.log(max(count, _HALF)), n, spread)
     trails = of_counts(day.trail_lengths, day.users, 1.0)
     if trails is not None and trails.value > 0:
         spread = trails.spread / trails.value  # of the logarithm, to first order
