@@ -119,10 +119,11 @@ def count_shard(
         counts["examples_without_request",] = len(requests) - len(known)
     for name, count in shard.damaged.items():
         counts["damaged", name] = count
-    trails = np.stack([shard.trail_splits, shard.trail_lengths])  # [2, T]
-    found, numbers = np.unique(trails, axis=1, return_counts=True)
-    for (place, length), count in zip(found.T.tolist(), numbers.tolist(), strict=True):
-        counts["trail_length", plan.splits[place], length] = count
+    lengths, trails = np.unique(shard.trail_lengths, return_counts=True)
+    for length, count in zip(lengths.tolist(), trails.tolist(), strict=True):
+        counts["trail_length", length] = count
+    for (split, length), count in shard.trail_parts.items():
+        counts["trail_part", split, length] = count
     return counts | _label_sums(shard.examples, spec, plan)
 
 
@@ -408,7 +409,9 @@ def _label_means(
 
 def _trail_report(counts: Counts) -> dict[str, Any]:
     """How many trails begin on the run's days, and the quantiles of their lengths."""
-    lengths = sorted(trail_lengths(counts).items())
+    lengths = sorted(
+        (key[1], n) for key, n in counts.items() if key[0] == "trail_length"
+    )
     if not lengths:
         return {"trails": 0, "length_quantiles": {}}
     values, trails = np.array(lengths, np.int64).T
@@ -421,12 +424,13 @@ def _trail_report(counts: Counts) -> dict[str, Any]:
     return {"trails": int(until[-1]), "length_quantiles": quantiles}
 
 
-def trail_lengths(counts: Counts, split: str | None = None) -> dict[int, int]:
-    """Impressions of a trail -> trails that begin in a split, or in all of them."""
-    found: collections.Counter[int] = collections.Counter()
-    for key, trails in counts.items():
-        if key[0] == "trail_length" and split in (None, key[1]):
-            found[key[2]] += int(trails)
+def trail_parts(counts: Counts, split: str) -> dict[int, int]:
+    """Impressions of a trail on a split's days -> such trails."""
+    found = {
+        key[2]: int(trails)
+        for key, trails in counts.items()
+        if key[0] == "trail_part" and key[1] == split
+    }
     return dict(sorted(found.items()))
 
 

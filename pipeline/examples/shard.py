@@ -46,8 +46,9 @@ class Shard:
         examples: `encode`'s columns, `SPLIT` (int64) and `ORDER` (uint64) [B].
         filtered: Rule of the spec -> rows of the plan's days that it is the first to
             drop.
-        trail_lengths: Impressions of each trail that begins on the plan's days [T].
-        trail_splits: Position of the split of its begin in `SplitPlan.splits` [T].
+        trail_lengths: Impressions of each trail that begins on the plan's days.
+        trail_parts: (split, impressions of a trail on its days) -> such trails: known
+            when the days are over, whatever follows.
         masked: Task -> examples of its sample space without a label.
         damaged: Vector feature -> rows of it that cannot be used.
     """
@@ -55,7 +56,7 @@ class Shard:
     examples: pl.DataFrame
     filtered: dict[str, int]
     trail_lengths: Ints
-    trail_splits: Ints
+    trail_parts: dict[tuple[str, int], int]
     masked: dict[str, int]
     damaged: dict[str, int]
 
@@ -122,9 +123,9 @@ def make_examples(
     rules = dropped_by[inside]
     filtered = {rule: int((rules == rule).sum()) for rule in filter_rules(spec)[1:]}
     masked = {name: int(unlabelled[name].sum()) for name in unlabelled.columns}
-    lengths, splits = _trails(frame, inside, plan)
-    damaged = count_damaged(kept, spec)
-    return Shard(examples, filtered, lengths, splits, masked, damaged)
+    lengths, damaged = _lengths(frame, inside), count_damaged(kept, spec)
+    parts = _trail_parts(frame.filter(inside), spec, plan)
+    return Shard(examples, filtered, lengths, parts, masked, damaged)
 
 
 def _first_dropping_rule(
@@ -160,13 +161,29 @@ def _split_numbers(frame: pl.DataFrame, plan: SplitPlan) -> Ints:
     return numbers[days]
 
 
-def _trails(frame: pl.DataFrame, inside: Bools, plan: SplitPlan) -> tuple[Ints, Ints]:
-    """(`trail_length`, split) of the trails that begin on the plan's days; none
-    without trails.
+def _lengths(frame: pl.DataFrame, inside: Bools) -> Ints:
+    """`trail_length` of the trails that begin on the plan's days; none without trails.
 
     A trail that goes on after the last day counts as far as it was read.
     """
     if "trail_length" not in frame.columns:
-        return np.zeros(0, np.int64), np.zeros(0, np.int64)
-    begins = frame.filter((frame["trail_position"] == 1).to_numpy() & inside)
-    return begins["trail_length"].to_numpy(), _split_numbers(begins, plan)
+        return np.zeros(0, np.int64)
+    begins = (frame["trail_position"] == 1).to_numpy() & inside
+    return frame["trail_length"].to_numpy()[begins]
+
+
+def _trail_parts(
+    rows: pl.DataFrame, spec: Spec, plan: SplitPlan
+) -> dict[tuple[str, int], int]:
+    """`Shard.trail_parts` of impressions of the plan's days; none without trails."""
+    if "trail_position" not in rows.columns:
+        return {}
+    trail = (rows["trail_position"] == 1).cum_sum()  # rows of a trail are together
+    split = pl.Series(SPLIT, _split_numbers(rows, plan), pl.Int64)
+    parts = rows.select(spec.log.user).with_columns(trail, split)
+    sizes = parts.group_by(parts.columns).len("impressions")
+    counts = sizes.group_by(SPLIT, "impressions").len("trails")
+    return {
+        (plan.splits[place], impressions): trails
+        for place, impressions, trails in counts.iter_rows()
+    }
