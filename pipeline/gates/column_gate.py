@@ -246,7 +246,8 @@ class ColumnGate:
         if measure == levels.MISSING_SHARE:
             return levels.of_part(column.missing, column.rows, users, alike)
         if measure == levels.LENGTH:
-            return levels.of_counts(column.lengths, users, alike)
+            lengths = column.lengths or column.words  # of a list, or of a text
+            return levels.of_counts(lengths, users, alike)
         moments = {
             levels.MEAN: column.moments,
             levels.LOG_MEAN: column.log1p,

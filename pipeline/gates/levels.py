@@ -13,7 +13,7 @@ from typing import NamedTuple
 from feature_specs.gates import DataGatesSpec
 from pipeline.gates.noise import Level, Limits, independent_rows
 from pipeline.summaries.exact import Moments
-from pipeline.summaries.summary import ColumnSummary, DaySummary
+from pipeline.summaries.summary import DaySummary
 
 LABEL_MEAN, SPACE = "label mean", "sample space"
 MISSING_SHARE, UNSEEN = "missing", "unseen values"
@@ -120,11 +120,6 @@ def of_part(part: float, whole: float, users: int, alike: float) -> Level | None
     smooth = (part + _HALF) / (whole + 2 * _HALF)
     n = independent_rows(whole, users, alike)
     return Level(part / whole, n, math.sqrt(smooth * (1.0 - smooth)))
-
-
-def of_lengths(column: ColumnSummary, users: int, alike: float) -> Level | None:
-    """The mean number of values of a list, empty ones included."""
-    return of_counts(column.lengths, users, alike)
 
 
 def of_counts(counts: Mapping[int, int], users: int, alike: float) -> Level | None:
