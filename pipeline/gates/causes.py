@@ -88,7 +88,8 @@ def moved(measure: str, value: float, expected: float) -> str:
         factor = value / expected
         often = f"{factor:.3g}" if factor >= 1 else f"1/{1 / factor:.3g}"
         return f"{often} times what it was"
-    return f"{number(value - expected)} more than it was"
+    much = number(abs(value - expected))
+    return f"{much} {'more' if value > expected else 'less'} than it was"
 
 
 # --- what findings have in common -----------------------------------------------------

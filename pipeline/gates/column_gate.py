@@ -357,7 +357,8 @@ def compared(
     found = expect(level, before, others, limits, gates.z)
     if found.times <= 1:
         return None
-    value, expected = told.shown(level.value), told.shown(found.centre)
+    value = told.shown(level.value) if level.told is None else level.told
+    expected = told.shown(found.centre)
     return Finding(
         column=column,
         measure=measure,

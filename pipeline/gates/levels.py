@@ -102,7 +102,8 @@ def of_share(moments: Moments | None, users: int, alike: float) -> Level | None:
     ones = moments.mean * moments.count
     share = (ones + _HALF) / (moments.count + 2 * _HALF)
     n = independent_rows(moments.count, users, alike)
-    return Level(odds(share), n, 1.0 / math.sqrt(share * (1.0 - share)))
+    spread = 1.0 / math.sqrt(share * (1.0 - share))
+    return Level(odds(share), n, spread, moments.mean)
 
 
 def of_mean(moments: Moments | None, users: int, alike: float) -> Level | None:

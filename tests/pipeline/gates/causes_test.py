@@ -61,6 +61,7 @@ def test_findings_that_have_nothing_in_common(spec):
         (causes.moved(ROWS, 2_000, 1_000), "2 times what it was"),
         (causes.moved("mean", 1.0, 4.0), "1/4 times what it was"),
         (causes.moved("mean", 1.5, -0.5), "2 more than it was"),
+        (causes.moved("label mean", 0.0, 0.25), "0.25 less than it was"),
         (causes.moved(MISSING_SHARE, 0.2, 0.5), "fewer rows without a value"),
         (causes.moved(REJECTS, 0.2, 0.0), "unreadable rows: the report of the "
          "examples says why"),

@@ -16,7 +16,7 @@ _BEFORE = [800.0, 3_000.0, 9_000.0, 21_000.0, 60_000.0]
         (1_000, "milliseconds instead of seconds"),
         (1 / 60, "minutes instead of seconds"),
         (3_600, "seconds instead of hours"),
-        (1 / 1_024, "MiB instead of KiB"),
+        (1 / 1_024, "seconds instead of milliseconds, or MiB instead of KiB"),
         (100, "percent instead of shares"),
         (1 / 86_400, "days instead of seconds"),
         (1 / 60_000, "minutes instead of milliseconds"),
