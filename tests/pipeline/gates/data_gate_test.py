@@ -392,6 +392,17 @@ def test_a_label_too_rare_to_miss_is_no_wonder(spec):
     assert data_gate.judge_day(spec, day, days).passes
 
 
+def test_a_value_too_rare_to_miss_is_no_wonder_either(spec):
+    """60 rows, of which one has a tag on the days before."""
+    tag = pl.lit(["x"], dtype=pl.List(pl.String))
+    none = pl.lit([], dtype=pl.List(pl.String))
+    one = pl.when(pl.int_range(pl.len()) == 0).then(tag).otherwise(none)
+    drawn = Drawn(rows=60, users=8)
+    days = [day_of(spec, n, drawn=drawn, change={"tags": one}) for n in range(4)]
+    day = day_of(spec, 4, drawn=drawn, change={"tags": none})
+    assert data_gate.judge_day(spec, day, days).passes
+
+
 def test_a_column_that_no_day_before_has_is_noted(spec, week):
     lacking = [
         dataclasses.replace(
