@@ -3,11 +3,8 @@
 import dataclasses
 
 import numpy as np
-import polars as pl
 import pytest
-import tensorflow as tf
 
-from feature_specs.spec import EvaluationSpec
 from pipeline.evaluation import model_evaluation, quality, scoring
 from pipeline.evaluation.fused import measure_ranking
 from pipeline.evaluation.model_evaluation import (
@@ -19,76 +16,8 @@ from pipeline.evaluation.rows import Rows, collect
 from pipeline.evaluation.user_sums import FUSED
 from pipeline.reporting.metrics import NotFiniteError
 from serving.servable import LoadError
-from tests.pipeline.evaluation.drawn import drawn_rows
-from tests.pipeline.evaluation.tiny import SPEC
+from tests.pipeline.evaluation.tiny import SLICED, SPEC
 from trainer.days.shards import DamagedExamplesError
-
-_SLICED = dataclasses.replace(SPEC, evaluation=EvaluationSpec(slices=("liked",)))
-
-
-class _Exported(tf.Module):
-    """Predicts from one number of a row: the chance of a like, and the stay."""
-
-    def __init__(self, slope: float, tasks=("like", "stay")):
-        super().__init__()
-        self._slope, self._tasks = tf.Variable(slope), tasks
-
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
-    def score_examples(self, examples):
-        feature = {"taste": tf.io.FixedLenFeature([], tf.float32)}
-        taste = tf.io.parse_example(examples, feature)["taste"]
-        like = tf.sigmoid(self._slope * (taste - 0.5))
-        found = {"like": like, "stay": self._slope * taste, "score": like**2}
-        return {name: found[name] for name in (*self._tasks, "score")}
-
-
-@pytest.fixture(scope="module")
-def export(tmp_path_factory):
-    """(name, slope, ...) -> the directory of an exported model."""
-    folder = tmp_path_factory.mktemp("models")
-
-    def save(name, *args, **options):
-        module = _Exported(*args, **options)
-        signatures = {"score_examples": module.score_examples}
-        tf.saved_model.save(module, str(folder / name), signatures=signatures)
-        return str(folder / name)
-
-    return save
-
-
-@pytest.fixture(scope="module")
-def rows():
-    frame = drawn_rows(400, seed=3)
-    return frame.with_columns(taste=pl.col("score"), slice_liked=pl.col("key_item") % 2)
-
-
-@pytest.fixture(scope="module")
-def days(rows, tmp_path_factory):
-    """Two days in two directories; some rows are for the evaluation only."""
-    found = []
-    for number, name in enumerate(("day-20240101", "day-20240102")):
-        folder = tmp_path_factory.mktemp(name)
-        own = rows.filter(pl.col("key_split") == number)
-        files = {"data_tfrecord": own[20:], "evaluation_only": own[:20]}
-        for file, part in files.items():
-            path = folder / f"Split-{name}" / f"{file}-00000-of-00001.gz"
-            path.parent.mkdir(exist_ok=True)
-            with tf.io.TFRecordWriter(str(path), "GZIP") as writer:
-                for row in part.iter_rows(named=True):
-                    writer.write(_example(row))
-        found.append((name, str(folder)))
-    return found
-
-
-def _example(row):
-    example = tf.train.Example()
-    for name, value in row.items():
-        feature = example.features.feature[name]
-        if isinstance(value, float):
-            feature.float_list.value.append(value)
-        else:
-            feature.int64_list.value.append(value)
-    return example.SerializeToString()
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +26,7 @@ def evaluated(export, days, tmp_path_factory):
     models = [export("good", 4.0), export("bad", -1.0)]
     models.append(export("old", 2.0, tasks=("like",)))
     out = tmp_path_factory.mktemp("out")
-    return evaluate_models(_SLICED, models, days, str(out)), models, out
+    return evaluate_models(SLICED, models, days, str(out)), models, out
 
 
 def test_all_rows_of_all_days_are_measured_as_the_model_scores_them(evaluated, rows):
@@ -108,12 +37,12 @@ def test_all_rows_of_all_days_are_measured_as_the_model_scores_them(evaluated, r
     scored = rows.with_columns(
         prediction_like=like, prediction_stay=4 * taste, score=like**2
     )
-    for task in quality.measure(_SLICED, scored):
+    for task in quality.measure(SLICED, scored):
         for name in ("rows", "positives", "label_mean", "auc", "gauc", "rmse", "xauc"):
             expected = getattr(task, name)
             found = getattr(good.task(task.task), name)
             assert found == pytest.approx(expected, rel=1e-5, nan_ok=True), name
-    ranking, _ = measure_ranking(_SLICED, Rows.of(scored))
+    ranking, _ = measure_ranking(SLICED, Rows.of(scored))
     assert good.ranking.groups == ranking.groups
     ndcg = good.ranking.order().ndcg
     assert ndcg == pytest.approx(ranking.order().ndcg, rel=1e-5)
@@ -158,7 +87,7 @@ def test_rows_on_disk_make_the_same_evaluation(evaluated, days, monkeypatch, tmp
     monkeypatch.setattr(
         model_evaluation, "collect", lambda *args: collect(*args, **in_parts)
     )
-    found = evaluate_models(_SLICED, evaluated[1][:1], days, scratch=str(tmp_path))
+    found = evaluate_models(SLICED, evaluated[1][:1], days, scratch=str(tmp_path))
     expected = dataclasses.replace(evaluated[0][0], folder="")
     for task, other in zip(found[0].tasks, expected.tasks, strict=True):
         assert dataclasses.astuple(task) == pytest.approx(

@@ -1,6 +1,9 @@
 """A spec of two tasks, for tests that need no more."""
 
+import dataclasses
+
 from feature_specs import read_spec
+from feature_specs.spec import EvaluationSpec
 
 SPEC = read_spec(
     """
@@ -22,3 +25,4 @@ tasks:
 fusion: {weights: {like: 1}}
 """
 )
+SLICED = dataclasses.replace(SPEC, evaluation=EvaluationSpec(slices=("liked",)))
