@@ -107,6 +107,31 @@ def owned(
             lock.let_go()
 
 
+def owner_of(place: Place) -> str:
+    """Who writes to a directory of this machine now, in words; empty if nobody does.
+
+    An owner that was killed is nobody. Of one on another machine its sign of life
+    tells, which is some seconds old.
+    """
+    path = _lock_path(place, beside=False)
+    try:
+        owner = _Owner.read(pathlib.Path(path).read_bytes())
+        silent_s = time.time() - os.stat(path).st_mtime
+    except OSError:
+        return ""
+    if owner is None:
+        return ""
+    if owner.host != socket.gethostname():
+        return str(owner) if silent_s < _SILENT_S else ""
+    try:
+        os.kill(owner.process, 0)
+    except ProcessLookupError:
+        return ""
+    except PermissionError:  # another user's
+        pass
+    return str(owner)
+
+
 def _lock_path(place: Place, beside: bool) -> str:
     text = os.fspath(place).rstrip("/") or "/"
     if not is_bucket(text):

@@ -1,56 +1,102 @@
-"""The Trainer step's `run_fn`: transformed days in, an exported model out."""
+"""Training and export of a run: days of raw examples in, a model to serve out.
+
+Plain functions; `pipeline.steps.ranker_trainer` is the step of TFX around them.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from typing import NamedTuple
 
-import tensorflow_transform as tft
-from tfx.components.trainer.fn_args_utils import FnArgs
+import tensorflow as tf
+from absl import logging
 
-from feature_specs import read_preset, read_spec
+from feature_specs import ModelConfig, Spec
+from feature_specs.places import as_glob
 from serving.export import export
-from tpu_configs import read_slice
-from trainer.days.checkpoints import CheckpointError, finished_days
+from tpu_configs import SliceConfig
+from trainer.days import checkpoints, day_ends
+from trainer.days.checkpoints import CheckpointError, finished_days, newest_state
 from trainer.days.encoding import Encoding, read_encoding
-from trainer.days.loop import train
+from trainer.days.loop import Day, train
+from trainer.days.options import LoopOptions
+from trainer.ownership import sole_training
 
 
-def run_fn(fn_args: FnArgs) -> None:
-    """Trains on the days in order and exports the three signatures.
+class RunTraining(NamedTuple):
+    """What a run trains.
 
-    `fn_args.custom_config` holds the texts of `spec`, `preset` and `slice`, the names
-    of the training `splits` in order, the `checkpoints` directory and the `seed`. If
-    the same was trained before on all of these days, it only restores and exports.
-    TensorBoard summaries, and figures of experts and conflicts (`inspection/`), go to
-    `logs/` of the step's `model_run`.
+    Attributes:
+        spec: What the examples hold.
+        preset: The ranker.
+        slice: What it runs on.
+        days: Split and examples directory of all days that will be in the weights, in
+            order. A day that is trained already needs no directory any more.
+        graph: Directory of the encoding, a `TransformGraph`.
+        checkpoints: Begin of the checkpoints' directory; the encoding ends it.
+        seed: Of weights, order of rows and dropout.
+        map_encoding: Whether a training on a new encoding begins with the weights of
+            the one before, each value's row at its new id.
+        resume_from: Day to go back to first, `day-20220414`; empty for the newest
+            checkpoint.
     """
-    settings = fn_args.custom_config
-    spec = read_spec(settings["spec"])
-    days = [
-        (split, [pattern])
-        for split, pattern in zip(settings["splits"], fn_args.train_files, strict=True)
-    ]
-    encoding = read_encoding(fn_args.transform_output)
-    directory = encoded_dir(settings["checkpoints"], encoding)
-    check_days(directory, settings["splits"])
+
+    spec: Spec
+    preset: ModelConfig
+    slice: SliceConfig
+    days: Sequence[tuple[str, str]]
+    graph: str
+    checkpoints: str
+    seed: int
+    map_encoding: bool = False
+    resume_from: str = ""
+
+
+def train_and_export(run: RunTraining, model: str, log_dir: str) -> None:
+    """Trains the days that the weights lack, and exports the three signatures.
+
+    If all of them were trained before, it only restores and exports. The checkpoint of
+    the last day's end is kept, so that a later run can go back to it.
+
+    Args:
+        run: What is trained.
+        model: Gets the model to serve.
+        log_dir: Gets TensorBoard summaries, and figures of experts and conflicts.
+
+    Raises:
+        CheckpointError: The weights have seen other days, or the day to go back to is
+            not kept.
+    """
+    encoding = read_encoding(run.graph)
+    directory = encoded_dir(run.checkpoints, encoding)
+    splits = [split for split, _ in run.days]
+    with sole_training(directory):
+        _go_back(directory, run.resume_from)
+        source = _trained_before(run.checkpoints, directory) if run.map_encoding else ""
+        if source:
+            day_ends.begin_from(directory, source)
+    check_days(directory, splits)
     ranker = train(
-        spec,
-        read_preset(settings["preset"]),
-        days,
+        run.spec,
+        run.preset,
+        [_day(split, folder) for split, folder in run.days],
         checkpoint_dir=directory,
-        slice=read_slice(settings["slice"]),
-        seed=settings["seed"],
-        log_dir=os.path.join(fn_args.model_run_dir, "logs"),
+        slice=run.slice,
+        seed=run.seed,
+        log_dir=log_dir,
+        options=LoopOptions(map_encoding=run.map_encoding),
+        graph=run.graph,
         encoding=encoding,
     )
-    transform = tft.TFTransformOutput(fn_args.transform_output)
-    export(ranker, transform, spec, fn_args.serving_model_dir)
+    with sole_training(directory):
+        day_ends.keep_day_end(directory)
+    export(ranker, run.graph, run.spec, model)
 
 
 def encoded_dir(checkpoints: str, encoding: Encoding) -> str:
-    """Of `dag.checkpoints_dir`, the directory of a training on one encoding: examples
-    that were encoded anew, with another outcome, are another training's."""
+    """Of `dag.checkpoints_dir`, the directory of a training on one encoding, and on
+    what extends it: examples that mean something else are another training's."""
     return f"{checkpoints}-{encoding.base}"
 
 
@@ -67,3 +113,44 @@ def check_days(directory: str, splits: Collection[str]) -> None:
             f"which may only add later ones. Got {', '.join(others)}. Add these days "
             f"to the run's, or remove that directory to train anew."
         )
+
+
+def _day(split: str, folder: str) -> Day:
+    """Name and globs of a day; none of one whose examples are gone."""
+    if not folder:
+        return split, []
+    return split, [os.path.join(as_glob(folder), f"Split-{split}", "*.gz")]
+
+
+def _go_back(directory: str, day: str) -> None:
+    """To a day's end, unless the newest checkpoint is that end."""
+    if not day:
+        return
+    found = newest_state(directory)
+    state = found[1] if found else None
+    if state and not state.position and state.finished[-1:] == [day]:
+        return
+    day_ends.restore_day_end(directory, day)
+
+
+def _trained_before(checkpoints_prefix: str, own: str) -> str:
+    """The directory of the same training on another encoding that came farthest.
+
+    Empty if there is none, or if the own one has begun.
+    """
+    if checkpoints.find(own):
+        return ""
+    parent, name = os.path.split(checkpoints_prefix)
+    listed = tf.io.gfile.listdir(parent) if tf.io.gfile.isdir(parent) else []
+    others = [
+        os.path.join(parent, other.rstrip("/"))
+        for other in listed
+        if other.startswith(f"{name}-")
+    ]
+    reached = {other: finished_days(other) for other in others}
+    found = [other for other in sorted(others) if reached[other]]
+    if not found:
+        return ""
+    last = max(found, key=lambda other: (reached[other][-1], len(reached[other])))
+    logging.info("Checkpoints %s: begin with those of %s, by value.", own, last)
+    return last

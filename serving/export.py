@@ -18,6 +18,7 @@ from feature_specs import Spec
 from feature_specs.errors import TrailrankError
 from feature_specs.named import SpecLike, as_spec
 from feature_specs.places import Place, check_is_no_glob
+from serving.answers import ask, write_answers
 from serving.manifest import write_manifest
 from serving.signatures import build_signatures
 from serving.warmup import write_warmup
@@ -88,5 +89,6 @@ def _write(
     signatures = build_signatures(ranker, module.transform, spec)
     tf.saved_model.save(module, temporary, signatures=signatures)
     write_warmup(temporary, spec)
+    write_answers(temporary, ask(spec, signatures))
     write_manifest(temporary)
     tf.io.gfile.rename(temporary, path, overwrite=True)

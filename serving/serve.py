@@ -22,7 +22,8 @@ def serve(
 ) -> Server:
     """Serves models over TensorFlow Serving's REST contract, in a thread.
 
-    The newest version of every model is served, and what is pushed there is followed.
+    The newest version of every model that can be loaded is served, and what is pushed
+    there is followed. Why a newer one is not served stands in the model's status.
 
     >>> with trailrank.serve(models="models") as server:
     ...     httpx.get(server.url + "/v1/models/tiny").status_code
@@ -37,7 +38,7 @@ def serve(
 
     Raises:
         PlaceError: There is no model.
-        ServeError: A model is broken, or the port is taken.
+        ServeError: A model has no version that can be loaded, or the port is taken.
     """
     where = models_directory(root, models)
     from serving.server import Server

@@ -3,8 +3,9 @@
     trailrank serve --root RUN                 # serves RUN/models on port 8501
     trailrank serve --models DIR --port 9000
 
-Serves the newest version of every model below the directory and follows what is pushed
-there. Production uses `tensorflow/serving`; see `serving/deploy/`.
+Serves the newest version of every model below the directory that can be loaded, says
+why a newer one cannot, and follows what is pushed there. Production uses
+`tensorflow/serving`; see `serving/deploy/`.
 """
 
 from __future__ import annotations
@@ -75,7 +76,8 @@ def serve(
     """Serves until interrupted.
 
     Raises:
-        ServeError: No model in `models_dir`, a broken one, or the port is taken.
+        ServeError: No model in `models_dir`, one without a version that can be loaded,
+            or the port is taken.
     """
     with _server(models_dir, port, host, poll_s) as (server, listener):
         server.run(sockets=[listener])
@@ -94,7 +96,8 @@ class Server:
         url: Like `http://127.0.0.1:8501`.
 
     Raises:
-        ServeError: No model in `models_dir`, a broken one, or the port is taken.
+        ServeError: No model in `models_dir`, one without a version that can be loaded,
+            or the port is taken.
     """
 
     def __init__(

@@ -16,6 +16,7 @@ import tensorflow as tf
 from feature_specs import FeatureSpec, Spec
 from serving.fusion import fused_score
 from serving.requests import candidate_features, request_features
+from trainer.days.raw_rows import raw_columns
 from trainer.model.ranker import Ranker
 
 Tensors = dict[str, tf.Tensor]
@@ -46,7 +47,7 @@ def build_signatures(
 
 def example_spec(spec: Spec) -> dict[str, tf.io.FixedLenFeature | tf.io.VarLenFeature]:
     """How to parse the served features of a raw example; absent ones are missing."""
-    return {f.name: _parsing(f) for f in spec.served_features}
+    return raw_columns(spec.served_features)
 
 
 class _Served:
@@ -167,16 +168,6 @@ def _drop_padding(values: tf.Tensor, feature: FeatureSpec) -> tf.SparseTensor:
 def _as_model_input(values: tf.Tensor, feature: FeatureSpec) -> tf.Tensor:
     """int64 ids -> int32, as in training; numbers stay float32."""
     return values if feature.is_number else tf.cast(values, tf.int32)
-
-
-def _parsing(feature: FeatureSpec) -> tf.io.FixedLenFeature | tf.io.VarLenFeature:
-    dtype = tf.as_dtype(feature.dtype)
-    if feature.is_sequence:
-        return tf.io.VarLenFeature(dtype)
-    if feature.width:
-        nothing = [feature.missing] * feature.width
-        return tf.io.FixedLenFeature([feature.width], dtype, default_value=nothing)
-    return tf.io.FixedLenFeature([], dtype, default_value=feature.missing)
 
 
 def _all_or_none(weights: tf.Tensor, count: int) -> tf.Tensor:

@@ -1,10 +1,10 @@
 """A directory of models and versions, polled: `<models>/<name>/<version>/`.
 
-Of each model one version is served: the highest that is all there (TensorFlow
-Serving's `latest` policy). Another one is loaded and warmed before the old one is let
-go; requests that run keep the version they began with. A version that cannot be loaded
-is tried again some times; meanwhile what was served before goes on, and no lower
-version takes its place.
+Of each model one version is served: the highest that is all there and loads. Another
+one is loaded and warmed before the old one is let go; requests that run keep the
+version they began with. A version that cannot be loaded says why in its status, and
+the next lower one serves in its place. It is tried again as soon as its files change,
+and some times without that, as a file system may have had a bad minute.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import logging
 import os
 import threading
 import time
+from collections.abc import Iterator
 
 import tensorflow as tf
 
@@ -21,8 +22,10 @@ from serving import servable
 from serving.servable import LoadError, Servable
 
 _LOG = logging.getLogger("trailrank.serving")
-_MOST_RETRIES = 5  # after the first try
+_MOST_RETRIES = 5  # of the same files, after the first try
 _RETRY_S = 60.0  # at least; the next look at the directory after that
+
+Files = tuple[tuple[str, int, int], ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,6 +43,31 @@ class VersionStatus:
     error: str = ""
 
 
+@dataclasses.dataclass(frozen=True)
+class _Failure:
+    """Of a version that could not be loaded.
+
+    Attributes:
+        files: As they were then.
+        tries: How often these files were tried.
+        next_try: Time of the next one, by the monotonic clock.
+    """
+
+    files: Files
+    tries: int
+    next_try: float
+
+    def is_settled(self, files: Files) -> bool:
+        """Whether another try with `files` would only fail again, for now or for good.
+
+        Args:
+            files: As they are now.
+        """
+        if files != self.files:
+            return False
+        return self.tries > _MOST_RETRIES or time.monotonic() < self.next_try
+
+
 class ModelVersions:
     """The versions of one model; `refresh` is called by one thread, the rest by any."""
 
@@ -47,29 +75,28 @@ class ModelVersions:
         self._path = path
         self._loaded: tuple[int, Servable] | None = None
         self._statuses: dict[int, VersionStatus] = {}
-        self._tries: dict[int, tuple[int, float]] = {}  # failures, time of the next try
+        self._failures: dict[int, _Failure] = {}
 
     def refresh(self) -> None:
         """Looks at the directory, and serves what it asks for.
 
-        That is the highest whole version: a newer one, or a lower one if the served
-        one was removed. Nothing is served any more if no version is left, whole or
-        not. What is served stays if the directory itself is gone, as it may come back,
-        and while the version asked for cannot be loaded.
+        That is the highest whole version that loads: a newer one, or a lower one if the
+        served one was removed. Nothing is served any more if no version is left, whole
+        or not. What is served stays if the directory itself is gone, as it may come
+        back, and while nothing else can be loaded.
         """
         found = find_versions(self._path)
         if found is None:
             return
-        self._tries = {v: tries for v, tries in self._tries.items() if v in found}
+        self._failures = {v: f for v, f in self._failures.items() if v in found}
         if not found:
             self._unload()
             return
-        newest = newest_complete(found)
-        if newest is None or (self._loaded and self._loaded[0] == newest):
-            return
-        failures, next_try = self._tries.get(newest, (0, 0.0))
-        if failures <= _MOST_RETRIES and time.monotonic() >= next_try:
-            self._swap(newest, found[newest])
+        for version in complete_versions(found):
+            if self._loaded and self._loaded[0] == version:
+                return
+            if self._try(version, found[version]):
+                return
 
     def servable(self, version: int | None) -> tuple[int, Servable] | None:
         """The loaded version with its number, by number or (None) whichever it is.
@@ -89,22 +116,33 @@ class ModelVersions:
         known = dict(self._statuses)
         return [known[version] for version in sorted(known, reverse=True)]
 
-    def _swap(self, version: int, path: str) -> None:
+    def _try(self, version: int, path: str) -> bool:
+        """Serves a version, unless it cannot be loaded; whether it is served."""
+        files = _files(path)  # before they are read, so that no change is missed
+        failure = self._failures.get(version)
+        if failure and failure.is_settled(files):
+            return False
         self._note(version, "LOADING")
         try:
             loaded = servable.load(path)
         except LoadError as error:
-            failures = self._tries.get(version, (0, 0.0))[0] + 1
-            self._tries[version] = (failures, time.monotonic() + _RETRY_S)
+            tries = failure.tries if failure and failure.files == files else 0
+            self._failures[version] = _Failure(
+                files, tries + 1, time.monotonic() + _RETRY_S
+            )
             self._note(version, "END", str(error))
             _LOG.error("version %d is not served: %s", version, error)
-            return
+            return False
+        self._take(version, loaded)
+        _LOG.info("serving %s", path)
+        return True
+
+    def _take(self, version: int, loaded: Servable) -> None:
         old, self._loaded = self._loaded, (version, loaded)
-        self._tries.pop(version, None)
+        self._failures.pop(version, None)
         self._note(version, "AVAILABLE")
         if old is not None:
             self._note(old[0], "END")
-        _LOG.info("serving %s", path)
 
     def _unload(self) -> None:
         if self._loaded is not None:
@@ -139,7 +177,7 @@ class ModelStore:
             path = os.path.join(self._models_dir, name)
             if name in self._models:
                 continue
-            if newest_complete(find_versions(path) or {}) is not None:
+            if next(complete_versions(find_versions(path) or {}), None) is not None:
                 self._models = {**self._models, name: ModelVersions(path)}
         for model in self._models.values():
             model.refresh()
@@ -190,19 +228,35 @@ def find_versions(path: str) -> dict[int, str] | None:
     }
 
 
-def newest_complete(found: dict[int, str]) -> int | None:
-    """The highest version that is all there, None if none is.
+def complete_versions(found: dict[int, str]) -> Iterator[int]:
+    """The versions that are all there, the highest first.
 
-    TFX's Pusher copies saved_model.pb last: without the file a version is not there
-    yet, which is neither an error nor a version.
+    The Pusher copies saved_model.pb last: without the file a version is not there yet,
+    which is neither an error nor a version.
 
     Args:
         found: What `find_versions` gave.
     """
     for version in sorted(found, reverse=True):
         if tf.io.gfile.exists(os.path.join(found[version], "saved_model.pb")):
-            return version
-    return None
+            yield version
+
+
+def _files(path: str) -> Files:
+    """Path, size and time of change of every file of a version, in order.
+
+    A file that goes meanwhile is left out: the next look sees another state.
+    """
+    found = []
+    for folder, _, names in tf.io.gfile.walk(path):
+        for name in names:
+            file = os.path.join(folder, name)
+            try:
+                state = tf.io.gfile.stat(file)
+            except tf.errors.OpError:
+                continue
+            found.append((file, state.length, state.mtime_nsec))
+    return tuple(sorted(found))
 
 
 def _directories(path: str) -> list[str] | None:

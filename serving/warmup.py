@@ -43,13 +43,13 @@ def warmup_requests(spec: Spec) -> Iterator[tuple[str, dict[str, npt.NDArray[Any
     """Signature name -> inputs, for each of the three signatures."""
     nobody: list[requests.Values] = [{}] * _CANDIDATES
     served = list(spec.served_features)
-    yield "serving_default", _arrays(served, nobody)
+    yield "serving_default", arrays(served, nobody)
     weights = np.asarray(requests.weight_column(spec, {}), np.float32)
     yield (
         "rank",
         {
-            **_arrays(requests.request_features(spec), [{}]),
-            **_arrays(requests.candidate_features(spec), nobody),
+            **arrays(requests.request_features(spec), [{}]),
+            **arrays(requests.candidate_features(spec), nobody),
             "weights": weights,
         },
     )
@@ -57,7 +57,7 @@ def warmup_requests(spec: Spec) -> Iterator[tuple[str, dict[str, npt.NDArray[Any
     yield "score_examples", {EXAMPLES: np.array([empty] * _CANDIDATES, object)}
 
 
-def _arrays(
+def arrays(
     features: Sequence[FeatureSpec], rows: Sequence[requests.Values]
 ) -> dict[str, npt.NDArray[Any]]:
     found = requests.columns(features, rows)

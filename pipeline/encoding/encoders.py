@@ -7,7 +7,6 @@ missing becomes 0 of every kind.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any, TypeAlias
 

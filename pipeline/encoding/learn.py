@@ -14,7 +14,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Literal, TypeAlias
 
 from absl import logging
@@ -69,15 +69,15 @@ def _if_scaled(feature: FeatureSpec) -> Learns:
 
 
 def learn(
-    spec: Spec, days: Sequence[DaySummary], *, scales_of: Encoding | None = None
+    spec: Spec, days: Sequence[DaySummary], *, keep: Encoding | None = None
 ) -> Encoding:
     """A new encoding, whose base is `days`.
 
     Args:
         spec: What the examples hold; its encoding view is enough.
         days: Summaries of the training days, in any order.
-        scales_of: Keeps the scales of an earlier encoding, so that a checkpoint on it
-            can be mapped by value; its features must have the same ones.
+        keep: An earlier encoding whose scales are kept, and the room of `size: auto`
+            while it suffices: so that a checkpoint on it can be mapped by value.
 
     Raises:
         EncodingError: There is no day, or a day lacks a feature.
@@ -95,7 +95,7 @@ def learn(
         most = MOST_COUNTED if feature.size == AUTO else feature.count
         values = tuple(by_frequency(counts)[:most])
         vocabularies[feature.name] = values
-        room[feature.name] = _room(feature, len(values))
+        room[feature.name] = _room(feature, len(values), keep)
         rows = sum(column.values for column in _columns(days, feature))
         entry = told_of(last, counts, values, len(values))
         told[feature.name] = (_with_all(entry, rows),)
@@ -104,7 +104,7 @@ def learn(
         vocabularies=vocabularies,
         room=room,
         base_sizes={name: len(values) for name, values in vocabularies.items()},
-        scales=dict(scales_of.scales) if scales_of else _scales(spec, days),
+        scales=dict(keep.scales) if keep else _scales(spec, days),
         days=tuple(day.split for day in days),
         history=told,
     )
@@ -182,10 +182,13 @@ def _features(spec: Spec, what: Learns) -> list[FeatureSpec]:
     return [f for f in spec.features if LEARNS[f.of_kind](f) == what]
 
 
-def _room(feature: FeatureSpec, values: int) -> int:
+def _room(feature: FeatureSpec, values: int, keep: Encoding | None) -> int:
     """Most values there will be: `size`, or what `size: auto` found and a quarter."""
     if feature.size != AUTO:
         return feature.count
+    kept = keep.room.get(feature.name, 0) if keep else 0
+    if kept >= values + LEAST_HEADROOM:
+        return kept
     headroom = max(LEAST_HEADROOM, math.ceil(values / HEADROOM_SHARE))
     return min(values + headroom, MOST_COUNTED)
 

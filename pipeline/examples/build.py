@@ -37,7 +37,9 @@ from pipeline.examples.read_logs import (
     COUNTS,
     REJECTS,
     ROWS,
+    Reading,
     ReadLogs,
+    count_marks,
     event_output,
     key_output,
     plan_reading,
@@ -48,6 +50,14 @@ from pipeline.examples.reading.sources import source_name
 from pipeline.examples.report import ExamplesError, merge_counts
 from pipeline.examples.request import ExamplesRequest
 from pipeline.examples.runner_options import check_runner_options
+from pipeline.examples.state_steps import (
+    Carrying,
+    ReadState,
+    WriteHistograms,
+    read_histograms,
+    state_output,
+)
+from pipeline.examples.state_tables import RUNNING, StateTables
 from pipeline.examples.summary_steps import (
     SUMMARIES,
     VALUES,
@@ -130,14 +140,21 @@ def generate(
         seed=request.seed,
         shards=reading.shards,
         shuffle=outputs.workspace.shuffle,
+        carrying=Carrying(
+            after=request.state.day if request.state else None,
+            folder=request.state_to or "",
+            day=request.days.last,
+        ),
     )
     files = steps.SplitFiles(setup.plan, outputs.splits, request.file_rows)
     outputs.prepare()
-    read = pipeline | ReadLogs(reading, setup.shuffle)
-    read_counts = read[COUNTS] | "Count lines" >> beam.CombineGlobally(merge_counts)
+    read = _read(pipeline, request, setup, reading)
+    read_counts = read.logs[COUNTS] | "Count lines" >> beam.CombineGlobally(
+        merge_counts
+    )
     total = beam.pvalue.AsSingleton(read_counts)
-    events = _events_by_user(setup, read)
-    known = _ask_around(pipeline, setup, read, events)
+    events = _events_by_user(setup, read.logs)
+    known = _ask_around(pipeline, request, setup, read, events)
     examples = _examples(setup, files, read, events, known, total)
     written = (
         examples[ROWS]
@@ -147,11 +164,17 @@ def generate(
             COUNTS, SUMMARIES, VALUES
         )
     )
-    _ = read[REJECTS] | "Write rejects" >> beam.ParDo(
+    _ = read.logs[REJECTS] | "Write rejects" >> beam.ParDo(
         steps.WriteRejects(outputs.rejects_dir), total
     )
     counts = (
-        [read[COUNTS], *events.counts, *known.counts, examples[COUNTS], written[COUNTS]]
+        [
+            *read.counts,
+            *events.counts,
+            *known.counts,
+            examples[COUNTS],
+            written[COUNTS],
+        ]
         | "Collect counts" >> beam.Flatten()
         | "Add up counts" >> beam.CombineGlobally(merge_counts)
     )
@@ -164,6 +187,47 @@ def generate(
             beam.pvalue.AsSingleton(counts),
         )
     )
+
+
+def _read(
+    pipeline: beam.Pipeline,
+    request: ExamplesRequest,
+    setup: steps.Setup,
+    reading: Reading,
+) -> _Read:
+    """What is read of the logs, and of the state that the run goes on from."""
+    logs = pipeline | ReadLogs(reading, setup.shuffle)
+    marks = pipeline | "Marks of files" >> beam.Create([count_marks(reading)])
+    counts = [logs[COUNTS], marks]
+    state = request.state
+    if state is None:
+        return _Read(logs, logs[ROWS], {}, counts)
+    carried = pipeline | ReadState(state, setup.spec, setup.shards, setup.shuffle)
+    tables = {
+        state_output(t): carried[state_output(t)]
+        for t in StateTables.of(setup.spec).columns
+    }
+    # Those that still run stand among the rows of the days.
+    running = tables.pop(state_output(RUNNING))
+    rows = (logs[ROWS], running) | "Add running impressions" >> beam.Flatten()
+    return _Read(logs, rows, tables, [*counts, carried[COUNTS]])
+
+
+@dataclasses.dataclass(frozen=True)
+class _Read:
+    """What was read.
+
+    Attributes:
+        logs: Output of `ReadLogs`.
+        rows: (shard of the user, rows of the log), with those that are carried.
+        carried: Output of a state's table -> (shard, its rows).
+        counts: Of both.
+    """
+
+    logs: beam.pvalue.DoOutputsTuple
+    rows: beam.PCollection
+    carried: dict[str, beam.PCollection]
+    counts: list[beam.PCollection]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -216,20 +280,23 @@ class _Known:
 
 def _ask_around(
     pipeline: beam.Pipeline,
+    request: ExamplesRequest,
     setup: steps.Setup,
-    read: beam.pvalue.DoOutputsTuple,
+    read: _Read,
     events: _Events,
 ) -> _Known:
     """A first look at all users, and the answers to what they ask."""
     spec, keys = setup.spec, joins.plan_keys(setup.spec)
-    histograms = pipeline | "No histograms" >> beam.Create([quantiles.none(spec)])
+    state = request.state
+    known = read_histograms(state, spec) if state else quantiles.none(spec)
+    histograms = pipeline | "No histograms" >> beam.Create([known])
     if not keys and not spec.quantiles:
         return _Known({}, histograms, [])
     kinds = (steps.ASKED, steps.SUMS, steps.SHOWN)
     tags = [f"{tag} {key.column}" for key in keys for tag in kinds]
     looked_at = events.by_user if steps.events_are_looked_at(spec) else {}
     look = (
-        {ROWS: read[ROWS], **looked_at}
+        {ROWS: read.rows, **looked_at}
         | "Shuffle by user" >> beam.CoGroupByKey()
         | "Look at users"
         >> beam.ParDo(steps.LookAtUsers(setup)).with_outputs(
@@ -241,24 +308,35 @@ def _ask_around(
         | "Collect histograms" >> beam.Flatten()
         | "Add up histograms" >> beam.CombineGlobally(quantiles.add_up)
     )
+    counts = [look[COUNTS]]
+    if setup.carrying.folder and spec.quantiles:
+        counts.append(
+            histograms
+            | "Write histograms" >> beam.ParDo(WriteHistograms(setup.carrying))
+        )
     answered = {key.column: _answer(setup, key, read, look) for key in keys}
     return _Known(
         {column: found[ROWS] for column, found in answered.items()},
         histograms,
-        [look[COUNTS], *(found[COUNTS] for found in answered.values())],
+        [*counts, *(found[COUNTS] for found in answered.values())],
     )
 
 
 def _answer(
     setup: steps.Setup,
     key: joins.Key,
-    read: beam.pvalue.DoOutputsTuple,
+    read: _Read,
     look: beam.pvalue.DoOutputsTuple,
 ) -> beam.pvalue.DoOutputsTuple:
     """ROWS (answers by the asking shard) and COUNTS of one key."""
     kinds = (steps.ASKED, steps.SUMS, steps.SHOWN)
     inputs = {tag: look[f"{tag} {key.column}"] for tag in kinds}
-    inputs |= {name: read[name] for name in map(side_output, key.joins)}
+    inputs |= {name: read.logs[name] for name in map(side_output, key.joins)}
+    tables = [
+        t for t, c in StateTables.of(setup.spec).by_key.items() if c == key.column
+    ]
+    outputs = map(state_output, tables)
+    inputs |= {name: read.carried[name] for name in outputs if name in read.carried}
     return (
         inputs
         | f"Shuffle by {key.column}" >> beam.CoGroupByKey()
@@ -270,16 +348,22 @@ def _answer(
 def _examples(
     setup: steps.Setup,
     files: steps.SplitFiles,
-    read: beam.pvalue.DoOutputsTuple,
+    read: _Read,
     events: _Events,
     known: _Known,
     total: beam.pvalue.AsSingleton,
 ) -> beam.pvalue.DoOutputsTuple:
     """ROWS (encoded examples by their file) and COUNTS."""
-    own = {name: read[name] for name in map(side_output, joins.user_joins(setup.spec))}
-    histories = {name: read[name] for name in map(source_name, setup.spec.histories)}
+    spec = setup.spec
+    names = [
+        *map(side_output, joins.user_joins(spec)),
+        *map(source_name, spec.histories),
+    ]
+    own = {name: read.logs[name] for name in names}
+    outputs = map(state_output, StateTables.of(spec).by_user)
+    carried = {name: read.carried[name] for name in outputs if name in read.carried}
     return (
-        {ROWS: read[ROWS], **own, **histories, **events.by_user, **known.answers}
+        {ROWS: read.rows, **own, **carried, **events.by_user, **known.answers}
         | "Gather users" >> beam.CoGroupByKey()
         | "Make examples"
         >> beam.ParDo(

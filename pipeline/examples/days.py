@@ -60,6 +60,14 @@ class DayRange:
         return f"{self.first:%Y%m%d}:{self.last:%Y%m%d}"
 
 
+def parse_one(text: str) -> datetime.date:
+    """The day of `20220408`; UsageError for anything else."""
+    days = DayRange.parse(text)
+    if len(days) > 1:
+        raise UsageError(f"Day {text!r}: must be one day, YYYYMMDD.")
+    return days.first
+
+
 @dataclasses.dataclass(frozen=True)
 class SplitPlan:
     """Which split each day of a run belongs to.
@@ -68,17 +76,26 @@ class SplitPlan:
         days: The run's days.
         eval_days: The last days, kept for evaluation.
         days_per_split: Days that share a split; a new split begins with evaluation.
+        learned_through: The last day that is learned from before anything is trained:
+            quantiles, and the counts that training-only filters look ahead with; by
+            default the last training day.
+        continues: Whether earlier days are there already: then all of these may be
+            trained on, or none.
     """
 
     days: DayRange
     eval_days: int
     days_per_split: int
+    learned_through: datetime.date | None = None
+    continues: bool = False
 
     def __post_init__(self) -> None:
         if self.days_per_split < 1:
             raise UsageError(
                 f"days_per_split must be at least 1, got {self.days_per_split}."
             )
+        if self.continues and 0 <= self.eval_days <= len(self.days):
+            return
         if not 1 <= self.eval_days < len(self.days):
             raise UsageError(
                 f"Days {self.days} ({len(self.days)}): eval_days must be at least 1 "
@@ -95,6 +112,22 @@ class SplitPlan:
     def first_evaluation_day(self) -> datetime.date:
         """Training ends the day before."""
         return self.days.last - datetime.timedelta(days=self.eval_days - 1)
+
+    @property
+    def last_learned(self) -> datetime.date:
+        """The last day that is learned from before anything is trained."""
+        if self.learned_through is not None:
+            return self.learned_through
+        return self.first_evaluation_day - datetime.timedelta(days=1)
+
+    @property
+    def counted_from(self) -> pl.Expr:
+        """The day from which on an impression counts for training-only filters.
+
+        A row of a day counts those of all days up to its own, and up to the last one
+        that is learned from: so it does not depend on how days were cut into runs.
+        """
+        return pl.max_horizontal(DAY, pl.lit(self.last_learned))
 
     @property
     def train(self) -> tuple[str, ...]:
@@ -158,6 +191,16 @@ def without_newest(days: DayRange, delay: str) -> DayRange:
     return DayRange(days.first, days.last - datetime.timedelta(days=out))
 
 
+def days_after(days: DayRange, known: datetime.date) -> DayRange:
+    """The days that come after one; UsageError if none does."""
+    if days.last <= known:
+        raise UsageError(
+            f"The logs have days up to {days.last:%Y%m%d}, and these are known up to "
+            f"{known:%Y%m%d} already. Bring the logs of a new day."
+        )
+    return DayRange(max(days.first, known + datetime.timedelta(days=1)), days.last)
+
+
 def midnight_ms(day: datetime.date, zone: str) -> int:
     """When a day of a zone begins, unix milliseconds."""
     midnight = datetime.time(tzinfo=zoneinfo.ZoneInfo(zone))
@@ -175,9 +218,19 @@ def days_elsewhere(days: DayRange, zone: str, other: str) -> DayRange:
     return DayRange(begin.astimezone(there).date(), last.astimezone(there).date())
 
 
-def plan_splits(days: DayRange, eval_days: int, days_per_split: int) -> SplitPlan:
-    """The splits of a run; ValueError if no day would be left to train on."""
-    return SplitPlan(days, eval_days, days_per_split)
+def plan_splits(
+    days: DayRange,
+    eval_days: int,
+    days_per_split: int,
+    learned_through: datetime.date | None = None,
+    continues: bool = False,
+) -> SplitPlan:
+    """The splits of a run; see `SplitPlan`.
+
+    Raises:
+        UsageError: No day would be left to train on, and there is none already.
+    """
+    return SplitPlan(days, eval_days, days_per_split, learned_through, continues)
 
 
 def _parse_day(text: str, whole: str) -> datetime.date:

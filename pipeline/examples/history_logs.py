@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import polars as pl
 
 from feature_specs import Spec
+from feature_specs.missing import evaluate_all
+from feature_specs.spec import LogHistorySpec
 from pipeline.examples.columns.evaluate import holds
 from pipeline.examples.columns.histories import settle_events
 from pipeline.examples.columns.timeline import TIME_MS
@@ -68,39 +70,107 @@ def rows_that_count(
     return counted, counts
 
 
+class SettledHistories(NamedTuple):
+    """The events of a shard's users, by history.
+
+    Attributes:
+        known: In order, each once, of users with impressions; those of earlier days
+            too. None if there are none.
+        counts: What was counted of the rows that were read.
+        all: Those that were read of all users, with those of earlier days.
+    """
+
+    known: dict[str, pl.DataFrame | None]
+    counts: Counts
+    all: dict[str, pl.DataFrame | None]
+
+
 def settle_histories(
-    events: Mapping[str, pl.DataFrame | None], users: pl.Series | None, spec: Spec
-) -> tuple[dict[str, pl.DataFrame | None], Counts]:
-    """(each history's events in order, each once, of users with impressions; counts).
+    events: Mapping[str, pl.DataFrame | None],
+    users: pl.Series | None,
+    spec: Spec,
+    carried: Mapping[str, pl.DataFrame | None] | None = None,
+) -> SettledHistories:
+    """The events of a shard, settled.
 
     Args:
         events: History -> all rows of a shard's users, as `rows_that_count` gives them.
         users: The users of the shard's impressions; None if there are none.
         spec: Of the run.
+        carried: History -> what earlier days left, settled.
     """
     found: dict[str, pl.DataFrame | None] = {}
+    every: dict[str, pl.DataFrame | None] = {}
     counts: Counts = {}
     for name, rows in events.items():
-        found[name] = None
+        history = spec.histories[name]
+        before = (carried or {}).get(name)
+        found[name], every[name] = _of_users(before, users, history), before
         if rows is None:
             continue
-        history = spec.histories[name]
         settled = settle_events(rows, history)
-        known = settled.clear()
-        if users is not None:
-            known = settled.join(
-                users.unique().alias(history.user).to_frame(),
-                on=history.user,
-                how="semi",
-                maintain_order="left",
-            )
-        found[name] = known
+        known = _of_users(settled, users, history)
+        assert known is not None
+        found[name] = _in_order(found[name], known, history)
+        every[name] = _in_order(before, settled, history)
         counts |= {
             ("history", name, REPEATED): rows.height - settled.height,
             ("history", name, STRANGERS): settled.height - known.height,
             ("history", name, USED): known.height,
         }
-    return found, counts
+    return SettledHistories(found, counts, every)
+
+
+def newest_events(
+    events: pl.DataFrame | None, history: LogHistorySpec
+) -> pl.DataFrame | None:
+    """The settled events that later impressions may still see.
+
+    Of each user, those among whose values are the newest `length` of a column.
+    """
+    if events is None or not events.height:
+        return None
+    values = evaluate_all(events, history.columns).select(*history.columns)
+    sizes = values.select(
+        pl.col(name).list.len().fill_null(0).cast(pl.Int64).alias(name)
+        if isinstance(dtype, pl.List)
+        else (pl.col(name).is_null() | True).cast(pl.Int64)
+        for name, dtype in values.schema.items()
+    )
+    sized = sizes.with_columns(events[history.user].alias("_user"))
+    keep = sized.select(
+        pl.any_horizontal(
+            (pl.col(name) > 0)
+            & (
+                pl.col(name).cum_sum(reverse=True).over("_user") - pl.col(name)
+                < history.length
+            )
+            for name in history.columns
+        )
+    )
+    return events.filter(keep.to_series())
+
+
+def _of_users(
+    events: pl.DataFrame | None, users: pl.Series | None, history: LogHistorySpec
+) -> pl.DataFrame | None:
+    """Those of some users, in order."""
+    if events is None:
+        return None
+    if users is None:
+        return events.clear()
+    asked = users.unique().alias(history.user).to_frame()
+    return events.join(asked, on=history.user, how="semi", maintain_order="left")
+
+
+def _in_order(
+    before: pl.DataFrame | None, events: pl.DataFrame, history: LogHistorySpec
+) -> pl.DataFrame:
+    """Events of earlier days, and those after them, by user and time."""
+    if before is None:
+        return events
+    both = pl.concat([before.select(events.columns), events])
+    return both.sort(history.user, TIME_MS, maintain_order=True)
 
 
 def report_history(counts: Counts, name: str) -> dict[str, Any]:

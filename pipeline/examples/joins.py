@@ -9,13 +9,15 @@ shard, so that no worker ever holds a whole side file, and none all rows of a ho
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+import datetime
+from collections.abc import Mapping
 
 import polars as pl
 
 from feature_specs import Spec
 from feature_specs.column_types import parse_types
 from pipeline.examples.columns import statistics
+from pipeline.examples.columns.carried import Carried
 from pipeline.examples.columns.stages import Versions
 from pipeline.examples.days import DAY, SplitPlan
 from pipeline.examples.reading.blocks import LINE
@@ -24,6 +26,7 @@ ITEM_IMPRESSIONS = "_item_impressions"  # of the row's video, on training days
 ASKING = "_asking"  # number of the shard that asks
 
 _FILE, _RANGE = "_file", "_range"
+_UNTIL = "_until"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,7 +48,7 @@ class Key:
     @property
     def asked(self) -> list[str]:
         """The columns of what a shard asks for."""
-        return [self.column, DAY] if self.by_day else [self.column]
+        return [self.column, DAY] if self.by_day or self.counted else [self.column]
 
 
 def plan_keys(spec: Spec) -> tuple[Key, ...]:
@@ -92,16 +95,54 @@ def last_of_each_key(
 
 
 def count_items(frame: pl.DataFrame, spec: Spec, plan: SplitPlan) -> pl.DataFrame:
-    """Item -> `ITEM_IMPRESSIONS`: how often it was shown on training days.
+    """Item and day -> `ITEM_IMPRESSIONS`: how often it was shown.
+
+    Impressions count from `SplitPlan.counted_from` on.
 
     Args:
-        frame: Impressions as `shard.settle` gives them.
+        frame: Impressions as `shard.settle` gives them, without carried ones.
         spec: See `feature_specs`.
         plan: Which days are trained on.
     """
-    training = frame.filter(pl.col(DAY) < plan.first_evaluation_day)
-    return training.group_by(spec.log.item).agg(
+    return frame.group_by(spec.log.item, plan.counted_from.alias(DAY)).agg(
         pl.len().cast(pl.Int64).alias(ITEM_IMPRESSIONS)
+    )
+
+
+def impressions_by(
+    asked: pl.DataFrame, counts: pl.DataFrame, item: str, plan: SplitPlan
+) -> pl.DataFrame:
+    """The asked items and days with how often each was shown, as that day counts.
+
+    Args:
+        asked: Items and days.
+        counts: `count_items` of all shards.
+        item: The column.
+        plan: Of the run.
+    """
+    total = counts.group_by(item, DAY).agg(pl.col(ITEM_IMPRESSIONS).sum())
+    total = total.sort(DAY).select(
+        item, pl.col(DAY).alias(_UNTIL), pl.col(ITEM_IMPRESSIONS).cum_sum().over(item)
+    )
+    wanted = asked.select(item, DAY).unique().drop_nulls()
+    wanted = wanted.with_columns(plan.counted_from.alias(_UNTIL)).sort(_UNTIL)
+    found = wanted.join_asof(total, on=_UNTIL, by=item, check_sortedness=False)
+    return asked.join(found.drop(_UNTIL), on=[item, DAY], how="left").with_columns(
+        pl.col(ITEM_IMPRESSIONS).fill_null(0)
+    )
+
+
+def shown_until(counts: pl.DataFrame, item: str, last: datetime.date) -> pl.DataFrame:
+    """How often each item was shown up to the last day, as later days need it.
+
+    Args:
+        counts: `count_items` of all shards.
+        item: The column.
+        last: The newest day that is over.
+    """
+    total = counts.group_by(item).agg(pl.col(ITEM_IMPRESSIONS).sum())
+    return total.select(item, pl.lit(last).alias(DAY), pl.col(ITEM_IMPRESSIONS)).sort(
+        item
     )
 
 
@@ -115,9 +156,10 @@ def answer(
     asked: pl.DataFrame,
     key: Key,
     spec: Spec,
+    plan: SplitPlan,
     sides: Mapping[str, pl.DataFrame | None],
-    sums: Sequence[pl.DataFrame] = (),
-    counts: Sequence[pl.DataFrame] = (),
+    sums: pl.DataFrame | None = None,
+    counts: pl.DataFrame | None = None,
 ) -> pl.DataFrame:
     """The asked rows with all that is known of them.
 
@@ -125,22 +167,21 @@ def answer(
         asked: Rows of `ask` of any shards.
         key: The key that they ask about.
         spec: See `feature_specs`.
+        plan: Of the run.
         sides: Side file -> its rows, each key once; None if there are none.
-        sums: `statistics.daily_sums` by the key, of any shards.
-        counts: `count_items` of any shards.
+        sums: `statistics.daily_sums` by the key, added up; where there are statistics.
+        counts: `count_items` of all shards; where impressions are counted.
     """
     for name in key.joins:
         asked = join_side(asked, sides[name], spec, name)
     if key.by_day:
+        assert sums is not None  # whoever asks tells of his rows, too
         wanted = asked.select(key.asked).unique()
-        known = statistics.windows(statistics.add_up(sums), wanted, spec, key.column)
+        known = statistics.windows(sums, wanted, spec, key.column)
         asked = asked.join(known, on=key.asked, how="left")
     if key.counted:
-        total = (
-            pl.concat(counts).group_by(key.column).agg(pl.col(ITEM_IMPRESSIONS).sum())
-        )
-        asked = asked.join(total, on=key.column, how="left")
-        asked = asked.with_columns(pl.col(ITEM_IMPRESSIONS).fill_null(0))
+        assert counts is not None
+        asked = impressions_by(asked, counts, key.column, plan)
     return asked
 
 
@@ -159,24 +200,30 @@ def add_own(
     spec: Spec,
     sides: Mapping[str, pl.DataFrame | None],
     versions: Versions,
-) -> pl.DataFrame:
-    """Impressions with the user's side files, and statistics by user.
+    carried: Carried | None = None,
+) -> tuple[pl.DataFrame, pl.DataFrame | None]:
+    """(impressions with the user's side files and statistics, the sums of these).
 
     Args:
         frame: Impressions [B].
         spec: See `feature_specs`.
         sides: Side file -> its rows, each key once; None if there are none.
         versions: Of the impressions that events change.
+        carried: What earlier days left.
     """
     for name in user_joins(spec):
         frame = join_side(frame, sides[name], spec, name)
     user = spec.log.user
-    if any(statistic.by == user for statistic in spec.statistics):
-        sums = statistics.daily_sums(frame, spec, user, versions)
-        wanted = frame.select(user, DAY).unique()
-        known = statistics.windows(sums, wanted, spec, user)
-        frame = frame.join(known, on=[user, DAY], how="left", maintain_order="left")
-    return frame
+    if not any(statistic.by == user for statistic in spec.statistics):
+        return frame, None
+    after = carried.day if carried else None
+    sums = statistics.daily_sums(frame, spec, user, versions, after)
+    if carried and carried.sums is not None:
+        sums = statistics.add_up([sums, carried.sums])
+    wanted = frame.select(user, DAY).unique()
+    known = statistics.windows(sums, wanted, spec, user)
+    frame = frame.join(known, on=[user, DAY], how="left", maintain_order="left")
+    return frame, sums
 
 
 def join_side(

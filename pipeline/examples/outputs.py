@@ -1,6 +1,7 @@
 """The files of a run: nothing half-made is ever in their place.
 
 EXAMPLES/Split-day-YYYYMMDD/data_tfrecord-*.gz
+EXAMPLES/Split-day-YYYYMMDD/evaluation_only-*.gz   of days kept for evaluation
 EXAMPLES/summaries/<split>.json.gz   see `pipeline.summaries`
 EXAMPLES/_unfinished/      what is in the making, and frames between steps
 REJECTS/*.jsonl            file, line, reason and text of what could not be read
@@ -25,8 +26,16 @@ from pipeline.examples import file_systems
 from pipeline.examples.errors import RequestError
 from pipeline.examples.report import Limits, check, made_of, read_report
 from pipeline.examples.request import ExamplesRequest
+from pipeline.examples.shard import EVALUATION_ONLY
 from pipeline.examples.shuffle import Shuffle
-from pipeline.examples.tfrecords import split_path, write_examples, write_whole
+from pipeline.examples.state_files import StateOutput
+from pipeline.examples.tfrecords import (
+    TRAINED,
+    UNTRAINED,
+    split_path,
+    write_examples,
+    write_whole,
+)
 from pipeline.summaries.store import FOLDER, summary_path
 
 
@@ -94,9 +103,17 @@ class SplitWriter:
     unfinished_dir: str
 
     def write(self, split: str, number: int, files: int, rows: pl.DataFrame) -> None:
-        """Writes one of a split's files, of `shard.Shard.examples`."""
-        path = split_path(self.splits_dir, split, number, files)
-        write_examples(path, rows, self.unfinished_dir)
+        """Writes one of a split's files, of `shard.Shard.examples`.
+
+        Rows that only evaluation reads are a file of their own beside it, so that this
+        one is what a training split has.
+        """
+        untrained = pl.col(EVALUATION_ONLY)
+        for kind, chosen in ((TRAINED, ~untrained), (UNTRAINED, untrained)):
+            part = rows.filter(chosen)
+            if part.height:
+                path = split_path(self.splits_dir, split, number, files, kind)
+                write_examples(path, part, self.unfinished_dir)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -115,6 +132,7 @@ class Outputs:
         made_of: See `report.made_of`; of finished splits it must be the same.
         limits: What the report must keep to.
         workspace: For what is in the making.
+        state: Where the state of the last day goes; None if it is not asked for.
     """
 
     examples_dir: str
@@ -125,6 +143,7 @@ class Outputs:
     made_of: Mapping[str, Any]
     limits: Limits
     workspace: Workspace
+    state: StateOutput | None = None
 
     @classmethod
     def of(cls, request: ExamplesRequest, spill: bool = False) -> Outputs:
@@ -145,11 +164,13 @@ class Outputs:
             report_path=request.report_path,
             splits=request.written,
             replaces=request.only is not None,
+            state=StateOutput.of(request),
             made_of=made_of(request.spec, plan, request.seed),
             limits=Limits(
                 max_reject_share=log.max_reject_share,
                 min_day_share=0.0 if every_day_passes else log.min_day_share,
                 days=tuple(request.only or plan.days),
+                earlier_rows=request.state.rows_per_day if request.state else {},
             ),
             workspace=Workspace(request.examples_dir, spill),
         )
@@ -184,6 +205,8 @@ class Outputs:
         if not self.replaces:  # of splits that are gone
             file_systems.remove(_join(self.examples_dir, FOLDER))
         file_systems.delete(file_systems.match_paths(self.rejects_dir, "*.jsonl"))
+        if self.state is not None:
+            self.state.prepare()
 
     def finish(self, wall_s: float) -> dict[str, Any]:
         """Checks a run and puts its splits in their place.
@@ -202,6 +225,8 @@ class Outputs:
             write_json(self.report_path, report)
         check(report, self.limits, self.rejects_dir)
         self._place_splits()
+        if self.state is not None:
+            self.state.finish(report)
         if not self.replaces:
             return report
         merged = self._merged(report)

@@ -31,7 +31,13 @@ from pipeline.examples.log_checks import check_folders, check_missing, check_rej
 from pipeline.examples.log_counts import Counts, report_counts
 from pipeline.examples.reading.blocks import Block
 from pipeline.examples.reading.sources import LOG, FileRange, source_name
-from pipeline.examples.shard import DUPLICATE, SPLIT, Shard, filter_rules
+from pipeline.examples.shard import (
+    DUPLICATE,
+    EVALUATION_ONLY,
+    SPLIT,
+    Shard,
+    filter_rules,
+)
 
 _COPIES = tuple(f.name for f in dataclasses.fields(Copies) if f.name != "rows")
 _WEEK = 7  # days before a day that say how many rows it should have
@@ -47,11 +53,13 @@ class Limits:
         min_day_share: Least rows of a day, as a share of the median of the week before;
             0 lets every day pass.
         days: The days that are judged by it.
+        earlier_rows: Rows of days before these that were read by earlier runs.
     """
 
     max_reject_share: float
     min_day_share: float
     days: tuple[datetime.date, ...]
+    earlier_rows: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
 
 def merge_counts(many: Iterable[Counts]) -> Counts:
@@ -119,10 +127,11 @@ def count_shard(
         counts["examples_without_request",] = len(requests) - len(known)
     for name, count in shard.damaged.items():
         counts["damaged", name] = count
-    trails = np.stack([shard.trail_splits, shard.trail_lengths])  # [2, T]
-    found, numbers = np.unique(trails, axis=1, return_counts=True)
-    for (place, length), count in zip(found.T.tolist(), numbers.tolist(), strict=True):
-        counts["trail_length", plan.splits[place], length] = count
+    lengths, trails = np.unique(shard.trail_lengths, return_counts=True)
+    for length, count in zip(lengths.tolist(), trails.tolist(), strict=True):
+        counts["trail_length", length] = count
+    for (split, length), count in shard.trail_parts.items():
+        counts["trail_part", split, length] = count
     return counts | _label_sums(shard.examples, spec, plan)
 
 
@@ -135,6 +144,7 @@ def made_of(spec: Spec, plan: SplitPlan, seed: int) -> dict[str, Any]:
         "seed": seed,
         "train": list(plan.train),
         "evaluation": list(plan.evaluation),
+        "learned_through": f"{plan.last_learned:%Y%m%d}",
     }
 
 
@@ -159,11 +169,15 @@ def build_report(
         "rejected": rejected,
         "reject_share": _share(rejected, rows_in),
         "outside_days": _total(counts, "outside_days"),
+        "of_earlier_days": _total(counts, "early_days"),
         "context": _total(counts, "context"),
         "filtered": {
             rule: _total(counts, "filtered", rule) for rule in filter_rules(spec)
         },
         "examples": {split: _total(counts, "examples", split) for split in plan.splits},
+        "evaluation_only": {
+            split: _total(counts, "evaluation_only", split) for split in plan.evaluation
+        },
         "duplicates": {name: _total(counts, "copies", name) for name in _COPIES},
         "rows_per_day": _rows_per_day(counts),
         "files": files,
@@ -183,6 +197,8 @@ def build_report(
         "masked": _masked(counts, spec),
         "trails": _trail_report(counts),
         "steps": _step_report(counts),
+        "state_files": _state_files(counts),
+        "seen_files": _seen_files(counts),
     }
 
 
@@ -282,7 +298,7 @@ def _check_splits(report: Mapping[str, Any]) -> None:
 
 def _check_small_days(report: Mapping[str, Any], limits: Limits) -> None:
     """A day with far fewer rows than the days before it: its input is not complete."""
-    rows = report["rows_per_day"]
+    rows = {**limits.earlier_rows, **report["rows_per_day"]}
     small = []
     for day in limits.days:
         found, usual = rows.get(_text(day), 0), _usual_rows(rows, day)
@@ -319,6 +335,7 @@ def _days_with_rows(report: Mapping[str, Any]) -> str:
 def _label_sums(examples: pl.DataFrame, spec: Spec, plan: SplitPlan) -> Counts:
     """Examples of each split, sums of its labels and masks, and what is missing."""
     sums = [pl.len().alias("examples")]
+    sums.append(pl.col(EVALUATION_ONLY).sum().alias("evaluation_only"))
     for task in spec.tasks:
         mask = pl.col(mask_key(task.name)).cast(pl.Float64)
         sums.append(mask.sum().alias(f"mask {task.name}"))
@@ -408,7 +425,9 @@ def _label_means(
 
 def _trail_report(counts: Counts) -> dict[str, Any]:
     """How many trails begin on the run's days, and the quantiles of their lengths."""
-    lengths = sorted(trail_lengths(counts).items())
+    lengths = sorted(
+        (key[1], n) for key, n in counts.items() if key[0] == "trail_length"
+    )
     if not lengths:
         return {"trails": 0, "length_quantiles": {}}
     values, trails = np.array(lengths, np.int64).T
@@ -421,12 +440,13 @@ def _trail_report(counts: Counts) -> dict[str, Any]:
     return {"trails": int(until[-1]), "length_quantiles": quantiles}
 
 
-def trail_lengths(counts: Counts, split: str | None = None) -> dict[int, int]:
-    """Impressions of a trail -> trails that begin in a split, or in all of them."""
-    found: collections.Counter[int] = collections.Counter()
-    for key, trails in counts.items():
-        if key[0] == "trail_length" and split in (None, key[1]):
-            found[key[2]] += int(trails)
+def trail_parts(counts: Counts, split: str) -> dict[int, int]:
+    """Impressions of a trail on a split's days -> such trails."""
+    found = {
+        key[2]: int(trails)
+        for key, trails in counts.items()
+        if key[0] == "trail_part" and key[1] == split
+    }
     return dict(sorted(found.items()))
 
 
@@ -440,6 +460,26 @@ def _step_report(counts: Counts) -> dict[str, dict[str, float]]:
             busy_s = round(seconds, 3)
             steps[key[1]] = {"rows": rows, "busy_s": busy_s, "rows_per_s": speed}
     return steps
+
+
+def _seen_files(counts: Counts) -> dict[str, list[float]]:
+    """Files that hold no row of a later day -> their size and when they were written.
+
+    Only of those that no day in their name tells apart.
+    """
+    marks = sorted(key[1:] for key in counts if key[0] == "mark")
+    return {
+        path: [size, updated]
+        for path, size, updated in marks
+        if ("later_rows", path) not in counts
+    }
+
+
+def _state_files(counts: Counts) -> dict[str, int]:
+    """Each file of the day's state -> its rows; none where no state is written."""
+    return {
+        key[1]: int(counts[key]) for key in sorted(k for k in counts if k[0] == "state")
+    }
 
 
 def _total(counts: Counts, *head: str) -> int:

@@ -16,10 +16,12 @@ import polars as pl
 
 from feature_specs import Spec
 from pipeline.arrays import Bools, Ints
+from pipeline.examples.columns.carried import Carried, are_new, taken, users_of
 from pipeline.examples.columns.counters import add_counters
 from pipeline.examples.columns.evaluate import evaluate, holds
 from pipeline.examples.columns.history import add_history
 from pipeline.examples.columns.quantiles import add_quantiles
+from pipeline.examples.columns.remembering import USER_ROWS
 from pipeline.examples.columns.requests import add_requests
 from pipeline.examples.columns.stages import Versions
 from pipeline.examples.columns.timeline import Timeline
@@ -34,6 +36,8 @@ DUPLICATE = "duplicate"
 MIN_ITEM, MIN_USER = "min_item_impressions", "min_user_events"
 ORDER = "_order"  # seeded hash of the impression: its place in the split
 SPLIT = "_split"  # position in `SplitPlan.splits`
+# Whether a training-only filter would drop it, were its day trained on.
+EVALUATION_ONLY = "_evaluation_only"
 
 _EPOCH = datetime.date(1970, 1, 1)
 
@@ -43,11 +47,13 @@ class Shard:
     """The examples of a set of users.
 
     Attributes:
-        examples: `encode`'s columns, `SPLIT` (int64) and `ORDER` (uint64) [B].
+        examples: `encode`'s columns, `SPLIT` (int64), `ORDER` (uint64) and
+            `EVALUATION_ONLY` (bool) [B].
         filtered: Rule of the spec -> rows of the plan's days that it is the first to
             drop.
-        trail_lengths: Impressions of each trail that begins on the plan's days [T].
-        trail_splits: Position of the split of its begin in `SplitPlan.splits` [T].
+        trail_lengths: Impressions of each trail that begins on the plan's days.
+        trail_parts: (split, impressions of a trail on its days) -> such trails: known
+            when the days are over, whatever follows.
         masked: Task -> examples of its sample space without a label.
         damaged: Vector feature -> rows of it that cannot be used.
     """
@@ -55,7 +61,7 @@ class Shard:
     examples: pl.DataFrame
     filtered: dict[str, int]
     trail_lengths: Ints
-    trail_splits: Ints
+    trail_parts: dict[tuple[str, int], int]
     masked: dict[str, int]
     damaged: dict[str, int]
 
@@ -90,6 +96,7 @@ def make_examples(
     histograms: Sequence[Ints],
     seed: int = 0,
     versions: Versions | None = None,
+    carried: Carried | None = None,
 ) -> Shard:
     """Trails, history, counters, filters, labels and features of a set of users.
 
@@ -101,55 +108,83 @@ def make_examples(
         histograms: Of `spec.quantiles`, see `quantiles.add_quantiles`.
         seed: Of the order inside a split.
         versions: Of the impressions that events change; see `events.attach`.
+        carried: What days before the plan's left.
     """
     timeline = Timeline.of(frame, spec)
-    frame = add_trails(frame, spec, timeline, versions)
-    frame = add_history(frame, spec, timeline, versions)
-    frame = add_requests(frame, spec)
-    frame = add_counters(frame, spec, timeline, versions)
+    frame = add_trails(frame, spec, timeline, versions, carried)
+    frame = add_history(frame, spec, timeline, versions, carried)
+    frame = add_requests(frame, spec, carried)
+    frame = add_counters(frame, spec, timeline, versions, carried)
     frame = add_quantiles(frame, histograms, spec)
     for name, text in spec.derived.items():
         frame = frame.with_columns(evaluate(frame, text).alias(name))
-    dropped_by = _first_dropping_rule(frame, spec, plan)  # [B]
+    dropped_by, evaluation_only = _first_dropping_rule(frame, spec, plan, carried)
     inside = (frame[DAY] >= plan.days.first).to_numpy()
-    kept = frame.filter((dropped_by == "") & inside)
+    is_kept = (dropped_by == "") & inside
+    kept = frame.filter(is_kept)
     impression = [kept[name] for name in identity(spec)]
     examples, unlabelled = encode(kept, spec)
     examples = examples.with_columns(
         pl.Series(SPLIT, _split_numbers(kept, plan), pl.Int64),
         pl.Series(ORDER, hash_columns(impression, seed), pl.UInt64),
+        pl.Series(EVALUATION_ONLY, evaluation_only[is_kept]),
     )
     rules = dropped_by[inside]
     filtered = {rule: int((rules == rule).sum()) for rule in filter_rules(spec)[1:]}
     masked = {name: int(unlabelled[name].sum()) for name in unlabelled.columns}
-    lengths, splits = _trails(frame, inside, plan)
-    damaged = count_damaged(kept, spec)
-    return Shard(examples, filtered, lengths, splits, masked, damaged)
+    lengths, damaged = _lengths(frame, inside), count_damaged(kept, spec)
+    parts = _trail_parts(frame.filter(inside), spec, plan)
+    return Shard(examples, filtered, lengths, parts, masked, damaged)
 
 
 def _first_dropping_rule(
-    frame: pl.DataFrame, spec: Spec, plan: SplitPlan
-) -> npt.NDArray[np.object_]:
-    """The first rule that drops each row, "" for a kept one; object [B].
+    frame: pl.DataFrame, spec: Spec, plan: SplitPlan, carried: Carried | None
+) -> tuple[npt.NDArray[np.object_], Bools]:
+    """(the first rule that drops each row, "" for a kept one; whether it is kept for
+    evaluation only); object and bool [B].
 
-    The two counts only see and only drop rows of training days; evaluation days keep
-    everybody, as serving has to.
+    The two counts only drop rows of training days; evaluation days keep everybody, as
+    serving has to. Those that they would drop are told apart: when the day is trained
+    on, they are not.
     """
     drops = {
         rule: ~holds(frame, condition) for rule, condition in spec.filters.keep.items()
     }
-    training = (frame[DAY] < plan.first_evaluation_day).to_numpy()
     if spec.filters.min_item_impressions:
         shown = frame[ITEM_IMPRESSIONS].to_numpy()
-        drops[MIN_ITEM] = training & (shown < spec.filters.min_item_impressions)
+        drops[MIN_ITEM] = shown < spec.filters.min_item_impressions
     if spec.filters.min_user_events:
-        events = (pl.col(DAY) < plan.first_evaluation_day).sum().over(spec.log.user)
-        found = frame.select(events).to_series().to_numpy()
-        drops[MIN_USER] = training & (found < spec.filters.min_user_events)
+        found = _user_events(frame, spec, plan, carried)
+        drops[MIN_USER] = found < spec.filters.min_user_events
     rules = np.full(frame.height, "", object)
     for rule, dropped in drops.items():
         rules[dropped & (rules == "")] = rule
-    return rules
+    only = (frame[DAY] >= plan.first_evaluation_day).to_numpy()
+    only &= (rules == MIN_ITEM) | (rules == MIN_USER)
+    rules[only] = ""
+    return rules, only
+
+
+def _user_events(
+    frame: pl.DataFrame, spec: Spec, plan: SplitPlan, carried: Carried | None
+) -> Ints:
+    """How many impressions each row's user has, as the row's day counts, int64 [B].
+
+    Rows are in order, so those that a row counts end where the next day begins.
+    """
+    users = frame[spec.log.user].rle_id().to_numpy()
+    days = frame.select(plan.counted_from.to_physical()).to_series().to_numpy()
+    begins = (np.diff(users, prepend=-1) != 0) | (np.diff(days, prepend=days[:1]) != 0)
+    ends = np.append(np.flatnonzero(begins)[1:], frame.height)[np.cumsum(begins) - 1]
+    new = np.concatenate([[0], np.cumsum(are_new(frame, carried))])
+    starts = np.searchsorted(users, users)
+    found = new[ends] - new[starts]
+    if carried is not None:
+        numbers = users.astype(np.int64)
+        at = users_of(frame, numbers, spec, carried)
+        table = None if carried.users is None else carried.users[USER_ROWS]
+        found = found + taken(table, at, 0)[numbers]
+    return found
 
 
 def _split_numbers(frame: pl.DataFrame, plan: SplitPlan) -> Ints:
@@ -160,13 +195,29 @@ def _split_numbers(frame: pl.DataFrame, plan: SplitPlan) -> Ints:
     return numbers[days]
 
 
-def _trails(frame: pl.DataFrame, inside: Bools, plan: SplitPlan) -> tuple[Ints, Ints]:
-    """(`trail_length`, split) of the trails that begin on the plan's days; none
-    without trails.
+def _lengths(frame: pl.DataFrame, inside: Bools) -> Ints:
+    """`trail_length` of the trails that begin on the plan's days; none without trails.
 
     A trail that goes on after the last day counts as far as it was read.
     """
     if "trail_length" not in frame.columns:
-        return np.zeros(0, np.int64), np.zeros(0, np.int64)
-    begins = frame.filter((frame["trail_position"] == 1).to_numpy() & inside)
-    return begins["trail_length"].to_numpy(), _split_numbers(begins, plan)
+        return np.zeros(0, np.int64)
+    begins = (frame["trail_position"] == 1).to_numpy() & inside
+    return frame["trail_length"].to_numpy()[begins]
+
+
+def _trail_parts(
+    rows: pl.DataFrame, spec: Spec, plan: SplitPlan
+) -> dict[tuple[str, int], int]:
+    """`Shard.trail_parts` of impressions of the plan's days; none without trails."""
+    if "trail_position" not in rows.columns:
+        return {}
+    trail = (rows["trail_position"] == 1).cum_sum()  # rows of a trail are together
+    split = pl.Series(SPLIT, _split_numbers(rows, plan), pl.Int64)
+    parts = rows.select(spec.log.user).with_columns(trail, split)
+    sizes = parts.group_by(parts.columns).len("impressions")
+    counts = sizes.group_by(SPLIT, "impressions").len("trails")
+    return {
+        (plan.splits[place], impressions): trails
+        for place, impressions, trails in counts.iter_rows()
+    }

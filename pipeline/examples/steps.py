@@ -21,12 +21,13 @@ from feature_specs import Spec
 from feature_specs.events import EventsSpec, reads_events
 from pipeline.examples import joins
 from pipeline.examples.columns import quantiles, statistics
+from pipeline.examples.columns.carried import Carried
 from pipeline.examples.columns.histories import add_histories
 from pipeline.examples.columns.stages import Versions
 from pipeline.examples.days import DAY, SplitPlan
 from pipeline.examples.events import OWNER, attach, count_alone, find_owners
 from pipeline.examples.hashing import bucket_of
-from pipeline.examples.history_logs import settle_histories
+from pipeline.examples.history_logs import SettledHistories, settle_histories
 from pipeline.examples.outputs import SplitWriter, write_json
 from pipeline.examples.read_logs import (
     COUNTS,
@@ -39,8 +40,16 @@ from pipeline.examples.read_logs import (
 from pipeline.examples.reading.blocks import Reject
 from pipeline.examples.reading.sources import FileRange, source_name
 from pipeline.examples.report import Counts, Stopwatch, build_report, count_shard
-from pipeline.examples.shard import ORDER, SPLIT, make_examples, settle
+from pipeline.examples.shard import EVALUATION_ONLY, ORDER, SPLIT, make_examples, settle
 from pipeline.examples.shuffle import Parcel, Shuffle, split_by
+from pipeline.examples.state_steps import (
+    Carrying,
+    StateWriter,
+    receive_carried,
+    received,
+)
+from pipeline.examples.state_tables import SHOWN as SHOWN_TABLE
+from pipeline.examples.state_tables import StateTables
 from pipeline.examples.summary_steps import SummarizeFile
 from pipeline.examples.tfrecords import write_whole
 
@@ -62,6 +71,7 @@ class Setup:
         seed: Of the order inside a split.
         shards: Parts that users are hashed into.
         shuffle: How frames get from one step to the next.
+        carrying: From which state the run goes on, and where it writes the next one.
     """
 
     spec: Spec
@@ -69,6 +79,7 @@ class Setup:
     seed: int
     shards: int
     shuffle: Shuffle
+    carrying: Carrying
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,10 +137,11 @@ class LookAtUsers(beam.DoFn):
             found = attach(frame, rows, _events(groups, self._setup), spec)
             frame, versions = found.frame, found.versions
         sent = list(self._send(frame, versions, shard))
-        training = frame.filter(pl.col(DAY) < plan.first_evaluation_day)
-        histograms = quantiles.histogram(training, spec)
         yield beam.pvalue.TaggedOutput(COUNTS, watch.counts(rows.height))
-        yield beam.pvalue.TaggedOutput(HISTOGRAMS, histograms)
+        if self._setup.carrying.after is None:  # else they are known
+            learned = frame.filter(pl.col(DAY) <= plan.last_learned)
+            histograms = quantiles.histogram(learned, spec)
+            yield beam.pvalue.TaggedOutput(HISTOGRAMS, histograms)
         yield from sent
 
     def _send(
@@ -146,13 +158,13 @@ class LookAtUsers(beam.DoFn):
     def _told(
         self, frame: pl.DataFrame, versions: Versions, key: joins.Key, shard: int
     ) -> Iterator[tuple[str, pl.DataFrame]]:
+        spec, after = self._setup.spec, self._setup.carrying.after
         yield ASKED, joins.ask(frame, key, shard)
         if key.by_day:
-            spec = self._setup.spec
-            yield SUMS, statistics.daily_sums(frame, spec, key.column, versions)
+            yield SUMS, statistics.daily_sums(frame, spec, key.column, versions, after)
         if key.counted:
-            plan = self._setup.plan
-            yield SHOWN, joins.count_items(frame, self._setup.spec, plan)
+            new = frame if after is None else frame.filter(pl.col(DAY) > after)
+            yield SHOWN, joins.count_items(new, spec, self._setup.plan)
 
 
 class FindOwners(beam.DoFn):
@@ -186,40 +198,68 @@ class Answer(beam.DoFn):
     """All that is known of some keys -> (the shard that asked, its answers)."""
 
     def __init__(self, setup: Setup, key: joins.Key) -> None:
-        self._spec, self._shuffle, self._key = setup.spec, setup.shuffle, key
+        self._setup, self._key = setup, key
+        self._spec, self._shuffle = setup.spec, setup.shuffle
 
     def process(
         self, element: tuple[int, dict[str, Iterable[Parcel]]]
     ) -> Iterator[Any]:
-        _, groups = element
+        shard, groups = element
         watch = Stopwatch(f"answer about {self._key.column}")
         sides, counts = _sides(groups, self._key.joins, self._spec, self._shuffle)
         asked = self._shuffle.receive(groups[ASKED])
         answers: list[Element] = []
+        sums, shown = self._sums(groups), self._shown(groups)
         if asked is not None:
-            answers = self._answers(asked, groups, sides)
+            told = joins.answer(
+                asked, self._key, self._spec, self._setup.plan, sides, sums, shown
+            )
+            places = told[joins.ASKING].to_numpy()
+            with self._shuffle.sender() as send:
+                parts = split_by(told, places)
+                answers = [(place, send(part)) for place, part in parts]
+        counts |= self._write_state(shard, sums, shown)
         counts |= watch.counts(0 if asked is None else asked.height)
         yield beam.pvalue.TaggedOutput(COUNTS, counts)
         yield from answers
 
-    def _answers(
-        self,
-        asked: pl.DataFrame,
-        groups: dict[str, Iterable[Parcel]],
-        sides: dict[str, pl.DataFrame | None],
-    ) -> list[Element]:
-        sums, shown = (self._shuffle.receive(groups[tag]) for tag in (SUMS, SHOWN))
-        told = joins.answer(
-            asked,
-            self._key,
-            self._spec,
-            sides,
-            sums=[] if sums is None else [sums],
-            counts=[] if shown is None else [shown],
-        )
-        places = told[joins.ASKING].to_numpy()
-        with self._shuffle.sender() as send:
-            return [(place, send(part)) for place, part in split_by(told, places)]
+    def _sums(self, groups: dict[str, Iterable[Parcel]]) -> pl.DataFrame | None:
+        """The sums for the key's statistics, of earlier days too, added up."""
+        if not self._key.by_day:
+            return None
+        table = StateTables.of(self._spec).sums[self._key.column]
+        parts = [
+            self._shuffle.receive(groups[SUMS]),
+            received(groups, table, self._shuffle),
+        ]
+        there = [part for part in parts if part is not None]
+        return statistics.add_up(there) if there else None
+
+    def _shown(self, groups: dict[str, Iterable[Parcel]]) -> pl.DataFrame | None:
+        """How often the key's values were shown, on earlier days too."""
+        if not self._key.counted:
+            return None
+        parts = [
+            self._shuffle.receive(groups[SHOWN]),
+            received(groups, SHOWN_TABLE, self._shuffle),
+        ]
+        there = [part for part in parts if part is not None]
+        return pl.concat(there) if there else None
+
+    def _write_state(
+        self, shard: int, sums: pl.DataFrame | None, shown: pl.DataFrame | None
+    ) -> Counts:
+        carrying, column = self._setup.carrying, self._key.column
+        if not carrying.folder:
+            return {}
+        tables = {}
+        if sums is not None:
+            table = StateTables.of(self._spec).sums[column]
+            day = carrying.day
+            tables[table] = statistics.remembered(sums, self._spec, column, day)
+        if shown is not None:
+            tables[SHOWN_TABLE] = joins.shown_until(shown, column, carrying.day)
+        return StateWriter(carrying, shard, self._setup.shards).write(tables)
 
 
 class MakeExamples(beam.DoFn):
@@ -235,17 +275,21 @@ class MakeExamples(beam.DoFn):
         read_counts: Counts,
         histograms: Sequence[npt.NDArray[np.int64]],
     ) -> Iterator[Any]:
-        _, groups = element
+        shard_number, groups = element
         setup, spec, plan = self._setup, self._setup.spec, self._setup.plan
         watch = Stopwatch("make examples")
         own = joins.user_joins(spec)
         sides, counts = _sides(groups, own, spec, setup.shuffle)
         rows = setup.shuffle.receive(groups[ROWS])
-        logs, found = _histories(groups, rows, spec, setup.shuffle)
-        counts |= found
+        carried = receive_carried(groups, spec, setup.shuffle, setup.carrying.after)
+        logs = _histories(groups, rows, spec, setup.shuffle, carried)
+        counts |= logs.counts
         events = _events(groups, setup)
+        writer = StateWriter(setup.carrying, shard_number, setup.shards)
         if rows is None:  # side rows and events of users without an impression
-            yield beam.pvalue.TaggedOutput(COUNTS, counts | _alone(events, spec))
+            counts |= _alone(events, spec)
+            counts |= writer.write_users(None, spec, carried, None, logs.all)
+            yield beam.pvalue.TaggedOutput(COUNTS, counts)
             return
         frame, copies = settle(rows, spec, plan.days.first)
         attached = attach(frame, rows, events, spec)
@@ -254,9 +298,12 @@ class MakeExamples(beam.DoFn):
         for key in self._keys:
             answers = setup.shuffle.receive(groups[key.column])
             frame = joins.add_answers(frame, key, answers)
-        frame = joins.add_own(frame, spec, sides, versions)
-        frame = add_histories(frame, spec, logs)
-        shard = make_examples(frame, spec, plan, histograms, setup.seed, versions)
+        frame, sums = joins.add_own(frame, spec, sides, versions, carried)
+        counts |= writer.write_users(frame, spec, carried, sums, logs.all)
+        frame = add_histories(frame, spec, logs.known)
+        shard = make_examples(
+            frame, spec, plan, histograms, setup.seed, versions, carried
+        )
         counts |= count_shard(shard, frame, copies, spec, plan)
         sent = self._send(shard.examples, self._files.numbers(read_counts))
         yield beam.pvalue.TaggedOutput(COUNTS, counts | watch.counts(rows.height))
@@ -295,7 +342,9 @@ class WriteFile(beam.DoFn):
         assert rows is not None  # a group has one parcel at least
         self._writer.write(self._splits[split], place, files, rows)
         counts, watch = watch.counts(rows.height), Stopwatch("summarize files")
-        yield from self._summarize(rows, split, files)
+        # What is trained on: filtered alike on every day, or none could be compared.
+        trained = rows.filter(~pl.col(EVALUATION_ONLY))
+        yield from self._summarize(trained, split, files)
         yield beam.pvalue.TaggedOutput(COUNTS, counts | watch.counts(rows.height))
 
 
@@ -345,13 +394,13 @@ def _histories(
     rows: pl.DataFrame | None,
     spec: Spec,
     shuffle: Shuffle,
-) -> tuple[dict[str, pl.DataFrame | None], Counts]:
-    """(each history's events of a shard, what was counted of them)."""
-    received = {
-        name: shuffle.receive(groups[source_name(name)]) for name in spec.histories
-    }
+    carried: Carried | None,
+) -> SettledHistories:
+    """Each history's events of a shard, and what was counted of them."""
+    read = {name: shuffle.receive(groups[source_name(name)]) for name in spec.histories}
     users = None if rows is None else rows[spec.log.user]
-    return settle_histories(received, users, spec)
+    earlier = None if carried is None else carried.histories
+    return settle_histories(read, users, spec, earlier)
 
 
 def _events(

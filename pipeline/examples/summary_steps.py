@@ -18,7 +18,7 @@ from feature_specs.spec import KEY_ITEM, KEY_USER
 from pipeline.examples.days import SplitPlan
 from pipeline.examples.hashing import hash_shards
 from pipeline.examples.log_counts import Counts
-from pipeline.examples.report import trail_lengths
+from pipeline.examples.report import trail_parts
 from pipeline.examples.shuffle import Parcel, Shuffle, split_by
 from pipeline.examples.tfrecords import write_whole
 from pipeline.summaries.columns import columns_of, most_values
@@ -132,7 +132,7 @@ def day_summary(
         videos=_distinct(columns[KEY_ITEM]),
         read=readable + rejected,
         rejected=rejected,
-        trail_lengths=trail_lengths(counts, split),
+        trail_lengths=trail_parts(counts, split),
         columns=columns,
     )
 

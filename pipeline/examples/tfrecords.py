@@ -14,7 +14,7 @@ from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
 from pipeline.examples.reading.record_frames import masked_crc
-from pipeline.examples.shard import ORDER, SPLIT
+from pipeline.examples.shard import EVALUATION_ONLY, ORDER, SPLIT
 from pipeline.examples.wire import serialize
 
 _CHUNK_ROWS = 4096
@@ -24,9 +24,15 @@ _GZIP_HEADER_BITS = 16 + zlib.MAX_WBITS  # zlib writes mtime 0 and no name
 _CRC = struct.Struct("<I")
 
 
-def split_path(examples_dir: str, split: str, number: int, files: int) -> str:
-    """Where one file of a split lies, as TFX names it."""
-    name = f"data_tfrecord-{number:05d}-of-{files:05d}.gz"
+# What is trained on, as TFX names it; and rows that a training-only filter would drop.
+TRAINED, UNTRAINED = "data_tfrecord", "evaluation_only"
+
+
+def split_path(
+    examples_dir: str, split: str, number: int, files: int, kind: str = TRAINED
+) -> str:
+    """Where one file of a split lies."""
+    name = f"{kind}-{number:05d}-of-{files:05d}.gz"
     path: str = FileSystems.join(examples_dir, f"Split-{split}", name)
     return path
 
@@ -42,7 +48,7 @@ def write_examples(
         unfinished_dir: Holds the file until it is whole; its own by default.
     """
     rows = rows.sort(ORDER)
-    records = rows.drop(ORDER, SPLIT)
+    records = rows.drop(ORDER, SPLIT, EVALUATION_ONLY)
     write_whole(path, _gzip(_frame(records)), unfinished_dir)
 
 

@@ -58,7 +58,7 @@ def test_a_regression_may_have_an_error(good):
 
 def test_limits_have_no_order(good):
     one, other = (
-        read_spec(good.replace("{slices", "{miscalibration: {%s}, slices" % order))
+        read_spec(good.replace("{slices", "{miscalibration: {" + order + "}, slices"))
         for order in ("like: 2, well: 3", "well: 3, like: 2")
     )
     assert views.digest(one) == views.digest(other)

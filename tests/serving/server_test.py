@@ -92,18 +92,73 @@ def test_a_copy_that_is_not_finished_is_waited_for(tmp_path, save_half_plus_two)
     assert versions.servable(None)[0] == 2
 
 
-def test_a_model_that_cannot_be_loaded_is_not_tried_at_every_look(
-    tmp_path, save_half_plus_two
+def break_version(path) -> None:
+    path.mkdir(parents=True, exist_ok=True)
+    (path / "saved_model.pb").write_bytes(b"no model")
+
+
+def test_a_broken_version_is_tried_again_when_its_files_change(
+    tmp_path, save_half_plus_two, caplog
 ):
     save_half_plus_two(tmp_path / "1")
-    (tmp_path / "2").mkdir()
-    (tmp_path / "2" / "saved_model.pb").write_bytes(b"no model")
+    break_version(tmp_path / "2")
     versions = ModelVersions(str(tmp_path))
-    versions.refresh()
+    for _ in range(3):
+        versions.refresh()
+    assert caplog.text.count("version 2 is not served") == 1  # not at every look
     shutil.rmtree(tmp_path / "2")
     save_half_plus_two(tmp_path / "2")
     versions.refresh()
-    assert versions.servable(None) is None
+    assert versions.servable(None)[0] == 2
+    assert [(s.state, s.error) for s in versions.statuses()] == [
+        ("AVAILABLE", ""),
+        ("END", ""),
+    ]
+
+
+def test_of_versions_from_before_the_start_the_newest_that_loads_is_served(
+    tmp_path, save_half_plus_two
+):
+    save_half_plus_two(tmp_path / "half" / "1", bias=1.0)
+    save_half_plus_two(tmp_path / "half" / "2", bias=2.0)
+    break_version(tmp_path / "half" / "3")
+    break_version(tmp_path / "half" / "4")
+    with (
+        serve_in_thread(str(tmp_path), poll_s=0.05) as url,
+        Client(url, "half") as client,
+    ):
+        http = httpx.Client(base_url=url)
+        assert answer(http) == 2.5
+        told = client.status()
+        assert [(s["version"], s["state"]) for s in told] == [
+            ("4", "END"),
+            ("3", "END"),
+            ("2", "AVAILABLE"),
+        ]
+        for broken in told[:2]:
+            assert broken["status"]["error_code"] == "UNKNOWN"
+            assert "is no SavedModel" in broken["status"]["error_message"]
+        save_half_plus_two(tmp_path / "new", bias=10.0)
+        os.rename(tmp_path / "new", tmp_path / "half" / "5")
+        until(lambda: answer(http) == 10.5)
+        assert states(client) == {"5": "AVAILABLE", "4": "END", "3": "END", "2": "END"}
+
+
+def test_if_the_served_version_goes_the_newest_lower_one_that_loads_takes_over(
+    tmp_path, save_half_plus_two
+):
+    save_half_plus_two(tmp_path / "1")
+    break_version(tmp_path / "2")
+    save_half_plus_two(tmp_path / "3")
+    versions = ModelVersions(str(tmp_path))
+    versions.refresh()
+    assert versions.servable(None)[0] == 3
+    shutil.rmtree(tmp_path / "3")
+    versions.refresh()
+    assert versions.servable(None)[0] == 1
+    shutil.rmtree(tmp_path / "1")
+    versions.refresh()
+    assert versions.servable(None)[0] == 1  # nothing else loads
 
 
 def test_a_version_that_was_removed_and_pushed_again_is_tried_at_once(

@@ -74,6 +74,10 @@ class Checkpoints:
         """
         self._checkpoint.restore(path).assert_existing_objects_matched()
 
+    def go_on_after(self, path: str) -> None:
+        """The next one gets a number of its own, though `path` was read otherwise."""
+        self._checkpoint.save_counter.assign(_number(path))
+
     def save(self) -> None:
         """Writes a checkpoint, then the metrics of the finished days.
 
@@ -84,24 +88,45 @@ class Checkpoints:
             return
         self._text.assign(self._state.to_json())
         try:
-            self._manager.save()  # under a new number: no file is written over
-            self._write_metrics()
+            # A new number: no file is written over.
+            self._manager.save(next_number(self.directory))
+            write_metrics(self.directory, self._state)
         except (tf.errors.OpError, OSError) as error:
             raise CheckpointError(_not_written(self.directory, error)) from error
 
-    def _write_metrics(self) -> None:
-        path = f"{self.directory}/{METRICS_FILE}"
-        with tf.io.gfile.GFile(f"{path}.tmp", "w") as file:
-            file.write("".join(json.dumps(day) + "\n" for day in self._state.days))
-        tf.io.gfile.rename(f"{path}.tmp", path, overwrite=True)
+
+def write_metrics(directory: str, state: TrainingState) -> None:
+    """Writes the metrics of the finished days, at once."""
+    path = f"{directory}/{METRICS_FILE}"
+    with tf.io.gfile.GFile(f"{path}.tmp", "w") as file:
+        file.write("".join(json.dumps(day) + "\n" for day in state.days))
+    tf.io.gfile.rename(f"{path}.tmp", path, overwrite=True)
 
 
 def find(directory: str) -> list[str]:
     """The checkpoints in a directory, newest first, broken ones included."""
+    return [checkpoint_path(directory, number) for number in _numbers(directory)]
+
+
+def checkpoint_path(directory: str, number: int) -> str:
+    """Of the checkpoint with a number, as TensorFlow names it: without its endings."""
+    return f"{directory}/{_NAME}-{number}"
+
+
+def _numbers(directory: str) -> list[int]:
+    """Of the checkpoints in a directory, the newest first."""
     pattern = re.compile(rf"{_NAME}-(\d+)\.index")
     names = tf.io.gfile.listdir(directory) if tf.io.gfile.isdir(directory) else []
-    numbers = [int(m.group(1)) for m in map(pattern.fullmatch, names) if m]
-    return [f"{directory}/{_NAME}-{number}" for number in sorted(numbers, reverse=True)]
+    return sorted((int(m[1]) for m in map(pattern.fullmatch, names) if m), reverse=True)
+
+
+def next_number(directory: str) -> int:
+    """Of the checkpoint that will be written next: above all that are there."""
+    return next(iter(_numbers(directory)), 0) + 1
+
+
+def _number(path: str) -> int:
+    return int(path.rsplit("-", 1)[-1])
 
 
 def first_readable(directory: str, read: Callable[[str], _Found]) -> _Found | None:

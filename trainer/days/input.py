@@ -1,7 +1,8 @@
-"""Transformed examples -> batches of static shape.
+"""Examples -> batches of static shape.
 
-One batched parse, padded last batch, seeded order: the same files and seed give the
-same batches, whatever the machine and however many of them share the work.
+Rows are parsed, and raw ones encoded, many at once. The last batch is padded, the order
+seeded: the same files and seed give the same batches, whatever the machine and however
+many of them share the work.
 """
 
 from __future__ import annotations
@@ -16,30 +17,44 @@ import tensorflow as tf
 
 from trainer.days.layout import Layout
 from trainer.days.packed import DayCache, rows_of
-from trainer.days.shards import check_whole
+from trainer.days.shards import check_whole, for_evaluation
 from trainer.errors import TrainingError
 from trainer.model.ranker import Batch
 
 _SHUFFLE_ROWS = 4096  # examples come shuffled within their day already
 _SCAN_ROWS = 4096  # rows parsed at once where no batch is asked for
+_ENCODED_ROWS = 4096  # raw ones at once: a graph costs as much for one as for hundreds
 _FILES_AT_ONCE = 4
 _PARSED_AT_ONCE = min(os.cpu_count() or 1, 64)  # batches
 _PREFETCHED = 4  # batches
 _BLOCK_ROWS = 64  # read at once: handing single rows from thread to thread costs more
 
 
-def match_files(day: str, patterns: Sequence[str]) -> list[str]:
+def match_files(
+    day: str,
+    patterns: Sequence[str],
+    *,
+    evaluation: bool = False,
+    required: bool = True,
+) -> list[str]:
     """The files that a day's globs name, sorted.
 
+    Args:
+        day: Its name.
+        patterns: Paths or globs.
+        evaluation: Whether rows count that are judged but never trained on.
+        required: Whether one must be there.
+
     Raises:
-        ValueError: There is none.
+        ValueError: There is none, but must be one.
     """
-    files = sorted({path for p in patterns for path in tf.io.gfile.glob(p)})
-    if not files:
+    found = {path for p in patterns for path in tf.io.gfile.glob(p)}
+    files = sorted(path for path in found if evaluation or not for_evaluation(path))
+    if required and not files:
         raise TrainingError(
             f"Day {day!r}: must have one file of examples at least. Nothing matches "
             f"{', '.join(patterns) or 'an empty list of files'}. Check the directory "
-            f"of transformed examples, or leave the day out."
+            f"of examples, or leave the day out."
         )
     return files
 
@@ -97,13 +112,13 @@ class BatchReader:
             return layout.unpack(matrix, rows)
 
         self.batch_size, self._unpack = batch_size, unpack
-        self._parse = _traced(layout)
+        self._layout = layout
         self._sample, self._seed, self._cache = sample, seed, cache
 
     def batches(
         self, files: Sequence[str], *, seed: int, skip: int = 0, share: Share = _ALONE
     ) -> tf.data.Dataset:
-        """One pass over `files` (gzipped TFRecords of transformed examples).
+        """One pass over `files` (gzipped TFRecords of examples).
 
         The files are read interleaved and shuffled by `seed`. Every batch has the same
         rows; the last one is filled up with rows of weight and masks 0. Machines that
@@ -117,37 +132,68 @@ class BatchReader:
             share: Of this machine.
         """
         rows = self.batch_size // share.machines
-        records, read = self._source(files)
-        chosen = self._batched(records, seed).skip(skip)
+        source = self._source(files, share)
+        ordered = self._ordered(source.records, seed).skip(skip * self.batch_size)
+        chosen = ordered.batch(self.batch_size * source.batches)
         if share.machines > 1:
             first = share.machine * rows
             chosen = chosen.map(lambda batch: batch[first : first + rows])
-        parsed = chosen.map(
-            lambda batch: self._unpack(read(batch), rows),
-            num_parallel_calls=_PARSED_AT_ONCE,
-        )
+        parsed = self._parsed(chosen, source, rows)
         if share.replicas > 1:
             parsed = parsed.map(lambda b: _split(b, share.replicas)).unbatch()
         return not_tuned(parsed.prefetch(_PREFETCHED * share.replicas))
 
     def serialized(self, files: Sequence[str], *, seed: int) -> tf.data.Dataset:
         """The same batches, not yet parsed: string [rows] each."""
-        return not_tuned(self._batched(_records(files), seed))
+        ordered = self._ordered(_records(files), seed)
+        return not_tuned(ordered.batch(self.batch_size))
 
-    def _source(
-        self, files: Sequence[str]
-    ) -> tuple[tf.data.Dataset, Callable[[tf.Tensor], tf.Tensor]]:
-        """Records of a day, or their numbers, and what makes a matrix of some."""
-        matrix = _cached(self._cache, files, self._parse)
-        if matrix is None:
-            return _records(files), self._parse
-        return tf.data.Dataset.range(len(matrix)), functools.partial(rows_of, matrix)
+    def _source(self, files: Sequence[str], share: Share) -> _Source:
+        matrix = _cached(self._cache, files, self._layout)
+        if matrix is not None:
+            numbers = tf.data.Dataset.range(len(matrix))
+            return _Source(numbers, functools.partial(rows_of, matrix))
+        read = self._layout.reader(share.machine)
+        # Parts of several machines' batches are never joined: the last may be empty on
+        # one of them, which would then have a batch less than the others.
+        joined = self._layout.is_raw and share.machines == 1
+        at_once = max(1, _ENCODED_ROWS // self.batch_size) if joined else 1
+        return _Source(_records(files), read, at_once)
 
-    def _batched(self, records: tf.data.Dataset, seed: int) -> tf.data.Dataset:
+    def _ordered(self, records: tf.data.Dataset, seed: int) -> tf.data.Dataset:
         """Those of the sample, in the order of `seed`; numbers are ordered alike."""
         if self._sample < 1:
             records = _sampled(records, self._sample, self._seed)
-        return records.shuffle(_SHUFFLE_ROWS, seed, False).batch(self.batch_size)
+        return records.shuffle(_SHUFFLE_ROWS, seed, False)
+
+    def _parsed(
+        self, chosen: tf.data.Dataset, source: _Source, rows: int
+    ) -> tf.data.Dataset:
+        """Batches of `rows` rows of what was chosen, one or several batches at once."""
+        if source.batches == 1:
+            return chosen.map(
+                lambda batch: self._unpack(source.read(batch), rows),
+                num_parallel_calls=_PARSED_AT_ONCE,
+            )
+        matrices = chosen.map(source.read, num_parallel_calls=_PARSED_AT_ONCE)
+        return matrices.rebatch(rows).map(
+            lambda matrix: self._unpack(matrix, rows),
+            num_parallel_calls=_PARSED_AT_ONCE,
+        )
+
+
+class _Source(NamedTuple):
+    """Where a day's rows come from.
+
+    Attributes:
+        records: Serialized examples, or the numbers of packed rows.
+        read: Some of them -> their matrix.
+        batches: So many are read at once.
+    """
+
+    records: tf.data.Dataset
+    read: Callable[[tf.Tensor], tf.Tensor]
+    batches: int = 1
 
 
 def not_tuned(dataset: tf.data.Dataset) -> tf.data.Dataset:
@@ -217,7 +263,7 @@ def _labels(
     layout: Layout, files: Sequence[str], cache: DayCache | None
 ) -> Iterable[tuple[tf.Tensor, tf.Tensor]]:
     """Pairs of labels and masks, each [rows, T]."""
-    matrix = _cached(cache, files, _traced(layout))
+    matrix = _cached(cache, files, layout)
     if matrix is not None:
         starts = range(0, len(matrix), _SCAN_ROWS)
         return (layout.labels(matrix[i : i + _SCAN_ROWS]) for i in starts)
@@ -225,9 +271,7 @@ def _labels(
 
 
 def _cached(
-    cache: DayCache | None,
-    files: Sequence[str],
-    parse: Callable[[tf.Tensor], tf.Tensor],
+    cache: DayCache | None, files: Sequence[str], layout: Layout
 ) -> npt.NDArray[Any] | None:
     """The matrix of all rows of the files, in the order of `_records`."""
     if cache is None:
@@ -237,20 +281,10 @@ def _cached(
         lambda: (
             not_tuned(_records(files))
             .batch(_SCAN_ROWS)
-            .map(parse, num_parallel_calls=_PARSED_AT_ONCE)
+            .map(layout.reader(), num_parallel_calls=_PARSED_AT_ONCE)
             .prefetch(_PREFETCHED)
         ),
     )
-
-
-def _traced(layout: Layout) -> Callable[[tf.Tensor], tf.Tensor]:
-    """Serialized examples [rows] -> their matrix, as a graph."""
-
-    @tf.function(autograph=False)
-    def parse(serialized: tf.Tensor) -> tf.Tensor:
-        return layout.parse(serialized)
-
-    return parse
 
 
 def _records(files: Sequence[str]) -> tf.data.Dataset:

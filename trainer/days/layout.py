@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,10 +12,13 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from feature_specs import Spec, TaskSpec, label_key, mask_key
+from trainer.days.encoding import read_encoding
+from trainer.days.raw_rows import Encode, load_graph, raw_columns
 from trainer.model.ranker import Batch
 
 _FORMAT = 1  # counts up when the order of columns or of rows changes
 _DIGITS = 16  # of the digest
+_VECTOR_ROWS = 64  # a multiple of what any processor takes at once
 
 
 class Layout:
@@ -28,14 +31,18 @@ class Layout:
 
     Args:
         spec: Its features and tasks.
+        graph: Directory of the `TransformGraph` that encodes raw examples; without one
+            the examples are encoded already.
 
     Attributes:
         tasks: The spec's, in the order of `labels`.
         width: Columns of the matrix.
-        digest: Changes with what the columns hold.
+        digest: Changes with what the columns hold, and with how it was encoded.
     """
 
-    def __init__(self, spec: Spec):
+    def __init__(self, spec: Spec, graph: str | None = None):
+        self._spec, self._graph = spec, graph
+        self._readers: dict[int, Callable[[tf.Tensor], tf.Tensor]] = {}
         self.tasks: tuple[TaskSpec, ...] = spec.tasks
         made = [entry.name for entry in spec.facet_inputs]
         self._names = [*(f.name for f in spec.features), *made]
@@ -60,14 +67,45 @@ class Layout:
     def _digest(self) -> str:
         parts: list[object] = [self._codes, self._sequences, self._numbers]
         parts += [self._vectors] if self._vectors else []
+        parts += [read_encoding(self._graph).digest] if self._graph else []
         return short_digest([_FORMAT, *parts, self._labels])
 
     # --- examples -----------------------------------------------------------------
 
-    def parse(self, serialized: tf.Tensor) -> tf.Tensor:
-        """Serialized transformed examples [rows] -> their matrix."""
-        columns = self._columns | self._label_columns()
-        return self.pack(tf.io.parse_example(serialized, columns))
+    def reader(self, machine: int = 0) -> Callable[[tf.Tensor], tf.Tensor]:
+        """Serialized examples [rows] -> their matrix, as a graph that is traced once.
+
+        Args:
+            machine: Whose input pipeline it is for, in whose `tf.device` it is asked
+                for first: the tables of an encoding lie there.
+
+        Raises:
+            TrainingError: The encoding's graph is none, or of another spec.
+        """
+        if machine not in self._readers:
+            encode = load_graph(self._spec, self._graph) if self._graph else None
+
+            @tf.function(autograph=False)
+            def parse(serialized: tf.Tensor) -> tf.Tensor:
+                return self._parse(serialized, encode)
+
+            self._readers[machine] = parse
+        return self._readers[machine]
+
+    @property
+    def is_raw(self) -> bool:
+        """Whether it encodes raw examples."""
+        return self._graph is not None
+
+    def _parse(self, serialized: tf.Tensor, encode: Encode | None) -> tf.Tensor:
+        if encode is None:
+            columns = self._columns | self._label_columns()
+            return self.pack(tf.io.parse_example(serialized, columns))
+        columns = raw_columns(self._spec.features) | self._label_columns()
+        raw = tf.io.parse_example(_filled_up(serialized), columns)
+        labels = {name: raw.pop(name) for name in (*self._labels, *self._masks)}
+        matrix = self.pack(encode(raw) | labels)  # a graph passes labels too
+        return matrix[: tf.shape(serialized)[0]]
 
     def parse_labels(self, serialized: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Serialized examples [rows] -> labels and masks, [rows, T] each."""
@@ -123,6 +161,17 @@ class Layout:
 def short_digest(value: object) -> str:
     """Hex digits that change with a value, as JSON has it."""
     return hashlib.sha256(json.dumps(value).encode()).hexdigest()[:_DIGITS]
+
+
+def _filled_up(serialized: tf.Tensor) -> tf.Tensor:
+    """With copies of the first row up to whole vectors of a processor.
+
+    TensorFlow takes the last few numbers of a column one by one, and their logarithms
+    have other last bits than those of whole vectors: a row's encoding would follow from
+    the batch that it happens to be in.
+    """
+    lacking = -tf.shape(serialized)[0] % _VECTOR_ROWS
+    return tf.concat([serialized, tf.repeat(serialized[:1], lacking)], axis=0)
 
 
 def _columns(row: Mapping[str, tf.Tensor], names: Sequence[str]) -> list[tf.Tensor]:

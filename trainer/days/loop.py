@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import rich.console
@@ -22,7 +22,7 @@ from trainer.days.checkpoints import (
     newest_state,
 )
 from trainer.days.divergence import DivergedError
-from trainer.days.encoding import Encoding, counted
+from trainer.days.encoding import Encoding, counted, read_encoding
 from trainer.days.interruption import InterruptedTraining, Interruption
 from trainer.days.mapping import RowMap, check_mappable
 from trainer.days.means import DayMeans
@@ -76,9 +76,14 @@ def train(
     log_dir: str | None = None,
     options: LoopOptions | None = None,
     console: rich.console.Console | None = None,
+    graph: str | None = None,
     encoding: Encoding | None = None,
 ) -> Ranker:
     """Trains a ranker on `days`, in order, and returns it.
+
+    The examples are raw, as `pipeline.examples` writes them, and `graph` encodes them;
+    without one they must be encoded already. Days that are finished in the checkpoint
+    need no files any more.
 
     Its weights are the average over the last steps (`averaging`); training itself goes
     on from the last ones. Checkpoints are written after each day and inside long ones.
@@ -100,11 +105,12 @@ def train(
             end `inspection/`: figures and JSON of the ranker on rows of the last day.
         options: How days are gone through.
         console: Shows a bar, if it is a terminal; without one there is none.
-        encoding: Of the examples; kept with the weights, which belong to it.
+        graph: Directory of the `TransformGraph` that encodes raw examples.
+        encoding: Kept with the weights, which belong to it; by default the graph's.
 
     Raises:
-        ValueError: No days, a day without files, days out of order, or a checkpoint of
-            another run or encoding, of later days or of other files.
+        ValueError: No days, a day to train without files, days out of order, or a
+            checkpoint of another run or encoding, of later days or of other files.
         LockedError: Another training writes to `checkpoint_dir`.
         DivergedError: The loss became NaN or infinite; names day and step, and where
             the batch was saved. Or a weight did in a step before a checkpoint.
@@ -112,16 +118,19 @@ def train(
         CheckpointError: None can be written, or those that are there are all broken.
     """
     options = options or LoopOptions()
-    files = _files(days)
+    if graph is not None:
+        encoding = encoding or read_encoding(graph)
+    _check_order(days)
     with sole_training(checkpoint_dir):
         begun = _begin(
-            spec, config, files, checkpoint_dir, slice, seed, options, encoding
+            spec, config, days, checkpoint_dir, slice, seed, options, graph, encoding
         )
+        files = begun.files
         summaries = Summaries(begun.training, log_dir) if log_dir else None
-        _train_days(begun, files, options, summaries, console)
+        _train_days(begun, options, summaries, console)
     begun.training.average.apply()
-    if summaries:
-        summaries.finish(list(files.values())[-1])
+    if summaries and (last := list(files.values())[-1]):
+        summaries.finish(last)
     if begun.training.tables_on_chips:  # which only a checkpoint brings to the host
         host = dataclasses.replace(slice, accelerator="cpu")
         return load(spec, config, checkpoint_dir, host).ranker
@@ -130,12 +139,11 @@ def train(
 
 def _train_days(
     begun: _Begun,
-    files: dict[str, list[str]],
     options: LoopOptions,
     summaries: Summaries | None,
     console: rich.console.Console | None,
 ) -> None:
-    training, state, checkpoints, todo = begun
+    training, state, checkpoints, todo, files = begun
     with (
         Progress(files, todo, console) as progress,
         Interruption(training.strategy) as stop,
@@ -155,22 +163,25 @@ class _Begun(NamedTuple):
         state: Days done, and how far the one begun.
         checkpoints: Of both.
         todo: Days that are left.
+        files: Day -> its files, of all days; none of a finished day that lost its own.
     """
 
     training: Training
     state: TrainingState
     checkpoints: Checkpoints
     todo: list[str]
+    files: dict[str, list[str]]
 
 
 def _begin(
     spec: Spec,
     config: ModelConfig,
-    files: dict[str, list[str]],
+    days: Sequence[Day],
     checkpoint_dir: str,
     slice: SliceConfig,
     seed: int,
     options: LoopOptions,
+    graph: str | None,
     encoding: Encoding | None,
 ) -> _Begun:
     strategy = strategies.create(slice.accelerator)
@@ -189,6 +200,8 @@ def _begin(
         path, state = found
         check_run(state, run, path)
         _row_maps(state, encoding, path, options)  # told before a ranker is built
+    files = _files(days, state.finished)
+    if found:
         check_files(state, files)
         if encoding and state.encoding is None:
             logging.warning("%s knows no encoding; it is taken for this one.", path)
@@ -204,11 +217,13 @@ def _begin(
         sample=options.sample,
         cache=options.cache,
         first_files=None if found else next(iter(files.values())),
+        graph=graph,
     )
     checkpoints = Checkpoints(training, state, checkpoint_dir)
     if found:
         restore = _Restore(training, checkpoints, encoding, options)
         todo = restore.newest(state, files)
+        files = _files(days, state.finished)  # an older one may have been restored
     elif options.warm_start:
         warm_start.start(
             training,
@@ -218,7 +233,7 @@ def _begin(
             encoding=encoding,
             map_encoding=options.map_encoding,
         )
-    return _Begun(training, state, checkpoints, todo)
+    return _Begun(training, state, checkpoints, todo, files)
 
 
 class Trained(NamedTuple):
@@ -236,7 +251,11 @@ class Trained(NamedTuple):
 
 
 def load(
-    spec: Spec, config: ModelConfig, checkpoint_dir: str, slice: SliceConfig
+    spec: Spec,
+    config: ModelConfig,
+    checkpoint_dir: str,
+    slice: SliceConfig,
+    graph: str | None = None,
 ) -> Trained:
     """The ranker of the newest checkpoint.
 
@@ -246,6 +265,7 @@ def load(
         checkpoint_dir: As in `train`.
         slice: Where it will run; batch size, precision and place of the tables are
             those of the training.
+        graph: For `sample`: encodes raw examples; see `train`.
 
     Raises:
         ValueError: There is no checkpoint, or it is of another spec or preset.
@@ -268,8 +288,10 @@ def load(
         slice, batch_size=size, precision=precision, embedding=embedding
     )
     strategy = strategies.create(slice.accelerator)
+    if graph is not None:
+        check_encoding(state, read_encoding(graph), path)
     known = counted(spec, _known(state))
-    training = Training(known, config, slice, strategy, seed=seed)
+    training = Training(known, config, slice, strategy, seed=seed, graph=graph)
     checkpoints = Checkpoints(training, state, checkpoint_dir)
 
     def read(older: str) -> None:
@@ -297,7 +319,7 @@ def _known(state: TrainingState) -> Encoding | None:
     return encoding_of(state) if state.encoding is not None else None
 
 
-def _files(days: Sequence[Day]) -> dict[str, list[str]]:
+def _check_order(days: Sequence[Day]) -> None:
     names = [name for name, _ in days]
     if not names:
         raise TrainingError("days: must be one day at least. Got none. Name its files.")
@@ -306,7 +328,14 @@ def _files(days: Sequence[Day]) -> dict[str, list[str]]:
             f"days: must be in order and named once each. Got {', '.join(names)}. "
             f"Sort them, oldest first."
         )
-    return {name: examples.match_files(name, patterns) for name, patterns in days}
+
+
+def _files(days: Sequence[Day], finished: Collection[str]) -> dict[str, list[str]]:
+    """Day -> its files; a finished day may have none any more."""
+    return {
+        name: examples.match_files(name, patterns, required=name not in finished)
+        for name, patterns in days
+    }
 
 
 class _Restore(NamedTuple):
@@ -336,6 +365,7 @@ class _Restore(NamedTuple):
             maps = _row_maps(own, self.encoding, path, self.options)
             if maps:
                 warm_start.restore_mapped(self.training, path, maps)
+                self.checkpoints.go_on_after(path)
             else:
                 self.checkpoints.restore(path)
             state.days, state.position = own.days, own.position

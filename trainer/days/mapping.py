@@ -54,7 +54,8 @@ class RowMap:
 
     def fits(self, before: list[int], now: list[int]) -> bool:
         """Whether tables of these shapes are the vocabulary's."""
-        return (before[:1], now[:1]) == ([self.sizes[0]], [self.sizes[1]])
+        rows = ([self.sizes[0]], [self.sizes[1]])
+        return (before[:1], now[:1]) == rows and before[1:] == now[1:]
 
 
 def row_maps(before: Encoding, now: Encoding) -> dict[str, RowMap]:

@@ -29,6 +29,7 @@ _MASK_DELTA = 0xA282EAD8
 _CHUNK_BYTES = 1 << 20
 _NUMBERED = re.compile(r"-(\d{5})-of-(\d{5})\b")
 _REPORT = "report.json"
+_EVALUATION = "evaluation_only-"  # begins the names of files that are never trained on
 _REMEDY = "Bring it back from a copy, or make the examples again."
 
 _WHOLE: dict[tuple[str, int, int], int] = {}  # (path, size, time) -> rows
@@ -36,6 +37,11 @@ _WHOLE: dict[tuple[str, int, int], int] = {}  # (path, size, time) -> rows
 
 class DamagedExamplesError(TrailrankError, ValueError):
     """A file of examples is damaged or missing; the message names it."""
+
+
+def for_evaluation(path: str) -> bool:
+    """Whether a file of examples has rows that are judged but never trained on."""
+    return os.path.basename(path).startswith(_EVALUATION)
 
 
 def check_whole(files: Sequence[str]) -> int:
@@ -52,9 +58,11 @@ def check_whole(files: Sequence[str]) -> int:
     rows = {file: _rows_once(file) for file in files}
     folders = collections.defaultdict(list)
     for file in rows:
-        folders[os.path.dirname(file)].append(file)
+        if not for_evaluation(file):  # which the report does not count
+            folders[os.path.dirname(file)].append(file)
     for folder, own in folders.items():
-        names = [n for n in tf.io.gfile.listdir(folder or ".") if n.endswith(".gz")]
+        listed = tf.io.gfile.listdir(folder or ".")
+        names = [n for n in listed if n.endswith(".gz") and not for_evaluation(n)]
         if len(names) == len(own):  # else only a part of them is asked for
             _check_numbers(folder, names)
             _check_report(folder, sum(rows[file] for file in own))

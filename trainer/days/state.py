@@ -193,15 +193,17 @@ def encoding_of(state: TrainingState) -> Encoding | None:
 def check_files(state: TrainingState, files: dict[str, list[str]]) -> None:
     """That a half-trained day has the files that its first half was trained on.
 
-    A finished day with others is told, and stays as it was trained: the same rows
-    written again may take other bytes.
+    A finished day may have none any more. One with others is told, and stays as it was
+    trained: the same rows written again may take other bytes.
 
     Raises:
         ResumeError: The half-trained one has others, whose rows lie elsewhere.
     """
     begun = state.position.day if state.position else None
     for day, paths in files.items():
-        if day not in state.files or state.files[day] == files_digest(paths):
+        if not paths or day not in state.files:
+            continue
+        if state.files[day] == files_digest(paths):
             continue
         if day == begun:
             raise ResumeError(

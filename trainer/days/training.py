@@ -36,6 +36,8 @@ class Training:
         cache: Directory where packed days are kept, if any.
         first_files: Of the first day, for label means; None if a checkpoint will be
             restored.
+        graph: Directory of the encoding's graph, for raw examples; without one the
+            examples are encoded already.
 
     Attributes:
         ranker: Compiled.
@@ -53,12 +55,13 @@ class Training:
         sample: float = 1.0,
         cache: str | None = None,
         first_files: list[str] | None = None,
+        graph: str | None = None,
     ):
         self.spec, self.config, self.seed = spec, config, seed
         self.strategy = strategy
         _check_replicas(slice, strategy.num_replicas_in_sync)
         tf.keras.utils.set_random_seed(seed)
-        layout = Layout(spec)
+        layout = Layout(spec, graph)
         days = _create_cache(cache, layout, slice)
         labels = _count_labels(layout, first_files, days)
         self._rows = slice.batch_size // strategy.num_replicas_in_sync

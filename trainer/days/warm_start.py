@@ -145,8 +145,9 @@ def restore_mapped(training: Training, path: str, maps: Mapping[str, RowMap]) ->
     if lacking:
         raise ResumeError(
             f"--map_encoding {path}: must have every variable of this training, of its "
-            f"shape. Got none of {listed(lacking)}. Train into an empty directory "
-            f"(--checkpoints)."
+            f"shape. Got none of {listed(lacking)}: of a feature with size: auto, "
+            f"another room may have made its table wider. Train into an empty "
+            f"directory (--checkpoints)."
         )
 
 

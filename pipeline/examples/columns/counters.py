@@ -16,11 +16,14 @@ import polars as pl
 from feature_specs import Spec
 from feature_specs.past import CounterSpec
 from pipeline.arrays import Bools, Floats, Ints, Numbers
+from pipeline.examples.columns.carried import USER, VALUE, Carried, places, taken
 from pipeline.examples.columns.evaluate import evaluate, holds, number_values, numbers
-from pipeline.examples.columns.past import Past
+from pipeline.examples.columns.past import Before, Past
 from pipeline.examples.columns.stages import Stages, Versions, add_ranges
 from pipeline.examples.columns.statistics import smoothed
-from pipeline.examples.columns.timeline import Timeline
+from pipeline.examples.columns.timeline import TIME_MS, Timeline
+
+_NEVER = np.iinfo(np.int64).min
 
 
 def add_counters(
@@ -28,6 +31,7 @@ def add_counters(
     spec: Spec,
     timeline: Timeline,
     versions: Versions | None = None,
+    carried: Carried | None = None,
 ) -> pl.DataFrame:
     """Adds a column a counter: `count` int64, `seconds_since` and `mean` float64.
 
@@ -36,12 +40,16 @@ def add_counters(
         spec: Its `counters` may be none.
         timeline: The frame's.
         versions: Of the impressions that events change; by default there are none.
+        carried: What earlier days left: sums that those of the rows are added to.
     """
     if not spec.counters:
         return frame
     known = _Rows.of(frame, timeline, versions or Versions.none())
-    matches = {counter.match for counter in spec.counters}
-    pairs = {match: _Pairs.of(frame, match, timeline) for match in matches}
+    tables = {} if carried is None else carried.counters
+    pairs = {
+        match: _Pairs.of(frame, match, timeline, spec.log.user, tables.get(match))
+        for match in {counter.match for counter in spec.counters}
+    }
     return frame.with_columns(
         _count(known, counter, pairs[counter.match]) for counter in spec.counters
     )
@@ -89,27 +97,45 @@ class _Pairs:
         rows: The pair's row, ascending within a group, int64 [P].
         groups: The number of its (user, value), from 0 and ascending, int64 [P].
         known: Whether a row has a value to be matched by, bool [B].
+        earlier: What earlier days left, one row a (user, value); None for nothing.
+        places: Where each pair stands in it, -1 for nowhere, int64 [P].
     """
 
     rows: Ints
     groups: Ints
     known: Bools
+    earlier: pl.DataFrame | None
+    places: Ints
 
     @classmethod
-    def of(cls, frame: pl.DataFrame, match: str, timeline: Timeline) -> _Pairs:
+    def of(
+        cls,
+        frame: pl.DataFrame,
+        match: str,
+        timeline: Timeline,
+        user: str,
+        earlier: pl.DataFrame | None = None,
+    ) -> _Pairs:
         """The pairs of `match`, a value or a list; without it one pair a row.
 
         Null is no value, and a list gives each of its values once.
         """
         rows = np.arange(frame.height)
-        if not match:
-            return cls(rows, timeline.users, np.ones(frame.height, bool))
-        pairs = pl.DataFrame({"row": rows, "value": evaluate(frame, match)})
-        if isinstance(pairs.schema["value"], pl.List):
-            pairs = pairs.explode("value")
-        pairs = pairs.drop_nulls()
-        rows, groups = _grouped(pairs["row"].to_numpy(), pairs["value"], timeline)
-        return cls(rows, groups, np.bincount(rows, minlength=frame.height) > 0)
+        key, groups, known = [frame[user].alias(USER)], timeline.users, rows >= 0
+        if match:
+            values = values_of(frame, match)
+            rows, groups, chosen = _grouped(
+                values["row"].to_numpy(), values[VALUE], timeline
+            )
+            key = [key[0].gather(rows), values[VALUE].gather(chosen)]
+            known = np.bincount(rows, minlength=frame.height) > 0
+        asked = pl.DataFrame(key)
+        return cls(rows, groups, known, earlier, places(asked, earlier, asked.columns))
+
+    def left(self, column: str, missing: int | float) -> Numbers:
+        """What earlier days left of each pair; `missing` for nothing [P]."""
+        table = None if self.earlier is None else self.earlier[column]
+        return taken(table, self.places, missing)
 
     def per_row(self, values: Numbers) -> Numbers:
         """Sum of the values [P] of each impression's pairs, float64 [B].
@@ -120,15 +146,28 @@ class _Pairs:
         return np.bincount(self.rows, values, minlength=len(self.known))
 
 
-def _grouped(rows: Ints, values: pl.Series, timeline: Timeline) -> tuple[Ints, Ints]:
-    """(rows, groups) of the different pairs of a row and a value, sorted by group."""
+def values_of(frame: pl.DataFrame, match: str) -> pl.DataFrame:
+    """Each `row` with each `VALUE` it is matched by; a list may tell one again."""
+    pairs = pl.DataFrame(
+        {"row": np.arange(frame.height), VALUE: evaluate(frame, match)}
+    )
+    if isinstance(pairs.schema[VALUE], pl.List):
+        pairs = pairs.explode(VALUE)
+    return pairs.drop_nulls()
+
+
+def _grouped(
+    rows: Ints, values: pl.Series, timeline: Timeline
+) -> tuple[Ints, Ints, Ints]:
+    """(rows, groups, places among the given) of the different pairs, by group."""
     numbered = number_values(values)
     keys = timeline.users[rows] * (numbered.max(initial=0) + 1) + numbered
     order = np.argsort(keys, kind="stable")
     rows, keys = rows[order], keys[order]
     new_group = np.diff(keys, prepend=-1) != 0
     different = new_group | (np.diff(rows, prepend=-1) != 0)
-    return rows[different], np.cumsum(new_group)[different] - 1
+    groups = np.cumsum(new_group)[different] - 1
+    return rows[different], groups, order[different]
 
 
 def _count(known: _Rows, counter: CounterSpec, pairs: _Pairs) -> pl.Series:
@@ -143,7 +182,8 @@ def _events(known: _Rows, counter: CounterSpec, pairs: _Pairs) -> Ints:
     """How many pairs of the past there are, int64 [B]."""
     changes = known.stages.changes(known.holds(counter.where).astype(np.int64))
     past = known.past(pairs, changes != 0)
-    return pairs.per_row(past.count_changes(changes)).astype(np.int64)
+    counted = past.count_changes(changes) + pairs.left(counter.name, 0)
+    return pairs.per_row(counted).astype(np.int64)
 
 
 def _seconds_since(known: _Rows, counter: CounterSpec, pairs: _Pairs) -> Floats:
@@ -158,6 +198,11 @@ def _seconds_since(known: _Rows, counter: CounterSpec, pairs: _Pairs) -> Floats:
     since_ms = begins[pairs.rows] - stages.known_from[last]
     least = np.full(len(pairs.known), np.inf)
     np.minimum.at(least, pairs.rows[last >= 0], since_ms[last >= 0])
+    before = pairs.left(counter.name, _NEVER)
+    there = before > _NEVER
+    rows = pairs.rows[there]
+    begin_ms = known.frame[TIME_MS].to_numpy()[rows]
+    np.minimum.at(least, rows, begin_ms - before[there])
     rows, stage = runs.ended_pairs(stages, pairs)
     np.minimum.at(least, rows, begins[rows] - stages.known_from[stage])
     return np.where(np.isfinite(least), least, np.nan) / 1000
@@ -171,9 +216,21 @@ def _mean(known: _Rows, counter: CounterSpec, pairs: _Pairs) -> Floats:
     counts = known.stages.changes(where.astype(np.int64))
     values = known.stages.changes(np.where(where, values, 0.0))
     past = known.past(pairs, (counts != 0) | (values != 0))
-    total = pairs.per_row(past.sums(values))
-    count = pairs.per_row(past.count_changes(counts))
+    earlier = pairs.left(count_column(counter), 0)
+    before = Before(earlier > 0, pairs.left(sum_column(counter), 0.0))
+    total = pairs.per_row(past.sums(values, before if earlier.any() else None))
+    count = pairs.per_row(past.count_changes(counts) + earlier)
     return smoothed(total, count, counter.prior, counter.strength)
+
+
+def sum_column(counter: CounterSpec) -> str:
+    """The column of what is carried that has a mean's sum."""
+    return f"{counter.name}.sum"
+
+
+def count_column(counter: CounterSpec) -> str:
+    """The column of what is carried that says of how many values the sum is."""
+    return f"{counter.name}.count"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,8 +11,9 @@ import polars as pl
 import pyarrow as pa
 
 from feature_specs import Spec
-from feature_specs.past import HistorySpec
+from feature_specs.past import HISTORY, HistorySpec
 from pipeline.arrays import Bools, Ints
+from pipeline.examples.columns.carried import Carried, users_of
 from pipeline.examples.columns.evaluate import holds
 from pipeline.examples.columns.past import Past
 from pipeline.examples.columns.stages import Stages, Versions, add_ranges
@@ -27,6 +28,7 @@ def add_history(
     spec: Spec,
     timeline: Timeline,
     versions: Versions | None = None,
+    carried: Carried | None = None,
 ) -> pl.DataFrame:
     """Adds `history_<column>` (lists, the newest end last) for `history.columns`.
 
@@ -37,13 +39,17 @@ def add_history(
         spec: Without a `history` section the frame comes back as it is.
         timeline: The frame's.
         versions: Of the impressions that events change; by default there are none.
+        carried: What earlier days left: lists that go before those of the rows.
     """
     history = spec.history
     if history is None:
         return frame
     past = Past.of(timeline, timeline.users, holds(frame, history.positive))
     start = np.maximum(past.start, past.stop - history.length)
-    if versions is None or not len(versions):
+    if carried is not None and carried.users is not None and carried.users.height:
+        users = users_of(frame, timeline.users, spec, carried)[timeline.users]
+        made = _after_earlier(frame, history, past, start, carried.users, users)
+    elif versions is None or not len(versions):
         made = _of_rows(frame, history, past, start)
     else:
         made = _of_versions(frame, history, timeline, versions, past, start)
@@ -64,6 +70,49 @@ def _of_rows(
         else:
             made = lists_of(events[places], offsets)
         found.append(made.alias(f"history_{column}"))
+    return found
+
+
+def _after_earlier(
+    frame: pl.DataFrame,
+    history: HistorySpec,
+    past: Past,
+    start: Ints,
+    earlier: pl.DataFrame,
+    users: Ints,
+) -> list[pl.Series]:
+    """The same where earlier days left lists of their own.
+
+    Args:
+        frame: Impressions [B].
+        history: Of the spec.
+        past: Of every row.
+        start: The first that each row sees, int64 [B].
+        earlier: `Carried.users`.
+        users: Where each row's user stands in it, -1 for nowhere, int64 [B].
+    """
+    lists = earlier[f"{HISTORY}{history.columns[0]}"]
+    sizes = lists.list.len().fill_null(0).to_numpy().astype(np.int64)
+    ends = np.cumsum(sizes)
+    size = np.where(users >= 0, sizes[users], 0)
+    end = np.where(users >= 0, ends[users], 0)
+    begin = end - np.minimum(size, history.length - (past.stop - start))
+    # Each row takes some of the earlier lists' values, then some of the frame's.
+    lengths = np.stack([end - begin, past.stop - start], axis=1).ravel()
+    firsts = np.stack([begin, ends[-1] + start], axis=1).ravel()
+    places = pl.Series(ranges(firsts, firsts + lengths))
+    offsets = np.concatenate([[0], np.cumsum(lengths)[1::2]])
+    found = []
+    for column in history.columns:
+        own = frame[column].gather(past.events)
+        lists = earlier[f"{HISTORY}{column}"].filter(pl.Series(sizes > 0))
+        flat = lists.explode()
+        values = pl.concat([flat.cast(own.dtype).alias(column), own]).gather(places)
+        if isinstance(values.dtype, pl.Array):
+            made = mean_vectors(values, offsets[:-1], offsets[1:])
+        else:
+            made = lists_of(values, offsets)
+        found.append(made.alias(f"{HISTORY}{column}"))
     return found
 
 

@@ -34,6 +34,18 @@ class _Events(NamedTuple):
     seen_by: Ints
 
 
+class Before(NamedTuple):
+    """What the events of earlier days add up to, for each question [P].
+
+    Attributes:
+        known: Whether the question's group has such events, bool [P].
+        sums: Their sum, in order; the same for all questions of a group [P].
+    """
+
+    known: Bools
+    sums: Numbers
+
+
 @dataclasses.dataclass(frozen=True)
 class Past:
     """The past of P questions among E events; question p sees `start[p]:stop[p]`.
@@ -120,16 +132,30 @@ class Past:
         found: Ints = running[self.stop] - running[self.start]
         return found
 
-    def sums(self, values: Numbers) -> Numbers:
+    def sums(self, values: Numbers, before: Before | None = None) -> Numbers:
         """Sum of `values` [B] over each question's known events [P], added in order.
 
         Each group is added by itself, so that rounding does not depend on who else
         shares the shard.
+
+        Args:
+            values: Of rows, or of stages.
+            before: What earlier days' events of each question's group add up to; it
+                is the first addend, so that the sum has the bits of all in a row.
         """
         starts = self.start[np.diff(self.start, prepend=-1) != 0]  # they ascend
         starts = starts[starts < len(self.events)]
-        sums = _running_sums(values[self.events], starts)
-        return np.append(sums, 0)[self._place_of_last]
+        added = values[self.events]
+        if before is not None:
+            # Groups without an event begin where the next one does: the last is meant.
+            whose = np.searchsorted(self.start, starts, side="right") - 1
+            known = before.known[whose]
+            added[starts[known]] += before.sums[whose[known]]
+        sums = running_sums(added, starts)
+        found: Numbers = np.append(sums, 0)[self._place_of_last]
+        if before is not None:
+            found = np.where((self.count == 0) & before.known, before.sums, found)
+        return found
 
     @property
     def _place_of_last(self) -> Ints:
@@ -137,7 +163,7 @@ class Past:
         return np.where(self.count > 0, self.stop - 1, -1)
 
 
-def _running_sums(values: Numbers, starts: Ints) -> Numbers:
+def running_sums(values: Numbers, starts: Ints) -> Numbers:
     """Cumulative sums [E] of groups that begin at `starts` [G]; the first begins at 0.
 
     Groups of one size are added side by side.

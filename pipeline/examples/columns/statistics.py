@@ -12,6 +12,7 @@ added to the others'.
 from __future__ import annotations
 
 import dataclasses
+import datetime
 from collections.abc import Sequence
 
 import numpy as np
@@ -34,7 +35,11 @@ _SUM, _COUNT = "_sum_", "_count_"
 
 
 def daily_sums(
-    frame: pl.DataFrame, spec: Spec, by: str, versions: Versions | None = None
+    frame: pl.DataFrame,
+    spec: Spec,
+    by: str,
+    versions: Versions | None = None,
+    after: datetime.date | None = None,
 ) -> pl.DataFrame:
     """Sums of a shard's impressions for the statistics by one column.
 
@@ -43,6 +48,8 @@ def daily_sums(
         spec: See `feature_specs`.
         by: The column; rows without it count nowhere.
         versions: Of the impressions that events change; by default there are none.
+        after: What was known up to this day is left out: it is in sums that are
+            carried.
 
     Returns:
         One row a value of `by` and days, in no order: `by`, `OWN_DAY` (of the
@@ -69,7 +76,10 @@ def daily_sums(
             pl.Series(_SUM + statistic.name, changes),
             pl.Series(_COUNT + statistic.name, stages.changes(exists.astype(np.int64))),
         ]
-    return _added(pl.DataFrame(columns))
+    found = pl.DataFrame(columns)
+    if after is not None:
+        found = found.filter(pl.col(DAY) > after)
+    return _added(found)
 
 
 def add_up(parts: Sequence[pl.DataFrame]) -> pl.DataFrame:
@@ -83,6 +93,43 @@ def add_up(parts: Sequence[pl.DataFrame]) -> pl.DataFrame:
         if name.startswith(_SUM):
             _check_fits(name.removeprefix(_SUM), sums[sums.columns[0]], sums[name])
     return _added(sums)
+
+
+def remembered(
+    sums: pl.DataFrame, spec: Spec, by: str, last: datetime.date
+) -> pl.DataFrame:
+    """The sums as later days need them: what no window reaches any more is one row.
+
+    So they grow with the values of `by`, not with the days.
+
+    Args:
+        sums: `daily_sums`, added up.
+        spec: Of the run.
+        by: The column.
+        last: The newest day that is over.
+    """
+    entries = _statistics(spec, by)
+    widest = max((statistic.days for statistic in entries), default=0)
+    oldest = last - datetime.timedelta(days=widest - 1)  # of the next day's windows
+    known = sums.filter(pl.col(DAY) <= last)
+    is_old = pl.col(OWN_DAY) < oldest
+    windowed = [s.name for s in entries if s.days]
+    zeroed = [
+        pl.when(is_old)
+        .then(0)
+        .otherwise(pl.col(f"{kind}{name}"))
+        .alias(f"{kind}{name}")
+        for name in windowed
+        for kind in (_SUM, _COUNT)
+    ]
+    before = pl.lit(oldest - datetime.timedelta(days=1))
+    moved = known.with_columns(zeroed).with_columns(
+        pl.when(is_old).then(before).otherwise(pl.col(day)).alias(day)
+        for day in (OWN_DAY, DAY)
+    )
+    values = [c for c in moved.columns if c.startswith((_SUM, _COUNT))]
+    is_something = pl.any_horizontal(pl.col(values) != 0)
+    return _added(moved).filter(is_something).sort(by, OWN_DAY, DAY)
 
 
 def windows(

@@ -4,6 +4,7 @@ import dataclasses
 import gzip
 import json
 import pathlib
+import re
 import struct
 
 import pytest
@@ -80,6 +81,8 @@ def _examples(request):
     found = {}
     decoder = example_coder.ExamplesToRecordBatchDecoder()
     for name, data in _files(request).items():
+        if not name.startswith("Split-"):
+            continue
         split = name.split("/")[0].removeprefix("Split-")
         for row in decoder.DecodeBatch(_records(data)).to_pylist():
             key = (
@@ -111,7 +114,7 @@ def test_files_hold_the_reference_examples(
     assert found.keys() == expected.keys()
     for key, example in expected.items():
         for name, value in example.items():
-            got = [_text(item) for item in found[key][name] or []]
+            got = [_text(item) for item in found[key].get(name) or []]
             wanted = value if isinstance(value, list) else [value]
             if isinstance(value, float):
                 wanted = pytest.approx(wanted, rel=1e-6, nan_ok=True)
@@ -165,8 +168,8 @@ def test_earlier_days_are_context_and_no_examples(request_for, logs_of, random_r
     tail = request_for(logs, "tail", days=days)
     cut = request_for(logs, "cut", days=days, context_days=0)
     all_days, with_context, without = map(run_examples, (whole, tail, cut))
-    names = {"Split-day-20220410", "Split-day-20220411"}
-    expected = {n: d for n, d in _files(whole).items() if n.split("/")[0] in names}
+    later = re.compile("day-202204(10|11)")  # examples and summaries
+    expected = {n: d for n, d in _files(whole).items() if later.search(n)}
     assert _files(tail) == expected  # history, trails, counts know the days before
     assert _files(cut) != expected
     assert all_days["context"] == 0
@@ -193,9 +196,8 @@ def test_late_data_replaces_its_own_day_only(
     replacing = dataclasses.replace(request, only=DayRange.parse("20220410"))
     report = run_examples(replacing)
     after = _files(request)
-    day = "Split-day-20220410"
     for name, data in after.items():
-        wanted = _files(fresh) if name.startswith(day) else before
+        wanted = _files(fresh) if "day-20220410" in name else before
         assert data == wanted[name], name
     assert after.keys() == before.keys()
     assert _files(fresh) != before

@@ -80,7 +80,7 @@ def test_files_of_another_zone_s_days_are_found_out():
 def test_repeated_rows_and_users_without_impressions_are_counted():
     rows = _rows((1, 5, "a"), (1, 5, "a"), (3, 5, "b"), (3, 5, "b"), (2, 4, "c"))
     users = pl.Series("user", [2, 1, 1])
-    found, counts = history_logs.settle_histories({"searches": rows}, users, _SPEC)
+    found, counts, _ = history_logs.settle_histories({"searches": rows}, users, _SPEC)
     assert found["searches"].select("who", "query").rows() == [(1, "a"), (2, "c")]
     assert counts == {
         ("history", "searches", "repeated"): 2,
@@ -88,12 +88,13 @@ def test_repeated_rows_and_users_without_impressions_are_counted():
         ("history", "searches", "used"): 2,
     }
     # A shard may have no impression, or no event.
-    found, counts = history_logs.settle_histories({"searches": rows}, None, _SPEC)
+    found, counts, _ = history_logs.settle_histories({"searches": rows}, None, _SPEC)
     assert found["searches"].is_empty()
     assert counts["history", "searches", "users_without_impressions"] == 3
     assert history_logs.settle_histories({"searches": None}, users, _SPEC) == (
         {"searches": None},
         {},
+        {"searches": None},
     )
 
 

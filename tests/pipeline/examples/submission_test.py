@@ -50,6 +50,8 @@ _OUR_DOFNS = {
     "WriteFile",
     "WriteRejects",
     "WriteReport",
+    "AddUpValues",
+    "WriteSummary",
 }
 
 

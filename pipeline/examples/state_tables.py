@@ -1,0 +1,111 @@
+"""The tables of a day's state: what each holds, and by which column it is sharded.
+
+`docs/day_state.md` says the same for people; change both together.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+from feature_specs import Spec, expressions
+from feature_specs.past import (
+    REQUEST_COLUMNS,
+    REQUEST_SIZE,
+    TRAIL_FUTURE,
+    with_readers,
+)
+from pipeline.day_state.errors import StateError
+from pipeline.examples.columns.carried import USER
+
+USERS, RUNNING, SESSIONS = "users", "running", "sessions"
+SHOWN, QUANTILES = "shown", "quantiles"
+
+
+@dataclasses.dataclass(frozen=True)
+class StateTables:
+    """The tables that a spec's state has, by name.
+
+    Attributes:
+        by_user: Those that go to the shard of a user -> the user's column in them.
+        by_key: Those that go to the shard of a key -> (the key, its column there).
+        counters: `match` of the spec's counters -> its table.
+        histories: History -> its table.
+        sums: Column of statistics -> its table.
+    """
+
+    by_user: Mapping[str, str]
+    by_key: Mapping[str, str]
+    counters: Mapping[str, str]
+    histories: Mapping[str, str]
+    sums: Mapping[str, str]
+
+    @classmethod
+    def of(cls, spec: Spec) -> StateTables:
+        """The tables of a spec."""
+        user = spec.log.user
+        matches = sorted({counter.match for counter in spec.counters})
+        counters = {match: f"counters-{n}" for n, match in enumerate(matches)}
+        histories = {name: f"history-{name}" for name in spec.histories}
+        columns = sorted({statistic.by for statistic in spec.statistics})
+        sums = {column: f"statistics-{column}" for column in columns}
+        by_user = {USERS: USER, RUNNING: user, SESSIONS: USER}
+        by_user |= dict.fromkeys(counters.values(), USER)
+        by_user |= {t: spec.histories[name].user for name, t in histories.items()}
+        by_user |= {sums[user]: user} if user in sums else {}
+        by_key = {table: c for c, table in sums.items() if c != user}
+        if spec.filters.min_item_impressions:
+            by_key[SHOWN] = spec.log.item
+        return cls(by_user, by_key, counters, histories, sums)
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """Table -> the column by whose hash it is sharded."""
+        return {**self.by_user, **self.by_key}
+
+
+def check_can_be_carried(spec: Spec) -> None:
+    """StateError, with the key of the spec, for what no state can carry exactly."""
+    for name in spec.events:
+        raise StateError(
+            f"events.{name}: a state does not carry events that belong to impressions "
+            "of earlier days yet. Make the examples from the logs' earlier days "
+            "(without --state_to)."
+        )
+    if spec.log.days_per_split > 1:
+        raise StateError(
+            f"log.days_per_split: {spec.log.days_per_split} days share a split, and a "
+            "state ends with a day that may lie inside one. Set it to 1, or make the "
+            "examples from the logs' earlier days (without --state_to)."
+        )
+    request = spec.log.request
+    if (
+        request is not None
+        and request.column
+        and (read := _read(spec, REQUEST_COLUMNS))
+    ):
+        raise StateError(
+            f"log.request.column: {', '.join(read)} counts all impressions of a "
+            "request, whenever they begin, so a state had to remember each request "
+            "for ever. Take log.request.session, do without the column, or make the "
+            "examples from the logs' earlier days (without --state_to)."
+        )
+
+
+def looking_ahead(spec: Spec) -> list[str]:
+    """Columns in use that see later impressions, so no further than the day's end.
+
+    One pass over several days sees further for what goes on over midnight.
+    """
+    return _read(spec, {*TRAIL_FUTURE, REQUEST_SIZE})
+
+
+def _read(spec: Spec, columns: set[str] | Mapping[str, str]) -> list[str]:
+    """Those of some columns that are in use, and the derived ones that read them."""
+    derived = with_readers(columns, spec.derived)
+    texts = [*spec.filters.keep.values(), *(f.expr for f in spec.features)]
+    for task in spec.tasks:
+        texts += [task.label, task.sample_space]
+    used = {name for text in texts if text for name in expressions.columns_of(text)}
+    used |= {*spec.evaluation.slices}
+    return sorted(used & derived)
