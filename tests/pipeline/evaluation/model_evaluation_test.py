@@ -16,6 +16,7 @@ from pipeline.evaluation.rows import Rows, collect
 from pipeline.evaluation.user_sums import FUSED
 from pipeline.reporting.metrics import NotFiniteError
 from serving.servable import LoadError
+from tests.pipeline.evaluation.exported import ROWS
 from tests.pipeline.evaluation.tiny import SLICED, SPEC
 from trainer.days.shards import DamagedExamplesError
 
@@ -29,13 +30,13 @@ def evaluated(export, days, tmp_path_factory):
     return evaluate_models(SLICED, models, days, str(out)), models, out
 
 
-def test_all_rows_of_all_days_are_measured_as_the_model_scores_them(evaluated, rows):
+def test_all_rows_of_all_days_are_measured_as_the_model_scores_them(evaluated):
     good = evaluated[0][0]
     assert good.days == ("day-20240101", "day-20240102") and good.rows == 400
-    taste = rows["taste"].to_numpy()
+    taste = ROWS["taste"].to_numpy()
     like = (1 / (1 + np.exp(-4 * (taste - 0.5)))).astype(np.float32)
-    scored = rows.with_columns(
-        prediction_like=like, prediction_stay=4 * taste, score=like**2
+    scored = ROWS.with_columns(
+        prediction_like=like, prediction_stay=8 * taste, score=like**2
     )
     for task in quality.measure(SLICED, scored):
         for name in ("rows", "positives", "label_mean", "auc", "gauc", "rmse", "xauc"):

@@ -5,8 +5,7 @@ import dataclasses
 from feature_specs import read_spec
 from feature_specs.spec import EvaluationSpec
 
-SPEC = read_spec(
-    """
+TEXT = """
 name: tiny
 log:
   files: "*.csv"
@@ -24,5 +23,5 @@ tasks:
   - {name: stay, kind: regression, label: "liked"}
 fusion: {weights: {like: 1}}
 """
-)
+SPEC = read_spec(TEXT)
 SLICED = dataclasses.replace(SPEC, evaluation=EvaluationSpec(slices=("liked",)))
