@@ -51,10 +51,13 @@ def Evaluator(
         truth: The log simulator's `truth/`, or "".
     """
     known = read_spec(spec)
-    models = [path_utils.serving_model_path(model.uri), *json.loads(baselines)]
+    others = json.loads(baselines)
+    models = [path_utils.serving_model_path(model.uri), *others]
     places = [(split, folder or examples.uri) for split, folder in json.loads(days)]
     found = evaluate_models(known, models, places, evaluation.uri, truth=truth or None)
-    verdict = judge(known, found)
+    # It has no version yet, which is what the others go by.
+    names = ["of this run", *(os.path.basename(path.rstrip("/")) for path in others)]
+    verdict = judge(known, found, names)
     for folder in (evaluation.uri, blessing.uri):
         path = os.path.join(folder, VERDICT_FILE)
         io_utils.write_string_file(path, verdict.to_json())
