@@ -99,8 +99,24 @@ def add_day_range(add: Add, *, required: bool = False) -> None:
     )
 
 
+def add_examples(add: Add, *, required: bool = True) -> None:
+    """`--examples DIR ...` and `--encoding DIR`: raw rows, and what becomes of them."""
+    add(
+        "--examples",
+        nargs="+",
+        required=required,
+        metavar="DIR",
+        help="raw examples: directories with a folder Split-day-YYYYMMDD a day",
+    )
+    add(
+        "--encoding",
+        metavar="DIR",
+        help="what their values become: of the step EncodingGen, or of make_encoding",
+    )
+
+
 def add_days(add: Add, default: str) -> None:
-    """`--days DAY ...`: days of transformed examples; `default` says what without."""
+    """`--days DAY ...`: days of examples; `default` says what without."""
     add("--days", nargs="+", metavar="DAY", help=f"YYYYMMDD, by default {default}")
 
 

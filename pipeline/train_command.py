@@ -1,16 +1,18 @@
-"""Trains a ranker on transformed examples, day after day.
+"""Trains a ranker on raw examples, day after day.
 
     trailrank train --spec kuairand --preset mmoe \\
-        --transformed RUN/artifacts/Transform/transformed_examples/<n> \\
-        --checkpoints RUN/checkpoints
+        --examples RUN/artifacts/DayExampleGen/examples/<n> \\
+        --encoding RUN/artifacts/EncodingGen/transform_graph/<n> \\
+        --checkpoints RUN/checkpoints/mine
 
-DIR of --transformed is the output of the Transform step, a bucket's too: it holds
-`Split-day-YYYYMMDD/*.gz`, one folder a day. By default ALL of its days are trained, the
-evaluation days of a pipeline run included; --days chooses.
+A DIR of --examples is what `trailrank examples` or the step DayExampleGen wrote, a
+bucket's too: it holds `Split-day-YYYYMMDD/*.gz`, one folder a day. By default ALL of
+its days are trained, the evaluation days of a pipeline run included; --days chooses.
 
-A checkpoint belongs to an encoding: vocabularies and scales are read from what lies
-beside the examples (`encoding.json`, or the Transform step's graph; --transform_graph
-names another place), and training refuses to go on with another one.
+--encoding says what raw values become: vocabularies and scales, as a graph that is
+applied to whole batches. A checkpoint belongs to its encoding: training goes on with
+that one, or with what extends it, and refuses any other, unless --map_encoding takes
+each value's row along.
 
 Stopped at any moment and started again with the same arguments, training goes on from
 the newest checkpoint and ends with the same weights. Tomorrow's command names
@@ -50,7 +52,6 @@ from trainer.train import check_places, train
 if TYPE_CHECKING:
     from trainer.model.ranker import Ranker
 
-_EXAMPLES, _GRAPH = "transformed_examples", "transform_graph"
 _SHOWN_TASKS = 3  # in the table at the end
 
 
@@ -71,8 +72,14 @@ def _train(settings: TrainSettings) -> None:
     options = settings.options
     if settings.tpu:
         os.environ["TPU_NAME"] = settings.tpu
+    check_places(
+        settings.examples,
+        settings.encoding,
+        settings.days,
+        settings.checkpoints,
+        options,
+    )
     graph = find_graph(settings) if settings.export else None
-    check_places(settings.transformed, settings.days, settings.checkpoints, options)
     choose_slice(settings.accelerator, settings.tpu_config)
     with sole_training(settings.checkpoints):  # told before TensorFlow is loaded
         _train_and_export(settings, spec, preset, graph)
@@ -90,7 +97,8 @@ def _train_and_export(
     ranker = train(
         spec,
         preset,
-        settings.transformed,
+        settings.examples,
+        encoding=settings.encoding,
         checkpoints=settings.checkpoints,
         days=settings.days,
         slice=settings.tpu_config,
@@ -101,7 +109,6 @@ def _train_and_export(
         tensorboard=settings.tensorboard,
         options=settings.options,
         console=rich.console.Console(stderr=True),
-        transform_graph=settings.transform_graph,
     )
     if not strategy.is_chief():
         return
@@ -119,26 +126,23 @@ def _train_and_export(
 
 
 def find_graph(settings: TrainSettings) -> str:
-    """The transform graph that the exported model carries; checked before training.
+    """The graph that the exported model carries; checked before training.
 
     Raises:
         PlaceError: There is none, or the model's directory holds something.
     """
-    export, transformed = str(settings.export), settings.transformed
+    export = str(settings.export)
     if _holds_something(export):
         raise PlaceError(
             f"--export {export}: must be a new directory, as a served version "
             f"never changes. Name the next version."
         )
-    parts = transformed.rstrip("/").rsplit(f"/{_EXAMPLES}/", 1)
-    beside = f"/{_GRAPH}/".join(parts) if len(parts) == 2 else ""
-    graph = settings.transform_graph or beside
-    if not graph or not _is_directory(os.path.join(graph, "transform_fn")):
+    if settings.encoding is None:
         raise PlaceError(
-            f"--export: needs the Transform step's other output, a directory with "
-            f"`transform_fn`. Got {graph or 'none'}. Name it with --transform_graph."
+            "--export: needs the encoding of the examples, which the model carries. "
+            "Got none. Name it with --encoding."
         )
-    return graph
+    return settings.encoding
 
 
 def _holds_something(directory: str) -> bool:
@@ -148,14 +152,6 @@ def _holds_something(directory: str) -> bool:
 
     found = tf.io.gfile.exists(directory) and tf.io.gfile.listdir(directory)
     return bool(found)
-
-
-def _is_directory(directory: str) -> bool:
-    if not is_bucket(directory):
-        return os.path.isdir(directory)
-    import tensorflow as tf
-
-    return bool(tf.io.gfile.isdir(directory))
 
 
 def _export(ranker: Ranker, spec: Spec, graph: str, path: str) -> None:

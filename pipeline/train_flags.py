@@ -21,13 +21,15 @@ class TrainSettings:
     """
 
     spec: str
-    transformed: str
+    examples: list[str]
     checkpoints: str
+    encoding: str | None = None
     preset: str = "mmoe"
     days: list[str] | None = None
     seed: int = 0
     warm_start: str | None = None
     warm_start_partial: bool = False
+    map_encoding: bool = False
     accelerator: str = "auto"
     tpu_config: str | None = None
     tpu: str | None = None
@@ -39,7 +41,6 @@ class TrainSettings:
     cache: str | None = None
     tensorboard: str | None = None
     export: str | None = None
-    transform_graph: str | None = None
 
     def __post_init__(self) -> None:
         if self.tpu and self.accelerator not in ("auto", "tpu"):
@@ -69,6 +70,7 @@ class TrainSettings:
             cache=self.cache,
             warm_start=self.warm_start,
             warm_start_partial=self.warm_start_partial,
+            map_encoding=self.map_encoding,
         )
 
 
@@ -89,7 +91,7 @@ def _same_place(one: str, other: str) -> bool:
 def _add_what(add: Add) -> None:
     flags.add_spec(add)
     flags.add_preset(add)
-    add("--transformed", required=True, metavar="DIR", help="transformed examples")
+    flags.add_examples(add)
     flags.add_days(add, default="all")
     flags.add_seed(add, of="weights, row order and dropout")
     add(
@@ -101,6 +103,11 @@ def _add_what(add: Add) -> None:
         "--warm_start_partial",
         action="store_true",
         help="take those equal in name and shape, where spec or preset changed",
+    )
+    add(
+        "--map_encoding",
+        action="store_true",
+        help="go on from, or start with, weights of another encoding: by value",
     )
 
 
@@ -137,7 +144,7 @@ def _add_how(add: Add) -> None:
     add(
         "--cache",
         metavar="DIR",
-        help="keeps parsed days on a local disk: later passes and trainings are faster",
+        help="keeps encoded days on a local disk: later passes are faster",
     )
 
 
@@ -154,8 +161,3 @@ def _add_results(add: Add) -> None:
         help="TensorBoard summaries, and inspection/: figures of experts and conflicts",
     )
     add("--export", metavar="DIR", help="the model to serve, as MODELS/<version>")
-    add(
-        "--transform_graph",
-        metavar="DIR",
-        help="of the Transform step, where it does not lie beside --transformed",
-    )

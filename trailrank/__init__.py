@@ -13,7 +13,7 @@ when it is first asked for; TensorFlow only when there is work for it.
 Specs and presets: `load_spec`, `read_spec`, `Spec`, `load_preset`, `ModelConfig`;
 slices: `load_slice`
 Own logs: `propose_spec`, `ProposedSpec`; `dry_run`, `DryRun`
-Logs and examples: `simulate`, `trail_bias`, `make_examples`, `transform_examples`
+Logs and examples: `simulate`, `trail_bias`, `make_examples`, `make_encoding`
 A whole run: `RunConfig`, `run_pipeline`, `RunRecord`, `read_record`, `evaluate`
 Rankers: `train`, `LoopOptions`, `load_ranker`, `Ranker`, `inspect`;
 `compare`, `CompareOptions`
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from feature_specs.errors import TrailrankError
     from pipeline.compare.run import CompareOptions, compare
     from pipeline.dry_run.run import DryRun, dry_run
+    from pipeline.encoding.make import make_encoding
     from pipeline.evaluate import evaluate
     from pipeline.examples.make import make_examples
     from pipeline.proposing.propose import ProposedSpec, propose_spec
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
     from pipeline.run_record import RunRecord, read_record
     from pipeline.simulator import simulate
     from pipeline.trail_bias.run import trail_bias
-    from pipeline.transform_examples import transform_examples
     from serving.client import Client
     from serving.export import export
     from serving.rank import rank
@@ -74,6 +74,7 @@ __all__ = [
     "load_ranker",
     "load_slice",
     "load_spec",
+    "make_encoding",
     "make_examples",
     "propose_spec",
     "rank",
@@ -84,7 +85,6 @@ __all__ = [
     "simulate",
     "trail_bias",
     "train",
-    "transform_examples",
 ]
 
 # Where each name lives; the imports above say the same to type checkers and editors.
@@ -109,6 +109,7 @@ _HOMES = {
     "load_ranker": "trainer.train",
     "load_slice": "tpu_configs",
     "load_spec": "feature_specs",
+    "make_encoding": "pipeline.encoding.make",
     "make_examples": "pipeline.examples.make",
     "propose_spec": "pipeline.proposing.propose",
     "rank": "serving.rank",
@@ -118,7 +119,6 @@ _HOMES = {
     "serve": "serving.serve",
     "simulate": "pipeline.simulator",
     "train": "trainer.train",
-    "transform_examples": "pipeline.transform_examples",
     "trail_bias": "pipeline.trail_bias.run",
 }
 

@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING
 
 from feature_specs.named import PresetLike, SpecLike, as_preset, as_spec
 from feature_specs.places import Place, check_writable_directory
-from trainer.days.folders import check_checkpoints, find_days
+from trainer.days.folders import (
+    Places,
+    check_checkpoints,
+    check_encoding_dir,
+    find_days,
+)
 from trainer.slices import SliceLike, choose_slice
 
 if TYPE_CHECKING:
@@ -21,8 +26,9 @@ def inspect(
     spec: SpecLike,
     preset: PresetLike,
     checkpoints: Place,
-    transformed: Place,
+    examples: Places,
     *,
+    encoding: Place | None = None,
     out: Place | None = None,
     days: Sequence[str] | None = None,
     batches: int = 64,
@@ -33,8 +39,8 @@ def inspect(
     """What the gates and experts of a trained ranker do, and which tasks conflict.
 
     >>> seen = trailrank.inspect(
-    ...     "small.yaml", "tiny.yaml", "checkpoints", "transformed",
-    ...     batches=2, gradient_batches=1, accelerator="cpu",
+    ...     "small.yaml", "tiny.yaml", "checkpoints", "examples",
+    ...     encoding="encoding", batches=2, gradient_batches=1, accelerator="cpu",
     ... )
     >>> seen.tasks
     ('click', 'watch', 'like', 'seconds')
@@ -45,7 +51,8 @@ def inspect(
         spec: What it was trained on: a shipped name, a file or a spec.
         preset: Its preset, likewise.
         checkpoints: As given to `train`.
-        transformed: Output of the Transform step, whose rows it is seen on.
+        examples: As given to `train`: the rows that it is seen on.
+        encoding: As given to `train`.
         out: Gets `inspection.json` and, with matplotlib, the figures; if any.
         days: Which days' rows, as `20220408`; by default the last day's.
         batches: Of each day.
@@ -59,14 +66,16 @@ def inspect(
     """
     found, config = as_spec(spec), as_preset(preset)
     check_checkpoints("--checkpoints", checkpoints)
-    chosen = find_days(transformed, days)
+    chosen = find_days(examples, days)
+    check_encoding_dir(encoding, examples)
     chosen = chosen if days else chosen[-1:]
     if out is not None:
         check_writable_directory("--out", out)
     where = choose_slice(accelerator, slice)
     from trainer.days import loop
 
-    trained = loop.load(found, config, os.fspath(checkpoints), where)
+    graph = None if encoding is None else os.fspath(encoding)
+    trained = loop.load(found, config, os.fspath(checkpoints), where, graph)
     seen = _look(trained, chosen, batches, gradient_batches)
     if out is not None:
         from trainer.inspection import report

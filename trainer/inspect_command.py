@@ -1,12 +1,13 @@
 """Looks inside a trained ranker: expert utilisation, correlations, conflicts.
 
     trailrank inspect --spec kuairand --preset ple --checkpoints RUN/checkpoints/KEY \\
-        --transformed RUN/artifacts/Transform/transformed_examples/<n> --out OUT
+        --examples RUN/artifacts/DayExampleGen/examples/<n> \\
+        --encoding RUN/artifacts/EncodingGen/transform_graph/<n> --out OUT
 
 OUT gets utilisation.png (PLE fig. 8: what each task's gate makes of each expert),
 experts.png (experts that repeat each other), conflicts.png (cosines between the tasks'
 gradients, layer by layer) and inspection.json with every number. Rows come from the
-last day of --transformed, which a pipeline run keeps for evaluation; --days chooses.
+last day of --examples, which a pipeline run keeps for evaluation; --days chooses.
 """
 
 from __future__ import annotations
@@ -43,7 +44,8 @@ def run(argv: Sequence[str]) -> int:
             args.spec,
             args.preset,
             args.checkpoints,
-            args.transformed,
+            args.examples,
+            encoding=args.encoding,
             out=args.out,
             days=args.days,
             batches=args.batches,
@@ -65,7 +67,7 @@ def parser() -> ArgumentParser:
     flags.add_spec(add)
     flags.add_preset(add)
     add("--checkpoints", required=True, metavar="DIR", help="as given to `train`")
-    add("--transformed", required=True, metavar="DIR", help="transformed examples")
+    flags.add_examples(add)
     flags.add_days(add, default="the last")
     add("--out", required=True, metavar="DIR", help="for the figures and the JSON")
     add("--batches", type=_positive, default=64, help="of each day (64)")

@@ -13,11 +13,15 @@ from typing import TYPE_CHECKING
 from feature_specs.named import PresetLike, SpecLike, as_preset, as_spec
 from feature_specs.places import (
     Place,
-    check_directory,
     check_is_no_glob,
     check_writable_directory,
 )
-from trainer.days.folders import check_checkpoints, find_days
+from trainer.days.folders import (
+    Places,
+    check_checkpoints,
+    check_encoding_dir,
+    find_days,
+)
 from trainer.days.options import LoopOptions
 from trainer.ownership import sole_training
 from trainer.slices import Precision, SliceLike, changed, choose_slice
@@ -25,15 +29,15 @@ from trainer.slices import Precision, SliceLike, changed, choose_slice
 if TYPE_CHECKING:
     import rich.console
 
-    from trainer.days.encoding import Encoding
     from trainer.model.ranker import Ranker
 
 
 def train(
     spec: SpecLike,
     preset: PresetLike,
-    transformed: Place,
+    examples: Places,
     *,
+    encoding: Place | None = None,
     checkpoints: Place,
     days: Sequence[str] | None = None,
     slice: SliceLike | None = None,
@@ -44,12 +48,11 @@ def train(
     tensorboard: Place | None = None,
     options: LoopOptions | None = None,
     console: rich.console.Console | None = None,
-    transform_graph: Place | None = None,
 ) -> Ranker:
-    """Trains a ranker on transformed examples, day after day, and returns it.
+    """Trains a ranker on raw examples, day after day, and returns it.
 
     >>> ranker = trailrank.train(
-    ...     "small.yaml", "tiny.yaml", "transformed",
+    ...     "small.yaml", "tiny.yaml", "examples", encoding="encoding",
     ...     checkpoints="checkpoints", days=["20220408"], accelerator="cpu")
     >>> [task.name for task in ranker.spec.tasks]
     ['click', 'watch', 'like', 'seconds']
@@ -57,7 +60,10 @@ def train(
     Args:
         spec: What the examples hold: a shipped name, a file or a spec.
         preset: The ranker's shape, likewise.
-        transformed: Output of the Transform step; a folder `Split-day-YYYYMMDD` a day.
+        examples: Directories that `make_examples` wrote, one or several; a folder
+            `Split-day-YYYYMMDD` a day.
+        encoding: Directory that `make_encoding` wrote: what the raw values become. Left
+            out, the examples must be encoded already.
         checkpoints: Weights to go on from, if it is called again; `metrics.jsonl`.
         days: Which days, as `20220408`; by default all.
         slice: A shipped slice, a file or a slice; by default the `accelerator`'s.
@@ -68,8 +74,6 @@ def train(
         tensorboard: Directory of TensorBoard summaries, if any.
         options: How days are gone through.
         console: Shows a bar, if it is a terminal; without one there is none.
-        transform_graph: The Transform step's other output, which tells what ids and
-            scales mean; by default what lies beside the examples tells.
 
     Raises:
         ValueError: The checkpoint is of another spec, preset or encoding.
@@ -78,7 +82,7 @@ def train(
             `loop.train`.
     """
     found, config = as_spec(spec), as_preset(preset)
-    chosen = check_places(transformed, days, checkpoints, options, transform_graph)
+    chosen = check_places(examples, encoding, days, checkpoints, options)
     where = changed(choose_slice(accelerator, slice), batch_size, precision)
     with sole_training(checkpoints):  # told before TensorFlow is imported
         from trainer.days import loop
@@ -93,40 +97,20 @@ def train(
             log_dir=None if tensorboard is None else os.fspath(tensorboard),
             options=options,
             console=console,
-            encoding=_encoding_of(transformed, transform_graph),
+            graph=None if encoding is None else os.fspath(encoding),
         )
-
-
-def _encoding_of(transformed: Place, graph: Place | None) -> Encoding | None:
-    """What ids and scales of the examples mean; it is told if nobody knows."""
-    from absl import logging
-
-    from trainer.days.encoding import find_encoding
-
-    named = None if graph is None else os.fspath(graph)
-    found = find_encoding(os.fspath(transformed), named)
-    if found is None:
-        logging.warning(
-            "%s: neither encoding.json nor a transform graph lies beside the examples, "
-            "so that nobody will know if others are encoded otherwise. Name the "
-            "Transform step's output with --transform_graph.",
-            transformed,
-        )
-    return found
 
 
 def check_places(
-    transformed: Place,
+    examples: Places,
+    encoding: Place | None,
     days: Sequence[str] | None,
     checkpoints: Place,
     options: LoopOptions | None,
-    transform_graph: Place | None = None,
 ) -> list[tuple[str, list[str]]]:
     """Name and globs of the days to train; PlaceError if a path cannot be used."""
-    chosen = find_days(transformed, days)
-    if transform_graph is not None:
-        remedy = "Name the Transform step's output that holds it."
-        check_directory("--transform_graph", transform_graph, remedy, "transform_fn")
+    chosen = find_days(examples, days)
+    check_encoding_dir(encoding, examples)
     check_writable_directory("--checkpoints", checkpoints)
     check_is_no_glob("--checkpoints", checkpoints)
     if options and options.warm_start:

@@ -2,8 +2,8 @@
 
     trailrank job submit --where vertex --project P --region europe-west4 \\
         --image IMAGE --tpu_config v5litepod-8 --dry_run -- \\
-        --spec kuairand --preset mmoe --transformed gs://BUCKET/transformed \\
-        --checkpoints gs://BUCKET/checkpoints
+        --spec kuairand --preset mmoe --examples gs://BUCKET/examples \\
+        --encoding gs://BUCKET/encoding --checkpoints gs://BUCKET/checkpoints
     trailrank job submit --where tpu_vm --tpu NAME --zone europe-west4-b --project P \\
         --image IMAGE --tpu_config v5litepod-8 --spot --dry_run -- ...
 """
@@ -27,13 +27,13 @@ Trains on machines of Google Cloud: flags of the job, --, flags of trailrank tra
 
     trailrank job submit --where vertex --project P --region europe-west4 \\
         --image IMAGE --tpu_config v5litepod-8 --dry_run -- \\
-        --spec kuairand --preset mmoe --transformed gs://BUCKET/transformed \\
-        --checkpoints gs://BUCKET/checkpoints
+        --spec kuairand --preset mmoe --examples gs://BUCKET/examples \\
+        --encoding gs://BUCKET/encoding --checkpoints gs://BUCKET/checkpoints
 
     trailrank job submit --where tpu_vm --tpu NAME --zone europe-west4-b --project P \\
         --image IMAGE --tpu_config v5litepod-8 --spot --dry_run -- \\
-        --spec mine.yaml --transformed gs://BUCKET/transformed \\
-        --checkpoints gs://BUCKET/checkpoints
+        --spec mine.yaml --examples gs://BUCKET/examples \\
+        --encoding gs://BUCKET/encoding --checkpoints gs://BUCKET/checkpoints
 
 vertex   a Vertex AI custom job: CPU, GPU, TPU v2, v3 and v5e. Vertex takes the machines
          back when the training ends.

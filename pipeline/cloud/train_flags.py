@@ -27,8 +27,8 @@ _JOBS_OWN = {
     "tpu": "--tpu is filled in by the job; leave it out.",
 }
 _IN_BUCKETS = (
-    *("transformed", "checkpoints", "warm_start"),
-    *("tensorboard", "export", "transform_graph"),
+    *("examples", "encoding", "checkpoints"),
+    *("warm_start", "tensorboard", "export"),
 )
 
 
@@ -136,13 +136,14 @@ def _settings(values: Mapping[str, Any], problems: Problems) -> TrainSettings | 
 
 def _check_buckets(values: Mapping[str, Any], problems: Problems) -> None:
     for name in _IN_BUCKETS:
-        value = values.get(name)
-        if isinstance(value, str) and not value.startswith("gs://"):
-            rule = (
-                "must lie in a bucket, gs://BUCKET/DIR: the job's machines see no disk "
-                "of this one. Copy it with gcloud storage cp --recursive."
-            )
-            problems.add(f"--{name}", rule, value)
+        value = values.get(name) or []
+        for place in [value] if isinstance(value, str) else value:
+            if not place.startswith("gs://"):
+                rule = (
+                    "must lie in a bucket, gs://BUCKET/DIR: the job's machines see no "
+                    "disk of this one. Copy it with gcloud storage cp --recursive."
+                )
+                problems.add(f"--{name}", rule, place)
 
 
 def _load(

@@ -1,8 +1,8 @@
 """The command `trailrank compare`: which sharing structure is best on these examples?
 
     trailrank compare --root RUN --presets single mmoe ple my.yaml --seeds 5 --out OUT
-    trailrank compare --spec kuairand --transformed DIR --presets single ple \\
-        --days 20220408:20220414 --eval_days 2 --out OUT
+    trailrank compare --spec kuairand --examples DIR --encoding DIR \\
+        --presets single ple --days 20220408:20220414 --eval_days 2 --out OUT
 
 Every preset is trained with every seed on the same days and scored on the last ones, as
 it would be served. Sizes are matched: the widths of the sharing part are scaled until a
@@ -65,7 +65,7 @@ def run(argv: Sequence[str]) -> int:
 
 def _options(args: argparse.Namespace) -> CompareOptions:
     """CompareError where flags do not go together."""
-    check_places(args.out, args.root, args.spec, args.transformed)
+    check_places(args.out, args.root, args.spec, args.examples)
     return CompareOptions(
         seeds=args.seeds,
         days=args.days,
@@ -87,7 +87,8 @@ def _compare(
             args.out,
             root=args.root,
             spec=args.spec,
-            transformed=args.transformed,
+            examples=args.examples,
+            encoding=args.encoding,
             options=options,
             slice=args.tpu_config,
             listener=lines,
@@ -107,7 +108,7 @@ def parser() -> ArgumentParser:
     add = found.add_argument
     add("--root", metavar="RUN", help="a run, whose newest examples are taken")
     flags.add_spec(add, required=False)
-    add("--transformed", metavar="DIR", help="output of the Transform step")
+    flags.add_examples(add, required=False)
     add(
         "--presets",
         nargs="+",

@@ -1,18 +1,20 @@
-"""Which transformed examples are compared on: of a run, or of a directory."""
+"""Which examples are compared on: of a run, or of directories."""
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
+import os
 import pathlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from feature_specs import Spec, read_spec
+from feature_specs.places import as_glob
 from pipeline.compare.errors import CompareError
 from pipeline.examples.days import DayRange
-from pipeline.run_record import read_record
-from trainer.days.folders import find_days
+from pipeline.run_record import RunRecord, read_record
+from trainer.days.folders import Places, as_directories, find_days
 
 if TYPE_CHECKING:
     from trainer.days.loop import Day
@@ -20,18 +22,18 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Examples:
-    """Transformed examples of one spec.
+    """Examples of one spec.
 
     Attributes:
         spec: What they hold.
-        folder: Output of the Transform step.
+        encoding: Directory of their encoding; None if they are encoded already.
         train: Name and file globs of the days to train on, oldest first.
         evaluation: The days after them.
         notes: What a reader of the results should know of these days.
     """
 
     spec: Spec
-    folder: str
+    encoding: str | None
     train: tuple[Day, ...]
     evaluation: tuple[Day, ...]
     notes: tuple[str, ...] = ()
@@ -63,7 +65,7 @@ class Examples:
 def examples_of_run(
     root: str, days: Sequence[str] = (), eval_days: int | None = None
 ) -> Examples:
-    """The newest transformed examples of the run in `root`.
+    """The examples of the run in `root`, with the encoding of its model.
 
     Args:
         root: Directory of a finished run.
@@ -75,15 +77,16 @@ def examples_of_run(
         ValueError: The run's days are not all there, or the days asked for.
     """
     record = read_record(root)
-    splits = [*record.rows["train"], *record.eval_splits]
-    folder = _newest_transform(root, splits)
+    places = _places(root, record)
+    chosen = _chosen(days, list(places), root)
     train, evaluation = _part(
-        folder, _chosen(days, splits, folder), eval_days or len(record.eval_splits)
+        [(name, [_files(places[name], name)]) for name in chosen],
+        eval_days or len(record.eval_splits),
     )
     spec = read_spec(record.spec_text, f"the spec of {root}")
     return Examples(
         spec=spec,
-        folder=folder,
+        encoding=record.transform_graph,
         train=train,
         evaluation=evaluation,
         notes=_seen_before(evaluation, record.eval_splits),
@@ -91,35 +94,60 @@ def examples_of_run(
 
 
 def examples_of_folder(
-    spec: Spec, folder: str, days: Sequence[str] = (), eval_days: int | None = None
+    spec: Spec,
+    places: Places,
+    days: Sequence[str] = (),
+    eval_days: int | None = None,
+    *,
+    encoding: str | None = None,
 ) -> Examples:
-    """The transformed examples in `folder`.
+    """The examples in some directories.
 
     Args:
         spec: What they hold.
-        folder: Holds a folder `Split-day-YYYYMMDD` for each day.
+        places: One or several; each holds a folder `Split-day-YYYYMMDD` a day.
         days: Days or ranges FIRST:LAST; by default all.
         eval_days: Last days kept for evaluation; by default one.
+        encoding: Directory of their encoding; None if they are encoded already.
     """
-    known = [name for name, _ in find_days(folder)]
-    train, evaluation = _part(folder, _chosen(days, known, folder), eval_days or 1)
-    return Examples(spec=spec, folder=folder, train=train, evaluation=evaluation)
+    known = [name for name, _ in find_days(places)]
+    where = ", ".join(as_directories(places))
+    chosen = find_days(places, _chosen(days, known, where))
+    train, evaluation = _part(chosen, eval_days or 1)
+    return Examples(spec=spec, encoding=encoding, train=train, evaluation=evaluation)
 
 
-def _newest_transform(root: str, splits: Sequence[str]) -> str:
-    """The newest output of Transform that holds all of the run's days."""
-    parent = pathlib.Path(root) / "artifacts" / "Transform" / "transformed_examples"
-    found = [path for path in parent.glob("*") if path.name.isdecimal()]
-    for path in sorted(found, key=lambda path: int(path.name), reverse=True):
-        if all((path / f"Split-{split}").is_dir() for split in splits):
-            return str(path)
-    got = f"{len(found)} without all of them" if found else "none"
-    raise CompareError(
-        f"--root {root}: must have an output of the Transform step with the run's days "
-        f"({splits[0]} to {splits[-1]}) in {parent}. Got {got}. Run `trailrank "
-        f"pipeline run --root {root}` again, or name examples by --spec and "
-        "--transformed."
-    )
+def _places(root: str, record: RunRecord) -> dict[str, str]:
+    """Day of a run -> directory of its examples, in order; those that are left.
+
+    Raises:
+        CompareError: There are none, or their encoding is gone.
+    """
+    splits = record.example_dirs or (*record.rows["train"], *record.eval_splits)
+    known = {split: record.examples_of(split) for split in splits}
+    found = {
+        split: known[split]
+        for split in sorted(known)
+        if os.path.isdir(os.path.join(known[split], f"Split-{split}"))
+    }
+    gone = sorted(set(record.eval_splits) - set(found))
+    if not found or gone:
+        raise CompareError(
+            f"--root {root}: must have the examples of the run's days. Got none of "
+            f"{gone[0] if gone else 'them'}. Run `trailrank pipeline run --root "
+            f"{root}` again, or name examples by --spec, --examples and --encoding."
+        )
+    if not os.path.isdir(record.transform_graph):
+        raise CompareError(
+            f"--root {root}: must have the encoding of the run's model. Got none in "
+            f"{record.transform_graph or 'its run.json'}. Run `trailrank pipeline run "
+            f"--root {root}` again."
+        )
+    return found
+
+
+def _files(folder: str, day: str) -> str:
+    return os.path.join(as_glob(folder), f"Split-{day}", "*.gz")
 
 
 def _chosen(days: Sequence[str], known: Sequence[str], folder: str) -> list[str]:
@@ -145,16 +173,15 @@ def _is_in(name: str, span: DayRange) -> bool:
 
 
 def _part(
-    folder: str, names: Sequence[str], eval_days: int
+    days: Sequence[Day], eval_days: int
 ) -> tuple[tuple[Day, ...], tuple[Day, ...]]:
     """(training days, evaluation days)."""
-    if not 1 <= eval_days < len(names):
+    if not 1 <= eval_days < len(days):
         raise CompareError(
             f"--eval_days {eval_days}: must be at least 1 and leave one of the "
-            f"{len(names)} days to train on. Change it or --days."
+            f"{len(days)} days to train on. Change it or --days."
         )
-    days = tuple(find_days(folder, names))
-    return days[:-eval_days], days[-eval_days:]
+    return tuple(days[:-eval_days]), tuple(days[-eval_days:])
 
 
 def _seen_before(

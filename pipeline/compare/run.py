@@ -17,7 +17,7 @@ from pipeline.compare.errors import CompareError
 from pipeline.quiet import quiet_imports
 from pipeline.reporting.figures import require_matplotlib
 from pipeline.run_record import read_record
-from trainer.days.folders import find_days
+from trainer.days.folders import Places, check_encoding_dir, find_days
 from trainer.slices import SliceLike, choose_slice
 
 if TYPE_CHECKING:
@@ -96,7 +96,8 @@ def compare(
     *,
     root: Place | None = None,
     spec: SpecLike | None = None,
-    transformed: Place | None = None,
+    examples: Places | None = None,
+    encoding: Place | None = None,
     options: CompareOptions | None = None,
     slice: SliceLike | None = None,
     listener: Listener | None = None,
@@ -105,7 +106,7 @@ def compare(
 
     >>> found = trailrank.compare(
     ...     ["alone.yaml", "mixed.yaml"], "out", spec="small.yaml",
-    ...     transformed="transformed", slice="tiny.yaml",
+    ...     examples="examples", slice="tiny.yaml",
     ...     options=trailrank.CompareOptions(seeds=2),
     ... )
     >>> gain = found.cell("mixed", "click").gain  # of AUC, over the single-task model
@@ -120,7 +121,9 @@ def compare(
         out: Directory of this machine.
         root: A run, whose newest examples are taken.
         spec: Or a spec, and
-        transformed: the output of the Transform step.
+        examples: what `make_examples` wrote, one directory or several.
+        encoding: What `make_encoding` wrote for them. Left out, the examples must be
+            encoded already.
         options: How they are compared.
         slice: What a training runs on; by default the best that is here.
         listener: Is told how it goes.
@@ -133,28 +136,28 @@ def compare(
         RuntimeError: matplotlib is missing.
     """
     options, listener = options or CompareOptions(), listener or Listener()
-    check_places(out, root, spec, transformed)
+    check_places(out, root, spec, examples)
     require_matplotlib()
     configs = _load(presets)
-    _check_examples(root, spec, transformed)
+    _check_examples(root, spec, examples, encoding)
     with owned(out):
-        examples = _examples(root, spec, transformed, options)
+        rows = _examples(root, spec, examples, encoding, options)
         where = choose_slice("auto", slice)
-        comparison = _plan(configs, examples, where, options, listener)
+        comparison = _plan(configs, rows, where, options, listener)
         return _run(comparison, pathlib.Path(out), options.keep, listener)
 
 
 def check_places(
-    out: Place, root: Place | None, spec: object, transformed: Place | None
+    out: Place, root: Place | None, spec: object, examples: Places | None
 ) -> None:
     """TrailrankError where it is not said, or said twice, what is compared on."""
-    if root is not None and (spec is not None or transformed is not None):
+    if root is not None and (spec is not None or examples is not None):
         raise CompareError(
-            "--root takes the run's examples: leave --spec, --transformed out"
+            "--root takes the run's examples: leave --spec, --examples out"
         )
-    if root is None and (spec is None or transformed is None):
+    if root is None and (spec is None or examples is None):
         raise CompareError(
-            "name a run by --root, or examples by --spec and --transformed"
+            "name a run by --root, or examples by --spec, --examples and --encoding"
         )
     if is_bucket(out):
         raise CompareError(f"--out {out}: must be a directory of this machine")
@@ -168,20 +171,25 @@ def _load(presets: Presets) -> dict[str, ModelConfig]:
 
 
 def _check_examples(
-    root: Place | None, spec: SpecLike | None, transformed: Place | None
+    root: Place | None,
+    spec: SpecLike | None,
+    examples: Places | None,
+    encoding: Place | None,
 ) -> None:
     """What is wrong with a name or a path is told before TensorFlow loads."""
     if root is not None:
         read_record(root)
-    if spec is not None and transformed is not None:
+    if spec is not None and examples is not None:
         as_spec(spec)
-        find_days(transformed)
+        find_days(examples)
+        check_encoding_dir(encoding, examples)
 
 
 def _examples(
     root: Place | None,
     spec: SpecLike | None,
-    transformed: Place | None,
+    places: Places | None,
+    encoding: Place | None,
     options: CompareOptions,
 ) -> Examples:
     """The rows; TensorFlow gets loaded."""
@@ -192,8 +200,9 @@ def _examples(
     days, eval_days = options.days, options.eval_days
     if root is not None:
         return examples_of_run(os.fspath(root), days, eval_days)
-    assert spec is not None and transformed is not None  # see `check_places`
-    return examples_of_folder(as_spec(spec), os.fspath(transformed), days, eval_days)
+    assert spec is not None and places is not None  # see `check_places`
+    graph = None if encoding is None else os.fspath(encoding)
+    return examples_of_folder(as_spec(spec), places, days, eval_days, encoding=graph)
 
 
 def _plan(
@@ -203,10 +212,10 @@ def _plan(
     options: CompareOptions,
     listener: Listener,
 ) -> Comparison:
-    from trainer.days.encoding import counted, find_encoding
+    from trainer.days.encoding import counted, read_encoding
 
-    encoding = find_encoding(examples.folder)
-    known = counted(examples.spec, encoding)
+    graph = examples.encoding
+    known = counted(examples.spec, read_encoding(graph) if graph else None)
     wanted = None
     if options.match:
         wanted = planning.choose_reference(configs, options.reference)

@@ -26,14 +26,16 @@ _FIGURES = 12  # significant ones
 
 
 def score(
-    ranker: Ranker, spec: Spec, days: Sequence[Day]
+    ranker: Ranker, spec: Spec, days: Sequence[Day], graph: str | None = None
 ) -> tuple[Scores, dict[str, int]]:
     """Every metric of every task, and the rows with label 1 of each binary one.
+
+    `graph` encodes raw examples; without one they are encoded already.
 
     A metric that the rows do not have is NaN. GAUC goes by the id feature of the user,
     in the table's hashed form; without such a feature there is none.
     """
-    frame = predict(ranker, spec, days)
+    frame = predict(ranker, spec, days, graph)
     qualities = evaluation.measure(spec, frame)
     scores = {
         task.name: {
@@ -46,7 +48,9 @@ def score(
     return scores, {q.task: q.positives for q in qualities if q.task in counted}
 
 
-def predict(ranker: Ranker, spec: Spec, days: Sequence[Day]) -> pl.DataFrame:
+def predict(
+    ranker: Ranker, spec: Spec, days: Sequence[Day], graph: str | None = None
+) -> pl.DataFrame:
     """One row an impression: `key_user`, and label, mask and prediction of each task.
 
     The ranker gets the served features alone, so the trail's count as missing.
@@ -58,16 +62,17 @@ def predict(ranker: Ranker, spec: Spec, days: Sequence[Day]) -> pl.DataFrame:
         return ranker(features)
 
     frames = []
-    for batch in _batches(spec, days):
+    for batch in _batches(spec, days, graph):
         predictions = forward({name: batch.features[name] for name in served})
         frames.append(_frame(spec, batch, predictions))
     return pl.concat(frames)
 
 
-def _batches(spec: Spec, days: Sequence[Day]) -> Iterator[Batch]:
-    reader = BatchReader(Layout(spec), _ROWS)
+def _batches(spec: Spec, days: Sequence[Day], graph: str | None) -> Iterator[Batch]:
+    reader = BatchReader(Layout(spec, graph), _ROWS)
     for name, patterns in days:
-        yield from reader.batches(match_files(name, patterns), seed=0)
+        files = match_files(name, patterns, evaluation=True)
+        yield from reader.batches(files, seed=0)
 
 
 def _frame(spec: Spec, batch: Batch, predictions: dict[str, tf.Tensor]) -> pl.DataFrame:

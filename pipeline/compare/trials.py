@@ -29,7 +29,7 @@ from pipeline.compare.scores import Scores, score
 from pipeline.reporting.files import to_json
 from pipeline.reporting.metrics import NotFiniteError
 from trainer.days import loop
-from trainer.days.encoding import find_encoding
+from trainer.days.encoding import read_encoding
 
 RESULTS_FILE = "results.jsonl"
 _CHECKPOINTS = "checkpoints"
@@ -173,9 +173,11 @@ def _run(comparison: Comparison, trial: Trial, checkpoints: pathlib.Path) -> Res
             checkpoint_dir=str(checkpoints),
             slice=comparison.slice,
             seed=trial.seed,
-            encoding=find_encoding(examples.folder),
+            graph=examples.encoding,
         )
-        scores, positives = score(ranker, examples.spec, examples.evaluation)
+        scores, positives = score(
+            ranker, examples.spec, examples.evaluation, examples.encoding
+        )
     except (loop.DivergedError, NotFiniteError) as error:
         diverged = str(error)
     return Result(
@@ -230,11 +232,11 @@ def _mean(values: Sequence[float]) -> float:
 
 def _key(comparison: Comparison, fingerprint: str, entrant: Entrant, seed: int) -> str:
     examples, slice = comparison.examples, comparison.slice
-    encoding = find_encoding(examples.folder)
+    graph = examples.encoding
     decides = {
         "spec": views.digest(examples.spec, views.TRAINING),
         "examples": fingerprint,
-        "encoding": encoding.digest if encoding else None,
+        "encoding": read_encoding(graph).digest if graph else None,
         "days": examples.train_days,
         "evaluation": examples.evaluation_days,
         "preset": preset_digest(entrant.config),

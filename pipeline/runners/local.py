@@ -23,7 +23,6 @@ from tfx.orchestration.portable import launcher, runtime_parameter_utils, tfx_ru
 from tfx.proto.orchestration import pipeline_pb2
 
 from feature_specs.errors import Status, TrailrankError
-from pipeline.components import EarlierBlessedModel
 from pipeline.dag import DagConfig, create_pipeline
 from pipeline.run_config import METADATA
 
@@ -154,7 +153,7 @@ def run(config: DagConfig, on_step: OnStep = lambda event: None) -> Outputs:
     runner = ReportingDagRunner(on_step)
     with _log_to_file(root / "logs") as log_path:
         try:
-            runner.run(create_pipeline(config, metadata_config, EarlierBlessedModel))
+            runner.run(create_pipeline(config, metadata_config))
         except Exception as error:
             ours = _ours(error)
             if ours and ours.exit_status in (Status.STOPPED, Status.PREEMPTED):
@@ -168,15 +167,29 @@ def run(config: DagConfig, on_step: OnStep = lambda event: None) -> Outputs:
     return last_outputs(database)
 
 
-def last_outputs(database: pathlib.Path) -> Outputs:
-    """Step -> output name -> URI of the newest run in a metadata database."""
+def last_outputs(database: pathlib.Path, since: str = "") -> Outputs:
+    """Step -> output name -> URI of the newest run in a metadata database.
+
+    Args:
+        database: May not be there yet.
+        since: ISO time, UTC: nothing of a run that began before.
+    """
+    if not database.exists():
+        return {}
     config = metadata_store_pb2.ConnectionConfig()
     config.sqlite.filename_uri = str(database)
     config.sqlite.connection_mode = (
         metadata_store_pb2.SqliteMetadataSourceConfig.READWRITE
     )
     store = metadata_store.MetadataStore(config)
-    runs = store.get_contexts_by_type("pipeline_run")
+    first_ms = _milliseconds(since) if since else 0
+    runs = [
+        context
+        for context in store.get_contexts_by_type("pipeline_run")
+        if context.create_time_since_epoch >= first_ms
+    ]
+    if not runs:
+        return {}
     newest = max(runs, key=lambda context: context.create_time_since_epoch)
     types = {kind.id: kind.name for kind in store.get_execution_types()}
     found: Outputs = {}
@@ -188,6 +201,12 @@ def last_outputs(database: pathlib.Path) -> Outputs:
             (artifact,) = store.get_artifacts_by_id([event.artifact_id])
             found.setdefault(step, {})[event.path.steps[0].key] = artifact.uri
     return found
+
+
+def _milliseconds(time: str) -> int:
+    """Of an ISO time, since 1970."""
+    found = datetime.datetime.fromisoformat(time.replace("Z", "+00:00"))
+    return round(found.timestamp() * 1000)
 
 
 def _is_cached(

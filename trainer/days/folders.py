@@ -17,43 +17,93 @@ from feature_specs.places import (
 )
 
 _SPLIT_PREFIX = "Split-"
+_REPORT = "report.json"  # lies beside the days of raw examples
+_ENCODING = "encoding.json"
+_ENCODING_REMEDY = (
+    "Name the directory that `make_encoding`, or the run's step EncodingGen, wrote."
+)
 _CHECKPOINT = re.compile(r"ckpt-\d+\.index")
 
 
+Places = Place | Sequence[Place]
+
+
 def find_days(
-    directory: Place, wanted: Sequence[str] | None = None
+    directories: Places, wanted: Sequence[str] | None = None
 ) -> list[tuple[str, list[str]]]:
-    """Name and glob of each day under `directory`, oldest first.
+    """Name and glob of each day under some directories, oldest first.
 
     Args:
-        directory: A path or a bucket; holds a folder `Split-day-YYYYMMDD` for each day.
+        directories: Paths or buckets, one or several; each holds a folder
+            `Split-day-YYYYMMDD` for each of its days.
         wanted: Days to take, as `day-20220408` or `20220408`; by default all.
 
     Raises:
-        PlaceError: There is no day, or not every wanted one.
+        PlaceError: There is no day, not every wanted one, or one of them twice.
     """
-    directory = os.fspath(directory)
-    names = sorted(
+    found: dict[str, list[str]] = {}
+    for directory in as_directories(directories):
+        for name in _days_in(directory):
+            found.setdefault(name, []).append(directory)
+    known, where = sorted(found), ", ".join(as_directories(directories))
+    chosen = sorted({_day_name(day) for day in wanted}) if wanted else known
+    missing = [name for name in chosen if name not in found]
+    if missing:
+        raise PlaceError(
+            f"--days: must be days of {where}. Got {missing[0]}. It has "
+            f"{known[0]} to {known[-1]}."
+        )
+    for name in chosen:
+        if len(found[name]) > 1:
+            raise PlaceError(
+                f"--examples: must have each day once. Got {name} in "
+                f"{' and in '.join(found[name])}. Leave one of them out."
+            )
+    return [
+        (name, [os.path.join(as_glob(found[name][0]), _SPLIT_PREFIX + name, "*.gz")])
+        for name in chosen
+    ]
+
+
+def as_directories(places: Places) -> list[str]:
+    """One or several places as a list."""
+    several = [places] if isinstance(places, str | os.PathLike) else places
+    return [os.fspath(place) for place in several]
+
+
+def _days_in(directory: str) -> list[str]:
+    """Names of the days in a directory; PlaceError if it has none."""
+    names = [
         name.rstrip("/").removeprefix(_SPLIT_PREFIX)
         for name in _listed(directory)
         if name.startswith(f"{_SPLIT_PREFIX}day-")
-    )
+    ]
     if not names:
         raise PlaceError(
-            f"--transformed {directory}: must hold folders Split-day-YYYYMMDD. "
-            f"Got none. Name the output of the Transform step."
+            f"--examples {directory}: must hold folders Split-day-YYYYMMDD. Got none. "
+            f"Name the directory that `make_examples`, or the run's step "
+            f"DayExampleGen, wrote."
         )
-    chosen = [_day_name(day) for day in wanted] if wanted else names
-    missing = sorted(set(chosen) - set(names))
-    if missing:
-        raise PlaceError(
-            f"--days: must be days of {directory}. Got {missing[0]}. It has "
-            f"{names[0]} to {names[-1]}."
-        )
-    return [
-        (name, [os.path.join(as_glob(directory), _SPLIT_PREFIX + name, "*.gz")])
-        for name in sorted(set(chosen))
-    ]
+    return names
+
+
+def check_encoding_dir(encoding: Place | None, examples: Places) -> None:
+    """That raw examples have an encoding, and that it is one.
+
+    Raises:
+        PlaceError: It has no `encoding.json`; or there is none, and the examples are
+            raw: their values would be taken for ids.
+    """
+    if encoding is not None:
+        check_directory("--encoding", encoding, _ENCODING_REMEDY, _ENCODING)
+        check_is_no_glob("--encoding", encoding)
+        return
+    for directory in as_directories(examples):
+        if _REPORT in _listed(directory):
+            raise PlaceError(
+                f"--encoding: must be named for raw examples, as {directory} holds. "
+                f"Got none. {_ENCODING_REMEDY}"
+            )
 
 
 def check_checkpoints(flag: str, directory: Place) -> None:
