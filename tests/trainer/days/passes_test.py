@@ -5,6 +5,7 @@ import json
 import logging
 import signal
 
+import absl.logging
 import numpy as np
 import pytest
 
@@ -122,12 +123,10 @@ class _StopAfter(logging.Handler):
                 signal.raise_signal(signal.SIGTERM)
 
 
-def test_stopped_it_ends_with_the_same_weights(
-    spec, fast, days, overfitted, tmp_path, monkeypatch
-):
+def test_stopped_it_ends_with_the_same_weights(spec, fast, days, overfitted, tmp_path):
     """In the second day of the first pass, then in that of the second."""
-    logger = logging.getLogger("absl")
-    monkeypatch.setattr(logger, "level", logging.INFO)
+    logger, level = logging.getLogger("absl"), absl.logging.get_verbosity()
+    absl.logging.set_verbosity(absl.logging.INFO)
     for number in (1, 2):
         handler = _StopAfter(number)
         logger.addHandler(handler)
@@ -136,6 +135,7 @@ def test_stopped_it_ends_with_the_same_weights(
                 _train(spec, fast, days[:3], tmp_path)
         finally:
             logger.removeHandler(handler)
+    absl.logging.set_verbosity(level)
     ranker = _train(spec, fast, days[:3], tmp_path)
     _assert_same(ranker, overfitted[0])
     for own, other in zip(_metrics(tmp_path), _metrics(overfitted[1]), strict=True):
