@@ -14,7 +14,8 @@ Specs and presets: `load_spec`, `read_spec`, `Spec`, `load_preset`, `ModelConfig
 slices: `load_slice`
 Own logs: `propose_spec`, `ProposedSpec`; `dry_run`, `DryRun`
 Logs and examples: `simulate`, `trail_bias`, `make_examples`, `transform_examples`
-A whole run: `RunConfig`, `run_pipeline`, `RunRecord`, `read_record`, `evaluate`
+A whole run: `RunConfig`, `run_pipeline`, `RunRecord`, `read_record`, `evaluate`;
+day by day: `status`, `history`, `lineage`, `rollback`, `prune`
 Rankers: `train`, `LoopOptions`, `load_ranker`, `Ranker`, `inspect`;
 `compare`, `CompareOptions`
 Serving: `export`, `serve`, `Client`, `rank`
@@ -33,6 +34,11 @@ if TYPE_CHECKING:
     from pipeline.dry_run.run import DryRun, dry_run
     from pipeline.evaluate import evaluate
     from pipeline.examples.make import make_examples
+    from pipeline.operations.history import history
+    from pipeline.operations.lineage import lineage
+    from pipeline.operations.prune import prune
+    from pipeline.operations.rollback import rollback
+    from pipeline.operations.status import status
     from pipeline.proposing.propose import ProposedSpec, propose_spec
     from pipeline.run import run_pipeline
     from pipeline.run_config import RunConfig
@@ -69,19 +75,24 @@ __all__ = [
     "dry_run",
     "evaluate",
     "export",
+    "history",
     "inspect",
+    "lineage",
     "load_preset",
     "load_ranker",
     "load_slice",
     "load_spec",
     "make_examples",
     "propose_spec",
+    "prune",
     "rank",
     "read_record",
     "read_spec",
+    "rollback",
     "run_pipeline",
     "serve",
     "simulate",
+    "status",
     "trail_bias",
     "train",
     "transform_examples",
@@ -104,19 +115,24 @@ _HOMES = {
     "dry_run": "pipeline.dry_run.run",
     "evaluate": "pipeline.evaluate",
     "export": "serving.export",
+    "history": "pipeline.operations.history",
     "inspect": "trainer.inspect",
+    "lineage": "pipeline.operations.lineage",
     "load_preset": "feature_specs",
     "load_ranker": "trainer.train",
     "load_slice": "tpu_configs",
     "load_spec": "feature_specs",
     "make_examples": "pipeline.examples.make",
     "propose_spec": "pipeline.proposing.propose",
+    "prune": "pipeline.operations.prune",
     "rank": "serving.rank",
     "read_record": "pipeline.run_record",
     "read_spec": "feature_specs",
+    "rollback": "pipeline.operations.rollback",
     "run_pipeline": "pipeline.run",
     "serve": "serving.serve",
     "simulate": "pipeline.simulator",
+    "status": "pipeline.operations.status",
     "train": "trainer.train",
     "transform_examples": "pipeline.transform_examples",
     "trail_bias": "pipeline.trail_bias.run",

@@ -65,8 +65,8 @@ def status(root: Place) -> RunStatus:
     """How a run's directory stands; logs are looked at by their files' names only.
 
     >>> found = trailrank.status("run")
-    >>> found.made[0], found.serving == found.serving.strip()
-    ('day-20220408', True)
+    >>> found.made[0], found.next_run
+    ('day-20220408', 'finds no new day')
 
     Args:
         root: A run's directory.

@@ -176,13 +176,7 @@ class NodeLauncher:
             if output.execution_result.code:
                 raise RuntimeError(output.execution_result.result_message)
         except BaseException:
-            outputs_utils.remove_output_dirs(info.output_dict)
-            with self._metadata as handle:
-                execution_publish_utils.publish_failed_execution(
-                    metadata_handle=handle,
-                    execution_id=prepared.execution.id,
-                    contexts=prepared.contexts,
-                )
+            self._fail(prepared, info)
             raise
         finally:
             _remove(info.tmp_dir)
@@ -195,6 +189,19 @@ class NodeLauncher:
                 output_artifacts=info.output_dict,
                 executor_output=output,
             )
+
+    def _fail(self, prepared: _Prepared, info: data_types.ExecutionInfo) -> None:
+        """Notes a step's failure, of which the step's error tells more than ours."""
+        try:
+            outputs_utils.remove_output_dirs(info.output_dict)
+            with self._metadata as handle:
+                execution_publish_utils.publish_failed_execution(
+                    metadata_handle=handle,
+                    execution_id=prepared.execution.id,
+                    contexts=prepared.contexts,
+                )
+        except Exception:  # the next run does it, see `run_metadata`
+            logging.exception("execution %d: not noted", prepared.execution.id)
 
 
 def _parameters(node: pipeline_pb2.PipelineNode) -> dict[str, types.Property]:
