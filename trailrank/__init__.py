@@ -14,8 +14,6 @@ Specs and presets: `load_spec`, `read_spec`, `Spec`, `load_preset`, `ModelConfig
 slices: `load_slice`
 Own logs: `propose_spec`, `ProposedSpec`; `dry_run`, `DryRun`
 Logs and examples: `simulate`, `trail_bias`, `make_examples`, `make_encoding`
-A whole run: `RunConfig`, `run_pipeline`, `RunRecord`, `read_record`, `evaluate`
-Logs and examples: `simulate`, `trail_bias`, `make_examples`, `transform_examples`
 A whole run: `RunConfig`, `run_pipeline`, `RunRecord`, `read_record`, `evaluate`;
 day by day: `status`, `history`, `lineage`, `rollback`, `prune`
 Rankers: `train`, `LoopOptions`, `load_ranker`, `Ranker`, `inspect`;
