@@ -72,6 +72,11 @@ class EventsSpec:
         return seconds_of(self.window) * 1_000
 
     @property
+    def window_days(self) -> int:
+        """The window in days, a part of one as a whole."""
+        return -(-self.window_ms // 86_400_000)
+
+    @property
     def source(self) -> str:
         """Where the spec names these files, and what they are called in reports."""
         return f"{EVENTS}.{self.name}"

@@ -86,7 +86,7 @@ class DataGatesSpec:
     enabled: bool = True
     window: Window = 14
     min_days: Window = 5
-    z: PositiveFloat = 6.0
+    z: PositiveFloat = 5.0
     label_odds: Factor = 1.6
     shift: PositiveFloat = 0.5
     distance: Share = 0.25

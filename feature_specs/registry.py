@@ -81,7 +81,7 @@ class RoomTable(Generic[_T]):
     Args:
         room: The module, for messages.
         does: What an entry does to a kind, for messages: `encodes`.
-        how: How one is registered: `@pipeline.transform.encodes`.
+        how: How one is registered: `@pipeline.encoding.encoders.encodes`.
     """
 
     def __init__(self, room: str, does: str, how: str):

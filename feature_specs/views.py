@@ -42,6 +42,7 @@ ENCODING = "encoding"
 TRAINING = "training"
 SERVING = "serving"
 EVALUATION = "evaluation"
+INFRA = "infra"
 EVERYTHING = "everything"
 
 _LONGEST = 60  # characters of a value in a message
@@ -153,6 +154,13 @@ def _evaluation(spec: Spec) -> Spec:
     )
 
 
+def _infra(spec: Spec) -> Spec:
+    """What decides whether an exported model works by itself."""
+    return dataclasses.replace(
+        _examples(spec), evaluation=EvaluationSpec(infra=spec.evaluation.infra)
+    )
+
+
 def _everything(spec: Spec) -> Spec:
     """What people read of it, too."""
     return spec
@@ -166,6 +174,7 @@ VIEWS: dict[str, Callable[[Spec], Spec]] = {
     TRAINING: _training,
     SERVING: _serving,
     EVALUATION: _evaluation,
+    INFRA: _infra,
     EVERYTHING: _everything,
 }
 
@@ -255,11 +264,12 @@ STEPS = (
     Step("SpecSchema", EXAMPLES),
     Step("StatisticsGen", None, ("DayExampleGen", "SpecSchema")),
     Step("ExampleValidator", None, ("StatisticsGen", "SpecSchema")),
-    Step("ValidationGate", None, ("ExampleValidator",)),
-    Step("Transform", ENCODING, ("DayExampleGen", "SpecSchema")),
-    Step("Trainer", SERVING, ("Transform",)),
+    Step("DataGate", DATA_GATES, ("DayExampleGen",)),
+    Step("EncodingGen", ENCODING, ("DayExampleGen",)),
+    Step("Trainer", SERVING, ("DayExampleGen", "EncodingGen")),
     Step("Evaluator", EVALUATION, ("DayExampleGen", "Trainer")),
-    Step("Pusher", None, ("Trainer", "Evaluator")),
+    Step("InfraValidator", INFRA, ("Trainer",)),
+    Step("Pusher", None, ("Trainer", "Evaluator", "InfraValidator")),
 )
 
 

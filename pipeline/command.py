@@ -1,23 +1,27 @@
-"""The command `trailrank pipeline run|compile`.
+"""The command `trailrank pipeline run|compile|status|history|lineage|rollback|prune`.
 
     trailrank pipeline run --spec kuairand --logs LOGS/data --root RUN
+    trailrank pipeline status --root RUN
     trailrank pipeline compile --runner vertex --spec kuairand --logs gs://B/logs \\
         --root gs://B/run --days 20220408:20220421 --image IMAGE --out pipeline.json
 
-Mistakes in the arguments, the spec and the preset are told before TensorFlow loads. A
-model that misses a limit of the spec's `evaluation` section is not pushed, and `run`
-ends with exit status 3.
+`run` goes on where the directory left off: it makes the days that are new, trains what
+the weights lack, and judges on the newest days. Mistakes in the arguments, the spec and
+the preset are told before TensorFlow loads. A day that the data gate stops, and a model
+that a gate refuses, end with exit status 3, and what served keeps serving.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import rich.console
 import rich.status
+from rich.markup import escape
 
 from feature_specs import Spec, flags
 from feature_specs.errors import Status
@@ -26,6 +30,7 @@ from feature_specs.locks import owned
 from pipeline.evaluate import check_truth, evaluation_of
 from pipeline.evaluate_command import show_evaluation
 from pipeline.examples import tables
+from pipeline.operations import command as operations
 from pipeline.run import load_tfx, run_pipeline
 from pipeline.run_config import RunConfig, check_local, check_metadata, read_texts
 from pipeline.run_record import RunRecord
@@ -50,13 +55,16 @@ def parser() -> ArgumentParser:
         prog="trailrank pipeline",
         description="Raw impression logs -> examples -> a trained, pushed ranker.",
     )
-    commands = found.add_subparsers(required=True, metavar="run|compile")
+    commands = found.add_subparsers(
+        required=True, metavar="|".join(("run", "compile", *operations.NAMES))
+    )
     here = commands.add_parser("run", help="run every step on this machine")
     _add_common(here)
     flags.add_day_range(here.add_argument)
     here.add_argument(
         "--truth", help="the log simulator's truth/, for the oracle in the last table"
     )
+    _add_going_on(here.add_argument)
     here.set_defaults(handler=_run_local)
     there = commands.add_parser("compile", help="write the DAG for a runner")
     _add_common(there)
@@ -69,7 +77,50 @@ def parser() -> ArgumentParser:
     )
     there.add_argument("--out", required=True, help="file to write (JSON)")
     there.set_defaults(handler=_compile)
+    operations.add_commands(commands)
     return found
+
+
+def _add_going_on(add: flags.Add) -> None:
+    """How a run goes on with what its directory has."""
+    add(
+        "--replace",
+        metavar="DAY",
+        default="",
+        help="make this day again, and all after it; the weights go back to before it",
+    )
+    add(
+        "--missing_day",
+        metavar="DAY",
+        action="append",
+        default=[],
+        help="a day that the logs lack, which is passed over; repeatable",
+    )
+    add(
+        "--accept_day",
+        metavar="DAY",
+        action="append",
+        default=[],
+        help="let a day pass that the data gate has stopped; repeatable",
+    )
+    add("--reason", default="", help="why --accept_day; it is recorded with your name")
+    add(
+        "--encoding",
+        metavar="DIR",
+        default="",
+        help="take another run's encoding as it is, and learn none",
+    )
+    add(
+        "--refresh_encoding",
+        action="store_true",
+        help="learn vocabularies and scales anew, of all training days; training "
+        "begins anew then",
+    )
+    add(
+        "--map_encoding",
+        action="store_true",
+        help="begin with the weights of the encoding before, mapped value by value",
+    )
 
 
 def _add_common(parser: argparse.ArgumentParser) -> None:
@@ -101,8 +152,21 @@ def _config(args: argparse.Namespace) -> RunConfig:
     )
 
 
+def _going_on(args: argparse.Namespace) -> RunConfig:
+    return dataclasses.replace(
+        _config(args),
+        replace=args.replace,
+        missing_days=tuple(args.missing_day),
+        accept_days=tuple(args.accept_day),
+        accept_reason=args.reason,
+        encoding=args.encoding,
+        refresh_encoding=args.refresh_encoding,
+        map_encoding=args.map_encoding,
+    )
+
+
 def _run_local(args: argparse.Namespace, console: rich.console.Console) -> Status:
-    config = _config(args)
+    config = _going_on(args)
     spec = check_local(config).spec
     check_truth(args.truth)
     with owned(config.root):  # told before TFX is loaded
@@ -177,25 +241,16 @@ def show_outcome(
     root: str, spec: Spec, record: RunRecord, console: rich.console.Console
 ) -> Status:
     """Says whether the run's model was pushed, and why; the status that tells so."""
-    gated = bool(spec.evaluation.min_auc)
-    if record.pushed and not gated:
+    if not record.pushed:
+        console.print(f"[red]Not pushed:[/] {escape(record.refused)}", highlight=False)
+        return Status.REFUSED
+    if spec.evaluation.gate == "none":
         console.print(
-            f"No gate: the spec {spec.name} sets no evaluation.min_auc, so that any "
-            "model is pushed."
+            f"No gate: the spec {spec.name} says evaluation.gate: none, so that any "
+            "model is pushed that can be served."
         )
-    if record.pushed:
-        console.print(
-            f"Pushed to [bold]{root}/models/{record.spec}[/]. Serve it with "
-            f"[bold]trailrank serve --root {root}[/]."
-        )
-        return Status.DONE
-    if gated:
-        why = (
-            "[red]Not blessed, so not pushed:[/] the model missed a threshold of the "
-            "spec's `evaluation` section, or lost AUC against the last blessed model. "
-            f"The figures are above; TFMA's verdict is in {root}/artifacts/Evaluator."
-        )
-    else:
-        why = f"[red]Not pushed:[/] nothing is in {root}/artifacts/Pusher; see the log."
-    console.print(why)
-    return Status.REFUSED
+    console.print(
+        f"Pushed to [bold]{root}/models/{record.spec}/{record.version}[/]. Serve it "
+        f"with [bold]trailrank serve --root {root}[/]."
+    )
+    return Status.DONE

@@ -24,6 +24,7 @@ from collections.abc import Iterable
 
 from tfx.dsl.components.base.base_node import BaseNode
 from tfx.orchestration.pipeline import Pipeline
+from tfx.types import Channel
 
 from feature_specs import Spec, read_preset, read_spec, views
 from feature_specs.model import plain_values
@@ -33,7 +34,7 @@ from pipeline.examples.days import DayRange, plan_splits
 from pipeline.run_plan import RunPlan, judged_of
 from pipeline.steps.data_gate import DataGate
 from pipeline.steps.day_example_gen import ALL_EARLIER_DAYS, DayExampleGen
-from pipeline.steps.encoding_gen import EncodingGen
+from pipeline.steps.encoding_gen import REFRESH, EncodingGen
 from pipeline.steps.evaluator import Evaluator
 from pipeline.steps.example_validator import ExampleValidator
 from pipeline.steps.infra_validator import InfraValidator
@@ -69,13 +70,12 @@ class DagConfig:
         allow_small_days: Whether a day with unusually few rows passes.
         seed: Of shuffles and initial weights.
         fingerprint: State of the log files; a new one makes new examples.
+        learned: Splits that the plan's encoding knows already.
+        encoding_digest: Of that encoding.
         baselines: Directories of models that the new one is compared with.
         accepted: JSON list of what was let through the data gate, and by whom.
         truth: The log simulator's `truth/`, for the oracle; empty for none.
-        fixed_encoding: Whether the plan's encoding is taken as it is.
-        refresh_encoding: Whether an encoding is made anew.
         map_encoding: Whether weights of another encoding are mapped by value.
-        resume_from: Day whose checkpoint training goes on from, if not the newest.
         beam_args: Options of every Beam step.
     """
 
@@ -90,13 +90,12 @@ class DagConfig:
     allow_small_days: bool = False
     seed: int = 0
     fingerprint: str = ""
+    learned: tuple[str, ...] = ()
+    encoding_digest: str = ""
     baselines: tuple[str, ...] = ()
     accepted: str = "[]"
     truth: str = ""
-    fixed_encoding: bool = False
-    refresh_encoding: bool = False
     map_encoding: bool = False
-    resume_from: str = ""
     beam_args: tuple[str, ...] = IN_PROCESS_BEAM_ARGS
 
 
@@ -120,8 +119,12 @@ class DagDays:
     def of(cls, plan: RunPlan, eval_days: int, days_per_split: int) -> DagDays:
         """Those that a plan says."""
         days = DayRange.parse(plan.new)
-        split_plan = plan_splits(days, plan.new_eval_days, days_per_split)
-        new = split_plan.splits
+        new = plan_splits(
+            days,
+            plan.new_eval_days,
+            days_per_split,
+            continues=not plan.is_first,
+        ).splits
         places = {**dict(plan.earlier), **dict.fromkeys(new, HERE)}
         judged = judged_of(list(places), f"{days.last:%Y%m%d}", eval_days)
         train = tuple(split for split in places if split not in judged)
@@ -184,16 +187,10 @@ def _components(spec: Spec, config: DagConfig) -> list[BaseNode]:
         new_days=days.pairs(days.new),
         earlier_days=json.dumps(config.plan.earlier),
         accepted=config.accepted,
+        reports_dir=gate_reports(config.root),
     )
     gate.add_upstream_node(validator)
-    encoding = EncodingGen(
-        examples=examples,
-        spec=views.step_text(spec, "EncodingGen"),
-        train_days=days.pairs(days.train),
-        earlier=config.plan.encoding,
-        fixed=int(config.fixed_encoding),
-        refresh=int(config.refresh_encoding),
-    )
+    encoding = _encoding(spec, config, days, examples)
     encoding.add_upstream_node(gate)
     trainer = _trainer(spec, config, days, example_gen, encoding)
     checks = _checks(spec, config, days, example_gen, trainer)
@@ -222,6 +219,28 @@ def _example_gen(spec: Spec, config: DagConfig) -> DayExampleGen:
         fingerprint=config.fingerprint,
         state_from=config.plan.state_from,
         learned_through=config.plan.learned_through,
+        empty_days=",".join(config.plan.empty_days),
+    )
+
+
+def gate_reports(root: str) -> str:
+    """Where the data gate leaves what it found of each day, refused or not."""
+    return os.path.join(root, "report", "gates")
+
+
+def _encoding(
+    spec: Spec, config: DagConfig, days: DagDays, examples: Channel
+) -> BaseNode:
+    plan = config.plan
+    learned = () if plan.refresh_encoding else config.learned
+    return EncodingGen(
+        examples=examples,
+        spec=views.step_text(spec, "EncodingGen"),
+        train_days=days.pairs(split for split in days.train if split not in learned),
+        earlier=plan.encoding,
+        digest_of_earlier=config.encoding_digest,
+        fixed=int(plan.fixed_encoding),
+        refresh=REFRESH.index("all" if plan.refresh_encoding else "none"),
     )
 
 
@@ -242,7 +261,7 @@ def _trainer(
         checkpoints=checkpoints_dir(config),
         seed=config.seed,
         map_encoding=int(config.map_encoding),
-        resume_from=config.resume_from,
+        resume_from="",
     )
 
 
@@ -270,5 +289,6 @@ def _checks(
         model_blessing=evaluator.outputs["blessing"],
         infra_blessing=infra.outputs["blessing"],
         destination=os.path.join(config.root, "models", spec.name),
+        needs_blessing=int(spec.evaluation.gate != "none"),
     )
     return [evaluator, infra, pusher]

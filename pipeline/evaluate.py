@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import os
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-from feature_specs import read_spec
+from feature_specs import Spec, read_spec
 from feature_specs.locks import owned
 from feature_specs.places import Place, check_directory
 from pipeline.quiet import quiet_imports
 from pipeline.run_record import RunRecord, read_record, write_record
 
 if TYPE_CHECKING:
+    from pipeline.evaluation.fused import Ranking
+    from pipeline.evaluation.model_evaluation import ModelEvaluation
     from pipeline.evaluation.quality import TaskQuality
 
 
@@ -24,10 +26,27 @@ class Evaluation:
     Attributes:
         tasks: The quality of every task, in the spec's order.
         slices: `column=value` of each of the spec's slices -> the same on its rows.
+        ranking: How good the fused score orders requests, or users' days; None if it
+            was not measured.
     """
 
     tasks: tuple[TaskQuality, ...]
     slices: dict[str, tuple[TaskQuality, ...]]
+    ranking: Ranking | None = None
+
+    @classmethod
+    def of(cls, model: ModelEvaluation, spec: Spec) -> Evaluation:
+        """The table of a model that was measured, tasks in the spec's order."""
+        places = {task.name: place for place, task in enumerate(spec.tasks)}
+
+        def in_order(tasks: Iterable[TaskQuality]) -> tuple[TaskQuality, ...]:
+            return tuple(sorted(tasks, key=lambda found: places[found.task]))
+
+        return cls(
+            tasks=in_order(model.tasks),
+            slices={name: in_order(tasks) for name, tasks in model.slices.items()},
+            ranking=model.ranking and model.ranking.in_order(list(places)),
+        )
 
     def task(self, name: str) -> TaskQuality:
         """The quality of one task; KeyError if there is none."""
@@ -44,6 +63,9 @@ def evaluate(root: Place, truth: Place | None = None) -> Evaluation:
     >>> long_view = found.task("long_view")
     >>> 0.5 < long_view.auc < long_view.oracle_auc
     True
+    >>> order = found.ranking.order()  # by the fused score
+    >>> found.ranking.order("(random)").ndcg["10"] < order.ndcg["10"] < 1
+    True
 
     Args:
         root: Directory of a finished run.
@@ -58,7 +80,9 @@ def evaluate(root: Place, truth: Place | None = None) -> Evaluation:
     check_truth(truth)
     remedy = "It was moved or cleaned: run `trailrank pipeline run` again."
     check_directory("model of the run", record.model, remedy)
-    check_directory("examples of the run", record.examples, remedy, "Split-*")
+    for split in record.eval_splits:
+        place = record.examples_of(split)
+        check_directory("examples of the run", place, remedy, f"Split-{split}")
     with owned(root):
         record = read_record(os.fspath(root))  # as whoever held it left it
         found = _score(record, truth)
@@ -82,33 +106,32 @@ def with_evaluation(record: RunRecord, found: Evaluation) -> RunRecord:
             name: [dataclasses.asdict(quality) for quality in qualities]
             for name, qualities in found.slices.items()
         },
+        ranking=dataclasses.asdict(found.ranking) if found.ranking else {},
     )
 
 
 def evaluation_of(record: RunRecord) -> Evaluation:
     """The evaluation table that a record holds."""
-    from pipeline.evaluation.quality import TaskQuality
-
-    def read(values: dict[str, Any]) -> TaskQuality:
-        known: dict[str, Any]
-        # JSON has no NaN: a metric that the rows do not have is null there.
-        known = {key: math.nan if v is None else v for key, v in values.items()}
-        return TaskQuality(**known)
+    from pipeline.evaluation.model_evaluation import read_quality, read_ranking
 
     return Evaluation(
-        tasks=tuple(map(read, record.metrics)),
-        slices={name: tuple(map(read, rows)) for name, rows in record.slices.items()},
+        tasks=tuple(map(read_quality, record.metrics)),
+        slices={
+            name: tuple(map(read_quality, rows)) for name, rows in record.slices.items()
+        },
+        ranking=read_ranking(record.ranking),
     )
 
 
 def _score(record: RunRecord, truth: Place | None) -> Evaluation:
     with quiet_imports():
-        from pipeline.evaluation import quality, truth_join
+        from pipeline.evaluation.model_evaluation import evaluate_models
+    days = [(split, record.examples_of(split)) for split in record.eval_splits]
     spec = read_spec(record.spec_text)
-    predictions = quality.score(spec, record.model, record.examples, record.eval_splits)
-    known = None if truth is None else truth_join.read_truth(os.fspath(truth), spec)
-    slices = quality.measure_slices(spec, predictions)
-    return Evaluation(
-        tasks=tuple(quality.measure(spec, predictions, known)),
-        slices={name: tuple(found) for name, found in slices.items()},
+    (found,) = evaluate_models(
+        spec,
+        [record.model],
+        days,
+        truth=None if truth is None else os.fspath(truth),
     )
+    return Evaluation.of(found, spec)

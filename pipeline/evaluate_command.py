@@ -43,10 +43,12 @@ def parser() -> ArgumentParser:
 def show_evaluation(
     spec: Spec, found: Evaluation, console: rich.console.Console
 ) -> None:
-    """Prints the table of every task, and the gated tasks' AUC by slice."""
+    """Prints the tables of tasks, of the fused score, and the gated tasks' by slice."""
     from pipeline.evaluation import tables
 
     console.print(*tables.quality_tables(found.tasks))
+    if found.ranking:
+        console.print(*tables.ranking_tables(found.ranking))
     if found.slices and spec.evaluation.min_auc:
         slices = {name: list(rows) for name, rows in found.slices.items()}
         console.print(tables.slice_table(slices, list(spec.evaluation.min_auc)))

@@ -28,7 +28,10 @@ from pipeline.examples.make import check_places
 from pipeline.log_places import check_logs
 from pipeline.quiet import load_beam
 
-_WHOLE_ONLY = ("replace", "context_days", "label_delay", "shards", "beam_arg")
+_WHOLE_ONLY = (
+    *("replace", "context_days", "label_delay", "shards", "beam_arg"),
+    *("state_from", "state_to", "learned_through", "empty_days"),
+)
 
 
 def run(argv: Sequence[str]) -> int:

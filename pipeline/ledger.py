@@ -39,6 +39,8 @@ class MadeDay:
         last: Its last day, `20220408`.
         state: Directory of the `DayState` at its end; empty if none was kept.
         run: Of which it came.
+        passed: Whether the data gate let it pass; until then it is made, but no day of
+            the run's yet.
         accepted: What the gate found and who let it pass, why and when; None if there
             was nothing to accept.
     """
@@ -49,6 +51,7 @@ class MadeDay:
     last: str = ""
     state: str = ""
     run: str = ""
+    passed: bool = True
     accepted: dict[str, Any] | None = None
 
 
@@ -154,9 +157,14 @@ class Ledger:
     runs: tuple[RunEntry, ...] = ()
 
     def made(self, key: str) -> tuple[MadeDay, ...]:
-        """The days of a key, in the order of their splits."""
-        found = [day for day in self.days if day.key == key]
+        """The days of a key that passed, in the order of their splits."""
+        found = [day for day in self.days if day.key == key and day.passed]
         return tuple(sorted(found, key=lambda day: day.split))
+
+    def day(self, split: str, key: str) -> MadeDay | None:
+        """A made day, passed or not; None if there is none."""
+        found = [d for d in self.days if (d.split, d.key) == (split, key)]
+        return found[0] if found else None
 
     def version(self, name: str) -> Version:
         """A pushed version; KeyError if there is none of this name."""

@@ -16,10 +16,13 @@ import contextlib
 import dataclasses
 import datetime
 import getpass
+import importlib.metadata
 import os
+import pathlib
 import socket
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+import subprocess
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 from feature_specs.errors import Status, TrailrankError
 from pipeline.ledger import (
@@ -31,9 +34,9 @@ from pipeline.ledger import (
     read_ledger,
     write_ledger,
 )
+from pipeline.run_plan import PlanError
 
-if TYPE_CHECKING:
-    from pipeline.runners.local import Outputs
+Outputs = Mapping[str, Mapping[str, str]]  # of a run's steps: name -> URI
 
 _ID = "%Y%m%d-%H%M%S"
 _TIME = "%Y-%m-%dT%H:%M:%SZ"
@@ -86,7 +89,7 @@ class RunBook:
     def baselines(
         self, count: int, checkpoints: str, trained: tuple[str, ...]
     ) -> tuple[Version, ...]:
-        """The last live versions that another model is compared with, oldest first.
+        """The last live versions that another model is compared with, newest first.
 
         Args:
             count: At most so many.
@@ -100,7 +103,23 @@ class RunBook:
             if version.trained != trained
             or not version.checkpoints.startswith(checkpoints)
         ]
-        return tuple(others[-count:]) if count else ()
+        return tuple(others[::-1][:count])
+
+    def acceptances(self, key: str, splits: Iterable[str]) -> list[dict[str, Any]]:
+        """What was accepted of days, passed or not."""
+        found = (self.ledger.day(split, key) for split in splits)
+        return [day.accepted for day in found if day and day.accepted]
+
+    def accept(self, split: str, key: str, accepted: dict[str, Any]) -> None:
+        """Notes that somebody lets a day pass that was made."""
+        day = self.ledger.day(split, key)
+        if day is None:
+            raise PlanError(
+                f"--accept_day {split.removeprefix('day-')}: has not been made by this "
+                "run; what was not seen cannot be accepted. Run without it first."
+            )
+        accepted_day = dataclasses.replace(day, accepted=accepted)
+        self.write(self.ledger.with_day(accepted_day))
 
     @contextlib.contextmanager
     def run(
@@ -138,28 +157,29 @@ class Writing:
     splits: Mapping[str, str]
     key: str
 
-    def made(self, outputs: Outputs, accepted: Mapping[str, Any]) -> None:
+    def made(self, outputs: Outputs, passed: bool) -> None:
         """Its days are made, as the outputs of the steps say.
 
         Args:
             outputs: Of the steps that have ended.
-            accepted: Split -> who let it pass, and why.
+            passed: Whether the data gate is among them.
         """
         found = outputs.get("DayExampleGen")
         if not found:
             return
         ledger, last = self.book.ledger, max(self.splits)
         for split, day in self.splits.items():
-            state = found.get("state", "") if split == last else ""
+            before = ledger.day(split, self.key)
             ledger = ledger.with_day(
                 MadeDay(
                     split=split,
                     key=self.key,
                     examples=found["examples"],
                     last=day,
-                    state=state,
+                    state=found.get("state", "") if split == last else "",
                     run=self._made_by(found["examples"]),
-                    accepted=accepted.get(split),
+                    passed=passed,
+                    accepted=before.accepted if before else None,
                 )
             )
         self.entry = dataclasses.replace(self.entry, made=tuple(self.splits))
@@ -215,3 +235,18 @@ def user() -> str:
         return getpass.getuser()
     except (KeyError, OSError):
         return f"user {os.getuid()}"
+
+
+def code_version() -> str:
+    """trailrank's version, and the commit if it runs from a checkout."""
+    version = importlib.metadata.version("trailrank")
+    here = pathlib.Path(__file__).parent
+    command = ["git", "-C", str(here), "rev-parse", "--short=12", "HEAD"]
+    if not (here.parent / ".git").exists():
+        return version
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return version
+    commit = done.stdout.strip()
+    return f"{version} ({commit})" if commit else version

@@ -67,6 +67,7 @@ class RunPlan:
         encoding: Directory of the encoding that is extended; empty learns one.
         fixed_encoding: Whether that encoding is taken as it is.
         refresh_encoding: Whether one is made anew, of all training days.
+        empty_days: Days before `new` that the logs lack and that somebody named.
         key: Of the examples.
         is_again: Whether an earlier run set out to do the same.
     """
@@ -79,6 +80,7 @@ class RunPlan:
     encoding: str = ""
     fixed_encoding: bool = False
     refresh_encoding: bool = False
+    empty_days: tuple[str, ...] = ()
     key: str = ""
     is_again: bool = False
 
@@ -92,7 +94,8 @@ class RunPlan:
     def from_json(cls, values: dict[str, Any]) -> RunPlan:
         """What `to_json` gave, to be done again."""
         earlier = tuple((split, place) for split, place in values["earlier"])
-        return cls(**{**values, "earlier": earlier, "is_again": True})
+        lists = {"earlier": earlier, "empty_days": tuple(values["empty_days"])}
+        return cls(**{**values, **lists, "is_again": True})
 
     @property
     def is_first(self) -> bool:
@@ -154,8 +157,9 @@ def _going_on(
     missing: Collection[str],
 ) -> RunPlan:
     """The days after those that are made; the last plan again where there are none."""
-    first = _next_day(_last_day(made[-1]))
+    first, empty = _next_day(_last_day(made[-1])), []
     while first in missing:
+        empty.append(first)
         first = _next_day(first)
     if first > asked.last:
         return _again(ledger, made)
@@ -167,6 +171,7 @@ def _going_on(
         state_from=made[-1].state,
         learned_through=_learned_through(ledger, made),
         encoding=encoding,
+        empty_days=tuple(empty),
         key=key,
     )
 

@@ -10,6 +10,9 @@ from feature_specs.errors import TrailrankError
 from feature_specs.places import Place
 from pipeline.reporting.files import DamagedFileError, read_json, write_json
 
+RECORD = "run.json"
+REFUSED = "refused.json"  # the record of a model that was not pushed
+
 _AGAIN = "Run `trailrank pipeline run"
 
 
@@ -39,9 +42,10 @@ class RunRecord:
         transform_graph: Directory of the encoding that the model carries.
         checkpoints: Directory of the training's checkpoints.
         example_dirs: Split -> directory of its raw examples, of all days in order.
-        ranking: How good the fused score orders: a mapping an ordering.
+        ranking: How good the fused score orders; empty if nobody measured it.
         evaluation: Directory of what the Evaluator measured.
         version: The number that the model was pushed under; empty if it was not.
+        refused: Why it was not pushed; empty if it was.
     """
 
     spec: str
@@ -61,9 +65,10 @@ class RunRecord:
     transform_graph: str = ""  # no record of an older run has these
     checkpoints: str = ""
     example_dirs: dict[str, str] = dataclasses.field(default_factory=dict)
-    ranking: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    ranking: dict[str, Any] = dataclasses.field(default_factory=dict)
     evaluation: str = ""
     version: str = ""
+    refused: str = ""
 
     @property
     def train_splits(self) -> tuple[str, ...]:
@@ -75,9 +80,9 @@ class RunRecord:
         return self.example_dirs.get(split, self.examples)
 
 
-def write_record(root: str, record: RunRecord) -> pathlib.Path:
+def write_record(root: str, record: RunRecord, name: str = RECORD) -> pathlib.Path:
     """Writes `root/run.json` in one step, so that readers never see half of it."""
-    path = pathlib.Path(root) / "run.json"
+    path = pathlib.Path(root) / name
     write_json(path, dataclasses.asdict(record))
     return path
 

@@ -112,7 +112,8 @@ def _is_of_the_past(feature: FeatureSpec, spec: Spec) -> bool:
     texts = (feature.expr, *spec.derived.values())
     columns = {column for text in texts for column in expressions.columns_of(text)}
     past = {column for column in columns if column.startswith((HISTORY, TRAIL_LAST))}
-    past |= {entry.name for entry in (*spec.counters, *spec.statistics)}
+    past |= {counter.name for counter in spec.counters}
+    past |= {statistic.name for statistic in spec.statistics}
     return bool(read & with_readers(past, spec.derived))
 
 

@@ -56,6 +56,18 @@ def _series(spec: Spec, column: Any, rows: list[Row]) -> pl.Series:
     return pl.Series(values, dtype=dtype)
 
 
+def write_graph(spec: Spec, rows: list[Row], directory: str) -> Any:
+    """Learns of one day's rows; the graph as `tft.TFTransformOutput`."""
+    import tensorflow_transform as tft
+
+    from pipeline.encoding.graph import write_transform_graph
+    from pipeline.encoding.learn import learn
+
+    encoding = learn(spec, [summary_of(spec, rows, "day-20240101")])
+    write_transform_graph(encoding, spec, directory)
+    return tft.TFTransformOutput(directory)
+
+
 def as_examples(rows: list[Row]) -> list[bytes]:
     """Rows as `pipeline.examples` writes them."""
     return [_example(row).SerializeToString() for row in rows]

@@ -34,10 +34,10 @@ _CALLED = {"int64": "whole numbers", "float32": "numbers", "string": "text"}
 class FeatureKind(Kind, abc.ABC):
     """One kind of feature: what it is, in logs, in examples and for the model.
 
-    What a room does with it is in the room's table: `pipeline.transform.encodes`,
-    `trainer.model.embeddings.embeds`. Derive a kind of your own from the one that it
-    is most like, or from `Embedded` or `Dense`, and it is treated as that one is
-    wherever you register nothing else.
+    What a room does with it is in the room's table:
+    `pipeline.encoding.encoders.encodes`, `trainer.model.embeddings.embeds`. Derive a
+    kind of your own from the one that it is most like, or from `Embedded` or `Dense`,
+    and it is treated as that one is wherever you register nothing else.
 
     Attributes:
         takes: Type of the column it is made of -> its type in examples and requests.

@@ -41,6 +41,8 @@ class DayState:
         rows_per_day: Readable rows of the newest days, `YYYYMMDD` -> rows: what the
             next day is compared with.
         files: Each table file, relative to `path` -> its rows.
+        seen: Log files (not named by days) without rows of later days -> their size in
+            bytes and when they were written, unix seconds.
     """
 
     path: str
@@ -50,6 +52,7 @@ class DayState:
     learned_through: datetime.date
     rows_per_day: Mapping[str, int]
     files: Mapping[str, int]
+    seen: Mapping[str, tuple[int, float]] = dataclasses.field(default_factory=dict)
 
     def check_continues(
         self,
@@ -146,6 +149,7 @@ def write_state(state: DayState, folder: str | None = None) -> None:
         "learned_through": f"{state.learned_through:%Y%m%d}",
         "rows_per_day": dict(state.rows_per_day),
         "files": dict(sorted(state.files.items())),
+        "seen": {path: list(mark) for path, mark in sorted(state.seen.items())},
     }
     place = FileSystems.join(folder or state.path, FILE)
     with FileSystems.create(place, compression_type=_PLAIN) as file:
@@ -166,6 +170,7 @@ def _parsed(path: str, values: Mapping[str, Any]) -> DayState:
         learned_through=_day(values["learned_through"]),
         rows_per_day={d: int(n) for d, n in values["rows_per_day"].items()},
         files={name: int(rows) for name, rows in values["files"].items()},
+        seen={path: (int(s), float(t)) for path, (s, t) in values["seen"].items()},
     )
 
 

@@ -22,7 +22,6 @@ from pipeline.quiet import load_beam, quiet_imports
 from pipeline.reporting.files import read_json
 
 if TYPE_CHECKING:
-    from pipeline.summaries.summary import DaySummary
     from trainer.days.encoding import Encoding
 
 _REPORT = "report.json"

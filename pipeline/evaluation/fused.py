@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeAlias
 
 import numpy as np
@@ -113,6 +113,16 @@ class Ranking:
             if found.order == name:
                 return found
         raise KeyError(name)
+
+    def in_order(self, tasks: Sequence[str]) -> Ranking:
+        """The same with its tasks in another order."""
+        places = {FUSED: -1, **{name: place for place, name in enumerate(tasks)}}
+        last = len(places)
+        return dataclasses.replace(
+            self,
+            orders=tuple(sorted(self.orders, key=lambda o: places.get(o.order, last))),
+            tasks=tuple(sorted(self.tasks, key=lambda t: places[t.task])),
+        )
 
 
 def measure_ranking(
@@ -227,13 +237,22 @@ class _Sums:
     def _own(self, task: TaskSpec) -> str:
         return prediction_key(task.name, self._model)
 
+    def _grouped(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """The rows that are in a group."""
+        if KEY_REQUEST not in frame.columns:
+            return frame
+        return frame.filter(pl.col(KEY_REQUEST) != NO_REQUEST)
+
+    def _groups(self, frame: pl.DataFrame) -> Groups:
+        """Requests of users, or else their days."""
+        group = frame[KEY_REQUEST if KEY_REQUEST in frame.columns else KEY_SPLIT]
+        return Groups.of(frame[KEY_USER].rle_id(), group)
+
     def add(self, frame: pl.DataFrame) -> pl.DataFrame:
         """Adds a part; returns the fused score's sums by user."""
-        if KEY_REQUEST in frame.columns:
-            frame = frame.filter(pl.col(KEY_REQUEST) != NO_REQUEST)
-        group = frame[KEY_REQUEST if KEY_REQUEST in frame.columns else KEY_SPLIT]
+        frame = self._grouped(frame)
         users = Groups.of(frame[KEY_USER].rle_id())
-        groups = Groups.of(users.index, group)
+        groups = self._groups(frame)
         found = gains(self._spec, frame, self._scales)
         counts = groups.is_mixed(found)
         self.rows += int(groups.sizes[counts].sum())

@@ -6,12 +6,14 @@ a task, from which gates compare models in pairs (`user_sums.read`).
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import functools
 import json
 import math
 import os
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import polars as pl
@@ -73,21 +75,19 @@ def evaluate_models(
     spec: Spec,
     models: Sequence[str],
     days: Sequence[tuple[str, str]],
-    out: str,
+    out: str = "",
     *,
     truth: str | None = None,
     scratch: str | None = None,
 ) -> list[ModelEvaluation]:
     """Scores the days with all models in one pass, and measures each.
 
-    Memory does not grow with the rows: above some 260,000 they lie on disk meanwhile,
-    about 8 bytes a row, task and model.
-
     Args:
         spec: Of the examples; says which tasks, slices and weights of the fusion.
         models: Directories of exported models, the one to judge first.
         days: (split, directory of examples) of each evaluation day.
-        out: Directory, a bucket's too, for `model-<number>/` of each model.
+        out: Directory, a bucket's too, for `model-<number>/` of each model; "" keeps
+            nothing.
         truth: The log simulator's `truth/`, for the oracle.
         scratch: Local directory for the rows; the system's for temporary files if None.
 
@@ -97,36 +97,59 @@ def evaluate_models(
         DamagedExamplesError: A file of examples is damaged or missing.
         NoTruthError: `truth` is not the truth of these logs.
     """
+    with scored_rows(spec, models, days, truth=truth, scratch=scratch) as rows:
+        return [
+            evaluate_rows(spec, rows, number, model_of(path, days, out, number))
+            for number, path in enumerate(models)
+        ]
+
+
+@contextlib.contextmanager
+def scored_rows(
+    spec: Spec,
+    models: Sequence[str],
+    days: Sequence[tuple[str, str]],
+    *,
+    truth: str | None = None,
+    scratch: str | None = None,
+) -> Iterator[Rows]:
+    """The rows of some days with what all models predict, while the block lasts.
+
+    Memory does not grow with them: above some 260,000 they lie on disk, in about 8
+    bytes a row and task and 4 more a model. Takes and raises what `evaluate_models`
+    does.
+    """
     from pipeline.evaluation import scoring  # TensorFlow
 
-    finish: Callable[[pl.DataFrame], pl.DataFrame] = lambda frame: frame  # noqa: E731
+    finish: Callable[[pl.DataFrame], pl.DataFrame] = _as_it_is
     if truth is not None:
         from pipeline.evaluation import truth_join  # Beam
 
         known = truth_join.read_truth(truth, spec)
-        finish = lambda frame: quality.with_truth(frame, known)  # noqa: E731
+        finish = functools.partial(quality.with_truth, truth=known)
     count = scoring.count_rows(days)
     with tempfile.TemporaryDirectory(dir=scratch, prefix="trailrank-") as folder:
         frames = scoring.score_days(spec, models, days)
-        rows = collect(frames, count, folder, finish)
-        splits = tuple(split for split, _ in days)
-        return [
-            evaluate_rows(
-                spec,
-                rows,
-                number,
-                ModelEvaluation(
-                    model=path,
-                    days=splits,
-                    rows=count,
-                    tasks=(),
-                    slices={},
-                    ranking=None,
-                    folder=os.path.join(out, f"model-{number}"),
-                ),
-            )
-            for number, path in enumerate(models)
-        ]
+        yield collect(frames, count, folder, finish)
+
+
+def model_of(
+    path: str, days: Sequence[tuple[str, str]], out: str = "", number: int = 0
+) -> ModelEvaluation:
+    """What is known of a model before it is evaluated: see `evaluate_rows`."""
+    return ModelEvaluation(
+        model=path,
+        days=tuple(split for split, _ in days),
+        rows=0,
+        tasks=(),
+        slices={},
+        ranking=None,
+        folder=os.path.join(out, f"model-{number}") if out else "",
+    )
+
+
+def _as_it_is(frame: pl.DataFrame) -> pl.DataFrame:
+    return frame
 
 
 def evaluate_rows(
@@ -156,6 +179,7 @@ def evaluate_rows(
     names = [name for slicing in slicings for name in slicing.names]
     found = dataclasses.replace(
         empty,
+        rows=rows.count,
         tasks=tuple(measured[t.name][user_sums.ALL] for t in tasks),
         slices={n: tuple(measured[t.name][n] for t in tasks) for n in names},
         ranking=ranking,

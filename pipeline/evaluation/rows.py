@@ -8,6 +8,7 @@ one order whatever the order in which they came.
 
 from __future__ import annotations
 
+import functools
 import os
 import pathlib
 import uuid
@@ -66,6 +67,11 @@ class Rows:
     def of(cls, frame: pl.DataFrame) -> Rows:
         """A frame of all rows."""
         return cls([_sorted(frame)], frame.columns)
+
+    @functools.cached_property
+    def count(self) -> int:
+        """How many rows there are."""
+        return sum(frame.height for frame in self.read([KEY_USER]))
 
     def read(self, columns: Iterable[str]) -> Iterator[pl.DataFrame]:
         """Some columns, part by part; those that there are not are left out."""

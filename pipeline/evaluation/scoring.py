@@ -80,7 +80,8 @@ def count_rows(days: Days) -> int:
 
 def files_of(split: str, folder: str) -> list[str]:
     """All files of a day, those too that only an evaluation reads."""
-    return match_files(split, [os.path.join(as_glob(folder), f"Split-{split}", "*.gz")])
+    pattern = os.path.join(as_glob(folder), f"Split-{split}", "*.gz")
+    return match_files(split, [pattern], evaluation=True)
 
 
 def _predictions(

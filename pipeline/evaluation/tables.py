@@ -10,8 +10,12 @@ from rich.table import Table
 
 from feature_specs.registry import RoomTable
 from feature_specs.task_kinds import TASK_KINDS, Binary, Regression
+from pipeline.evaluation.fused import SHOWN, Ranking
 from pipeline.evaluation.quality import TaskQuality
+from pipeline.evaluation.user_sums import FUSED
 from pipeline.reporting.tables import new_table, number, percent
+
+_TOP = "10"  # rows of a group whose precision and recall are shown
 
 _Tabled: TypeAlias = Callable[[Sequence[TaskQuality]], Table]
 
@@ -40,6 +44,49 @@ def slice_table(slices: dict[str, list[TaskQuality]], tasks: Sequence[str]) -> T
         areas = {quality.task: number(quality.auc) for quality in qualities}
         rows = max(quality.rows for quality in qualities)
         table.add_row(name, f"{rows:,}", *(areas[task] for task in tasks))
+    return table
+
+
+def ranking_tables(ranking: Ranking) -> list[Table]:
+    """NDCG of each order, and what the fused one does for each task's labels."""
+    return [_order_table(ranking), _top_table(ranking)]
+
+
+def _order_table(ranking: Ranking) -> Table:
+    cutoffs = list(ranking.orders[0].ndcg)
+    heads = ["ordered by", *(f"NDCG@{k}" for k in cutoffs)]
+    with_truth = any(order.utility for order in ranking.orders)
+    heads += [f"true @{k}" for k in cutoffs] if with_truth else []
+    weights = ", ".join(ranking.scales)
+    table = new_table(
+        f"Ranking, {ranking.groups:,} groups by {ranking.by}, {ranking.rows:,} rows",
+        heads,
+        caption=f"Gains: {weights}, as the fusion weighs them. A task of a negative "
+        "weight puts its lowest first. Shown: by time; users answered to that order.",
+    )
+    for order in ranking.orders:
+        cells = [number(order.ndcg[k]) for k in cutoffs]
+        if with_truth:
+            cells += [number(order.utility[k]) for k in cutoffs]
+        table.add_row("fused score" if order.order == FUSED else order.order, *cells)
+    return table
+
+
+def _top_table(ranking: Ranking) -> Table:
+    """Every task's labels under the fused order, and precision under its own."""
+    k = _TOP
+    heads = ["task", "AUC", "GAUC", "XAUC", f"prec@{k}", "own", "shown", f"recall@{k}"]
+    table = new_table("Tasks under the fused order", [*heads, "own"])
+    for name in dict.fromkeys(found.task for found in ranking.tasks):
+        by_order = {f.order: f for f in ranking.tasks if f.task == name}
+        fused, own, shown = (by_order.get(order) for order in (FUSED, name, SHOWN))
+        if fused is None:
+            continue
+        precision = [f.precision.get(k) if f else None for f in (fused, own, shown)]
+        recall = [f.recall.get(k) if f else None for f in (fused, own)]
+        areas = [number(value) for value in (fused.auc, fused.gauc, fused.xauc)]
+        shares = [number(value, 3) for value in (*precision, *recall)]
+        table.add_row(name, *areas, *shares)
     return table
 
 
@@ -77,7 +124,7 @@ def _oracle_cells(quality: TaskQuality) -> list[str]:
 
 @tabled(Regression)
 def _regression_table(qualities: Sequence[TaskQuality]) -> Table:
-    heads = ["task", "label mean", "RMSE", "constant's RMSE", "calib"]
+    heads = ["task", "label mean", "RMSE", "constant's RMSE", "XAUC", "calib"]
     table = new_table("Regressions", heads)
     for quality in qualities:
         table.add_row(
@@ -85,6 +132,7 @@ def _regression_table(qualities: Sequence[TaskQuality]) -> Table:
             f"{quality.label_mean:.4f}",
             number(quality.rmse),
             number(quality.constant_rmse),
+            number(quality.xauc),
             number(quality.calibration, 3),
         )
     return table

@@ -39,6 +39,7 @@ from pipeline.examples.read_logs import (
     ROWS,
     Reading,
     ReadLogs,
+    count_marks,
     event_output,
     key_output,
     plan_reading,
@@ -196,9 +197,11 @@ def _read(
 ) -> _Read:
     """What is read of the logs, and of the state that the run goes on from."""
     logs = pipeline | ReadLogs(reading, setup.shuffle)
+    marks = pipeline | "Marks of files" >> beam.Create([count_marks(reading)])
+    counts = [logs[COUNTS], marks]
     state = request.state
     if state is None:
-        return _Read(logs, logs[ROWS], {}, [logs[COUNTS]])
+        return _Read(logs, logs[ROWS], {}, counts)
     carried = pipeline | ReadState(state, setup.spec, setup.shards, setup.shuffle)
     tables = {
         state_output(t): carried[state_output(t)]
@@ -207,7 +210,7 @@ def _read(
     # Those that still run stand among the rows of the days.
     running = tables.pop(state_output(RUNNING))
     rows = (logs[ROWS], running) | "Add running impressions" >> beam.Flatten()
-    return _Read(logs, rows, tables, [logs[COUNTS], carried[COUNTS]])
+    return _Read(logs, rows, tables, [*counts, carried[COUNTS]])
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,6 +4,8 @@
     trailrank examples --spec kuairand --logs LOGS --out EXAMPLES \\
         --days 20220408:20220421 --eval_days 2
     trailrank examples ... --replace 20220415          # late data of one day
+    trailrank examples ... --days 20220415 --state_from STATES/20220414 \\
+        --state_to STATES/20220415                     # one more day
     trailrank examples ... --label_delay 1d            # wait for the newest day's likes
     trailrank examples ... --beam_arg=--runner=DataflowRunner --beam_arg=--region=...
 
@@ -53,6 +55,10 @@ def _make(spec: Spec, args: argparse.Namespace, console: rich.console.Console) -
             allow_small_days=args.allow_small_days,
             seed=args.seed,
             shards=args.shards,
+            state_from=args.state_from,
+            state_to=args.state_to,
+            learned_through=args.learned_through,
+            empty_days=[d for d in args.empty_days.split(",") if d],
         )
         plan = request.plan
     console.print(
@@ -88,6 +94,30 @@ def parser(*, out_required: bool = True) -> ArgumentParser:
         "20220415:20220416; give the other arguments as for the whole",
     )
     flags.add_seed(add, of="the order in a day")
+    add(
+        "--state_from",
+        metavar="STATE",
+        help="go on from the state at the end of the day before --days: no earlier log "
+        "is read, and --eval_days may be 0",
+    )
+    add(
+        "--state_to",
+        metavar="STATE",
+        help="directory that gets the state at the end of --days, a new one",
+    )
+    add(
+        "--learned_through",
+        metavar="DAY",
+        help="last day that quantiles are learned on (that of --state_from, or the "
+        "last training day)",
+    )
+    add(
+        "--empty_days",
+        metavar="DAYS",
+        default="",
+        help="days between --state_from and --days that have no logs, "
+        "20220415,20220416",
+    )
     add("--shards", type=int, help="parts that users are hashed into")
     flags.add_beam_args(add)
     return found

@@ -60,6 +60,14 @@ class DayRange:
         return f"{self.first:%Y%m%d}:{self.last:%Y%m%d}"
 
 
+def parse_one(text: str) -> datetime.date:
+    """The day of `20220408`; UsageError for anything else."""
+    days = DayRange.parse(text)
+    if len(days) > 1:
+        raise UsageError(f"Day {text!r}: must be one day, YYYYMMDD.")
+    return days.first
+
+
 @dataclasses.dataclass(frozen=True)
 class SplitPlan:
     """Which split each day of a run belongs to.
@@ -181,6 +189,16 @@ def without_newest(days: DayRange, delay: str) -> DayRange:
             "none is left. Ask for more days, or for a shorter delay."
         )
     return DayRange(days.first, days.last - datetime.timedelta(days=out))
+
+
+def days_after(days: DayRange, known: datetime.date) -> DayRange:
+    """The days that come after one; UsageError if none does."""
+    if days.last <= known:
+        raise UsageError(
+            f"The logs have days up to {days.last:%Y%m%d}, and these are known up to "
+            f"{known:%Y%m%d} already. Bring the logs of a new day."
+        )
+    return DayRange(max(days.first, known + datetime.timedelta(days=1)), days.last)
 
 
 def midnight_ms(day: datetime.date, zone: str) -> int:

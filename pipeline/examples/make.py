@@ -74,6 +74,10 @@ def make_examples(
     allow_small_days: bool = False,
     seed: int = 0,
     shards: int | None = None,
+    state_from: Place | None = None,
+    state_to: Place | None = None,
+    learned_through: str | None = None,
+    empty_days: Sequence[str] = (),
     beam_args: Sequence[str] = (),
 ) -> ExamplesReport:
     """Raw impression logs -> day-sequenced tf.Examples.
@@ -98,6 +102,14 @@ def make_examples(
         allow_small_days: Whether a day with unusually few rows passes.
         seed: Of the order inside a day.
         shards: Parts that users are hashed into; by default chosen by the log's size.
+        state_from: Directory of the state at the end of the day before `days`: then
+            nothing is read of the logs but files with rows of `days`, and `eval_days`
+            may be 0 or all of them.
+        state_to: Directory that gets the state at the end of `days`, a new one.
+        learned_through: Last day, `20220412`, that quantiles are learned on and that
+            training-only filters look ahead to; by default that of `state_from`, or
+            the last training day.
+        empty_days: Days between the state's and `days` that have no logs.
         beam_args: Beam's options; without `--runner` it runs in this process.
 
     Raises:
@@ -105,6 +117,8 @@ def make_examples(
         PlaceError: There are no logs, or `out` cannot be a directory.
         LockedError: Another command writes to `out`.
         ExamplesError: Rows are lost or unreadable, or a day lacks its rows.
+        StateError: `state_from` is no state of these days and this spec, or the spec
+            has what no state can carry.
         FileNotFoundError, ValueError: Files or options are unusable.
     """
     found = as_spec(spec)
@@ -122,6 +136,10 @@ def make_examples(
             allow_small_days=allow_small_days,
             seed=seed,
             shards=shards,
+            state_from=state_from,
+            state_to=state_to,
+            learned_through=learned_through,
+            empty_days=empty_days,
         )
         return run_request(request, beam_args)
 
@@ -140,17 +158,28 @@ def plan_request(
     days: str | None,
     label_delay: str,
     replace: str | None,
+    state_from: Place | None = None,
+    state_to: Place | None = None,
+    learned_through: str | None = None,
+    empty_days: Sequence[str] = (),
     **settings: Any,
 ) -> ExamplesRequest:
     """The request of `make_examples`, whose arguments these are; Beam gets loaded."""
     load_beam()
-    from pipeline.examples.days import DayRange, without_newest
+    from pipeline.day_state.state import read_state
+    from pipeline.examples.days import DayRange, parse_one, without_newest
+    from pipeline.examples.read_logs import new_days
     from pipeline.examples.reading.log_files import find_logs
     from pipeline.examples.reading.readers import discover_days
     from pipeline.examples.request import ExamplesRequest
 
     found, directory = find_logs(spec, absolute(logs)), absolute(out)
-    asked = DayRange.parse(days) if days else discover_days(spec, found)
+    if days:
+        asked = DayRange.parse(days)
+    elif state_from:
+        asked = new_days(spec, found, read_state(absolute(state_from)))
+    else:
+        asked = discover_days(spec, found)
     return ExamplesRequest(
         spec=spec,
         logs_dir=found,
@@ -159,6 +188,10 @@ def plan_request(
         report_path=os.path.join(directory, "report.json"),
         days=without_newest(asked, label_delay) if label_delay else asked,
         only=DayRange.parse(replace) if replace else None,
+        state_from=absolute(state_from) if state_from else None,
+        state_to=absolute(state_to) if state_to else None,
+        learned_through=parse_one(learned_through) if learned_through else None,
+        empty_days=tuple(map(parse_one, empty_days)),
         **settings,
     )
 

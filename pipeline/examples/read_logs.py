@@ -11,10 +11,18 @@ import apache_beam as beam
 import polars as pl
 
 from feature_specs import Spec
+from feature_specs.errors import UsageError
 from feature_specs.events import EventsSpec
+from pipeline.day_state.state import DayState
 from pipeline.examples.columns.event_columns import MS
 from pipeline.examples.columns.timeline import TIME_MS
-from pipeline.examples.days import DAY, DayRange, local_time, midnight_ms
+from pipeline.examples.days import (
+    DAY,
+    DayRange,
+    days_after,
+    local_time,
+    midnight_ms,
+)
 from pipeline.examples.events import OUTSIDE, OWNER, UNMATCHED, impression_keys
 from pipeline.examples.hashing import bucket_of, hash_columns
 from pipeline.examples.history_logs import rows_that_count
@@ -26,12 +34,13 @@ from pipeline.examples.log_counts import (
     count_values,
 )
 from pipeline.examples.reading.blocks import Block
+from pipeline.examples.reading.log_files import match_files
+from pipeline.examples.reading.marks import FileMark, is_marked, unseen
 from pipeline.examples.reading.readers import (
-    event_sources,
-    history_sources,
-    join_sources,
+    all_sources,
+    discover_days,
     log_source,
-    plan_ranges,
+    plan_files,
     read_blocks,
 )
 from pipeline.examples.reading.sources import (
@@ -49,7 +58,7 @@ ROWS, REJECTS, COUNTS = "rows", "rejects", "counts"
 
 _ROWS = pl.len().alias("_rows")
 _A_DAY = datetime.timedelta(days=1)
-_HOUR_MS, _DAY_MS = 3_600_000, 86_400_000
+_HOUR_MS = 3_600_000
 SHARD_BYTES = 32 << 20  # of log a shard: some 400,000 rows, 1.5 GB when worked on
 
 
@@ -64,6 +73,7 @@ class Reading:
         days: Days that become examples.
         first_day: The first that is read: of context, or of `days`.
         shards: Parts that users are hashed into.
+        marked: Files that the next run leaves out if they hold no row of later days.
     """
 
     spec: Spec
@@ -72,13 +82,7 @@ class Reading:
     days: DayRange
     first_day: datetime.date
     shards: int
-
-
-def all_sources(spec: Spec) -> dict[str, Source]:
-    """All files that a spec reads, by the names of their sources."""
-    others = (join_sources(spec), event_sources(spec), history_sources(spec))
-    named = {name: source for found in others for name, source in found.items()}
-    return {LOG: log_source(spec), **named}
+    marked: tuple[tuple[str, FileMark], ...] = ()
 
 
 def plan_reading(request: ExamplesRequest) -> Reading:
@@ -90,17 +94,23 @@ def plan_reading(request: ExamplesRequest) -> Reading:
     """
     spec = request.spec
     sources = all_sources(spec)
-    windows = {entry.source: entry.window_ms for entry in spec.events.values()}
+    windows = {entry.source: entry.window_days for entry in spec.events.values()}
+    state = request.state
+    seen = {} if state is None else marks_of(state)
     parts: list[FileRange] = []
+    marked: list[tuple[str, FileMark]] = []
     for name, source in sources.items():
-        parts += plan_ranges(
+        files = match_files(
             source,
             request.logs_dir,
-            request.range_bytes,
             days=None if name in spec.log.joins else request.days,
             context=request.context,
-            after=-(-windows.get(name, 0) // _DAY_MS),
+            after=windows.get(name, 0),
         )
+        if is_marked(source, spec):
+            files = unseen(files, seen)
+            marked += [(file.path, FileMark.of(file)) for file in files]
+        parts += plan_files(source, files, request.range_bytes)
     by_user = {LOG, *map(source_name, spec.histories)}
     size = sum(part.text_bytes for part in parts if part.source in by_user)
     return Reading(
@@ -110,6 +120,7 @@ def plan_reading(request: ExamplesRequest) -> Reading:
         days=request.days,
         first_day=request.first_day_read,
         shards=request.shards or size // SHARD_BYTES + 1,
+        marked=tuple(marked),
     )
 
 
@@ -149,7 +160,8 @@ class ReadLogs(beam.PTransform):
         super().__init__()
         self._parts = reading.parts
         # A worker gets the ranges one by one: all of them would travel with each step.
-        self._read = _ReadRange(dataclasses.replace(reading, parts=()), shuffle)
+        lean = dataclasses.replace(reading, parts=(), marked=())
+        self._read = _ReadRange(lean, shuffle)
         spec = reading.spec
         self._others = [side_output(name) for name in spec.log.joins]
         self._others += map(source_name, spec.histories)
@@ -190,6 +202,8 @@ class _ReadRange(beam.DoFn):
         for block in read_blocks(part, self._reading.sources[part.source]):
             counts += [watch.counts(block.rows.height), count_block(part, block)]
             source = self._reading.sources[part.source]
+            if source.begin is not None:
+                counts.append(count_later(block.rows, part, self._reading))
             counts += [count_notes(part, block), count_values(part, block, source)]
             yield block
             watch = Stopwatch("read")
@@ -289,6 +303,40 @@ def events_of_days(
     counts["event", section.name, UNMATCHED] = outside
     counts["event", section.name, OUTSIDE] = outside
     return kept, counts
+
+
+def count_later(rows: pl.DataFrame, part: FileRange, reading: Reading) -> Counts:
+    """How many rows of a file are of days after those that are read."""
+    end_ms = midnight_ms(reading.days.last + _A_DAY, reading.spec.log.timezone)
+    later = int((rows[TIME_MS] >= end_ms).sum())
+    return {("later_rows", part.path): later} if later else {}
+
+
+def count_marks(reading: Reading) -> Counts:
+    """The marks of files, as they are counted."""
+    return {("mark", path, mark.size, mark.updated): 1 for path, mark in reading.marked}
+
+
+def marks_of(state: DayState) -> dict[str, FileMark]:
+    """The files that a run from a state need not read again."""
+    return {path: FileMark(*mark) for path, mark in state.seen.items()}
+
+
+def new_days(spec: Spec, logs_dir: str, state: DayState) -> DayRange:
+    """The days that logs have beyond those that a state knows.
+
+    Raises:
+        UsageError: There are none.
+        ValueError: See `discover_days`.
+    """
+    seen, source = marks_of(state), log_source(spec)
+    if is_marked(source, spec) and not unseen(match_files(source, logs_dir), seen):
+        raise UsageError(
+            f"{logs_dir}: no file of the log is new, or has changed, since the state "
+            f"of {state.day:%Y%m%d} was made. Bring the logs of a new day."
+        )
+    found = discover_days(spec, logs_dir, lambda file: not unseen([file], seen))
+    return days_after(found, state.day)
 
 
 def rows_of_days(rows: pl.DataFrame, reading: Reading) -> tuple[pl.DataFrame, Counts]:

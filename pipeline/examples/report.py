@@ -130,8 +130,8 @@ def count_shard(
     lengths, trails = np.unique(shard.trail_lengths, return_counts=True)
     for length, count in zip(lengths.tolist(), trails.tolist(), strict=True):
         counts["trail_length", length] = count
-    for part, count in shard.trail_parts.items():
-        counts[("trail_part", *part)] = count
+    for (split, length), count in shard.trail_parts.items():
+        counts["trail_part", split, length] = count
     return counts | _label_sums(shard.examples, spec, plan)
 
 
@@ -198,6 +198,7 @@ def build_report(
         "trails": _trail_report(counts),
         "steps": _step_report(counts),
         "state_files": _state_files(counts),
+        "seen_files": _seen_files(counts),
     }
 
 
@@ -459,6 +460,19 @@ def _step_report(counts: Counts) -> dict[str, dict[str, float]]:
             busy_s = round(seconds, 3)
             steps[key[1]] = {"rows": rows, "busy_s": busy_s, "rows_per_s": speed}
     return steps
+
+
+def _seen_files(counts: Counts) -> dict[str, list[float]]:
+    """Files that hold no row of a later day -> their size and when they were written.
+
+    Only of those that no day in their name tells apart.
+    """
+    marks = sorted(key[1:] for key in counts if key[0] == "mark")
+    return {
+        path: [size, updated]
+        for path, size, updated in marks
+        if ("later_rows", path) not in counts
+    }
 
 
 def _state_files(counts: Counts) -> dict[str, int]:

@@ -27,7 +27,7 @@ class StateOutput:
     """The state that a run writes.
 
     Attributes:
-        state: Its head, without the files, and with the rows of days before the run.
+        state: Its head, without the tables' files, with what it has of earlier runs.
         days: The run's days, as `YYYYMMDD`.
     """
 
@@ -39,15 +39,16 @@ class StateOutput:
         """Of a request; None if no state is asked for."""
         if request.state_to is None:
             return None
-        earlier = request.state.rows_per_day if request.state else {}
+        earlier = request.state
         state = DayState(
             path=request.state_to,
             spec=request.spec.name,
             spec_digest=views.digest(request.spec, views.EXAMPLES),
             day=request.days.last,
             learned_through=request.plan.last_learned,
-            rows_per_day=earlier,
+            rows_per_day=earlier.rows_per_day if earlier else {},
             files={},
+            seen=earlier.seen if earlier else {},
         )
         return cls(state, tuple(f"{day:%Y%m%d}" for day in request.days))
 
@@ -72,5 +73,11 @@ class StateOutput:
         rows |= {day: found[day] for day in self.days if day in found}
         first = self.state.day - datetime.timedelta(days=_WEEK - 1)
         newest = {d: n for d, n in sorted(rows.items()) if d >= f"{first:%Y%m%d}"}
-        files = report["state_files"]
-        write_state(dataclasses.replace(self.state, rows_per_day=newest, files=files))
+        seen = {path: tuple(mark) for path, mark in report["seen_files"].items()}
+        state = dataclasses.replace(
+            self.state,
+            rows_per_day=newest,
+            files=report["state_files"],
+            seen={**self.state.seen, **seen},
+        )
+        write_state(state)

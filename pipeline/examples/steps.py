@@ -342,7 +342,7 @@ class WriteFile(beam.DoFn):
         assert rows is not None  # a group has one parcel at least
         self._writer.write(self._splits[split], place, files, rows)
         counts, watch = watch.counts(rows.height), Stopwatch("summarize files")
-        # What is trained on: by the same filters on every day, or none could be compared.
+        # What is trained on: filtered alike on every day, or none could be compared.
         trained = rows.filter(~pl.col(EVALUATION_ONLY))
         yield from self._summarize(trained, split, files)
         yield beam.pvalue.TaggedOutput(COUNTS, counts | watch.counts(rows.height))

@@ -1,17 +1,22 @@
 """Draws of users (bootstrap): how far a value would move with other users.
 
 Users are summed up in at most `GROUPS` groups by a hash of the user, and groups are
-drawn with replacement. Groups are drawn together for all models, tasks and slices, so
-that what is compared is paired. A value is a function of sums over groups, so a draw
-costs a product of matrices however many rows there are: G = groups, D = draws.
+drawn with replacement. They are drawn alike for all models, tasks and slices, so that
+what is compared is paired. A metric is made of sums over users
+(`pipeline.evaluation.user_sums`), so a thousand draws cost a product of matrices,
+however many rows there are. D = draws, G = groups.
 """
 
 from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 
-from pipeline.gates.rows import Floats, Ints
+from pipeline.evaluation.user_sums import UserSums
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
 
 # Of users. With fewer of them most have a group of their own; with a thousand groups an
 # interval's width is itself known to 2 % (1 / sqrt(2 * groups)), however many the rows.
@@ -19,10 +24,38 @@ GROUPS = 1024
 _SEED = 20240607  # any; the same rows are judged alike every time
 
 
-def groups_of(users: npt.NDArray[np.int64]) -> Ints:
-    """The group [N] of each row, by its user [N] whole numbers."""
-    mixed = _mixed(np.asarray(users).astype(np.uint64, copy=False))
-    return (mixed % np.uint64(GROUPS)).astype(np.int64)
+class Draws:
+    """Draws of all groups, each as often as it comes.
+
+    Attributes:
+        counts: [D, G]. Groups without a row are drawn, too: how many others there are
+            differs from draw to draw, as in a Poisson bootstrap.
+    """
+
+    def __init__(self, draws: int):
+        generator = np.random.default_rng(_SEED)
+        even = np.full(GROUPS, 1 / GROUPS)
+        found = generator.multinomial(GROUPS, even, size=draws)
+        self.counts: Floats = found.astype(np.float64)
+
+    @staticmethod
+    def grouped(sums: UserSums) -> UserSums:
+        """The sums of users as sums of groups: [G] each."""
+        groups = groups_of(sums.users)
+        found = {
+            name: np.bincount(groups, column, minlength=GROUPS).astype(np.float64)
+            for name, column in sums.sums.items()
+        }
+        return UserSums(pl.Series(np.arange(GROUPS)), found)
+
+
+def groups_of(users: pl.Series) -> Ints:
+    """The group [U] of each user: of a number or a text, whatever stands beside it."""
+    if users.dtype.is_integer():
+        values = users.to_numpy().astype(np.uint64, copy=False)
+    else:
+        values = users.hash(seed=0).to_numpy()
+    return (_mixed(values) % np.uint64(GROUPS)).astype(np.int64)
 
 
 def _mixed(values: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
@@ -31,20 +64,6 @@ def _mixed(values: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return x ^ (x >> np.uint64(31))
-
-
-def draw(groups: Ints, draws: int) -> Floats:
-    """How often each group comes in each draw: [D, GROUPS].
-
-    Only groups that have a row of `groups` [N] are drawn, as many as there are.
-    """
-    there = np.unique(groups)
-    found = np.zeros((draws, GROUPS))
-    if len(there):
-        generator = np.random.default_rng(_SEED)
-        even = np.full(len(there), 1 / len(there))
-        found[:, there] = generator.multinomial(len(there), even, size=draws)
-    return found
 
 
 def bound(

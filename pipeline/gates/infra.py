@@ -28,9 +28,11 @@ import numpy.typing as npt
 from feature_specs.errors import Status, TrailrankError
 from feature_specs.places import Place
 from feature_specs.spec import InfraSpec
+from pipeline.evaluation import buckets
 
 TOLERANCE = 1e-5  # of a prediction; above 1 as a share of it
 TIMEOUT_S = 600
+REPORT_FILE = "infra.json"
 # What a served model may not need: this package, and packages with operations of their
 # own that the ones we train with would register by being imported.
 BARRED = (
@@ -102,6 +104,18 @@ class InfraReport:
             key: math.nan if value is None else value for key, value in found.items()
         }
         return cls(**{**known, "problems": tuple(known["problems"])})
+
+
+def write_report(directory: Place, report: InfraReport) -> None:
+    """Keeps a report as `infra.json` in a directory, which may be a bucket's."""
+    path = os.path.join(directory, REPORT_FILE)
+    buckets.write_bytes(path, report.to_json().encode())
+
+
+def read_report(directory: Place) -> InfraReport:
+    """What `write_report` kept."""
+    text = buckets.read_bytes(os.path.join(directory, REPORT_FILE))
+    return InfraReport.from_json(text.decode())
 
 
 def check_export(

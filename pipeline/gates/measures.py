@@ -1,27 +1,26 @@
-"""What the gates measure of each model: every task's metrics, its slices, and the fused
-score's NDCG@10, with draws of users."""
+"""What the gates compare: every task's metrics, its slices, and the fused score's
+NDCG@10, of several models on the same rows, with draws of users."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from feature_specs import Spec, TaskSpec
 from feature_specs.spec import EvaluationSpec
-from pipeline.gates import draws as bootstrap
-from pipeline.gates import statistics
-from pipeline.gates.rows import Floats, Ints, JudgedRows, TaskRows, checked
-from pipeline.gates.statistics import Estimate, Statistic
-from pipeline.reporting.metrics import MetricError
+from pipeline.evaluation.model_evaluation import ModelEvaluation
+from pipeline.evaluation.quality import TaskQuality
+from pipeline.evaluation.user_sums import ALL, FUSED, UserSums
+from pipeline.gates.draws import Draws, Floats
 
-FUSED = "fused score"
+FUSED_NAME = "fused score"
+FARTHEST = 1e6  # factor between two sums that is told as it is
 MIN_GROUPS = 10  # of users that a value must come from for its draws to say something
-MOST_SLICES = 50  # values of a column, those with the most rows
+MOST_SLICES = 200  # those with the most rows
 _LEAST = 1e-12  # of what a change is a share of
 
 
@@ -31,6 +30,8 @@ class Measure:
 
     Attributes:
         name: As in `verdict.Gate.measure`.
+        metric: As in `UserSums.draws`.
+        tells: Sum that is above 0 for the users whom the metric knows something of.
         limits: Key of the limits on values; "" if there are none.
         change: Key of the largest loss.
         worse: 1 if a larger value is worse, -1 if a smaller one is.
@@ -38,6 +39,8 @@ class Measure:
     """
 
     name: str
+    metric: str
+    tells: str
     limits: str
     change: str
     worse: int = -1
@@ -49,30 +52,61 @@ class Measure:
         return apart / np.maximum(best, _LEAST) if self.share else apart
 
 
-AUC = Measure(name="auc", limits="min_auc", change="max_auc_drop")
-GAUC = Measure(name="gauc", limits="min_gauc", change="max_gauc_drop")
+AUC = Measure(
+    name="auc",
+    metric="auc",
+    tells="positives",
+    limits="min_auc",
+    change="max_auc_drop",
+)
+GAUC = Measure(
+    name="gauc",
+    metric="gauc",
+    tells="mixed",
+    limits="min_gauc",
+    change="max_gauc_drop",
+)
 RMSE = Measure(
-    name="rmse", limits="max_rmse", change="max_rmse_rise", worse=1, share=True
+    name="rmse",
+    metric="rmse",
+    tells="rows",
+    limits="max_rmse",
+    change="max_rmse_rise",
+    worse=1,
+    share=True,
 )
 MISCALIBRATION = Measure(
     name="miscalibration",
+    metric="calibration",
+    tells="label",
     limits="miscalibration",
     change="max_miscalibration_rise",
     worse=1,
     share=True,
 )
-NDCG = Measure(name="ndcg", limits="min_ndcg", change="max_ndcg_drop")
+NDCG = Measure(
+    name="ndcg",
+    metric="ndcg@10",
+    tells="groups",
+    limits="min_ndcg",
+    change="max_ndcg_drop",
+)
 SLICE_AUC = dataclasses.replace(
     AUC, limits="min_slice_auc", change="max_slice_auc_drop"
 )
 SLICE_RMSE = dataclasses.replace(RMSE, limits="")  # a limit is for all rows
 
-_STATISTICS: dict[str, Statistic] = {
-    "auc": statistics.auc,
-    "gauc": statistics.gauc,
-    "rmse": statistics.rmse,
-    "miscalibration": statistics.miscalibration,
-}
+
+class Estimate(NamedTuple):
+    """A value and what it is in other draws.
+
+    Attributes:
+        value: NaN if there is none.
+        drawn: [D]; the value where a draw has none.
+    """
+
+    value: float
+    drawn: Floats
 
 
 class Measured(NamedTuple):
@@ -80,8 +114,8 @@ class Measured(NamedTuple):
 
     Attributes:
         measure: Which.
-        of: Task, or `FUSED`.
-        slice: `tab = 1`, or "".
+        of: Task, or `FUSED_NAME`.
+        slice: `tab=1`, or "".
         estimates: One a model, the one to be judged first.
         lacks: What there is too little of for a comparison; "" if there is enough.
         limit: Of the value, as the spec writes it; NaN without one.
@@ -95,122 +129,144 @@ class Measured(NamedTuple):
     limit: float
 
 
-def measure_all(spec: Spec, rows: JudgedRows) -> tuple[list[Measured], list[Measured]]:
+def measure_all(
+    spec: Spec, models: Sequence[ModelEvaluation]
+) -> tuple[list[Measured], list[Measured]]:
     """The metrics of all rows, and those of slices.
 
-    Raises:
-        NotFiniteError: A label or a prediction is NaN or infinite; says whose.
-        MetricError: Columns of different lengths, or a probability's label that is
-            neither 0 nor 1.
+    A task that the first model does not have is left out; another model that lacks it
+    has no value.
     """
-    groups = bootstrap.groups_of(rows.users)
-    draws = bootstrap.draw(groups, spec.evaluation.draws)
+    comparison = _Comparison(spec.evaluation, models)
     whole: list[Measured] = []
     slices: list[Measured] = []
     for task in spec.tasks:
-        there = _Rows(rows, checked(rows, task.name), groups, draws, spec.evaluation)
-        chances = task.of_kind.is_probability
-        if chances:
-            _check_binary(task, there.own)
-        measures = (AUC, GAUC, MISCALIBRATION) if chances else (RMSE, MISCALIBRATION)
-        whole += [there.measured(measure, task.name) for measure in measures]
-        slices += there.of_slices(SLICE_AUC if chances else SLICE_RMSE, task.name)
-    if rows.ranked is not None:
-        whole.append(_fused(rows, draws, spec.evaluation))
+        if any(found.task == task.name for found in models[0].tasks):
+            all_rows, parts = comparison.of_task(task)
+            whole += all_rows
+            slices += parts
+    if models[0].ranking is not None:
+        whole.append(comparison.of_fused())
     return whole, slices
 
 
-class _Rows(NamedTuple):
-    """One task's rows, with their users drawn."""
+class _Comparison:
+    """Models whose sums by user are drawn alike."""
 
-    all: JudgedRows
-    own: TaskRows
-    groups: Ints
-    draws: Floats
-    evaluation: EvaluationSpec
+    def __init__(self, evaluation: EvaluationSpec, models: Sequence[ModelEvaluation]):
+        self._evaluation, self._models = evaluation, models
+        self._draws = Draws(evaluation.draws)
+        self._slices = _largest(models[0])
 
-    def measured(
-        self, measure: Measure, task: str, slice: str = "", part: Ints | None = None
-    ) -> Measured:
-        """A metric of all models, on the rows `part` of the task's, or on all."""
-        rows = np.flatnonzero(self.own.mask)
-        columns = [self.own.labels, *self.own.predictions]
-        if part is not None:
-            rows, columns = rows[part], [column[part] for column in columns]
-        users, groups = np.asarray(self.all.users)[rows], self.groups[rows]
-        labels, *predictions = columns
-        statistic = _STATISTICS[measure.name]
-        estimates = [
-            statistic(labels, column, users, groups, self.draws)
-            for column in predictions
+    def of_task(self, task: TaskSpec) -> tuple[list[Measured], list[Measured]]:
+        """Of all rows, and of each slice."""
+        chances = task.of_kind.is_probability
+        measures = (AUC, GAUC, MISCALIBRATION) if chances else (RMSE, MISCALIBRATION)
+        in_slices = SLICE_AUC if chances else SLICE_RMSE
+        sums = [self._sums(one, task.name) for one in self._models]
+        whole = [self._measured(m, task.name, ALL, sums) for m in measures]
+        parts = [
+            self._measured(in_slices, task.name, slice, sums)
+            for slice in self._slices
+            if slice in sums[0]
         ]
-        lacks = _lacking(measure, labels, estimates[0], self.evaluation.min_positives)
-        limits = getattr(self.evaluation, measure.limits) if measure.limits else {}
-        limit = limits.get(task, math.nan)
-        return Measured(measure, task, slice, estimates, lacks, limit)
+        return whole, parts
 
-    def of_slices(self, measure: Measure, task: str) -> Iterator[Measured]:
-        """The metric in each slice; of many values those with the most rows."""
-        for column, values in sorted(self.all.slices.items()):
-            own = np.asarray(values)[self.own.mask]
-            found, place, counts = np.unique(
-                own, return_inverse=True, return_counts=True
+    def of_fused(self) -> Measured:
+        """NDCG@10 of the fused order."""
+        sums = [
+            {ALL: self._draws.grouped(found[ALL])} if ALL in found else {}
+            for found in (
+                one.user_sums(FUSED) if one.ranking is not None else {}
+                for one in self._models
             )
-            largest = np.argsort(-counts, kind="stable")[:MOST_SLICES]
-            for index in np.sort(largest):
-                part = np.flatnonzero(place == index)
-                yield self.measured(measure, task, _slice(column, found[index]), part)
+        ]
+        return self._measured(NDCG, FUSED_NAME, ALL, sums)
+
+    def _sums(self, model: ModelEvaluation, task: str) -> dict[str, UserSums]:
+        """Slice -> sums by group of users; nothing if the model lacks the task."""
+        if all(found.task != task for found in model.tasks):
+            return {}
+        found = model.user_sums(task, [ALL, *self._slices])
+        return {slice: self._draws.grouped(sums) for slice, sums in found.items()}
+
+    def _measured(
+        self, measure: Measure, of: str, slice: str, sums: list[dict[str, UserSums]]
+    ) -> Measured:
+        estimates = [
+            self._estimate(measure, one[slice]) if slice in one else self._none()
+            for one in sums
+        ]
+        lacks = "there are no rows"
+        if slice in sums[0]:
+            least = self._evaluation.min_positives
+            lacks = _lacking(measure, sums[0][slice], estimates[0], least)
+        limits = getattr(self._evaluation, measure.limits) if measure.limits else {}
+        if not isinstance(limits, dict):
+            limits = {of: limits} if limits else {}
+        limit = limits.get(of, math.nan)
+        return Measured(measure, of, slice, estimates, lacks, limit)
+
+    def _estimate(self, measure: Measure, sums: UserSums) -> Estimate:
+        value = sums.value(measure.metric)
+        drawn = sums.draws(measure.metric, self._draws.counts).astype(np.float64)
+        if measure is MISCALIBRATION:
+            if sums.sums["label"].min(initial=0) < 0:
+                return self._none()  # a ratio of sums says nothing there
+            value, drawn = float(_factor(np.array(value))), _factor(drawn)
+        return Estimate(value, np.where(np.isnan(drawn), value, drawn))
+
+    def _none(self) -> Estimate:
+        return Estimate(math.nan, np.full(self._evaluation.draws, math.nan))
 
 
-def _fused(rows: JudgedRows, draws: Floats, evaluation: EvaluationSpec) -> Measured:
-    """NDCG@10 of all models' fused scores."""
-    ranked = rows.ranked
-    assert ranked is not None
-    groups = bootstrap.groups_of(ranked.users)
-    estimates = [statistics.mean(column, groups, draws) for column in ranked.ndcg]
-    lists, least = int((~np.isnan(ranked.ndcg[0])).sum()), evaluation.min_positives
-    lacks = "" if lists >= least else _needed(lists, "lists with a gain", least)
-    limit = evaluation.min_ndcg or math.nan
-    return Measured(NDCG, FUSED, "", estimates, lacks or _few(estimates[0]), limit)
+def _largest(model: ModelEvaluation) -> list[str]:
+    """The slices with the most rows, by name."""
+
+    def rows(found: tuple[TaskQuality, ...]) -> int:
+        return max((quality.rows for quality in found), default=0)
+
+    names = sorted(model.slices, key=lambda name: (-rows(model.slices[name]), name))
+    return sorted(names[:MOST_SLICES])
 
 
-def _slice(column: str, value: Any) -> str:
-    text = value.decode() if isinstance(value, bytes) else str(value)
-    return f"{column} = {text}"
+def _factor(ratios: Floats) -> Floats:
+    """Ratios or their inverses, whichever are larger, at most `FARTHEST`; NaN stays."""
+    near = np.clip(ratios, 1 / FARTHEST, FARTHEST)
+    found: Floats = np.maximum(near, 1 / near)
+    return found
 
 
-def _lacking(
-    measure: Measure, labels: npt.NDArray[Any], estimate: Estimate, least: int
-) -> str:
+def _lacking(measure: Measure, sums: UserSums, estimate: Estimate, least: int) -> str:
     """What there is too little of for the metric to be compared."""
-    positives = int((labels > 0).sum())
-    if measure.name in ("auc", "gauc"):
-        counts = {"positive rows": positives, "negative rows": len(labels) - positives}
-    elif measure.name == "miscalibration":
-        counts = {"rows with a label above 0": positives}
-    else:
-        counts = {"rows": len(labels)}
-    for what, count in counts.items():
+    for what, count in _counts(measure, sums):
         if count < least:
             return _needed(count, what, least)
     if math.isnan(estimate.value):
         return "there is no such number of these rows"
-    return _few(estimate)
+    tell = [sums.sums[measure.tells]]
+    if measure.metric == "auc":
+        tell.append(sums.sums["rows"] - tell[0])
+    groups = min(int(np.count_nonzero(column)) for column in tell)
+    return (
+        "" if groups >= MIN_GROUPS else _needed(groups, "users that tell", MIN_GROUPS)
+    )
 
 
-def _few(estimate: Estimate) -> str:
-    if estimate.groups >= MIN_GROUPS:
-        return ""
-    return _needed(estimate.groups, "users that tell", MIN_GROUPS)
+def _counts(measure: Measure, sums: UserSums) -> Iterator[tuple[str, int]]:
+    """What must be as many as `evaluation.min_positives`."""
+    if measure.name == "ndcg":
+        yield "lists with a gain", round(sums.total("groups"))
+        return
+    rows = round(sums.total("rows"))
+    if "positives" not in sums.sums:
+        yield "rows", rows
+        return
+    positives = round(sums.total("positives"))
+    yield "positive rows", positives
+    if measure.name in ("auc", "gauc"):
+        yield "negative rows", rows - positives
 
 
 def _needed(count: int, what: str, least: int) -> str:
     return f"there are {count:,} {what}, and {least:,} are needed"
-
-
-def _check_binary(task: TaskSpec, own: TaskRows) -> None:
-    others = own.labels[(own.labels != 0) & (own.labels != 1)]
-    if others.size:
-        raise MetricError(
-            f"Task {task.name!r}: labels must be 0 or 1. Got {others[0]:g}."
-        )

@@ -1,6 +1,6 @@
 """The gates of a model: may it replace the one that serves?
 
-    verdict = judge(spec, rows)      # rows.JudgedRows of the model and the last ones
+    verdict = judge(spec, evaluate_models(spec, [new, *last_blessed], days, out))
     verdict.check()
 
 *Limits on a value* that the spec writes for a task are held to the value itself: one
@@ -22,43 +22,43 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from feature_specs import Spec
 from feature_specs.spec import EvaluationSpec
-from pipeline.gates import draws as bootstrap
+from pipeline.evaluation.model_evaluation import ModelEvaluation
+from pipeline.gates.draws import Floats, bound
 from pipeline.gates.measures import MISCALIBRATION, Measured, measure_all
-from pipeline.gates.rows import Floats, JudgedRows
 from pipeline.gates.verdict import Gate, Outcome, Verdict
 
 USUAL_FACTOR = 2.0  # largest miscalibration of a task without a limit, if significant
 
 
-def judge(spec: Spec, rows: JudgedRows) -> Verdict:
+def judge(
+    spec: Spec, models: Sequence[ModelEvaluation], names: Sequence[str] = ()
+) -> Verdict:
     """All gates of the first of the models.
 
     Args:
         spec: Its `evaluation` has the limits.
-        rows: The first model and those that it is compared with, on the same rows.
-
-    Raises:
-        NotFiniteError: A label or a prediction is NaN or infinite; says whose.
-        MetricError: Columns of different lengths, or a probability's label that is
-            neither 0 nor 1.
+        models: The one to be judged, and those that it is compared with, the latest
+            first; all of the same rows, and with sums by user in their folders.
+        names: Of the models, for people; by default the last parts of their paths.
     """
     evaluation = spec.evaluation
-    families = [family for family in measure_all(spec, rows) if family]
+    told = tuple(names) or tuple(m.model.rstrip("/").split("/")[-1] for m in models)
+    families = [family for family in measure_all(spec, models) if family]
     confidence = 1 - (1 - evaluation.confidence) / max(len(families), 1)
     return Verdict(
-        model=rows.models[0],
-        against=rows.models[1:],
+        model=told[0],
+        against=told[1:],
         gates=tuple(
             gate
             for family in families
-            for gate in _Family(family, rows.models, evaluation, confidence).gates()
+            for gate in _Family(family, told, evaluation, confidence).gates()
         ),
         gate=evaluation.gate,
         confidence=evaluation.confidence,
@@ -105,7 +105,7 @@ class _Family:
         self._found, self._models, self._evaluation = found, models, evaluation
         changes = [_changes(one) for one in found]
         flat = [change for own in changes for change in own.values()]
-        low, high, _ = bootstrap.bound(
+        low, high, _ = bound(
             np.array([change.loss for change in flat]),
             np.array([change.drawn for change in flat]).T,
             confidence,

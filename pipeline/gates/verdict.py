@@ -10,9 +10,12 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import os
 from typing import TYPE_CHECKING, Any, Literal
 
 from feature_specs.errors import Status, TrailrankError
+from feature_specs.places import Place
+from pipeline.evaluation import buckets
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -29,6 +32,7 @@ _NAMES = {
 _RELATIVE = ("rmse", "miscalibration")  # their changes are shares
 _LOWER_IS_BETTER = ("rmse", "miscalibration")
 _TOLD = 12  # gates in a message
+FILE = "verdict.json"
 
 
 class RefusedModelError(TrailrankError, RuntimeError):
@@ -44,7 +48,7 @@ class Gate:
     Attributes:
         measure: `auc`, `gauc`, `rmse`, `miscalibration` or `ndcg`.
         of: Task, or `fused score`.
-        slice: `tab = 1`; "" for all rows.
+        slice: `tab=1`; "" for all rows.
         against: The model that it is compared with, the best of several; "" for a
             limit on the value itself.
         key: Key of the spec that holds the limit.
@@ -75,7 +79,7 @@ class Gate:
 
     @property
     def name(self) -> str:
-        """`AUC of like, tab = 1`."""
+        """`AUC of like, tab=1`."""
         return f"{_NAMES[self.measure]} of {self.of}{self._slice}"
 
     @property
@@ -219,6 +223,17 @@ class Verdict:
         if self.gate == "none" and self.refused:
             return f"{counts}; blessed all the same (evaluation.gate: none)"
         return counts
+
+
+def write_verdict(directory: Place, verdict: Verdict) -> None:
+    """Keeps a verdict as `verdict.json` in a directory, which may be a bucket's."""
+    buckets.write_bytes(os.path.join(directory, FILE), verdict.to_json().encode())
+
+
+def read_verdict(directory: Place) -> Verdict:
+    """What `write_verdict` kept."""
+    text = buckets.read_bytes(os.path.join(directory, FILE))
+    return Verdict.from_json(text.decode())
 
 
 def _without_nan(gate: dict[str, Any]) -> dict[str, Any]:

@@ -247,6 +247,10 @@ def _needed(base: str, kept: Ledger, keep: int) -> frozenset[str]:
             paths += [version.checkpoints]
     for run in kept.runs[-keep:]:
         paths += [run.encoding, run.checkpoints]
+    # The next run goes on from these, however many have failed since.
+    for name in ("encoding", "checkpoints"):
+        known = [place for run in kept.runs if (place := getattr(run, name))]
+        paths += known[-1:]
     for run in kept.runs[-1:]:
         paths += [str(run.plan.get(name, "")) for name in ("state_from", "encoding")]
     paths += [entry.checkpoints for entry in read_rollbacks(base)[-1:]]

@@ -74,8 +74,10 @@ def rollback(root: Place, version: str, *, why: str = "") -> Rollback:
 
     A version that was rolled back may be named, too: it comes back.
 
-    >>> trailrank.rollback("run", "1650000000", why="AUC of like fell").to
-    '1650000000'
+    >>> earlier = trailrank.history("run").versions[-2]
+    >>> done = trailrank.rollback("run", earlier.version, why="AUC of like fell")
+    >>> trailrank.status("run").serving == earlier.version
+    True
 
     Args:
         root: A run's directory.

@@ -36,7 +36,7 @@ class RunStatus:
         serving: The version that is served; empty if none is.
         pushed_at: When it was pushed.
         versions: Of each state: `live`, `rolled_back`, `pruned`.
-        last_run: Id, outcome and message of the last run.
+        last_run: Id, outcome (`killed` if it never told) and message of the last run.
         owner: Who writes there now; empty if nobody does.
         next_run: What the next run would do, in words.
         new_days: Days in the logs that are not made; None where names do not tell.
@@ -65,8 +65,8 @@ def status(root: Place) -> RunStatus:
     """How a run's directory stands; logs are looked at by their files' names only.
 
     >>> found = trailrank.status("run")
-    >>> found.made[0], found.serving == found.serving.strip()
-    ('day-20220408', True)
+    >>> found.made[0], found.next_run
+    ('day-20220408', 'finds no new day')
 
     Args:
         root: A run's directory.
@@ -76,7 +76,7 @@ def status(root: Place) -> RunStatus:
     """
     ledger = known_ledger(root)
     last = ledger.runs[-1] if ledger.runs else None
-    serving = ledger.serving
+    serving, owner = ledger.serving, owner_of(root)
     made = _made(ledger)
     new_days, next_run = _next_run(root, last, made)
     return RunStatus(
@@ -90,8 +90,8 @@ def status(root: Place) -> RunStatus:
             state: sum(v.state == state for v in ledger.versions)
             for state in ("live", "rolled_back", "pruned")
         },
-        last_run=_told(last),
-        owner=owner_of(root),
+        last_run=_told(last, owner),
+        owner=owner,
         next_run=next_run,
         new_days=new_days,
         unsettled=_unsettled(root),
@@ -130,11 +130,16 @@ def _days(splits: tuple[str, ...]) -> str:
     return f"{span(splits)} ({len(splits)})" if splits else ""
 
 
-def _told(run: RunEntry | None) -> dict[str, str]:
+def _told(run: RunEntry | None, owner: str) -> dict[str, str]:
     if run is None:
         return {}
     lines = run.message.splitlines()
-    return {"id": run.id, "outcome": run.outcome, "message": lines[0] if lines else ""}
+    is_dead = run.outcome == "running" and not owner
+    return {
+        "id": run.id,
+        "outcome": "killed" if is_dead else run.outcome,
+        "message": lines[0] if lines else "",
+    }
 
 
 def _made(ledger: Ledger) -> tuple[str, ...]:

@@ -37,10 +37,11 @@ def DataGate(
     """Writes `Split-<name>/data_gate.json`, and the same as TFDV's anomalies.
 
     Args:
-        examples: Of the new days; orders the steps, the days' places are `new_days`.
+        examples: Of the new days.
         report: Gets a directory a new day.
         spec: The spec's data gates view.
-        new_days: JSON, [[split, examples directory], ...]: the days to judge.
+        new_days: JSON, [[split, examples directory], ...]: the days to judge; an empty
+            directory stands for `examples`.
         earlier_days: The same of days that were let pass before.
         accepted: JSON of `pipeline.gates.accept.to_json`: who let which day pass.
         reports_dir: Gets `<split>.json` too, of refused days as well: TFX removes what
@@ -50,7 +51,7 @@ def DataGate(
         SuspiciousDayError: A day is too unlike the days before it.
     """
     new, earlier = (
-        [(split, directory) for split, directory in json.loads(text)]
+        [(split, directory or examples.uri) for split, directory in json.loads(text)]
         for text in (new_days, earlier_days)
     )
     acceptances = from_json(accepted)

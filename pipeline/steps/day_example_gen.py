@@ -23,7 +23,7 @@ REPORT_FILE = "report.json"
 ALL_EARLIER_DAYS = -1  # for `context_days`: TFX's parameters know no None
 
 _TEXTS = ("spec", "logs", "days", "rejects_dir", "fingerprint")
-_STATE = ("state_from", "learned_through")
+_STATE = ("state_from", "learned_through", "empty_days")
 _NUMBERS = ("eval_days", "context_days", "allow_small_days", "seed")
 _EPOCH = datetime.date(1970, 1, 1)  # of TFX's spans
 
@@ -97,6 +97,7 @@ class DayExampleGen(base_beam_component.BaseBeamComponent):
         fingerprint: str,
         state_from: str = "",
         learned_through: str = "",
+        empty_days: str = "",
     ):
         super().__init__(
             DayExampleGenSpec(
@@ -111,6 +112,7 @@ class DayExampleGen(base_beam_component.BaseBeamComponent):
                 fingerprint=fingerprint,
                 state_from=state_from,
                 learned_through=learned_through,
+                empty_days=empty_days,
                 examples=as_channel([standard_artifacts.Examples()]),
                 state=as_channel([DayState()]),
             )
@@ -120,6 +122,7 @@ class DayExampleGen(base_beam_component.BaseBeamComponent):
 def _request(values: dict[str, Any], examples: str, state: str) -> ExamplesRequest:
     context_days = values["context_days"]
     learned = values["learned_through"]
+    empty = [day for day in values["empty_days"].split(",") if day]
     return ExamplesRequest(
         spec=read_spec(values["spec"]),
         logs_dir=values["logs"],
@@ -134,6 +137,7 @@ def _request(values: dict[str, Any], examples: str, state: str) -> ExamplesReque
         state_from=values["state_from"] or None,
         state_to=state,
         learned_through=DayRange.parse(learned).first if learned else None,
+        empty_days=tuple(DayRange.parse(day).first for day in empty),
     )
 
 

@@ -15,10 +15,10 @@ from tfx.dsl.component.experimental.decorators import component
 from tfx.types.standard_artifacts import Examples, TransformGraph
 
 from feature_specs import read_spec
-from pipeline.encoding.make import encode_days
+from pipeline.encoding.make import Refresh, encode_days
 
 # `refresh` as a number, which is what a parameter can be.
-REFRESH = ("none", "all", "vocabularies")
+REFRESH: tuple[Refresh, ...] = ("none", "all", "vocabularies")
 
 
 @component
@@ -35,12 +35,13 @@ def EncodingGen(
     """Writes the encoding of the days, and its transform graph.
 
     Args:
-        examples: Of the new days; orders the steps, the days' places are `train_days`.
+        examples: Of the new days.
         transform_graph: Gets `transform_fn/`, `transformed_metadata/`, and
             `encoding.json`.
         spec: The spec's encoding view.
         train_days: JSON, [[split, examples directory], ...]: the days to learn, which
-            the last encoding does not know; all days for a refresh.
+            the last encoding does not know; all days for a refresh. An empty directory
+            stands for `examples`.
         earlier: Directory of the last encoding's graph; empty if there is none.
         digest_of_earlier: Of that encoding: TFX makes another one where it changes.
         fixed: 1 takes `earlier` as it is.
@@ -48,7 +49,10 @@ def EncodingGen(
     """
     encode_days(
         read_spec(spec),
-        [(split, directory) for split, directory in json.loads(train_days)],
+        [
+            (split, directory or examples.uri)
+            for split, directory in json.loads(train_days)
+        ],
         transform_graph.uri,
         earlier=earlier,
         fixed=bool(fixed),

@@ -85,7 +85,7 @@ class Histogram:
     @classmethod
     def from_json(cls, pairs: Iterable[tuple[int, int]]) -> Histogram:
         """What `to_json` gave."""
-        return cls(dict(map(tuple, pairs)))
+        return cls(dict(pairs))
 
 
 def edge(place: int) -> float:

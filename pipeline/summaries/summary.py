@@ -9,13 +9,11 @@ from __future__ import annotations
 import collections
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from feature_specs.values import Dtype
 from pipeline.summaries.exact import Moments, merge_moments
 from pipeline.summaries.histogram import Histogram
-
-_Value = TypeVar("_Value", int, str)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -60,7 +58,7 @@ class ColumnSummary:
     lengths: dict[int, int] = dataclasses.field(default_factory=dict)
     words: dict[int, int] = dataclasses.field(default_factory=dict)
     norms: Moments | None = None
-    top: Mapping[int, int] | Mapping[str, int] = dataclasses.field(default_factory=dict)
+    top: dict[Any, int] = dataclasses.field(default_factory=dict)
     distinct: int | None = None
     others: int = 0
     distinct_is_exact: bool = True
@@ -184,14 +182,14 @@ def join_columns(parts: Iterable[ColumnSummary], most: int) -> ColumnSummary:
     )
 
 
-def by_frequency(counts: Mapping[_Value, int]) -> dict[_Value, int]:
+def by_frequency(counts: Mapping[Any, int]) -> dict[Any, int]:
     """The most frequent first, equal ones in the order of their values."""
     return dict(sorted(counts.items(), key=lambda entry: (-entry[1], entry[0])))
 
 
-def added(counts: Iterable[Mapping[_Value, int]]) -> dict[_Value, int]:
+def added(counts: Iterable[Mapping[Any, int]]) -> dict[Any, int]:
     """The sums of counts by key, in the order of the keys."""
-    total: collections.Counter[_Value] = collections.Counter()
+    total: collections.Counter[Any] = collections.Counter()
     for one in counts:
         total.update(one)
     return dict(sorted(total.items()))

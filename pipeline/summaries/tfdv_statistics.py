@@ -115,7 +115,7 @@ def _fill_values(stats: statistics_pb2.StringStatistics, column: ColumnSummary) 
     texts = [(str(value), count) for value, count in column.top.items()]
     texts.sort(key=lambda entry: (entry[1], entry[0]), reverse=True)
     stats.unique = column.distinct or 0
-    if column.dtype == "string" and column.values and not column.others:
+    if column.values and not column.others:
         size_bytes = sum(len(text.encode()) * count for text, count in texts)
         stats.avg_length = size_bytes / column.values
     for text, count in texts[:_TOP_VALUES]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import json
 import math
 import os
@@ -31,8 +30,10 @@ from feature_specs import (
 from feature_specs import feature_kinds as kinds
 from feature_specs.plugins import PLUGINS
 from feature_specs.registry import Registry, RoomTable
+from tests.encoded_rows import as_examples, write_graph
+from tests.encoded_rows import encoded as encoded_rows
 
-pytestmark = pytest.mark.slow  # one Transform graph, one training, one export
+pytestmark = pytest.mark.slow  # one graph, one training, one export
 
 _ROOT = pathlib.Path(__file__).parent.parent.parent
 _PAGE = (_ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
@@ -89,7 +90,7 @@ def _write_modules(folder: pathlib.Path) -> None:
 @pytest.fixture(scope="module")
 def registered(tmp_path_factory) -> Iterator[None]:
     """The page's modules as plugins; afterwards nobody knows them."""
-    from pipeline.transform import ENCODERS
+    from pipeline.encoding.encoders import ENCODERS
     from trainer.model.switchers import SWITCHERS
     from trainer.objective.losses import LOSSES
 
@@ -151,28 +152,18 @@ class _Encoded:
 
 @pytest.fixture(scope="module")
 def encoded(spec, tmp_path_factory) -> _Encoded:
-    """The Transform step's graph and output, on 400 rows."""
-    import tensorflow_transform as tft
-    import tensorflow_transform.beam as tft_beam
-
-    from pipeline.schema import build_schema
-    from pipeline.transform import preprocessing_fn
-
+    """The encoding's graph, and 400 rows through it."""
     folder = tmp_path_factory.mktemp("encoded")
-    metadata = tft.DatasetMetadata(build_schema(spec))
-    function = functools.partial(preprocessing_fn, custom_config={"spec": spec.text})
-    with tft_beam.Context(temp_dir=str(folder / "tmp")):
-        analyzed = (_rows(400), metadata) | tft_beam.AnalyzeAndTransformDataset(
-            function
-        )
-        (data, transformed), transform_fn = analyzed
-        transform_fn | tft_beam.WriteTransformFn(str(folder / "graph"))
-    coder = tft.coders.ExampleProtoCoder(transformed.schema)
+    graph = str(folder / "graph")
+    output = write_graph(spec, _rows(400), graph)
+    columns = encoded_rows(graph, spec, _rows(400))
     path = str(folder / "day.gz")
     with tf.io.TFRecordWriter(path, "GZIP") as writer:
-        for row in data:
-            writer.write(coder.encode(row))
-    return _Encoded(tft.TFTransformOutput(str(folder / "graph")), [path])
+        for row in range(400):
+            values = {name: column[row].tolist() for name, column in columns.items()}
+            (record,) = as_examples([values])
+            writer.write(record)
+    return _Encoded(output, [path])
 
 
 @pytest.fixture(scope="module")
@@ -308,7 +299,7 @@ def _by_hand(ranker, encoded: _Encoded, candidates: list[dict[str, int]]) -> np.
 
 @pytest.mark.parametrize("missing", ["pipeline", "trainer"])
 def test_a_kind_that_a_room_does_not_know_is_told(registered, missing):
-    from pipeline.transform import ENCODERS
+    from pipeline.encoding.encoders import ENCODERS
     from trainer.model.embeddings import EMBEDS
 
     class Odd(kinds.FeatureKind):

@@ -7,6 +7,7 @@ import pytest
 from feature_specs.errors import Status, TrailrankError
 from pipeline.ledger import RunEntry, Version, read_ledger, write_ledger
 from pipeline.run_book import RunBook
+from pipeline.run_plan import PlanError
 
 _SPLITS = {"day-20220408": "20220408", "day-20220409": "20220409"}
 _OUTPUTS = {"DayExampleGen": {"examples": "e/1", "state": "s/1"}}
@@ -18,7 +19,7 @@ class _RefusedError(TrailrankError):
 
 def _run(book: RunBook, error: BaseException | None = None, run: str = "1"):
     with book.run(RunEntry(id=run, began="t"), _SPLITS, "k") as writing:
-        writing.made(_OUTPUTS, {"day-20220409": {"who": "ann"}})
+        writing.made(_OUTPUTS, passed=error is None)
         if error:
             raise error
         writing.end("measured", "", trained=("day-20220408",))
@@ -33,7 +34,6 @@ def test_a_run_that_ends_is_in_the_ledger_with_its_days(tmp_path):
     assert run.ended.endswith("Z")
     first, last = ledger.made("k")
     assert (first.state, last.state) == ("", "s/1")  # of the last day alone
-    assert (first.accepted, last.accepted) == (None, {"who": "ann"})
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,21 @@ def test_a_run_that_fails_leaves_its_days_and_says_why(tmp_path, error, outcome)
     ledger = read_ledger(tmp_path)
     assert ledger.runs[0].outcome == outcome
     assert ledger.runs[0].message == str(error)
-    assert len(ledger.made("k")) == 2
+    assert len(ledger.days) == 2
+    assert not ledger.made("k")  # nobody has let them pass
+
+
+def test_a_day_that_was_stopped_is_accepted_by_name_and_stays_so(tmp_path):
+    book = RunBook.opened(str(tmp_path))
+    with pytest.raises(PlanError, match="--accept_day 20220409: has not been made"):
+        book.accept("day-20220409", "k", {"who": "ann"})
+    with pytest.raises(_RefusedError):
+        _run(book, _RefusedError("too unlike"))
+    book.accept("day-20220409", "k", {"who": "ann"})
+    assert book.acceptances("k", _SPLITS) == [{"who": "ann"}]
+    _run(book, run="2")
+    first, last = read_ledger(tmp_path).made("k")
+    assert (first.accepted, last.accepted) == (None, {"who": "ann"})
 
 
 def test_a_run_that_was_killed_is_told_by_the_next(tmp_path):
@@ -97,7 +111,7 @@ def test_a_model_is_no_baseline_of_itself(tmp_path):
         found = book.baselines(count, checkpoints, trained)
         return [version.version for version in found]
 
-    assert names(5, "run/checkpoints/a", two) == ["1", "3"]
-    assert names(5, "run/checkpoints/a", (*two, "day-3")) == ["1", "2", "3"]
-    assert names(2, "run/checkpoints/c", two) == ["2", "3"]
+    assert names(5, "run/checkpoints/a", two) == ["3", "1"]
+    assert names(5, "run/checkpoints/a", (*two, "day-3")) == ["3", "2", "1"]
+    assert names(2, "run/checkpoints/c", two) == ["3", "2"]
     assert names(0, "run/checkpoints/c", two) == []

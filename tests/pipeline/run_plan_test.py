@@ -109,6 +109,7 @@ def test_a_missing_day_is_passed_over_when_it_is_named(first):
     plan = plan_run(first, "k", asked, eval_days=1, missing=["20220411"])
     assert plan.new == "20220412:20220412"
     assert plan.state_from == "s/20220410"
+    assert plan.empty_days == ("20220411",)
 
 
 def test_a_day_made_again_takes_all_after_it_along(first):

@@ -21,8 +21,10 @@ def test_a_run_without_a_day_that_was_trained_is_refused(tmp_path):
 
 
 def test_each_encoding_has_checkpoints_of_its_own():
-    one = Encoding({"vocabulary city": "2 values (aa, bb; 1)"})
-    other = Encoding({"vocabulary city": "2 values (bb, aa; 2)"})
-    names = {encoded_dir("run/checkpoints/0a", e) for e in (one, one, other)}
-    assert len(names) == 2
+    sizes = {"room": {"city": 3}, "base_sizes": {"city": 2}}
+    one = Encoding("20220408", vocabularies={"city": ("aa", "bb")}, **sizes)
+    other = Encoding("20220408", vocabularies={"city": ("bb", "aa")}, **sizes)
+    longer = one.extended_by("day-20220409", {"city": {"cc": 1}})
+    names = [encoded_dir("run/checkpoints/0a", e) for e in (one, longer, other)]
+    assert names[0] == names[1] != names[2]
     assert all(name.startswith("run/checkpoints/0a-") for name in names)

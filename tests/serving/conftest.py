@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
 import pytest
@@ -96,21 +95,10 @@ def rows() -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="session")
 def tft_output(spec, tmp_path_factory):
-    """The transform fitted on `ROWS`, through the pipeline's own function."""
-    import tensorflow_transform as tft
-    import tensorflow_transform.beam as tft_beam
-    from tensorflow_transform.tf_metadata import dataset_metadata
+    """The encoding of `ROWS`, as the pipeline's own functions make it."""
+    from tests.encoded_rows import write_graph
 
-    from pipeline.schema import build_schema
-    from pipeline.transform import preprocessing_fn
-
-    folder = tmp_path_factory.mktemp("transform")
-    metadata = dataset_metadata.DatasetMetadata(build_schema(spec))
-    function = functools.partial(preprocessing_fn, custom_config={"spec": SPEC})
-    with tft_beam.Context(temp_dir=str(folder / "tmp")):
-        transform_fn = (ROWS, metadata) | tft_beam.AnalyzeDataset(function)
-        transform_fn | tft_beam.WriteTransformFn(str(folder / "out"))
-    return tft.TFTransformOutput(str(folder / "out"))
+    return write_graph(spec, ROWS, str(tmp_path_factory.mktemp("transform") / "out"))
 
 
 PRESET = """

@@ -4,19 +4,13 @@ The request has the country as the logs have it; what it is looked up as is work
 here by hand.
 """
 
-import functools
-
 import numpy as np
 import pytest
 import tensorflow as tf
-import tensorflow_transform as tft
-import tensorflow_transform.beam as tft_beam
-from tensorflow_transform.tf_metadata import dataset_metadata
 
 from feature_specs import read_preset, read_spec
-from pipeline.schema import build_schema
-from pipeline.transform import preprocessing_fn
 from serving.export import export
+from tests.encoded_rows import splitmix64, write_graph
 from trainer.model.ranker import Ranker
 
 _SPEC = """
@@ -58,15 +52,9 @@ def spec():
 @pytest.fixture(scope="module")
 def encoded(spec, tmp_path_factory):
     """The transform; it has nothing to learn, as all features are hashed."""
-    folder = tmp_path_factory.mktemp("transform")
     row = {"user_id": 1, "country": "BR", "video_id": 7, "label_liked": 1.0}
     row |= {"mask_liked": 1.0, "key_user": 1, "key_item": 7, "key_time_ms": 5}
-    metadata = dataset_metadata.DatasetMetadata(build_schema(spec))
-    function = functools.partial(preprocessing_fn, custom_config={"spec": _SPEC})
-    with tft_beam.Context(temp_dir=str(folder / "tmp")):
-        transform_fn = ([row], metadata) | tft_beam.AnalyzeDataset(function)
-        transform_fn | tft_beam.WriteTransformFn(str(folder / "out"))
-    return tft.TFTransformOutput(str(folder / "out"))
+    return write_graph(spec, [row], str(tmp_path_factory.mktemp("transform") / "out"))
 
 
 @pytest.fixture(scope="module")
@@ -86,8 +74,10 @@ def served(ranker, encoded, spec, tmp_path_factory):
     yield loaded.signatures
 
 
-def _hashed(value) -> int:
-    return int(tf.strings.to_hash_bucket_fast(str(value), 49)) + 1
+def _hashed(value: int | str) -> int:
+    if isinstance(value, int):
+        return 1 + splitmix64(value) % 49
+    return int(tf.strings.to_hash_bucket_fast(value, 49)) + 1
 
 
 def _expected(ranker, country: str, videos: list[int]) -> np.ndarray:

@@ -68,12 +68,21 @@ def keep_day_end(directory: str) -> str:
             f"{where}. Finish the day's training."
         )
     day = state.finished[-1]
-    target = day_end_dir(directory, day)
+    keep_as(directory, day_end_dir(directory, day))
+    return day
+
+
+def keep_as(directory: str, target: str) -> None:
+    """Keeps the newest checkpoint in the directory `target`, instead of what is there.
+
+    Raises:
+        CheckpointError: There is none.
+    """
+    path = _newest(directory)
     if not _same(path, next(iter(find(target)), "")):
         _remove_all(target)
         tf.io.gfile.makedirs(target)
         _link(path, f"{target}/{os.path.basename(path)}")
-    return day
 
 
 def restore_day_end(directory: str, day: str) -> str:

@@ -105,14 +105,14 @@ def _after_earlier(
     found = []
     for column in history.columns:
         own = frame[column].gather(past.events)
-        flat = earlier.select(pl.col(f"{HISTORY}{column}"))
-        flat = flat.filter(pl.Series(sizes > 0)).to_series().explode()
+        lists = earlier[f"{HISTORY}{column}"].filter(pl.Series(sizes > 0))
+        flat = lists.explode()
         values = pl.concat([flat.cast(own.dtype).alias(column), own]).gather(places)
         if isinstance(values.dtype, pl.Array):
             made = mean_vectors(values, offsets[:-1], offsets[1:])
         else:
             made = lists_of(values, offsets)
-        found.append(made.alias(f"history_{column}"))
+        found.append(made.alias(f"{HISTORY}{column}"))
     return found
 
 

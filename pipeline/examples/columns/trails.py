@@ -323,9 +323,8 @@ def _watched_shares(
         before = None
         if carried is not None:
             earlier = trails.known(carried, column)
-            before = Before(
-                *(t[trails.of_rows] for t in (trails.carried >= 0, earlier))
-            )
+            goes_on = (trails.carried >= 0)[trails.of_rows]
+            before = Before(goes_on, earlier[trails.of_rows])
         sums.append(past.sums(values, before))
     share = pl.Series(sums[0] / np.maximum(sums[1], 1))
     return {"trail_watched_share": share.set(pl.Series(sums[1] == 0), None)}

@@ -12,7 +12,7 @@ import collections
 import dataclasses
 import datetime
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent import futures
 
 from apache_beam.io.filesystem import FileMetadata
@@ -48,6 +48,13 @@ _FORMATS = {
     "tfds": tfds_rows,
 }
 _HEAD_READERS = 16
+
+
+def all_sources(spec: Spec) -> dict[str, Source]:
+    """All files that a spec reads, by the names of their sources."""
+    others = (join_sources(spec), event_sources(spec), history_sources(spec))
+    named = {name: source for found in others for name, source in found.items()}
+    return {LOG: log_source(spec), **named}
 
 
 def log_source(spec: Spec) -> Source:
@@ -180,6 +187,13 @@ def plan_ranges(
             lacks a declared column.
     """
     files = match_files(source, logs_dir, days, context, after)
+    return plan_files(source, files, range_bytes)
+
+
+def plan_files(
+    source: Source, files: Sequence[FileMetadata], range_bytes: int = RANGE_BYTES
+) -> list[FileRange]:
+    """All ranges of some files of a source; see `plan_ranges`."""
 
     def plan(place: int, file: FileMetadata) -> list[FileRange]:
         size = file.size_in_bytes
@@ -198,11 +212,18 @@ def read_blocks(part: FileRange, source: Source) -> Iterator[Block]:
     return number_lines(_FORMATS[source.format].read(part, source))
 
 
-def discover_days(spec: Spec, logs_dir: str) -> DayRange:
+def discover_days(
+    spec: Spec, logs_dir: str, seen: Callable[[FileMetadata], bool] | None = None
+) -> DayRange:
     """The first and the last day of the logs.
 
     Where the files are named by days, by their names; else by the times in them. Meant
     for logs of one machine's size: give `--days` for larger ones.
+
+    Args:
+        spec: What the logs hold.
+        logs_dir: Their directory.
+        seen: Says of a file whose times need not be read, as an earlier run did.
 
     Raises:
         ValueError: No line has a readable time, days are missing between the files, or
@@ -211,7 +232,7 @@ def discover_days(spec: Spec, logs_dir: str) -> DayRange:
     source = log_source(spec)
     if has_days(source):
         return _days_of_files(source, logs_dir)
-    rows, told = _rows_per_day(source, logs_dir, spec)
+    rows, told = _rows_per_day(source, logs_dir, spec, seen)
     if not rows:
         why = ", ".join(f"{what} ({count} rows)" for what, count in told.most_common())
         raise LogsError(
@@ -257,7 +278,10 @@ def _whole_days(folders: DayRange, source: Source, logs_dir: str) -> DayRange:
 
 
 def _rows_per_day(
-    source: Source, logs_dir: str, spec: Spec
+    source: Source,
+    logs_dir: str,
+    spec: Spec,
+    seen: Callable[[FileMetadata], bool] | None,
 ) -> tuple[collections.Counter[datetime.date], collections.Counter[str]]:
     """(readable rows of each day, why others are none); only the times are read."""
     columns = {name: source.columns[name] for name in begin_of(spec).columns}
@@ -265,7 +289,9 @@ def _rows_per_day(
     day = local_time(spec).dt.date().alias("day")
     rows: collections.Counter[datetime.date] = collections.Counter()
     told: collections.Counter[str] = collections.Counter()
-    for part in plan_ranges(source, logs_dir):
+    files = match_files(source, logs_dir)
+    files = [file for file in files if seen is None or not seen(file)]
+    for part in plan_files(source, files):
         for block in read_blocks(part, source):
             times = block.rows.select(day)
             rows.update(dict(times.group_by("day").len().iter_rows()))

@@ -1,9 +1,11 @@
 """A spec of two tasks, for tests that need no more."""
 
-from feature_specs import read_spec
+import dataclasses
 
-SPEC = read_spec(
-    """
+from feature_specs import read_spec
+from feature_specs.spec import EvaluationSpec
+
+TEXT = """
 name: tiny
 log:
   files: "*.csv"
@@ -21,4 +23,5 @@ tasks:
   - {name: stay, kind: regression, label: "liked"}
 fusion: {weights: {like: 1}}
 """
-)
+SPEC = read_spec(TEXT)
+SLICED = dataclasses.replace(SPEC, evaluation=EvaluationSpec(slices=("liked",)))

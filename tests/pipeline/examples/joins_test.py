@@ -8,6 +8,7 @@ import polars as pl
 from feature_specs.past import StatisticSpec
 from feature_specs.spec import FilterSpec, JoinSpec
 from pipeline.examples import joins
+from pipeline.examples.days import DayRange, plan_splits
 from pipeline.examples.joins import Key, plan_keys
 
 
@@ -50,22 +51,30 @@ def test_counting_impressions_and_statistics_ask_too(spec):
 
 def test_each_asking_shard_gets_one_row_a_key(spec):
     key = Key("video", ("clips",), by_day=False, counted=True)
-    frame = pl.DataFrame({"video": ["v1", "v2", "v1"], "_day": [datetime.date.min] * 3})
+    days = [datetime.date(2022, 4, n) for n in (8, 8, 12)]
+    plan = plan_splits(DayRange.parse("20220408:20220412"), 2, 1)
+    frame = pl.DataFrame({"video": ["v1", "v2", "v1"], "_day": days})
     asked = pl.concat([joins.ask(frame, key, 0), joins.ask(frame.head(1), key, 5)])
     side = pl.DataFrame({"video": ["v1"], "author": [7], "tags": ["a"]})
-    counts = [
-        pl.DataFrame({"video": ["v1", "v3"], joins.ITEM_IMPRESSIONS: [2, 9]}),
-        pl.DataFrame({"video": ["v1"], joins.ITEM_IMPRESSIONS: [3]}),
-    ]
-    told = joins.answer(asked, key, spec, {"clips": side}, counts=counts)
-    rows = told.sort(joins.ASKING, "video").rows(named=True)
+    learned, newer = datetime.date(2022, 4, 10), datetime.date(2022, 4, 11)
+    counts = pl.DataFrame(
+        {
+            "video": ["v1", "v3", "v1", "v1"],
+            "_day": [learned, learned, learned, newer],
+            joins.ITEM_IMPRESSIONS: [2, 9, 3, 1],
+        }
+    )
+    told = joins.answer(asked, key, spec, plan, {"clips": side}, counts=counts)
+    rows = told.sort(joins.ASKING, "video", "_day").rows(named=True)
     assert [(r[joins.ASKING], r["video"], r["author"]) for r in rows] == [
+        (0, "v1", 7),
         (0, "v1", 7),
         (0, "v2", None),
         (5, "v1", 7),
     ]
-    assert [r[joins.ITEM_IMPRESSIONS] for r in rows] == [5, 0, 5]
-    assert [r["_found_clips"] for r in rows] == [True, None, True]
+    # A day that is learned from counts all of these; a later one, up to itself.
+    assert [r[joins.ITEM_IMPRESSIONS] for r in rows] == [5, 6, 0, 5]
+    assert [r["_found_clips"] for r in rows] == [True, True, None, True]
 
 
 def test_a_null_key_asks_nothing_and_knows_nothing(spec):

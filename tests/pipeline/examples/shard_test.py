@@ -9,8 +9,14 @@ import pytest
 
 from feature_specs import read_spec
 from pipeline.examples.days import DayRange, plan_splits
-from pipeline.examples.joins import ITEM_IMPRESSIONS, count_items
-from pipeline.examples.shard import ORDER, SPLIT, make_examples, settle
+from pipeline.examples.joins import count_items, impressions_by
+from pipeline.examples.shard import (
+    EVALUATION_ONLY,
+    ORDER,
+    SPLIT,
+    make_examples,
+    settle,
+)
 
 _PLAN = plan_splits(DayRange.parse("20220408:20220411"), 1, 1)
 
@@ -48,9 +54,9 @@ def make(spec, to_frame):
 
 def _make(frame, spec):
     frame, copies = settle(frame, spec, _PLAN.days.first)
-    counts = count_items(frame, spec, _PLAN)
-    frame = frame.join(counts, on="video", how="left", maintain_order="left")
-    frame = frame.with_columns(pl.col(ITEM_IMPRESSIONS).fill_null(0))
+    asked = frame.select("video", "_day").unique()
+    shown = impressions_by(asked, count_items(frame, spec, _PLAN), "video", _PLAN)
+    frame = frame.join(shown, on=["video", "_day"], how="left", maintain_order="left")
     shard = make_examples(frame, spec, _PLAN, [], seed=7)
     return dataclasses.replace(
         shard, filtered={"duplicate": copies.rows, **shard.filtered}
@@ -65,7 +71,7 @@ def _row(ts, video="v1", user=1, watched=0, tab=0, liked=0, length=8_000):
 
 
 def _by_key(examples):
-    rows = examples.drop(SPLIT, ORDER).to_dicts()
+    rows = examples.drop(SPLIT, ORDER, EVALUATION_ONLY).to_dicts()
     return {(r["key_user"], r["key_time_ms"], r["key_item"]): r for r in rows}
 
 

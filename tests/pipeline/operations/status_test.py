@@ -94,6 +94,15 @@ def test_the_owner_is_told_while_it_lives(known_run):
     assert status(known_run.root).owner == ""
 
 
+def test_a_run_that_nobody_runs_was_killed(known_run):
+    ledger = read_ledger(known_run.root)
+    run = dataclasses.replace(ledger.runs[-1], outcome="running")
+    write_ledger(known_run.root, ledger.with_run(run))
+    assert status(known_run.root).last_run["outcome"] == "killed"
+    with owned(known_run.root):
+        assert status(known_run.root).last_run["outcome"] == "running"
+
+
 def test_days_that_were_let_past_the_gate_are_named(known_run):
     ledger = read_ledger(known_run.root)
     day = dataclasses.replace(ledger.days[0], accepted={"who": "ann", "why": "holiday"})

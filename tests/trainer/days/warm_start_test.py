@@ -8,14 +8,16 @@ import tensorflow as tf
 
 from tpu_configs import SliceConfig
 from trainer.days import checkpoints, loop, warm_start
-from trainer.days.encoding import Encoding
+from trainer.days.encoding import Encoding, Scale
 from trainer.days.keys import SLOT, keyed_variables
 from trainer.days.state import run_identity
 from trainer.days.training import Training
 
 SLICE = SliceConfig(name="tiny", accelerator="cpu", batch_size=64, steps_per_call=4)
-_ENCODING = Encoding({"vocabulary tab": "2 values (a, b; 1)", "age mean": "1.5"})
-_OTHER = Encoding({"vocabulary tab": "2 values (b, a; 2)", "age mean": "1.5"})
+_SCALES = {"age": Scale("z", "none", 1.5, 2.0)}
+_SIZES = {"room": {"tab": 4}, "base_sizes": {"tab": 2}, "scales": _SCALES}
+_ENCODING = Encoding("20220408", vocabularies={"tab": ("a", "b")}, **_SIZES)
+_OTHER = Encoding("20220408", vocabularies={"tab": ("b", "a")}, **_SIZES)
 
 
 @pytest.fixture(scope="module")
@@ -122,6 +124,8 @@ def test_a_table_of_another_vocabulary_is_not_taken(spec, config, days, before):
     own, other = _own(training), _values(before)
     (table,) = (key for key in other if "/feature_tab/" in key and SLOT not in key)
     np.testing.assert_array_equal(own[table], fresh[table])
+    (average,) = (k for k in own if ".Sfeature_tab" in k)
+    np.testing.assert_array_equal(own[average], fresh[average])  # nor its average
     assert not np.array_equal(fresh[table], other[table])
     (equal,) = (key for key in other if "/feature_tag/" in key and SLOT not in key)
     np.testing.assert_array_equal(own[equal], other[equal])
