@@ -10,83 +10,41 @@ from feature_specs import label_key, mask_key, read_spec
 from pipeline.encoding.graph import write_transform_graph
 from tests.encoded_rows import as_examples, encoded, splitmix64
 from tests.trainer.conftest import SPEC
+from tests.trainer.raw_days import ENCODING, RAW_SPEC, raw_rows, write_rows
 from tpu_configs import SliceConfig
 from trainer.days import input as examples
 from trainer.days import loop
-from trainer.days.encoding import Encoding, Scale
 from trainer.days.layout import Layout
 from trainer.days.packed import DayCache
 from trainer.days.raw_rows import load_graph
 from trainer.errors import TrainingError
 
 _SLICE = SliceConfig(name="tiny", accelerator="cpu", batch_size=48, steps_per_call=4)
-_TEXT = SPEC.replace("kind: code, size: 4", "kind: category, size: 4").replace(
-    'kind: number, expr: "time_ms / 1000.0"',
-    'kind: number, transform: log1p, expr: "time_ms / 1000.0"',
-)
-_ENCODING = Encoding(
-    learned_through="20220407",
-    vocabularies={"tab": ("7", "5")},
-    room={"tab": 4},
-    base_sizes={"tab": 2},
-    scales={"age": Scale("z", "log1p", 2.0, 0.5)},
-)
 _ROWS = 500
-
-
-def _raw(rows, seed):
-    """Raw rows as `pipeline.examples` writes them, drawn at random."""
-    draws = np.random.default_rng(seed)
-    found = []
-    for _ in range(rows):
-        row = {
-            "user_id": int(draws.integers(50)),
-            "history_video_id": draws.integers(99, size=draws.integers(7)).tolist(),
-            "tab": int(draws.choice([7, 5, 3, -1])),
-            "video_id": int(draws.integers(99)),
-            "tag": int(draws.integers(-1, 7)),
-            "age": float(draws.choice([draws.random() * 1e4, np.nan], p=[0.9, 0.1])),
-            "trail_position": float(draws.integers(1, 9)),
-            "trail_seconds": float(draws.random() * 90),
-        }
-        click = float(draws.integers(2))
-        labels = {"click": click, "watch": draws.random(), "like": 0.0, "seconds": 1.5}
-        row |= {label_key(task): float(value) for task, value in labels.items()}
-        row |= {mask_key(task): 1.0 for task in labels} | {mask_key("like"): click}
-        keys = {"key_user": row["user_id"], "key_item": row["video_id"]}
-        found.append(row | keys | {"key_time_ms": int(draws.integers(99))})
-    return found
 
 
 @pytest.fixture(scope="module")
 def raw_spec():
-    return read_spec(_TEXT)
+    return read_spec(RAW_SPEC)
 
 
 @pytest.fixture(scope="module")
 def graph(raw_spec, tmp_path_factory):
     folder = tmp_path_factory.mktemp("encoding") / "graph"
-    write_transform_graph(_ENCODING, raw_spec, str(folder))
+    write_transform_graph(ENCODING, raw_spec, str(folder))
     return str(folder)
 
 
 @pytest.fixture(scope="module")
 def rows(any_seed):
-    return _raw(_ROWS, any_seed)
-
-
-def _write(path, records):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tf.io.TFRecordWriter(str(path), "GZIP") as writer:
-        for record in records:
-            writer.write(record)
+    return raw_rows(_ROWS, any_seed)
 
 
 @pytest.fixture(scope="module")
 def day(rows, tmp_path_factory):
     folder = tmp_path_factory.mktemp("raw") / "Split-day-20220408"
-    _write(folder / "data_tfrecord-0.gz", as_examples(rows[:300]))
-    _write(folder / "data_tfrecord-1.gz", as_examples(rows[300:]))
+    write_rows(folder / "data_tfrecord-0.gz", rows[:300])
+    write_rows(folder / "data_tfrecord-1.gz", rows[300:])
     return "day-20220408", [str(folder / "*.gz")]
 
 
@@ -179,7 +137,7 @@ def test_machines_and_replicas_get_parts_of_the_same_batches(raw_spec, graph, da
 
 def test_a_cache_keeps_no_rows_of_another_encoding(raw_spec, graph, day, tmp_path):
     files = examples.match_files(*day)
-    longer = _ENCODING.extended_by("day-20220408", {"tab": {"3": 1}})
+    longer = ENCODING.extended_by("day-20220408", {"tab": {"3": 1}})
     write_transform_graph(longer, raw_spec, str(tmp_path / "longer"))
 
     def tabs(directory):
@@ -209,7 +167,7 @@ def test_training_ends_with_the_weights_of_encoded_rows(
         own = [
             {k: _plain(v[i]) for k, v in columns.items()} for i in range(len(records))
         ]
-        _write(tmp_path / "encoded" / file.rsplit("/", 1)[1], as_examples(own))
+        write_rows(tmp_path / "encoded" / file.rsplit("/", 1)[1], own)
     before = [(day[0], [str(tmp_path / "encoded" / "*.gz")])]
     settings = {"slice": _SLICE, "seed": 3}
     found = loop.train(
@@ -236,7 +194,7 @@ def _plain(value):
 def test_rows_that_only_judge_are_not_trained_on(day, rows, tmp_path):
     folder = tmp_path / "Split-day-20220408"
     for name in ("data_tfrecord-0.gz", "evaluation_only-0.gz"):
-        _write(folder / name, as_examples(rows[:3]))
+        write_rows(folder / name, rows[:3])
     (tmp_path / "report.json").write_text('{"examples": {"day-20220408": 3}}')
     patterns = [str(folder / "*.gz")]
     (trained,) = examples.match_files(day[0], patterns)
