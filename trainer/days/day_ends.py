@@ -124,7 +124,7 @@ def restore_day_end(directory: str, day: str) -> str:
 
 
 def begin_from(directory: str, source: str) -> None:
-    """Lets a training without checkpoints begin with the newest of another place.
+    """Lets a training without checkpoints begin at the last day's end of another one.
 
     Its days count as finished. Nothing happens where checkpoints are already.
 
@@ -137,7 +137,8 @@ def begin_from(directory: str, source: str) -> None:
     """
     if find(directory):
         return
-    path = _newest(source)
+    ends = [path for path in find(source) if not load_state(path).position]
+    path = ends[0] if ends else _newest(source)
     _check_readable(path)
     tf.io.gfile.makedirs(directory)
     _link(path, checkpoint_path(directory, 1))

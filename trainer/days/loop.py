@@ -208,7 +208,9 @@ def _begin(
         path, state = found
         check_run(state, run, path)
         _row_maps(state, encoding, path, options)  # told before a ranker is built
-    files = _files(days, state.finished)
+    # Passes over all days read the finished ones again.
+    finished = state.finished if config.passes.most == 1 else []
+    files = _files(days, finished)
     if found:
         check_files(state, files)
         if encoding and state.encoding is None:
@@ -231,7 +233,8 @@ def _begin(
     if found:
         restore = _Restore(training, checkpoints, encoding, options)
         todo = restore.newest(state, files)
-        files = _files(days, state.finished)  # an older one may have been restored
+        if len(state.finished) < len(finished):  # an older one was restored
+            files = _files(days, state.finished)
     elif options.warm_start:
         warm_start.start(
             training,

@@ -178,8 +178,8 @@ def encoding_differences(
         return {}
     if encoding is None:
         return {
-            "": "It is not known here: no encoding.json lies with a transform graph "
-            "(--transform_graph names one)"
+            "": "It is not known here: the examples are read as encoded already "
+            "(--encoding names what encodes them)"
         }
     before = encoding_of(state)
     if before is None:

@@ -1,6 +1,8 @@
 """Encodings of days that lie on a disk: new, extended, fixed, refreshed."""
 
 import json
+import os
+import shutil
 
 import pytest
 
@@ -130,3 +132,10 @@ def test_it_is_extended_by_the_days_that_it_lacks(days, first, tmp_path):
 def test_a_directory_without_examples_is_told(tmp_path):
     with pytest.raises(PlaceError, match="examples"):
         make_encoding(_SPEC, tmp_path, tmp_path / "out")
+
+
+def test_the_example_in_its_docstring(run_docstring, days, tmp_path, monkeypatch):
+    shutil.copytree(days[0][1], tmp_path / "examples")
+    (tmp_path / "tiny.yaml").write_text(_SPEC.text)
+    monkeypatch.chdir(tmp_path)
+    run_docstring("make_encoding", os=os)

@@ -205,6 +205,10 @@ def test_a_training_may_begin_with_anothers_days(week, tmp_path):
     assert _newest(own) == (3, list(DAYS))
     day_ends.begin_from(str(own), str(week / "days" / FIRST))  # it has begun already
     assert _newest(own) == (3, list(DAYS))
+    inside = shutil.copytree(week, tmp_path / "inside")
+    _write(inside, 9, list(DAYS), Position("day-20220411", batch=40))
+    day_ends.begin_from(str(tmp_path / "fourth"), str(inside))  # at the last day's end
+    assert _newest(tmp_path / "fourth") == (3, list(DAYS))
     other = tmp_path / "other"
     day_ends.begin_from(str(other), day_ends.day_end_dir(str(week), FIRST))
     assert _newest(other) == (1, [FIRST])
