@@ -15,6 +15,8 @@ from pipeline.examples.days import DayRange
 from pipeline.examples.errors import RequestError
 from pipeline.examples.request import ExamplesRequest
 from tests.pipeline.examples import full_spec
+from tests.pipeline.examples.engaged_logs import engaged_logs, write_logs
+from tests.pipeline.examples.events_reference import SPEC as EVENTS_SPEC
 from tests.pipeline.examples.full_spec import LOG_TYPES
 from tests.pipeline.examples.messy_logs import (
     DAYS,
@@ -257,3 +259,32 @@ def test_what_cannot_be_carried_is_refused_by_its_key(tiny, old, new, match):
     text = text.replace("good: int64}", "good: int64, visit: int64}").replace(old, new)
     with pytest.raises(StateError, match=match):
         tiny(0, 1, text, state_to="anywhere")
+
+
+# --- events of their own --------------------------------------------------------------
+
+
+def test_events_over_midnight_have_the_bytes_of_one_pass(tmp_path, any_seed):
+    rows, events = engaged_logs(any_seed, users=12, rows=1_200)
+    write_logs(tmp_path, rows, events, damage=1)
+    floats = ("mean_spent", "author_spent")  # their order cannot be carried
+    lines = [x for x in EVENTS_SPEC.splitlines() if not any(n in x for n in floats)]
+    spec = read_spec("\n".join(lines))
+    state, found, went = None, {}, []
+    for begin, end, shards in ((0, 2, 4), (3, 3, 1), (4, 5, 2)):
+        out, days = tmp_path / f"to-{end}", [_DAY + n * _A_DAY for n in (begin, end)]
+        changes = {"state_from": state, "state_to": f"{out}/state", "shards": shards}
+        report = run_examples(_request(spec, tmp_path, out, *days, **changes))
+        state, found = changes["state_to"], found | _files(out)
+        went.append(report["events"])
+    whole, last = tmp_path / "whole", _DAY + 5 * _A_DAY
+    learned = _DAY + _A_DAY
+    run_examples(_request(spec, tmp_path, whole, _DAY, last, learned_through=learned))
+    wanted = _files(whole)
+    assert [name for name in wanted if found.get(name) != wanted[name]] == []
+    # Impressions of the first days met events of the next ones, which were carried.
+    tables = pathlib.Path(tmp_path / "to-2" / "state")
+    assert {f"events-{name}" for name in spec.events} <= {
+        p.name for p in tables.iterdir()
+    }
+    assert all(section["joined"] for section in went[1].values())

@@ -173,7 +173,8 @@ def _pass(log, words, carried, running, first, last, write=True):
     made = make_examples(
         add_histories(frame, _SPEC, logs.known), _SPEC, plan, [], carried=carried
     )
-    found, running = remembering.remember(frame, _SPEC, carried, last)
+    found, still = remembering.remember(frame, _SPEC, carried, last)
+    running = frame.filter(pl.Series(still)).select(*_SPEC.log.columns, "_time_ms")
     found = Carried(
         day=last,
         users=found.users,
