@@ -126,9 +126,15 @@ class Ranking:
 
 
 def measure_ranking(
-    spec: Spec, rows: Rows, model: int = 0
+    spec: Spec, rows: Rows, model: int = 0, *, alone: bool = False
 ) -> tuple[Ranking, pl.DataFrame]:
     """The ranking by the fused score of the model of that number.
+
+    Args:
+        spec: Of the rows.
+        rows: Scored ones.
+        model: Its number.
+        alone: Whether to leave out all other orders, and the tasks under it.
 
     Returns:
         Also the sums of `UserSums`, for `FUSED`.
@@ -137,10 +143,10 @@ def measure_ranking(
         NotFiniteError: A fused score is NaN.
     """
     scales = label_scales(spec, rows)
-    sums = _Sums(spec, rows, model, scales)
+    sums = _Sums(spec, rows, model, scales, alone)
     try:
         parts = [sums.add(frame) for frame in rows.read(sums.columns)]
-        tasks = [sums.top(task) for task in spec.tasks]
+        tasks = [] if alone else [sums.top(task) for task in spec.tasks]
     except metrics.NotFiniteError as error:
         raise metrics.NotFiniteError(
             f"The fused score: {error} The model has diverged, or a feature has absurd "
@@ -212,10 +218,19 @@ class _Sums:
         rows: All rows.
         model: Its number.
         scales: See `label_scales`.
+        alone: See `measure_ranking`.
     """
 
-    def __init__(self, spec: Spec, rows: Rows, model: int, scales: dict[str, float]):
+    def __init__(
+        self,
+        spec: Spec,
+        rows: Rows,
+        model: int,
+        scales: dict[str, float],
+        alone: bool,
+    ):
         self._spec, self._all, self._model, self._scales = spec, rows, model, scales
+        self._alone = alone
         self._score = score_key(model)
         self._tasks = [t for t in spec.tasks if self._own(t) in rows.columns]
         self._ndcg: dict[tuple[str, str, int], float] = {}  # kind, order, k -> sum
@@ -230,7 +245,8 @@ class _Sums:
         """What `add` reads."""
         labels = [f(t.name) for t in self._spec.tasks for f in (label_key, mask_key)]
         oracles = [oracle_key(t.name) for t in fusion_tasks(self._spec)]
-        scores = [self._score, *map(self._own, self._tasks)]
+        tasks = [] if self._alone else self._tasks
+        scores = [self._score, *map(self._own, tasks)]
         keys = [KEY_USER, KEY_REQUEST, KEY_SPLIT, KEY_TIME]
         return [*keys, *labels, *oracles, *scores]
 
@@ -262,7 +278,8 @@ class _Sums:
         by_group = self._add_ndcg("gain", groups, orders, found)
         if truth is not None:
             self._add_ndcg("utility", groups, orders, truth)
-        self._add_top(frame, groups, orders)
+        if not self._alone:
+            self._add_top(frame, groups, orders)
         sums = {"groups": counts.astype(np.float64)}
         sums |= {f"ndcg@{k}": np.nan_to_num(by_group[k]) for k in CUTOFFS}
         return _by_user(frame, users, groups, sums)
@@ -271,6 +288,8 @@ class _Sums:
         self, frame: pl.DataFrame, groups: Groups, truth: _Floats | None
     ) -> Iterable[tuple[str, Order]]:
         yield FUSED, Order.of(groups, frame[self._score].to_numpy())
+        if self._alone:
+            return
         for task in self._tasks:
             scores = frame[self._own(task)].to_numpy()
             if np.isnan(scores).any():  # it need not predict outside its sample space

@@ -82,6 +82,8 @@ def evaluate_models(
 ) -> list[ModelEvaluation]:
     """Scores the days with all models in one pass, and measures each.
 
+    The first one is measured in all ways, the others as far as gates compare them.
+
     Args:
         spec: Of the examples; says which tasks, slices and weights of the fusion.
         models: Directories of exported models, the one to judge first.
@@ -99,7 +101,9 @@ def evaluate_models(
     """
     with scored_rows(spec, models, days, truth=truth, scratch=scratch) as rows:
         return [
-            evaluate_rows(spec, rows, number, model_of(path, days, out, number))
+            evaluate_rows(
+                spec, rows, number, model_of(path, days, out, number), alone=number > 0
+            )
             for number, path in enumerate(models)
         ]
 
@@ -153,7 +157,12 @@ def _as_it_is(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def evaluate_rows(
-    spec: Spec, rows: Rows, number: int, empty: ModelEvaluation
+    spec: Spec,
+    rows: Rows,
+    number: int,
+    empty: ModelEvaluation,
+    *,
+    alone: bool = False,
 ) -> ModelEvaluation:
     """Measures one model on scored rows.
 
@@ -162,18 +171,20 @@ def evaluate_rows(
         rows: See `scoring.score_days`.
         number: Of the model in these.
         empty: What is known before; with a `folder`, everything is kept there.
+        alone: Whether the ranking has the fused order alone, and regressions no XAUC,
+            as of a model that another one is compared with.
     """
     tasks = [t for t in spec.tasks if prediction_key(t.name, number) in rows.columns]
     slicings = [Slicing.by(column, rows) for column in spec.evaluation.slices]
     measured = {}
     for task in tasks:
-        qualities, sums = _measure(rows, task, number, [EVERYTHING, *slicings])
+        qualities, sums = _measure(rows, task, number, [EVERYTHING, *slicings], alone)
         measured[task.name] = qualities
         if empty.folder:
             user_sums.write(empty.folder, task.name, sums)
     ranking = None
     if score_key(number) in rows.columns:
-        ranking, sums = fused.measure_ranking(spec, rows, number)
+        ranking, sums = fused.measure_ranking(spec, rows, number, alone=alone)
         if empty.folder:
             user_sums.write(empty.folder, FUSED, sums)
     names = [name for slicing in slicings for name in slicing.names]
@@ -190,10 +201,17 @@ def evaluate_rows(
 
 
 def _measure(
-    rows: Rows, task: TaskSpec, number: int, slicings: Sequence[Slicing]
+    rows: Rows,
+    task: TaskSpec,
+    number: int,
+    slicings: Sequence[Slicing],
+    alone: bool,
 ) -> tuple[dict[str, TaskQuality], pl.DataFrame]:
     """One task on all slices."""
-    found = [quality.measure_task(rows, task, number, one) for one in slicings]
+    found = [
+        quality.measure_task(rows, task, number, one, by_pairs=not alone)
+        for one in slicings
+    ]
     qualities = {name: q for one in found for name, q in one.qualities.items()}
     return qualities, pl.concat(one.sums for one in found)
 

@@ -121,9 +121,21 @@ def measure_slices(
 
 
 def measure_task(
-    rows: Rows, task: TaskSpec, model: int = 0, slicing: Slicing = EVERYTHING
+    rows: Rows,
+    task: TaskSpec,
+    model: int = 0,
+    slicing: Slicing = EVERYTHING,
+    *,
+    by_pairs: bool = True,
 ) -> Measured:
     """One task of the model of that number, by slice.
+
+    Args:
+        rows: Scored ones.
+        task: Of the spec.
+        model: Its number.
+        slicing: All rows, or by a slice.
+        by_pairs: Whether all rows get their XAUC and their oracle's AUC.
 
     Raises:
         MetricError: As `measure`.
@@ -132,7 +144,7 @@ def measure_task(
     try:
         sums = task_sums.sums_by_user(rows, task, column, slicing)
         qualities = _qualities(task, sums, slicing)
-        if slicing is EVERYTHING and qualities[user_sums.ALL].rows:
+        if by_pairs and slicing is EVERYTHING and qualities[user_sums.ALL].rows:
             whole = _of_all_rows(rows, task, column, qualities[user_sums.ALL])
             qualities[user_sums.ALL] = whole
     except metrics.NotFiniteError as error:

@@ -226,16 +226,17 @@ class _Pool:
         scores: npt.NDArray[np.float32],
     ) -> dict[str, _Floats]:
         """By user: pairs that its rows make in order with anybody's of the slice."""
-        keys, is_positive = _keys(codes, scores), labels > 0
-        first = codes.astype(np.uint64) << _CODE_BITS  # below each key of the slice
+        keys = _keys(codes, scores)
+        order = np.argsort(keys)  # neighbours look at the same memory
+        is_positive = labels[order] > 0
+        ups, downs = order[is_positive], order[~is_positive]
+        # Where each slice begins among all positives, and among all negatives.
+        begins = np.arange(len(self.label_means) + 1, dtype=np.uint64) << _CODE_BITS
+        start = np.searchsorted(self.negatives, begins)[codes[ups]]
+        end = np.searchsorted(self.positives, begins)[codes[downs] + 1]
         below, above = np.zeros(len(keys)), np.zeros(len(keys))
-        below[is_positive] = _below(self.negatives, keys[is_positive]) - (
-            np.searchsorted(self.negatives, first[is_positive])
-        )
-        end = first[~is_positive] + (np.uint64(1) << _CODE_BITS)
-        above[~is_positive] = np.searchsorted(self.positives, end) - (
-            _below(self.positives, keys[~is_positive])
-        )
+        below[ups] = _below(self.negatives, keys[ups]) - start
+        above[downs] = end - _below(self.positives, keys[downs])
         return {
             "positives": groups.sums(labels),
             "below": groups.sums(below),
@@ -274,11 +275,7 @@ def _keys(codes: npt.NDArray[np.int64], scores: npt.NDArray[np.float32]) -> _Key
 
 
 def _below(known: _Keys, keys: _Keys) -> _Floats:
-    """How many known keys are below each key, equal ones counting half."""
-    order = np.argsort(keys)  # neighbours look at the same memory
-    ordered = keys[order]
-    found = np.empty(len(keys))
-    found[order] = np.searchsorted(known, ordered) + np.searchsorted(
-        known, ordered, side="right"
-    )
-    return found / 2
+    """How many known keys, sorted, are below each key, equal ones counting half."""
+    left, right = (np.searchsorted(known, keys, side) for side in ("left", "right"))
+    found: _Floats = (left + right) / 2
+    return found

@@ -1,6 +1,7 @@
 """Exported models on days of examples, in one pass, in memory and on disk."""
 
 import dataclasses
+import math
 
 import numpy as np
 import pytest
@@ -59,8 +60,12 @@ def test_each_model_has_its_own_predictions(evaluated):
     assert old.task("like").auc == pytest.approx(good.task("like").auc, abs=1e-6)
     assert old.task("like").prediction_mean != good.task("like").prediction_mean
     assert [task.task for task in old.tasks] == ["like"]
-    # Its fused score orders by what it lacks, too.
-    assert [top.task for top in old.ranking.tasks] == ["like"] * 3 + ["stay"]
+    # What gates compare is measured of all, the rest of the first one.
+    assert [order.order for order in old.ranking.orders] == [FUSED]
+    assert old.ranking.order().ndcg == pytest.approx(good.ranking.order().ndcg)
+    assert not old.ranking.tasks and good.ranking.tasks
+    assert math.isnan(bad.task("stay").xauc) and good.task("stay").xauc > 0.5
+    assert bad.task("stay").rmse > good.task("stay").rmse
 
 
 def test_models_are_compared_user_by_user(evaluated):
