@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import functools
 import hashlib
 import json
 import math
@@ -138,7 +139,7 @@ class Encoding:
             if len(set(values)) < len(values):
                 raise ValueError(f"Encoding: {name!r} must have each value once.")
 
-    @property
+    @functools.cached_property
     def base(self) -> str:
         """Twelve hex digits that no extension changes: a training belongs to them."""
         values = {
@@ -147,7 +148,7 @@ class Encoding:
         }
         return self._digest(values)
 
-    @property
+    @functools.cached_property
     def digest(self) -> str:
         """Twelve hex digits that change with whatever a row would be encoded as."""
         values = {

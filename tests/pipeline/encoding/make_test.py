@@ -85,6 +85,8 @@ def test_a_run_that_continues_extends_the_last_encoding(days, first, tmp_path):
 def test_a_fixed_encoding_learns_nothing(days, first, tmp_path):
     found = encode_days(_SPEC, days, str(tmp_path / "g"), earlier=first, fixed=True)
     assert found == read_encoding(first) == read_encoding(str(tmp_path / "g"))
+    with pytest.raises(EncodingError, match="one must be given"):
+        encode_days(_SPEC, days, str(tmp_path / "h"), fixed=True)
 
 
 def test_a_refresh_begins_anew_with_or_without_the_scales(days, first, tmp_path):
