@@ -21,6 +21,7 @@ from trainer.days.checkpoints import (
     CheckpointError,
     checkpoint_path,
     find,
+    newest_state,
     next_number,
     write_metrics,
 )
@@ -121,6 +122,48 @@ def restore_day_end(directory: str, day: str) -> str:
     write_metrics(directory, load_state(newest))
     logging.info("Checkpoints %s: are at the end of %s again.", directory, day)
     return newest
+
+
+def go_back(directory: str, day: str) -> str:
+    """Takes a training to before a day, which will be trained anew.
+
+    To the last kept end of an earlier day, of this very training: an end that was kept
+    before an earlier return knows days that were trained otherwise. Without one, all
+    checkpoints go to `undone/` and training begins anew. Nothing happens where the day
+    is in no weight.
+
+    Args:
+        directory: Of the training's checkpoints, which nobody writes meanwhile.
+        day: As the training names it.
+
+    Returns:
+        The last day in the weights; empty if there is none.
+
+    Raises:
+        CheckpointError: The checkpoints, or the day's end to go back to, are damaged.
+    """
+    found = newest_state(directory)
+    if found is None:
+        return ""
+    state = found[1]
+    begun = state.position.day if state.position else None
+    if day not in state.finished and day != begun:
+        return state.finished[-1] if state.finished else ""
+    for kept in reversed([own for own in kept_days(directory) if own < day]):
+        days = load_state(find(day_end_dir(directory, kept))[0]).days
+        if days == state.days[: len(days)]:  # with seconds and losses: no others
+            restore_day_end(directory, kept)
+            return kept
+    logging.warning(
+        "Checkpoints %s: no end of a day before %s is kept, so that all days are "
+        "trained again.",
+        *(directory, day),
+    )
+    for path in reversed(find(directory)):  # the newest one last: it knows the day
+        _put_aside(directory, path)
+    if tf.io.gfile.exists(f"{directory}/checkpoint"):
+        tf.io.gfile.remove(f"{directory}/checkpoint")  # TensorFlow's list of them
+    return ""
 
 
 def begin_from(directory: str, source: str) -> None:
