@@ -36,6 +36,7 @@ from pipeline.examples.columns import quantiles
 from pipeline.examples.outputs import Outputs
 from pipeline.examples.read_logs import (
     COUNTS,
+    EARLY,
     REJECTS,
     ROWS,
     Reading,
@@ -150,8 +151,10 @@ def generate(
     files = steps.SplitFiles(setup.plan, outputs.splits, request.file_rows)
     outputs.prepare()
     read = _read(pipeline, request, setup, reading)
-    read_counts = read.logs[COUNTS] | "Count lines" >> beam.CombineGlobally(
-        merge_counts
+    read_counts = (
+        read.counts
+        | "All that was read" >> beam.Flatten()
+        | "Count lines" >> beam.CombineGlobally(merge_counts)
     )
     total = beam.pvalue.AsSingleton(read_counts)
     events = _events_by_user(setup, read)
@@ -203,7 +206,9 @@ def _read(
     state = request.state
     if state is None:
         return _Read(logs, logs[ROWS], {}, counts)
-    carried = pipeline | ReadState(state, setup.spec, setup.shards, setup.shuffle)
+    carried = pipeline | ReadState(
+        state, setup.spec, setup.plan.days, setup.shards, setup.shuffle
+    )
     tables = {
         state_output(t): carried[state_output(t)]
         for t in StateTables.of(setup.spec).columns
@@ -378,6 +383,8 @@ def _examples(
     own = {name: read.logs[name] for name in names}
     outputs = map(state_output, StateTables.of(spec).by_user)
     carried = {name: read.carried[name] for name in outputs if name in read.carried}
+    if setup.carrying.folder:
+        carried[EARLY] = read.logs[EARLY]
     return (
         {ROWS: read.rows, **own, **carried, **events.by_user, **known.answers}
         | "Gather users" >> beam.CoGroupByKey()

@@ -24,15 +24,17 @@ from pipeline.examples.columns.event_columns import MS, ROW
 from pipeline.examples.columns.remembering import remember
 from pipeline.examples.columns.statistics import remembered
 from pipeline.examples.columns.timeline import TIME_MS
-from pipeline.examples.days import midnight_ms
+from pipeline.examples.days import DayRange, local_time, midnight_ms
 from pipeline.examples.duplicates import identity
 from pipeline.examples.events import OWNER, Attached, impression_keys
 from pipeline.examples.history_logs import newest_events
 from pipeline.examples.log_counts import Counts
 from pipeline.examples.read_logs import key_output, to_shards, without_owner
+from pipeline.examples.reading.sources import LOG
 from pipeline.examples.report import Stopwatch
 from pipeline.examples.shuffle import Parcel, Shuffle
 from pipeline.examples.state_tables import (
+    EARLY,
     QUANTILES,
     RUNNING,
     SESSIONS,
@@ -68,12 +70,17 @@ class ReadState(beam.PTransform):
     """Reads the files of a state -> `state_output(table)` (shard, rows) and COUNTS."""
 
     def __init__(
-        self, state: DayState, spec: Spec, shards: int, shuffle: Shuffle
+        self,
+        state: DayState,
+        spec: Spec,
+        days: DayRange,
+        shards: int,
+        shuffle: Shuffle,
     ) -> None:
         super().__init__()
         columns = StateTables.of(spec).columns
         self._files = [(t, *file) for t in columns for file in state.of_table(t)]
-        self._read = _ReadPart(columns, spec, shards, shuffle)
+        self._read = _ReadPart(columns, spec, days, shards, shuffle)
         self._outputs = [state_output(table) for table in columns]
         self._outputs += map(key_output, without_owner(spec))
 
@@ -91,22 +98,32 @@ class _ReadPart(beam.DoFn):
     """(table, file, its rows) -> (shard, rows)."""
 
     def __init__(
-        self, columns: Mapping[str, str], spec: Spec, shards: int, shuffle: Shuffle
+        self,
+        columns: Mapping[str, str],
+        spec: Spec,
+        days: DayRange,
+        shards: int,
+        shuffle: Shuffle,
     ) -> None:
-        self._columns, self._spec = columns, spec
+        self._columns, self._spec, self._days = columns, spec, days
         self._shards, self._shuffle = shards, shuffle
 
     def process(self, element: tuple[str, str, int]) -> Iterator[Any]:
         table, path, rows = element
         watch = Stopwatch("read state")
-        frame = read_part(path, rows)
+        counts: Counts = {}
+        parts = {table: read_part(path, rows)}
+        if table == EARLY:
+            early, due, counts = due_rows(parts[EARLY], self._spec, self._days)
+            parts = {EARLY: early, RUNNING: due}  # those stand among the run's rows
         with self._shuffle.sender() as send:
             sent = [
                 (output, (shard, send(part)))
-                for output, found, by in self._rows(table, frame)
+                for which, whole in parts.items()
+                for output, found, by in self._rows(which, whole)
                 for shard, part in to_shards(found, by, self._shards)
             ]
-        yield beam.pvalue.TaggedOutput(COUNTS, watch.counts(rows))
+        yield beam.pvalue.TaggedOutput(COUNTS, counts | watch.counts(rows))
         for output, parcel in sent:
             yield beam.pvalue.TaggedOutput(output, parcel)
 
@@ -119,6 +136,31 @@ class _ReadPart(beam.DoFn):
             for section in without_owner(self._spec):
                 keys = impression_keys(frame, section, self._spec)
                 yield key_output(section), keys, section.key
+
+
+def due_rows(
+    early: pl.DataFrame, spec: Spec, days: DayRange
+) -> tuple[pl.DataFrame, pl.DataFrame, Counts]:
+    """(rows that came before their day and wait on, those of the run, their counts).
+
+    They count where their day's rows do: when they came, they were outside of the days.
+
+    Args:
+        early: Of the table.
+        spec: Of the run.
+        days: Of the run.
+    """
+    day = local_time(spec).dt.date()
+    waiting, past = early.filter(day > days.last), early.filter(day < days.first)
+    due = early.filter(day.is_between(days.first, days.last))
+    counts: Counts = {
+        ("rows", LOG): due.height + past.height,
+        ("outside_days",): past.height,
+        ("early_days",): past.height,
+    }
+    for found, number in due.group_by(day.alias("day")).len().iter_rows():
+        counts["day", f"{found:%Y%m%d}"] = number
+    return waiting, due, counts
 
 
 def received(

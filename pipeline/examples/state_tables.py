@@ -20,7 +20,7 @@ from pipeline.day_state.errors import StateError
 from pipeline.examples.columns.carried import USER
 from pipeline.examples.events import OWNER
 
-USERS, RUNNING, SESSIONS = "users", "running", "sessions"
+USERS, RUNNING, EARLY, SESSIONS = "users", "running", "early", "sessions"
 SHOWN, QUANTILES = "shown", "quantiles"
 
 
@@ -53,7 +53,7 @@ class StateTables:
         histories = {name: f"history-{name}" for name in spec.histories}
         columns = sorted({statistic.by for statistic in spec.statistics})
         sums = {column: f"statistics-{column}" for column in columns}
-        by_user = {USERS: USER, RUNNING: user, SESSIONS: USER}
+        by_user = {USERS: USER, RUNNING: user, EARLY: user, SESSIONS: USER}
         by_user |= dict.fromkeys(counters.values(), USER)
         by_user |= {t: spec.histories[name].user for name, t in histories.items()}
         events = {name: f"events-{name}" for name in spec.events}

@@ -32,6 +32,7 @@ from pipeline.examples.history_logs import SettledHistories, settle_histories
 from pipeline.examples.outputs import SplitWriter, write_json
 from pipeline.examples.read_logs import (
     COUNTS,
+    EARLY,
     ROWS,
     event_output,
     key_output,
@@ -49,6 +50,7 @@ from pipeline.examples.state_steps import (
     receive_carried,
     received,
 )
+from pipeline.examples.state_tables import EARLY as EARLY_TABLE
 from pipeline.examples.state_tables import SHOWN as SHOWN_TABLE
 from pipeline.examples.state_tables import StateTables
 from pipeline.examples.summary_steps import SummarizeFile
@@ -297,7 +299,7 @@ class MakeExamples(beam.DoFn):
         events = _events(groups, setup)
         writer = StateWriter(setup.carrying, shard_number, setup.shards)
         if rows is None:  # side rows and events of users without an impression
-            counts |= _alone(events, spec)
+            counts |= _alone(events, spec) | self._write_early(groups, writer)
             counts |= writer.write_users(None, None, spec, carried, None, logs.all)
             yield beam.pvalue.TaggedOutput(COUNTS, counts)
             return
@@ -309,6 +311,7 @@ class MakeExamples(beam.DoFn):
             answers = setup.shuffle.receive(groups[key.column])
             frame = joins.add_answers(frame, key, answers)
         frame, sums = joins.add_own(frame, spec, sides, versions, carried)
+        counts |= self._write_early(groups, writer)
         attached = dataclasses.replace(attached, frame=frame)
         counts |= writer.write_users(attached, rows, spec, carried, sums, logs.all)
         frame = add_histories(frame, spec, logs.known)
@@ -319,6 +322,20 @@ class MakeExamples(beam.DoFn):
         sent = self._send(shard.examples, self._files.numbers(read_counts))
         yield beam.pvalue.TaggedOutput(COUNTS, counts | watch.counts(rows.height))
         yield from sent
+
+    def _write_early(
+        self, groups: Mapping[str, Iterable[Parcel]], writer: StateWriter
+    ) -> Counts:
+        """Writes the rows that came before their day, and will not be read again."""
+        if not self._setup.carrying.folder:
+            return {}
+        shuffle = self._setup.shuffle
+        parts = [
+            shuffle.receive(groups.get(EARLY, ())),
+            received(groups, EARLY_TABLE, shuffle),
+        ]
+        there = [part for part in parts if part is not None]
+        return writer.write({EARLY_TABLE: pl.concat(there) if there else None})
 
     def _send(
         self, examples: pl.DataFrame, files: Mapping[int, int]

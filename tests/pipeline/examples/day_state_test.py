@@ -136,7 +136,7 @@ def tiny(tmp_path):
         datetime.datetime(2022, 4, 8, tzinfo=datetime.timezone.utc).timestamp()
     )
     for number in range(4):
-        at = [(began + number * 86_400 + n) * 1000 for n in range(20)]
+        at = [(began + number * 86_400 + n) * 1000 for n in range(120)]
         rows = [
             {"user": n % 3, "item": n, "time_ms": ms, "good": n % 2}
             for n, ms in enumerate(at)
@@ -162,8 +162,38 @@ def tiny_state(tiny, tmp_path):
 def test_only_files_of_new_days_are_read(tiny, tiny_state, tmp_path):
     report = run_examples(tiny(2, 2, state_from=tiny_state))
     assert [*report["files"]] == [f"{tmp_path}/log_20220410.csv"]
-    assert report["rows_in"] == report["examples"]["day-20220410"] == 20
+    assert report["rows_in"] == report["examples"]["day-20220410"] == 120
     assert report["learned_through"] == "20220408"
+
+
+def test_a_row_in_the_file_of_the_day_before_is_carried(tiny, tmp_path):
+    at = _file_times(_DAY + 2 * _A_DAY)
+    rows = [{"user": 7, "item": 5, "time_ms": at + n, "good": 1} for n in (7, 9)]
+    with (tmp_path / "log_20220409.csv").open("a") as file:
+        file.write("".join(",".join(map(str, r.values())) + "\n" for r in rows))
+    text = _TINY.replace("timezone: UTC", "timezone: UTC\n  min_day_share: 0")
+    small = {"spec": text, "file_rows": 30}
+    for first, last in ((0, 1), (2, 2), (0, 2)):
+        changes = {"state_to": str(tmp_path / f"state-{first}-{last}")}
+        if first:
+            changes["state_from"] = str(tmp_path / "state-0-1")
+        if not first and last == 2:
+            changes["learned_through"] = _DAY
+        report = run_examples(tiny(first, last, **small, **changes))
+        expected = {(0, 1): (242, 2), (2, 2): (122, 0), (0, 2): (362, 0)}[first, last]
+        assert (report["rows_in"], report["outside_days"]) == expected
+    day = {n: d for n, d in _files(tmp_path / "out-0-2").items() if "20220410" in n}
+    assert _files(tmp_path / "out-2-2") == day
+
+
+def _file_times(day):
+    """The unix milliseconds at which a day of UTC begins."""
+    return round(
+        datetime.datetime.combine(
+            day, datetime.time(), datetime.timezone.utc
+        ).timestamp()
+        * 1000
+    )
 
 
 def test_all_days_after_a_state_may_be_trained_on(tiny, tiny_state):
@@ -185,8 +215,8 @@ def test_yesterdays_file_again_is_counted_and_changes_nothing(tiny, tmp_path):
     again = dataclasses.replace(again, examples_dir=str(out / "examples"))
     report = run_examples(again)
     assert _files(out) == _files(tmp_path / "out-2-2")
-    assert report["of_earlier_days"] == first["of_earlier_days"] + 20
-    assert report["examples"] == first["examples"] == {"day-20220410": 20}
+    assert report["of_earlier_days"] == first["of_earlier_days"] + 120
+    assert report["examples"] == first["examples"] == {"day-20220410": 120}
     # The files of days that are over are not read again, the others are.
     assert [pathlib.Path(path).stem for path in report["files"]] == [
         "log_20220410",
@@ -214,7 +244,7 @@ def test_what_a_state_does_not_fit_is_refused(tiny, tiny_state, tmp_path):
     report = run_examples(
         tiny(3, 3, state_from=tiny_state, empty_days=(_DAY + 2 * _A_DAY,))
     )
-    assert report["examples"] == {"day-20220411": 20}
+    assert report["examples"] == {"day-20220411": 120}
     with pytest.raises(RequestError, match="holds the state of a day already"):
         run_examples(tiny(2, 2, state_from=tiny_state, state_to=tiny_state))
 
