@@ -92,6 +92,12 @@ def test_days_that_differ_from_each_other_let_a_day_differ():
     assert found.value < found.most
 
 
+def test_each_day_before_is_compared_with_the_others():
+    """Without itself: two days that have nothing in common are 1 apart."""
+    found = _distance([_values(a=5), _values(b=5), _values(a=5)])
+    assert found.typical == 1
+
+
 def test_a_day_may_be_like_one_of_the_days_before():
     days = [*[_values(a=90, b=10)] * 6, _values(a=10, b=90)]
     alone = _distance([*days, _values(a=11, b=89)])
