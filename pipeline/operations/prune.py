@@ -22,6 +22,7 @@ from typing import Any, Literal
 
 from rich.table import Table
 
+from feature_specs import views
 from feature_specs.locks import owned
 from feature_specs.places import Place, absolute
 from pipeline import run_metadata
@@ -249,8 +250,12 @@ def _needed(base: str, kept: Ledger, keep: int) -> frozenset[str]:
         paths += [run.encoding, run.checkpoints]
     # The next run goes on from these, however many have failed since.
     for name in ("encoding", "checkpoints"):
-        known = [place for run in kept.runs if (place := getattr(run, name))]
-        paths += known[-1:]
+        newest = {
+            run.views.get(views.ENCODING, ""): place
+            for run in kept.runs
+            if (place := getattr(run, name))
+        }
+        paths += newest.values()
     for run in kept.runs[-1:]:
         paths += [str(run.plan.get(name, "")) for name in ("state_from", "encoding")]
     paths += [entry.checkpoints for entry in read_rollbacks(base)[-1:]]
