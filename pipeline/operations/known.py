@@ -11,7 +11,8 @@ from pipeline.operations.errors import OperationError
 
 _BEGIN = "Name the --root of a `trailrank pipeline run`."
 MODELS = "models"
-RECORDS = "records"  # `run.json` of each version, by its number
+RECORDS = ("run.json", "refused.json")  # of what is served, of what was refused last
+_RECORDS = "records"  # `run.json` of each version, by its number
 
 
 def known_ledger(root: Place) -> Ledger:
@@ -57,7 +58,7 @@ def models_of(root: Place, ledger: Ledger, version: Version) -> str:
 
 def record_path(root: Place, version: str) -> str:
     """Where a run keeps the `run.json` of the version that it has pushed."""
-    return os.path.join(root, RECORDS, f"{version}.json")
+    return os.path.join(root, _RECORDS, f"{version}.json")
 
 
 def shown(names: Sequence[str], most: int = 10) -> str:
