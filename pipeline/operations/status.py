@@ -14,7 +14,7 @@ from feature_specs import read_spec
 from feature_specs.locks import owner_of
 from feature_specs.places import Place, is_bucket
 from pipeline.ledger import Ledger, RunEntry
-from pipeline.operations.known import known_ledger, shown, span
+from pipeline.operations.known import RECORDS, known_ledger, shown, span
 from pipeline.operations.rollback import read_rollbacks
 from pipeline.reporting.files import read_json
 from pipeline.reporting.tables import new_table
@@ -180,7 +180,7 @@ def _next_run(
         return None, f"{begin}cannot be told: {last.logs} is not there"
     pattern = _pattern(root, last)
     if pattern is None:
-        return None, f"{begin}cannot be told: {root}/run.json is of another spec"
+        return None, f"{begin}cannot be told: no record of a run of the last spec"
     days = _days_in(last.logs, pattern)
     if days is None:
         return None, begin + _changed_files(last, pattern)
@@ -190,14 +190,13 @@ def _next_run(
 
 
 def _pattern(root: Place, last: RunEntry) -> str | None:
-    """The log files' pattern of the last run's spec, if `run.json` is of that."""
-    path = os.path.join(root, "run.json")
-    if not os.path.exists(path):
-        return None
-    record = read_json(path, _REMEDY)
-    if record.get("spec_digest") != last.spec_digest:
-        return None
-    return read_spec(record["spec_text"]).log.files
+    """The log files' pattern of the last run's spec, if a record is of that."""
+    for name in RECORDS:
+        path = os.path.join(root, name)
+        record = read_json(path, _REMEDY) if os.path.exists(path) else {}
+        if record.get("spec_digest") == last.spec_digest:
+            return read_spec(record["spec_text"]).log.files
+    return None
 
 
 def _days_in(logs: str, pattern: str) -> list[str] | None:

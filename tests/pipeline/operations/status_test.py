@@ -79,7 +79,10 @@ def test_what_cannot_be_known_is_said(known_run):
     record.write_text(
         record.read_text().replace('"spec_digest": "', '"spec_digest": "0')
     )
-    assert "run.json is of another spec" in status(known_run.root).next_run
+    assert "no record of a run of the last spec" in status(known_run.root).next_run
+    text = record.read_text().replace('"spec_digest": "0', '"spec_digest": "')
+    written(known_run.root / "refused.json", text)
+    assert status(known_run.root).next_run == "finds no new day"
     known_run.logs.rename(known_run.logs.with_name("away"))
     assert f"{known_run.logs} is not there" in status(known_run.root).next_run
 
