@@ -41,6 +41,7 @@ from pipeline.gates.store import read_report
 from pipeline.gates.verdict import Verdict
 from pipeline.ledger import RunEntry, Version
 from pipeline.operations.log_files import describe_files
+from pipeline.operations.rollback import settle_rollbacks
 from pipeline.pushing import read_push
 from pipeline.reporting.files import plain, read_json
 from pipeline.run_book import RunBook, Writing, code_version, now, owner
@@ -52,6 +53,7 @@ from pipeline.runners.local import OnStep
 from pipeline.steps.day_example_gen import ALL_EARLIER_DAYS, REPORT_FILE
 from pipeline.steps.evaluator import VERDICT_FILE
 from pipeline.training import encoded_dir
+from trainer.days.day_ends import go_back, restore_day_end
 from trainer.days.encoding import read_encoding
 
 _LIBRARIES = (
@@ -174,6 +176,7 @@ class _Operation:
     def begun(cls, config: RunConfig, texts: Texts, truth: Place | None) -> _Operation:
         """The run that goes on from what its directory has already."""
         spec, root = texts.spec, absolute(config.root)
+        settle_rollbacks(root, restore_day_end)
         book, key = RunBook.opened(root), examples_key(config, texts.spec)
         plan = _plan(config, spec, book, key)
         days = DagDays.of(plan, config.eval_days, spec.log.days_per_split)
@@ -200,17 +203,19 @@ class _Operation:
         found = Evaluation.of(read_evaluation(folder), self.spec)
         verdict = _verdict(outputs)
         pushed = read_push(outputs["Pusher"]["pushed_model"])
-        record = with_evaluation(self._record(outputs), found)
         version = pushed.version if pushed else ""
-        refused = "" if pushed else _why(verdict, outputs)
+        refused = self._rolled_back(version) if pushed else _why(verdict, outputs)
         record = dataclasses.replace(
-            record, pushed=bool(pushed), version=version, refused=refused
+            with_evaluation(self._record(outputs), found),
+            pushed=not refused,
+            version="" if refused else version,
+            refused=refused,
         )
-        if pushed:
+        if record.pushed:
             self._note_version(writing, record, outputs)
         self._write(record, outputs["Trainer"]["model_run"])
         writing.end(
-            "pushed" if pushed else "refused",
+            "pushed" if record.pushed else "refused",
             refused,
             metrics=_metrics(found),
             gates=json.loads(verdict.to_json())["gates"],
@@ -218,6 +223,17 @@ class _Operation:
             checkpoints=record.checkpoints,
         )
         return record
+
+    def _rolled_back(self, version: str) -> str:
+        """Why a version is not to serve that an earlier run pushed; "" if it is."""
+        known = [v for v in self.book.ledger.versions if v.version == version]
+        if not known or known[0].state == "live":
+            return ""
+        return (
+            f"Version {version} is this very model, and was rolled back: nothing is "
+            f"new, and it does not come back by itself. `trailrank pipeline rollback "
+            f"{version}` brings it back."
+        )
 
     def _record(self, outputs: local.Outputs) -> RunRecord:
         examples = outputs["DayExampleGen"]["examples"]
@@ -271,6 +287,9 @@ class _Operation:
             write_record(self.dag.root, record, REFUSED)
             return
         (pathlib.Path(self.dag.root) / REFUSED).unlink(missing_ok=True)
+        kept = pathlib.Path(record_path(self.dag.root, record.version))
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        write_record(kept.parent, record, kept.name)  # for a way back
         write_record(self.dag.root, record)
         _keep_figures(pathlib.Path(model_run), self.dag.root)
 
@@ -312,8 +331,6 @@ def _go_back(config: RunConfig, book: RunBook, key: str, days: DagDays) -> None:
     """Takes the weights back to before a day that is made again, if they know it."""
     if not config.replace:
         return
-    from trainer.days.day_ends import go_back
-
     split = f"{_SPLIT}{config.replace}"
     book.write(book.ledger.without_days(key, split))
     for entry in book.ledger.runs:
