@@ -18,6 +18,7 @@ from typing import Any
 from apache_beam.io.filesystem import FileMetadata
 
 from feature_specs import Spec, views
+from feature_specs.errors import UsageError
 from feature_specs.places import Place, absolute
 from pipeline.dag import (
     IN_PROCESS_BEAM_ARGS,
@@ -30,16 +31,17 @@ from pipeline.day_state.state import read_state
 from pipeline.evaluate import Evaluation, with_evaluation
 from pipeline.evaluation.model_evaluation import read_evaluation
 from pipeline.examples.days import DayRange, without_newest
-from pipeline.examples.read_logs import marks_of
-from pipeline.examples.reading.log_files import find_logs
+from pipeline.examples.read_logs import marks_of, new_days
+from pipeline.examples.reading.log_files import find_logs, has_days
 from pipeline.examples.reading.marks import fingerprint, read_files
-from pipeline.examples.reading.readers import discover_days
+from pipeline.examples.reading.readers import discover_days, log_source
 from pipeline.gates.accept import accept
 from pipeline.gates.infra import RefusedExportError
 from pipeline.gates.infra import read_report as read_infra_report
 from pipeline.gates.store import read_report
 from pipeline.gates.verdict import Verdict
-from pipeline.ledger import RunEntry, Version
+from pipeline.ledger import RunEntry, Version, read_ledger
+from pipeline.operations.known import record_path
 from pipeline.operations.log_files import describe_files
 from pipeline.operations.rollback import settle_rollbacks
 from pipeline.pushing import read_push
@@ -82,7 +84,7 @@ def run(
         finally:
             # What has been made counts, however the run ends.
             made = local.last_outputs(operation.database, since=operation.entry.began)
-            writing.made(made, passed="EncodingGen" in made)
+            writing.made(made, passed="DataGate" in made)
         return operation.finish(writing, outputs)
 
 
@@ -94,8 +96,30 @@ def with_days(config: RunConfig, spec: Spec) -> RunConfig:
             them.
     """
     logs = find_logs(spec, absolute(config.logs))
-    days = config.days or str(discover_days(spec, logs))
+    days = config.days or str(_all_days(config, spec, logs))
     return _without_open_days(dataclasses.replace(config, logs=logs, days=days))
+
+
+def _all_days(config: RunConfig, spec: Spec, logs: str) -> DayRange:
+    """The days that the run has made, and those that the logs have beyond them.
+
+    Logs of days that are made may be gone.
+    """
+    ledger, key = read_ledger(absolute(config.root)), examples_key(config, spec)
+    made = [
+        Days(first=d.split.removeprefix(_SPLIT), last=d.last) for d in ledger.made(key)
+    ]
+    missing = [*config.missing_days, *ledger.empty_days(key)]
+    known = [DayRange.parse(str(days)) for days in [*made, *map(Days.parse, missing)]]
+    dates = {date for days in known for date in days}
+    state = ledger.made(key)[-1].state if made else ""
+    if not state or has_days(log_source(spec)):
+        return discover_days(spec, logs, known=dates)
+    try:
+        last = new_days(spec, logs, read_state(state)).last
+    except UsageError:  # nothing is new
+        last = max(dates)
+    return DayRange(min(dates), last)
 
 
 def _without_open_days(config: RunConfig) -> RunConfig:
