@@ -197,14 +197,13 @@ def test_a_day_of_another_spec_is_refused():
     ("old", "new", "told"),
     [
         ("size: 3}", "size: 4}", r"city has room for 3 values, not 4"),
-        ("name: city, group: query, kind: category, size: 3", "CODE", r"city needs no"),
+        ("kind: category, size: auto", "kind: id, table: user", r"tab needs no"),
         ("scale: none", "scale: z", r"plain has no scale"),
         ("scale: minmax", "scale: z", r"share was learned with scale: minmax, tr"),
         (", transform: log1p", "", r"fans was learned with .*transform: log1p"),
     ],
 )
 def test_another_spec_is_refused_and_what_changed_is_named(old, new, told):
-    new = new.replace("CODE", "name: city, group: query, kind: id, table: user")
     base = learn(_SPEC, [_day(_FIRST)])
     check_fits(base, _SPEC)
     assert _TEXT.count(old) == 1
