@@ -3,6 +3,7 @@
 import dataclasses
 import datetime
 import pathlib
+import shutil
 import zoneinfo
 
 import pytest
@@ -10,6 +11,8 @@ import pytest
 from feature_specs import read_spec
 from feature_specs.errors import UsageError
 from pipeline.day_state.errors import StateError
+from pipeline.day_state.files import read_part
+from pipeline.day_state.state import read_state
 from pipeline.examples.build import run_examples
 from pipeline.examples.days import DayRange
 from pipeline.examples.errors import RequestError
@@ -129,20 +132,28 @@ _TINY = TINY_SPEC.replace('files: "log_*.csv"', 'files: "log_{day}.csv"')
 _DAY = datetime.date(2022, 4, 8)
 
 
-@pytest.fixture
-def tiny(tmp_path):
-    """(spec, logs of four days, a request for some of them)."""
-    began = round(
-        datetime.datetime(2022, 4, 8, tzinfo=datetime.timezone.utc).timestamp()
-    )
+def _write_tiny(folder):
+    """Four days of 120 rows, a file each."""
     for number in range(4):
-        at = [(began + number * 86_400 + n) * 1000 for n in range(120)]
+        day = _DAY + number * _A_DAY
+        times = [_began_ms(day) + n * 1000 for n in range(120)]
         rows = [
             {"user": n % 3, "item": n, "time_ms": ms, "good": n % 2}
-            for n, ms in enumerate(at)
+            for n, ms in enumerate(times)
         ]
-        day = _DAY + number * _A_DAY
-        write_csv(tmp_path / f"log_{day:%Y%m%d}.csv", list(rows[0]), rows)
+        write_csv(folder / f"log_{day:%Y%m%d}.csv", list(rows[0]), rows)
+
+
+def _began_ms(day):
+    """When a day of UTC begins, unix milliseconds."""
+    midnight = datetime.datetime.combine(day, datetime.time(), datetime.timezone.utc)
+    return round(midnight.timestamp() * 1000)
+
+
+@pytest.fixture
+def tiny(tmp_path):
+    """A request for some of four days, whose logs are in `tmp_path`."""
+    _write_tiny(tmp_path)
 
     def request(first, last, spec=_TINY, **changes):
         days = (_DAY + first * _A_DAY, _DAY + last * _A_DAY)
@@ -152,10 +163,20 @@ def tiny(tmp_path):
     return request
 
 
+@pytest.fixture(scope="module")
+def two_days(tmp_path_factory):
+    """A state at the end of the second day; nobody changes it."""
+    folder = tmp_path_factory.mktemp("two-days")
+    _write_tiny(folder)
+    state, days = str(folder / "state"), (_DAY, _DAY + _A_DAY)
+    run_examples(_request(read_spec(_TINY), folder, folder, *days, state_to=state))
+    return state
+
+
 @pytest.fixture
-def tiny_state(tiny, tmp_path):
-    """A state at the end of the second day."""
-    run_examples(tiny(0, 1, state_to=str(tmp_path / "state")))
+def tiny_state(two_days, tmp_path):
+    """A copy of it."""
+    shutil.copytree(two_days, tmp_path / "state")
     return str(tmp_path / "state")
 
 
@@ -167,7 +188,7 @@ def test_only_files_of_new_days_are_read(tiny, tiny_state, tmp_path):
 
 
 def test_a_row_in_the_file_of_the_day_before_is_carried(tiny, tmp_path):
-    at = _file_times(_DAY + 2 * _A_DAY)
+    at = _began_ms(_DAY + 2 * _A_DAY)
     rows = [{"user": 7, "item": 5, "time_ms": at + n, "good": 1} for n in (7, 9)]
     with (tmp_path / "log_20220409.csv").open("a") as file:
         file.write("".join(",".join(map(str, r.values())) + "\n" for r in rows))
@@ -184,16 +205,6 @@ def test_a_row_in_the_file_of_the_day_before_is_carried(tiny, tmp_path):
         assert (report["rows_in"], report["outside_days"]) == expected
     day = {n: d for n, d in _files(tmp_path / "out-0-2").items() if "20220410" in n}
     assert _files(tmp_path / "out-2-2") == day
-
-
-def _file_times(day):
-    """The unix milliseconds at which a day of UTC begins."""
-    return round(
-        datetime.datetime.combine(
-            day, datetime.time(), datetime.timezone.utc
-        ).timestamp()
-        * 1000
-    )
 
 
 def test_all_days_after_a_state_may_be_trained_on(tiny, tiny_state):
@@ -228,45 +239,53 @@ def test_yesterdays_file_again_is_counted_and_changes_nothing(tiny, tmp_path):
 def test_what_a_state_does_not_fit_is_refused(tiny, tiny_state, tmp_path):
     def refused(match, *days, **changes):
         with pytest.raises(StateError, match=match):
-            run_examples(tiny(*days, **{"state_from": tiny_state, **changes}))
+            _ = tiny(*days, **{"state_from": tiny_state, **changes}).state
 
-    other = _TINY.replace("good = 1", "good = 0")
+    other, learned = _TINY.replace("good = 1", "good = 0"), _DAY + _A_DAY
     refused("made for another spec", 2, 2, spec=other)
     refused("knows all days up to 20220409", 1, 2)
     refused("Make 20220410 first; or, .*--empty_days 20220410", 3, 3)
-    refused(
-        "learned on days up to 20220408, not 20220409",
-        2,
-        2,
-        learned_through=_DAY + _A_DAY,
-    )
+    refused("up to 20220408, not 20220409", 2, 2, learned_through=learned)
     refused("no state of a day here", 2, 2, state_from=str(tmp_path))
-    report = run_examples(
-        tiny(3, 3, state_from=tiny_state, empty_days=(_DAY + 2 * _A_DAY,))
-    )
+    # A comment, or a limit, makes no other examples.
+    same = _TINY + "# as it was\n"
+    assert tiny(2, 2, same, state_from=tiny_state).state.day == _DAY + _A_DAY
+    empty = (_DAY + 2 * _A_DAY,)
+    report = run_examples(tiny(3, 3, state_from=tiny_state, empty_days=empty))
     assert report["examples"] == {"day-20220411": 120}
     with pytest.raises(RequestError, match="holds the state of a day already"):
         run_examples(tiny(2, 2, state_from=tiny_state, state_to=tiny_state))
+    with pytest.raises(UsageError, match="with state_from no earlier day is read"):
+        tiny(2, 2, state_from=tiny_state, context_days=1)
+    with pytest.raises(
+        UsageError, match="learned_through 20220412 must not come after"
+    ):
+        tiny(0, 1, learned_through=_DAY + 4 * _A_DAY)
 
 
 def test_damaged_states_are_told(tiny, tiny_state):
     state = pathlib.Path(tiny_state)
     part = next((state / "users").iterdir())
-    data = part.read_bytes()
+    data, name = part.read_bytes(), f"users/{part.name}"
     part.write_bytes(data[: len(data) // 2])
-    with pytest.raises(StateError, match="users/part-.*cannot be read"):
+    with pytest.raises(StateError, match=f"{name}: cannot be read"):
         run_examples(tiny(2, 2, state_from=tiny_state))
     part.unlink()
-    with pytest.raises(StateError, match="users/part-.*cannot be read"):
-        run_examples(tiny(2, 2, state_from=tiny_state))
+    with pytest.raises(StateError, match="cannot be read"):
+        read_part(str(part), 3)
+    part.write_bytes(data)
+    with pytest.raises(StateError, match="rows, and 77 were written"):
+        read_part(str(part), 77)
     head = state / "state.json"
     text = head.read_text()
-    head.write_text(text.replace('"format": 1', '"format": 2'))
-    with pytest.raises(StateError, match="has format 2, and this version"):
-        run_examples(tiny(2, 2, state_from=tiny_state))
-    head.write_text(text[:50])
-    with pytest.raises(StateError, match="no head of a state any more"):
-        run_examples(tiny(2, 2, state_from=tiny_state))
+    for other, match in (
+        (text.replace('"format": 1', '"format": 2'), "has format 2, and this version"),
+        (text[:50], "no head of a state any more"),
+        ("[]", "no head of a state any more"),
+    ):
+        head.write_text(other)
+        with pytest.raises(StateError, match=match):
+            read_state(tiny_state)
 
 
 @pytest.mark.parametrize(
@@ -281,6 +300,16 @@ def test_damaged_states_are_told(tiny, tiny_state):
             "fusion:",
             "evaluation: {slices: [request_position]}\nfusion:",
             "log.request.column: request_position counts",
+        ),
+        (
+            "fusion:",
+            """counters: [{name: spent, measure: mean, value: "CAST(liked AS INT)"}]
+events:
+  acts:
+    {files: "acts_{day}.csv", types: {user: int64, item: int64, at: int64},
+     key: [user, item], time: at, window: 1d, columns: {liked: "COUNT(*) > 0"}}
+fusion:""",
+            "counters.spent: its sum changes with events",
         ),
     ],
 )
