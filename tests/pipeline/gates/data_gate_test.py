@@ -448,6 +448,14 @@ def test_only_the_nearest_days_are_compared_but_values_are_known_from_all(spec, 
     assert _found(report) == {("tab", "mix of values")}  # 7 was seen once
 
 
+def test_splits_of_several_days_may_have_fewer_of_them(spec, week):
+    log = dataclasses.replace(spec.log, days_per_split=7)
+    report = data_gate.judge_day(
+        dataclasses.replace(spec, log=log), day_of(spec, 8, drawn=Drawn(rows=900)), week
+    )
+    assert report.passes
+
+
 # --- acceptance -----------------------------------------------------------------------
 
 
