@@ -35,6 +35,10 @@ class EvaluationFileError(TrailrankError, ValueError):
     """A directory that holds no evaluation that can be read."""
 
 
+class NoRowsError(TrailrankError, ValueError):
+    """The days that models are to be measured on have no row."""
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ModelEvaluation:
     """How good one model is.
@@ -97,6 +101,7 @@ def evaluate_models(
         LoadError: A model cannot be loaded.
         MetricError: A prediction or a label is no number; names the task.
         DamagedExamplesError: A file of examples is damaged or missing.
+        NoRowsError: The days have no row.
         NoTruthError: `truth` is not the truth of these logs.
     """
     with scored_rows(spec, models, days, truth=truth, scratch=scratch) as rows:
@@ -132,6 +137,12 @@ def scored_rows(
         known = truth_join.read_truth(truth, spec)
         finish = functools.partial(quality.with_truth, truth=known)
     count = scoring.count_rows(days)
+    if not count:
+        raise NoRowsError(
+            f"The evaluation days ({', '.join(split for split, _ in days) or 'none'}) "
+            "have no example. Keep other days for evaluation, or look in the report of "
+            "the examples for what their rows were dropped by."
+        )
     with tempfile.TemporaryDirectory(dir=scratch, prefix="trailrank-") as folder:
         frames = scoring.score_days(spec, models, days)
         yield collect(frames, count, folder, finish)
@@ -171,17 +182,15 @@ def evaluate_rows(
         rows: See `scoring.score_days`.
         number: Of the model in these.
         empty: What is known before; with a `folder`, everything is kept there.
-        alone: Whether the ranking has the fused order alone, and regressions no XAUC,
-            as of a model that another one is compared with.
+        alone: Whether to leave out what no gate compares, as of a model that another
+            one is compared with: XAUC, GAUC by slice, orders but the fused one.
     """
     tasks = [t for t in spec.tasks if prediction_key(t.name, number) in rows.columns]
     slicings = [Slicing.by(column, rows) for column in spec.evaluation.slices]
-    measured = {}
-    for task in tasks:
-        qualities, sums = _measure(rows, task, number, [EVERYTHING, *slicings], alone)
-        measured[task.name] = qualities
-        if empty.folder:
-            user_sums.write(empty.folder, task.name, sums)
+    measured = {
+        task.name: _measure(rows, task, number, [EVERYTHING, *slicings], alone, empty)
+        for task in tasks
+    }
     ranking = None
     if score_key(number) in rows.columns:
         ranking, sums = fused.measure_ranking(spec, rows, number, alone=alone)
@@ -206,14 +215,16 @@ def _measure(
     number: int,
     slicings: Sequence[Slicing],
     alone: bool,
-) -> tuple[dict[str, TaskQuality], pl.DataFrame]:
-    """One task on all slices."""
-    found = [
-        quality.measure_task(rows, task, number, one, by_pairs=not alone)
-        for one in slicings
-    ]
-    qualities = {name: q for one in found for name, q in one.qualities.items()}
-    return qualities, pl.concat(one.sums for one in found)
+    model: ModelEvaluation,
+) -> dict[str, TaskQuality]:
+    """One task on all slices; keeps the sums of each."""
+    qualities: dict[str, TaskQuality] = {}
+    for slicing in slicings:
+        found = quality.measure_task(rows, task, number, slicing, alone=alone)
+        qualities |= found.qualities
+        if model.folder:
+            user_sums.write(model.folder, task.name, found.sums, slicing.of)
+    return qualities
 
 
 # --- as a file ------------------------------------------------------------------------

@@ -126,7 +126,7 @@ def measure_task(
     model: int = 0,
     slicing: Slicing = EVERYTHING,
     *,
-    by_pairs: bool = True,
+    alone: bool = False,
 ) -> Measured:
     """One task of the model of that number, by slice.
 
@@ -135,18 +135,22 @@ def measure_task(
         task: Of the spec.
         model: Its number.
         slicing: All rows, or by a slice.
-        by_pairs: Whether all rows get their XAUC and their oracle's AUC.
+        alone: Whether to leave out what no gate compares: XAUC, the oracle, and GAUC
+            by slice.
 
     Raises:
         MetricError: As `measure`.
     """
     column = prediction_key(task.name, model)
     try:
-        sums = task_sums.sums_by_user(rows, task, column, slicing)
+        whole = slicing is EVERYTHING
+        sums = task_sums.sums_by_user(
+            rows, task, column, slicing, with_areas=whole or not alone
+        )
         qualities = _qualities(task, sums, slicing)
-        if by_pairs and slicing is EVERYTHING and qualities[user_sums.ALL].rows:
-            whole = _of_all_rows(rows, task, column, qualities[user_sums.ALL])
-            qualities[user_sums.ALL] = whole
+        if whole and not alone and qualities[user_sums.ALL].rows:
+            found = _of_all_rows(rows, task, column, qualities[user_sums.ALL])
+            qualities[user_sums.ALL] = found
     except metrics.NotFiniteError as error:
         raise metrics.NotFiniteError(
             f"Task {task.name!r}: {error} The model has diverged, or rows have absurd "
@@ -213,7 +217,7 @@ def _measure_binary(sums: UserSums, quality: TaskQuality) -> TaskQuality:
         positives=positives,
         auc=area,
         auc_error=metrics.auc_error(area, positives, quality.rows - positives),
-        gauc=sums.value("gauc"),
+        gauc=sums.value("gauc") if "area" in sums.sums else _NAN,
         request_gauc=sums.value("request_gauc")
         if "request_area" in sums.sums
         else _NAN,

@@ -36,11 +36,13 @@ class Slicing:
         column: Example column; "" for all rows.
         names: Of the slices.
         values: What the column has in each, sorted.
+        of: The column's name in the spec; "" for all rows.
     """
 
     column: str = ""
     names: tuple[str, ...] = (ALL,)
     values: tuple[Any, ...] = ()
+    of: str = ""
 
     @classmethod
     def by(cls, column: str, rows: Rows) -> Slicing:
@@ -50,7 +52,7 @@ class Slicing:
         for frame in rows.read([key]):
             values.update(frame[key].unique().to_list())
         known = tuple(sorted(values))
-        return cls(key, tuple(f"{column}={value}" for value in known), known)
+        return cls(key, tuple(f"{column}={value}" for value in known), known, column)
 
     def codes(self, frame: pl.DataFrame) -> npt.NDArray[np.int64]:
         """[N], the number of each row's slice."""
@@ -67,7 +69,12 @@ EVERYTHING = Slicing()
 
 
 def sums_by_user(
-    rows: Rows, task: TaskSpec, column: str, slicing: Slicing = EVERYTHING
+    rows: Rows,
+    task: TaskSpec,
+    column: str,
+    slicing: Slicing = EVERYTHING,
+    *,
+    with_areas: bool = True,
 ) -> pl.DataFrame:
     """The sums of `UserSums`, a row a slice and user, sorted.
 
@@ -76,6 +83,7 @@ def sums_by_user(
         task: Whose labels and sample space.
         column: The scores.
         slicing: By what else than users.
+        with_areas: Whether users and requests get AUCs of their own.
 
     Raises:
         NotFiniteError: A label or a score is NaN or infinite.
@@ -84,7 +92,7 @@ def sums_by_user(
     pool = _Pool.of(rows, task, column, slicing)
     others = (column, KEY_USER, KEY_REQUEST, slicing.column)
     frames = [
-        _part_sums(frame, task, column, slicing, pool)
+        _part_sums(frame, task, column, slicing, pool, with_areas)
         for frame in rows.read_task(task.name, *others)
     ]
     return pl.concat(frames).sort(SLICE, USER)
@@ -99,7 +107,12 @@ def area(rows: Rows, task: TaskSpec, column: str) -> float:
 
 
 def _part_sums(
-    frame: pl.DataFrame, task: TaskSpec, column: str, slicing: Slicing, pool: _Pool
+    frame: pl.DataFrame,
+    task: TaskSpec,
+    column: str,
+    slicing: Slicing,
+    pool: _Pool,
+    with_areas: bool,
 ) -> pl.DataFrame:
     codes = slicing.codes(frame)
     if slicing.column:
@@ -112,16 +125,9 @@ def _part_sums(
     sums = _errors(groups, labels, scores, pool.label_means[codes])
     if task.of_kind.is_probability:
         sums |= pool.placements(groups, codes, labels, scores)
-        sums |= _areas(groups, groups, labels, scores, "")
-        if KEY_REQUEST in frame.columns:
-            requests = frame[KEY_REQUEST].to_numpy()
-            known = requests != NO_REQUEST
-            inner = Groups.of(groups.index[known], requests[known])
-            sums |= _areas(groups, inner, labels[known], scores[known], "request_")
-            owners = groups.index[known][inner.starts]
-            for name in ("request_area", "request_mixed"):
-                by_user = np.bincount(owners, sums[name], len(groups))
-                sums[name] = by_user.astype(np.float64)
+    if task.of_kind.is_probability and with_areas:
+        requests = frame[KEY_REQUEST] if KEY_REQUEST in frame.columns else None
+        sums |= _all_areas(groups, requests, labels, scores)
     names = pl.Series(SLICE, slicing.names, dtype=pl.String)
     keys = {SLICE: names.gather(codes[groups.starts]), USER: users[groups.starts]}
     return pl.DataFrame({**keys, **sums})
@@ -139,20 +145,36 @@ def _errors(
     }
 
 
-def _areas(
+def _all_areas(
     users: Groups,
-    groups: Groups,
+    requests: pl.Series | None,
     labels: _Floats,
     scores: npt.NDArray[np.float32],
-    prefix: str,
 ) -> dict[str, _Floats]:
+    """Users' own AUCs, and those of their requests, if there are such."""
+    area, mixed = _areas(users, labels, scores)
+    found = {"area": area, "mixed": mixed}
+    if requests is None:
+        return found
+    numbers = requests.to_numpy()
+    known = numbers != NO_REQUEST
+    inner = Groups.of(users.index[known], numbers[known])
+    owners = users.index[known][inner.starts]
+    names = ("request_area", "request_mixed")
+    for name, sums in zip(
+        names, _areas(inner, labels[known], scores[known]), strict=True
+    ):
+        found[name] = np.bincount(owners, sums, len(users)).astype(np.float64)
+    return found
+
+
+def _areas(
+    groups: Groups, labels: _Floats, scores: npt.NDArray[np.float32]
+) -> tuple[_Floats, _Floats]:
     """Each group's own AUC times its rows, and these rows, where it has both labels."""
     areas = group_auc(Order.of(groups, scores), labels)
     mixed = np.where(np.isnan(areas), 0, groups.sizes).astype(np.float64)
-    return {
-        f"{prefix}area": np.nan_to_num(areas) * mixed,
-        f"{prefix}mixed": mixed,
-    }
+    return np.nan_to_num(areas) * mixed, mixed
 
 
 @dataclasses.dataclass(frozen=True)

@@ -122,11 +122,18 @@ def _ratio(over: _Floats, under: _Floats) -> _Floats:
     return np.divide(over, under, out=np.full(len(over), np.nan), where=under != 0)
 
 
-def write(folder: str, name: str, frame: pl.DataFrame) -> None:
-    """Keeps the sums of a task; one row a slice and user."""
+def write(folder: str, name: str, frame: pl.DataFrame, column: str = "") -> None:
+    """Keeps the sums of a task: one row a slice and user.
+
+    Args:
+        folder: Of a `ModelEvaluation`.
+        name: A task, or `FUSED`.
+        frame: As `task_sums.sums_by_user` gives them.
+        column: Of the spec's slices, whose values these are; "" for all rows.
+    """
     content = io.BytesIO()
     frame.write_parquet(content, compression="zstd")
-    buckets.write_bytes(_path(folder, name), content.getvalue())
+    buckets.write_bytes(_path(folder, name, column), content.getvalue())
 
 
 def read(folder: str, name: str, slices: Sequence[str] = (ALL,)) -> dict[str, UserSums]:
@@ -137,10 +144,14 @@ def read(folder: str, name: str, slices: Sequence[str] = (ALL,)) -> dict[str, Us
         name: A task, or `FUSED`.
         slices: Those wanted; one without a row is left out.
     """
-    frame = pl.read_parquet(io.BytesIO(buckets.read_bytes(_path(folder, name))))
-    wanted = frame.filter(pl.col(SLICE).is_in(list(slices)))
-    found = wanted.partition_by(SLICE, as_dict=True, include_key=False)
-    return {str(value): of_frame(rows) for (value,), rows in found.items()}
+    found: dict[str, UserSums] = {}
+    for column in dict.fromkeys(one.partition("=")[0] for one in slices):
+        content = buckets.read_bytes(_path(folder, name, column))
+        frame = pl.read_parquet(io.BytesIO(content))
+        wanted = frame.filter(pl.col(SLICE).is_in(list(slices)))
+        parts = wanted.partition_by(SLICE, as_dict=True, include_key=False)
+        found |= {str(value): of_frame(rows) for (value,), rows in parts.items()}
+    return found
 
 
 def of_frame(frame: pl.DataFrame) -> UserSums:
@@ -150,5 +161,6 @@ def of_frame(frame: pl.DataFrame) -> UserSums:
     return UserSums(frame[USER], columns)
 
 
-def _path(folder: str, name: str) -> str:
-    return os.path.join(folder, FOLDER, f"{name}.parquet")
+def _path(folder: str, name: str, column: str) -> str:
+    file = f"{name}@{column}" if column else name
+    return os.path.join(folder, FOLDER, f"{file}.parquet")

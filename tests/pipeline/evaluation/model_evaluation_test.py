@@ -5,11 +5,13 @@ import math
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from pipeline.evaluation import model_evaluation, quality, scoring
 from pipeline.evaluation.fused import measure_ranking
 from pipeline.evaluation.model_evaluation import (
     EvaluationFileError,
+    NoRowsError,
     evaluate_models,
     read_evaluation,
 )
@@ -65,6 +67,8 @@ def test_each_model_has_its_own_predictions(evaluated):
     assert old.ranking.order().ndcg == pytest.approx(good.ranking.order().ndcg)
     assert not old.ranking.tasks and good.ranking.tasks
     assert math.isnan(bad.task("stay").xauc) and good.task("stay").xauc > 0.5
+    first, *_ = bad.slices["liked=1"]
+    assert math.isnan(first.gauc) and first.auc < 0.5 < good.slices["liked=1"][0].gauc
     assert bad.task("stay").rmse > good.task("stay").rmse
 
 
@@ -120,6 +124,15 @@ def test_a_damaged_day_is_told_before_anything_is_scored(export, days, tmp_path)
     folder.mkdir()
     (folder / "data_tfrecord-00000-of-00001.gz").write_bytes(b"\x1f\x8b damaged")
     with pytest.raises(DamagedExamplesError, match="data_tfrecord-00000-of-00001.gz"):
+        evaluate_models(SPEC, ["nowhere"], [("day-20240101", str(tmp_path))])
+
+
+def test_days_without_a_row_are_told(tmp_path):
+    folder = tmp_path / "Split-day-20240101"
+    folder.mkdir()
+    path = str(folder / "data_tfrecord-00000-of-00001.gz")
+    tf.io.TFRecordWriter(path, "GZIP").close()
+    with pytest.raises(NoRowsError, match=r"evaluation days \(day-20240101\) have no"):
         evaluate_models(SPEC, ["nowhere"], [("day-20240101", str(tmp_path))])
 
 

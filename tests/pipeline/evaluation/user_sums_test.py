@@ -139,7 +139,8 @@ def test_sums_are_kept_by_slice(frame, tmp_path):
     rows = Rows.of(frame)
     whole = sums_by_user(rows, _LIKE, "prediction_like")
     by_tab = sums_by_user(rows, _LIKE, "prediction_like", Slicing.by("tab", rows))
-    user_sums.write(str(tmp_path), "like", pl.concat([whole, by_tab]))
+    user_sums.write(str(tmp_path), "like", whole)
+    user_sums.write(str(tmp_path), "like", by_tab, "tab")
     found = user_sums.read(str(tmp_path), "like", ["", "tab=2", "tab=7"])
     assert set(found) == {"", "tab=2"}
     assert found[""].users.is_sorted()
