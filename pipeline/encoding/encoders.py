@@ -28,6 +28,7 @@ from feature_specs.registry import RoomTable
 from feature_specs.spec import RESERVED_PREFIXES, FacetInput
 from pipeline.encoding.hashing import hash_ids
 from pipeline.encoding.known import Known
+from pipeline.summaries.words import ALONE, BETWEEN
 from trainer.days.encoding import Scale
 
 _Tensors = dict[str, Any]
@@ -99,12 +100,6 @@ def _encode_sequence(
     )
 
 
-# What stands between words: blanks, punctuation, mathematical and other signs, and what
-# is not printed. Emoji are words, as is each letter of scripts that leave no blanks.
-_BETWEEN = r"[\p{Z}\p{P}\p{C}\p{Sm}\p{Sc}\p{Sk}]+"
-_ALONE = r"([\p{So}\p{Han}\p{Hiragana}\p{Katakana}])"
-
-
 @encodes(Text)
 def _encode_text(values: tf.Tensor, feature: FeatureSpec, known: Known) -> tf.Tensor:
     """[B] string -> [B, length] int64: the first `length` words, 0-padded at the end.
@@ -113,8 +108,8 @@ def _encode_text(values: tf.Tensor, feature: FeatureSpec, known: Known) -> tf.Te
     one after them; without one they are hashed as ids of the table are.
     """
     text = tf.strings.lower(values, encoding="utf-8")
-    text = tf.strings.regex_replace(text, _BETWEEN, " ")
-    text = tf.strings.regex_replace(text, _ALONE, r" \1 ")
+    text = tf.strings.regex_replace(text, BETWEEN, " ")
+    text = tf.strings.regex_replace(text, ALONE, r" \1 ")
     words = tf.strings.split(text)[:, : feature.length]
     if feature.size is None:
         ids = _encode_id(words.flat_values, feature, known)

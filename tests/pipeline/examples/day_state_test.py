@@ -50,7 +50,8 @@ def _files(out):
     root = pathlib.Path(out) / "examples"
     return {
         str(path.relative_to(root)): path.read_bytes()
-        for path in sorted(root.rglob("Split-*/*"))
+        for folder in ("Split-*", "summaries")
+        for path in sorted(root.glob(f"{folder}/*"))
     }
 
 
