@@ -112,9 +112,10 @@ def _add_going_on(add: flags.Add) -> None:
     )
     add(
         "--refresh_encoding",
-        action="store_true",
-        help="learn vocabularies and scales anew, of all training days; training "
-        "begins anew then",
+        choices=["all", "vocabularies"],
+        default="none",
+        help="learn vocabularies anew, of all training days, and the scales with `all`; "
+        "training begins anew then, or with --map_encoding after `vocabularies`",
     )
     add(
         "--map_encoding",

@@ -232,7 +232,7 @@ def _encoding(
     spec: Spec, config: DagConfig, days: DagDays, examples: Channel
 ) -> BaseNode:
     plan = config.plan
-    learned = () if plan.refresh_encoding else config.learned
+    learned = config.learned if plan.refresh_encoding == "none" else ()
     return EncodingGen(
         examples=examples,
         spec=views.step_text(spec, "EncodingGen"),
@@ -240,7 +240,7 @@ def _encoding(
         earlier=plan.encoding,
         digest_of_earlier=config.encoding_digest,
         fixed=int(plan.fixed_encoding),
-        refresh=REFRESH.index("all" if plan.refresh_encoding else "none"),
+        refresh=REFRESH.index(plan.refresh_encoding),
     )
 
 

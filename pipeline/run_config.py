@@ -7,7 +7,7 @@ import json
 import os
 import re
 import sqlite3
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from feature_specs import ModelConfig, Spec
 from feature_specs.durations import seconds_of
@@ -62,7 +62,8 @@ class RunConfig:
         accept_days: Days that the data gate has stopped, and that are let pass.
         accept_reason: Why; it is recorded with the user's name.
         encoding: Directory of an encoding that is taken as it is, of another run.
-        refresh_encoding: Whether an encoding is made anew; training begins anew then.
+        refresh_encoding: What is learned anew: `all` of an encoding, or its
+            `vocabularies`, with the scales as they were; training begins anew then.
         map_encoding: Whether the weights of another encoding are mapped by value.
         beam_args: Options of every Beam step; by default they run in this process.
     """
@@ -83,7 +84,7 @@ class RunConfig:
     accept_days: tuple[str, ...] = ()
     accept_reason: str = ""
     encoding: Place = ""
-    refresh_encoding: bool = False
+    refresh_encoding: Literal["none", "all", "vocabularies"] = "none"
     map_encoding: bool = False
     beam_args: tuple[str, ...] = ()
 

@@ -66,7 +66,8 @@ class RunPlan:
             quantiles are settled; empty in a first run.
         encoding: Directory of the encoding that is extended; empty learns one.
         fixed_encoding: Whether that encoding is taken as it is.
-        refresh_encoding: Whether one is made anew, of all training days.
+        refresh_encoding: What of it is learned anew, of all training days: `none`,
+            `all` or `vocabularies`.
         empty_days: Days before `new` that the logs lack and that somebody named.
         key: Of the examples.
         is_again: Whether an earlier run set out to do the same.
@@ -79,7 +80,7 @@ class RunPlan:
     learned_through: str = ""
     encoding: str = ""
     fixed_encoding: bool = False
-    refresh_encoding: bool = False
+    refresh_encoding: str = "none"
     empty_days: tuple[str, ...] = ()
     key: str = ""
     is_again: bool = False
@@ -111,7 +112,7 @@ def plan_run(
     eval_days: int,
     encoding: str = "",
     fixed_encoding: str = "",
-    refresh_encoding: bool = False,
+    refresh_encoding: str = "none",
     missing: Collection[str] = (),
     replace_from: str = "",
 ) -> RunPlan:
@@ -124,7 +125,7 @@ def plan_run(
         eval_days: How many of the newest are kept for evaluation.
         encoding: That the newest run of this key has left; empty if none holds.
         fixed_encoding: One that is taken as it is instead; empty for none.
-        refresh_encoding: Whether one is made anew.
+        refresh_encoding: What of it is learned anew.
         missing: Days known to be missing from the logs, which are passed over.
         replace_from: A day that is made again, with all after it; empty for none.
 
@@ -142,8 +143,10 @@ def plan_run(
         plan = _going_on(ledger, key, asked, made, eval_days, encoding, missing)
     if fixed_encoding:
         plan = dataclasses.replace(plan, encoding=fixed_encoding, fixed_encoding=True)
-    if refresh_encoding:
-        plan = dataclasses.replace(plan, refresh_encoding=True)
+    if refresh_encoding != "none":
+        if not plan.encoding:  # of what is done again: scales and room are kept
+            plan = dataclasses.replace(plan, encoding=encoding)
+        plan = dataclasses.replace(plan, refresh_encoding=refresh_encoding)
     return plan
 
 

@@ -84,12 +84,12 @@ def test_with_nothing_new_the_last_plan_is_done_again(first):
 
 
 def test_a_refreshed_encoding_stays_when_the_same_is_done_again(first):
-    plan = plan_run(first, "k", _FIRST, eval_days=1, refresh_encoding=True)
-    assert plan.refresh_encoding and plan.new == str(_FIRST)
+    plan = plan_run(first, "k", _FIRST, eval_days=1, refresh_encoding="all")
+    assert (plan.refresh_encoding, plan.new) == ("all", str(_FIRST))
     ledger = _done(first, plan, "2")
-    assert plan_run(ledger, "k", _FIRST, eval_days=1).refresh_encoding
+    assert plan_run(ledger, "k", _FIRST, eval_days=1).refresh_encoding == "all"
     later = plan_run(ledger, "k", Days.parse("20220408:20220411"), eval_days=1)
-    assert not later.refresh_encoding
+    assert later.refresh_encoding == "none"
 
 
 def test_an_encoding_of_another_run_is_taken_as_it_is():
