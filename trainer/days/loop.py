@@ -193,15 +193,8 @@ def _begin(
     encoding: Encoding | None,
 ) -> _Begun:
     strategy = strategies.create(slice.accelerator)
-    run = run_identity(
-        spec,
-        config,
-        slice.batch_size,
-        slice.precision,
-        seed,
-        options.sample,
-        slice.embedding,
-    )
+    what = (slice.batch_size, slice.precision, seed, options.sample, slice.embedding)
+    run = run_identity(spec, config, *what)
     found = newest_state(checkpoint_dir)
     state = TrainingState(run)
     if found:
