@@ -129,18 +129,7 @@ def generate(
             splits already.
     """
     reading = plan_reading(request)
-    setup = steps.Setup(
-        spec=request.spec,
-        plan=request.plan,
-        seed=request.seed,
-        shards=reading.shards,
-        shuffle=outputs.workspace.shuffle,
-        carrying=Carrying(
-            after=request.state.day if request.state else None,
-            folder=request.state_to or "",
-            day=request.days.last,
-        ),
-    )
+    setup = _setup(request, reading, outputs)
     files = steps.SplitFiles(setup.plan, outputs.splits, request.file_rows)
     outputs.prepare()
     read = _read(pipeline, request, setup, reading)
@@ -163,17 +152,27 @@ def generate(
         steps.WriteRejects(outputs.rejects_dir), total
     )
     _ = (
-        [
-            *read.counts,
-            *events.counts,
-            *known.counts,
-            examples[COUNTS],
-            written,
-        ]
+        [*read.counts, *events.counts, *known.counts, examples[COUNTS], written]
         | "Collect counts" >> beam.Flatten()
         | "Add up counts" >> beam.CombineGlobally(merge_counts)
         | "Write report"
         >> beam.ParDo(steps.WriteReport(setup, outputs.new_report_path))
+    )
+
+
+def _setup(request: ExamplesRequest, reading: Reading, outputs: Outputs) -> steps.Setup:
+    """What every step may know."""
+    return steps.Setup(
+        spec=request.spec,
+        plan=request.plan,
+        seed=request.seed,
+        shards=reading.shards,
+        shuffle=outputs.workspace.shuffle,
+        carrying=Carrying(
+            after=request.state.day if request.state else None,
+            folder=request.state_to or "",
+            day=request.days.last,
+        ),
     )
 
 
