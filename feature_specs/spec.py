@@ -350,8 +350,9 @@ class FilterSpec:
 
     Attributes:
         keep: Rule name -> SQL condition that a kept row fulfils.
-        min_user_events: Users with fewer events on the training days are dropped
-            from them. Evaluation days keep everybody, as serving has to.
+        min_user_events: A row of a training day is dropped if its user has fewer events
+            up to that day, or up to the last training day of the first run if that is
+            later. Evaluation days keep everybody, as serving has to.
         min_item_impressions: The same for videos.
     """
 

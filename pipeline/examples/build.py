@@ -136,18 +136,7 @@ def generate(
             splits already.
     """
     reading = plan_reading(request)
-    setup = steps.Setup(
-        spec=request.spec,
-        plan=request.plan,
-        seed=request.seed,
-        shards=reading.shards,
-        shuffle=outputs.workspace.shuffle,
-        carrying=Carrying(
-            after=request.state.day if request.state else None,
-            folder=request.state_to or "",
-            day=request.days.last,
-        ),
-    )
+    setup = _setup(request, reading, outputs)
     files = steps.SplitFiles(setup.plan, outputs.splits, request.file_rows)
     outputs.prepare()
     read = _read(pipeline, request, setup, reading)
@@ -190,6 +179,22 @@ def generate(
             WriteSummary(setup.plan, outputs.writer.splits_dir),
             beam.pvalue.AsSingleton(counts),
         )
+    )
+
+
+def _setup(request: ExamplesRequest, reading: Reading, outputs: Outputs) -> steps.Setup:
+    """What every step may know."""
+    return steps.Setup(
+        spec=request.spec,
+        plan=request.plan,
+        seed=request.seed,
+        shards=reading.shards,
+        shuffle=outputs.workspace.shuffle,
+        carrying=Carrying(
+            after=request.state.day if request.state else None,
+            folder=request.state_to or "",
+            day=request.days.last,
+        ),
     )
 
 

@@ -15,7 +15,8 @@ EXAMPLES gets one `Split-day-YYYYMMDD` and one summary a day, `report.json`, `re
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import rich.console
 from rich.markup import escape
@@ -61,18 +62,30 @@ def _make(spec: Spec, args: argparse.Namespace, console: rich.console.Console) -
             empty_days=[d for d in args.empty_days.split(",") if d],
         )
         plan = request.plan
-    console.print(
-        f"[bold]{spec.name}[/] {plan.days}, the last {plan.eval_days} for evaluation"
-    )
+    kept = f"the last {plan.eval_days} for evaluation" if plan.eval_days else ""
+    console.print(f"[bold]{spec.name}[/] {plan.days}, {kept or 'all trained on'}")
     with console.status("Reading the logs, making examples ..."):
         report = run_request(request, args.beam_arg)
     console.print(*tables.report_tables(report.figures))
     console.print("\n".join(tables.told_lines(report.figures)), highlight=False)
     for line in tables.labels_lines(report.figures, spec):
         console.print(line, style="yellow", highlight=False)
+    for line in _state_lines(args, report.figures):
+        console.print(line, highlight=False)
     console.print(
         f"Examples are in [bold]{escape(args.out)}[/], the figures in report.json."
     )
+
+
+def _state_lines(args: argparse.Namespace, figures: Mapping[str, Any]) -> Iterator[str]:
+    """What is told of a state that was gone on from, or written."""
+    if args.state_from and (known := figures["of_earlier_days"]):
+        yield (
+            f"{known} rows are of days that the state knows (late, or read again): "
+            "they were counted, and change nothing."
+        )
+    if args.state_to:
+        yield f"The state at the end of these days is in {escape(args.state_to)}."
 
 
 def parser(*, out_required: bool = True) -> ArgumentParser:

@@ -171,6 +171,7 @@ class Outputs:
                 min_day_share=0.0 if every_day_passes else log.min_day_share,
                 days=tuple(request.only or plan.days),
                 earlier_rows=request.state.rows_per_day if request.state else {},
+                empty_days=request.empty_days,
             ),
             workspace=Workspace(request.examples_dir, spill),
         )

@@ -54,12 +54,14 @@ class Limits:
             0 lets every day pass.
         days: The days that are judged by it.
         earlier_rows: Rows of days before these that were read by earlier runs.
+        empty_days: Days that were told to have no rows.
     """
 
     max_reject_share: float
     min_day_share: float
     days: tuple[datetime.date, ...]
     earlier_rows: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    empty_days: tuple[datetime.date, ...] = ()
 
 
 def merge_counts(many: Iterable[Counts]) -> Counts:
@@ -237,6 +239,7 @@ def check(report: Mapping[str, Any], limits: Limits, rejects_dir: str) -> None:
     _check_sums(report)
     check_histories(report)
     check_events(report)
+    _check_empty_days(report, limits)
     _check_days(report)
     check_folders(report["folders"], "log")
     for name, history in report["histories"].items():
@@ -283,6 +286,17 @@ def _check_days(report: Mapping[str, Any]) -> None:
         f"No row is of the days {report['days']}. {_days_with_rows(report)} "
         "Change --days, or check log.timezone and log.time.unit of the spec."
     )
+
+
+def _check_empty_days(report: Mapping[str, Any], limits: Limits) -> None:
+    rows = report["rows_per_day"]
+    found = [_text(day) for day in limits.empty_days if rows.get(_text(day))]
+    if found:
+        shown = ", ".join(f"{day} ({rows[day]})" for day in found)
+        raise ExamplesError(
+            f"Days that were told to be empty have rows: {shown}. Make them before "
+            "the days that follow, and leave them out of --empty_days."
+        )
 
 
 def _check_splits(report: Mapping[str, Any]) -> None:

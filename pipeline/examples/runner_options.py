@@ -104,6 +104,7 @@ def _unseen_paths(request: ExamplesRequest) -> list[str]:
         request.examples_dir,
         request.rejects_dir,
         request.report_path,
+        *(path for path in (request.state_from, request.state_to) if path),
     }
     return [
         f"{path} is on this machine's disk, which the workers' containers do not see. "

@@ -26,6 +26,7 @@ from pipeline.examples.columns.carried import Carried
 from pipeline.examples.columns.histories import add_histories
 from pipeline.examples.columns.stages import Versions
 from pipeline.examples.days import DAY, SplitPlan, midnight_ms
+from pipeline.examples.duplicates import identity
 from pipeline.examples.events import OWNER, attach, count_alone, find_owners
 from pipeline.examples.hashing import bucket_of
 from pipeline.examples.history_logs import SettledHistories, settle_histories
@@ -335,7 +336,8 @@ class MakeExamples(beam.DoFn):
             received(groups, EARLY_TABLE, shuffle),
         ]
         there = [part for part in parts if part is not None]
-        return writer.write({EARLY_TABLE: pl.concat(there) if there else None})
+        early = pl.concat(there).sort(identity(self._setup.spec)) if there else None
+        return writer.write({EARLY_TABLE: early})
 
     def _send(
         self, examples: pl.DataFrame, files: Mapping[int, int]

@@ -58,7 +58,7 @@ def check_whole(files: Sequence[str]) -> int:
     rows = {file: _rows_once(file) for file in files}
     folders = collections.defaultdict(list)
     for file in rows:
-        if not for_evaluation(file):  # which the report does not count
+        if not for_evaluation(file):  # which a split may have none of
             folders[os.path.dirname(file)].append(file)
     for folder, own in folders.items():
         listed = tf.io.gfile.listdir(folder or ".")
@@ -158,7 +158,7 @@ def _check_report(folder: str, rows: int) -> None:
 
 
 def read_examples_report(path: str) -> dict[str, int]:
-    """Day -> its examples, of a report; nothing without one.
+    """Day -> its examples that may be trained on, of a report; nothing without one.
 
     Raises:
         DamagedExamplesError: It cannot be read.
@@ -168,7 +168,11 @@ def read_examples_report(path: str) -> dict[str, int]:
     try:
         with tf.io.gfile.GFile(path, "rb") as file:
             values: Any = json.loads(file.read())
-        return {str(day): int(rows) for day, rows in values["examples"].items()}
+        kept = values.get("evaluation_only", {})
+        return {
+            str(day): int(rows) - int(kept.get(day, 0))
+            for day, rows in values["examples"].items()
+        }
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DamagedExamplesError(
             f"{path}: is no report of examples ({type(error).__name__}: {error}). "

@@ -186,8 +186,8 @@ def _begins_trail(
     long video that still runs is no silence.
     """
     assert spec.trail is not None
-    ends = _with_earlier_ends(frame, timeline, carried, users)
-    latest_end = np.maximum.accumulate(ends)
+    # What ends on the frame's days is carried as a row: no sum needs to tell of it.
+    latest_end = np.maximum.accumulate(timeline.ends)
     silence_ms = timeline.begins[1:] - latest_end[:-1]
     begins_trail = timeline.starts
     begins_trail[1:] |= silence_ms > _gap_ms(spec)
@@ -212,22 +212,6 @@ def _begins_trail(
 def _gap_ms(spec: Spec) -> float:
     assert spec.trail is not None
     return spec.trail.gap_minutes * 60_000
-
-
-def _with_earlier_ends(
-    frame: pl.DataFrame, timeline: Timeline, carried: Carried | None, users: Ints
-) -> Ints:
-    """`Timeline.ends`, at each user's first row no earlier than what is carried."""
-    known = np.flatnonzero(users >= 0)
-    if carried is None or not len(known):
-        return timeline.ends
-    ends = timeline.ends.copy()
-    firsts = np.flatnonzero(timeline.starts)[known]
-    shifts = timeline.begins[firsts] - frame[TIME_MS].to_numpy()[firsts]
-    earlier = taken(_column(carried, END), users[known], 0) + shifts
-    earlier = np.minimum(earlier, timeline.latest[firsts])
-    ends[firsts] = np.maximum(ends[firsts], earlier)
-    return ends
 
 
 def _first_new(frame: pl.DataFrame, timeline: Timeline, carried: Carried) -> Ints:

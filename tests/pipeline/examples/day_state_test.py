@@ -15,7 +15,7 @@ from pipeline.day_state.files import read_part
 from pipeline.day_state.state import read_state
 from pipeline.examples.build import run_examples
 from pipeline.examples.days import DayRange
-from pipeline.examples.errors import RequestError
+from pipeline.examples.errors import ExamplesError, RequestError
 from pipeline.examples.request import ExamplesRequest
 from tests.pipeline.examples import full_spec
 from tests.pipeline.examples.engaged_logs import engaged_logs, write_logs
@@ -237,6 +237,15 @@ def test_yesterdays_file_again_is_counted_and_changes_nothing(tiny, tmp_path):
     ]
 
 
+def test_a_day_that_was_told_to_be_empty_has_no_rows(tiny, tmp_path):
+    state = str(tmp_path / "of-all-names")
+    run_examples(tiny(0, 1, TINY_SPEC, state_to=state))
+    day = _DAY + 2 * _A_DAY
+    request = tiny(3, 3, TINY_SPEC, state_from=state, empty_days=(day,))
+    with pytest.raises(ExamplesError, match=r"empty have rows: 20220410 \(120\)"):
+        run_examples(request)
+
+
 def test_what_a_state_does_not_fit_is_refused(tiny, tiny_state, tmp_path):
     def refused(match, *days, **changes):
         with pytest.raises(StateError, match=match):
@@ -252,8 +261,8 @@ def test_what_a_state_does_not_fit_is_refused(tiny, tiny_state, tmp_path):
     same = _TINY + "# as it was\n"
     assert tiny(2, 2, same, state_from=tiny_state).state.day == _DAY + _A_DAY
     empty = (_DAY + 2 * _A_DAY,)
-    report = run_examples(tiny(3, 3, state_from=tiny_state, empty_days=empty))
-    assert report["examples"] == {"day-20220411": 120}
+    skipping = tiny(3, 3, state_from=tiny_state, empty_days=empty)
+    assert run_examples(skipping)["examples"] == {"day-20220411": 120}
     with pytest.raises(RequestError, match="holds the state of a day already"):
         run_examples(tiny(2, 2, state_from=tiny_state, state_to=tiny_state))
     with pytest.raises(UsageError, match="with state_from no earlier day is read"):
