@@ -174,8 +174,13 @@ def events_lines(report: Mapping[str, Any]) -> Iterator[str]:
 
 
 def labels_lines(report: Mapping[str, Any], spec: Spec) -> list[str]:
-    """Tasks from which nothing can be learned, a line each: no row, or all alike."""
-    lines = []
+    """Tasks from which nothing can be learned, a line each: no row, or all alike.
+
+    None in a run whose days are all kept for evaluation.
+    """
+    lines: list[str] = []
+    if report.get("train") == []:
+        return lines
     for task in spec.tasks:
         mean = report["label_means"][task.name]
         if mean is None:

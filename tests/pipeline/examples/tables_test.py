@@ -18,6 +18,8 @@ def test_a_task_without_anything_to_learn_is_named():
         "Nothing to learn for task loved: its label is 0 in all training rows.",
         "Nothing to learn for task disliked: its label is 1 in all training rows.",
     ]  # a mean rating of 1 is one
+    # Of days that are all kept for evaluation nobody learns.
+    assert labels_lines({"label_means": means, "train": []}, spec) == []
 
 
 def test_labels_that_vary_are_not_mentioned():
