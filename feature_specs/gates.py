@@ -65,7 +65,8 @@ class DataGatesSpec:
             column without values, a unit that changed, a label that never or always
             happens.
         z: Multiples of the expected noise (of the spread of the days before, and of
-            what so many rows of so many users leave to chance).
+            what so many rows of so many users leave to chance); half as many for the
+            few measures of a day as a whole.
         label_odds: Factor, either way, by which the odds of a label of 0 and 1, or of a
             sample space, may change.
         shift: Of the mean of a number, in standard deviations of its rows.

@@ -25,6 +25,9 @@ from pipeline.gates.noise import Level
 from pipeline.summaries.summary import DaySummary
 
 _FORM = f"{PREFIX}%Y%m%d"
+# Of `z`, for what is measured of a day as a whole: a handful of measures and not
+# hundreds, which chance moves that far less often.
+_OF_Z = 0.5
 
 
 def judge_day(
@@ -196,6 +199,7 @@ class _Judging:
     def day_findings(self) -> list[Finding]:
         """Rows, users, videos, trails and rejects."""
         gates = self.spec.data_gates
+        gates = dataclasses.replace(gates, z=gates.z * _OF_Z)
         days = [levels.of_day(one) for one in self.before]
         found = []
         for measure, level in levels.of_day(self.day).items():

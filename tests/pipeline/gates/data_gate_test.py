@@ -324,6 +324,13 @@ def test_clean_days_pass(spec, drawn):
         assert reports[-1].judged > reports[1].judged > 50
 
 
+def test_half_of_the_rows_is_noticed_though_days_differ_by_a_tenth(spec):
+    """Noise of 0.21 in logarithms: 2.5 of it are 0.52, half of the rows is 0.69 less."""
+    days = [day_of(spec, n, drawn=Drawn(rows=900 + 100 * (n % 3))) for n in range(9)]
+    half = day_of(spec, 9, drawn=Drawn(rows=500))
+    assert _found(data_gate.judge_day(spec, half, days)) == {(DAY, "rows")}
+
+
 def test_weekends_are_like_weekends(spec):
     """2024-03-02 is a Saturday: half the rows again, and another mix of tabs."""
 
