@@ -1,7 +1,7 @@
 """Simulated logs for the studies: made, encoded, trained on, scored against the truth.
 
-A study trains many rankers on the same examples, so the examples are made once: the
-pipeline's own example generation and Transform, without the statistics between them.
+A study trains many rankers on the same examples, so the examples and their encoding are
+made once, by the pipeline's own steps without the gates between them.
 The simulator tells the true probability of every behaviour, so that a ranker is scored
 by what its score is *expected* to be over all labels that these rows could have had:
 the luck of the labels is no noise.
@@ -30,16 +30,8 @@ import polars as pl
 import tensorflow as tf
 from matplotlib.axes import Axes
 
-from feature_specs import (
-    FeatureSpec,
-    ModelConfig,
-    Spec,
-    label_key,
-    load_spec,
-    mask_key,
-    read_spec,
-    views,
-)
+import trailrank
+from feature_specs import ModelConfig, Spec, load_spec, read_spec, views
 from feature_specs.spec import KEY_ITEM, KEY_TIME, KEY_USER, slice_key
 from pipeline.examples.days import DayRange, plan_splits
 from pipeline.reporting import figures
@@ -49,11 +41,12 @@ from pipeline.simulator import simulate
 from tpu_configs import load_slice
 from trainer.days import loop
 from trainer.days.folders import find_days
+from trainer.days.layout import Layout
 from trainer.model.ranker import Batch, Ranker
 
 _FIRST_DAY = "2022-04-08"  # the simulator's
 _TRIED = 7  # logs that were looked at before the studies were run
-_EXAMPLES, _TRUTH, _DATABASE = "examples", "truth", "metadata.sqlite"
+_EXAMPLES, _ENCODING, _TRUTH = "examples", "encoding", "truth"
 # The conditions of the shipped user groups -> those that the simulator's user file has
 # for its own groups: new users registered in the last 60 days, four of five low ones
 # are marked.
@@ -106,7 +99,8 @@ class Log:
     Attributes:
         name: Tells the log's size, seed and spec.
         spec: What they hold.
-        days: Training days, encoded, as `trainer.days.loop` takes them.
+        days: Training days, raw, as `trainer.days.loop` takes them.
+        graph: Directory of their encoding.
         batch: All evaluation rows, encoded.
         rows: Their keys, slices and truth: `p_<signal>` as it happened, `u_<signal>`
             at the start of a trail.
@@ -115,6 +109,7 @@ class Log:
     name: str
     spec: Spec
     days: Sequence[loop.Day]
+    graph: str
     batch: Batch
     rows: pl.DataFrame
 
@@ -173,7 +168,7 @@ def work_folder(asked: str | None) -> Iterator[pathlib.Path]:
 
 
 def make_log(work: pathlib.Path, spec: Spec, shape: Shape, seed: int) -> Log:
-    """Simulates a log and encodes its examples, if `work` does not have them."""
+    """Simulates a log and makes its examples, if `work` does not have them."""
     *sizes, trail = (f"{value:g}" for value in dataclasses.astuple(shape))
     strength = "" if trail == "1" else f"-trail{trail}"
     meaning = views.digest(spec, views.ENCODING)
@@ -183,11 +178,13 @@ def make_log(work: pathlib.Path, spec: Spec, shape: Shape, seed: int) -> Log:
         _make(folder, spec, shape, seed)
     plan = plan_splits(_days(shape), shape.eval_days, spec.log.days_per_split)
     days = find_days(str(folder / _EXAMPLES))
-    batch, keys = _read(spec, [day for day in days if day[0] in plan.evaluation])
+    graph = str(folder / _ENCODING)
+    batch, keys = _read(spec, [d for d in days if d[0] in plan.evaluation], graph)
     return Log(
         name=folder.name,
         spec=spec,
         days=[day for day in days if day[0] in plan.train],
+        graph=graph,
         batch=batch,
         rows=_with_truth(keys, folder / _TRUTH),
     )
@@ -264,6 +261,7 @@ def train_and_validate(
             slice=slice,
             seed=seed,
             options=loop.LoopOptions(validate_rows=validate_rows),
+            graph=log.graph,
         )
         lines = pathlib.Path(folder, loop.METRICS_FILE).read_text().splitlines()
     return ranker, [json.loads(line) for line in lines]
@@ -337,7 +335,7 @@ def _days(shape: Shape) -> DayRange:
 
 
 def _make(folder: pathlib.Path, spec: Spec, shape: Shape, seed: int) -> None:
-    """Encoded examples and truth; the folder is there when both are whole."""
+    """Examples, encoding and truth; the folder is there when all are whole."""
     arguments = dataclasses.asdict(shape)
     del arguments["eval_days"]
     with tempfile.TemporaryDirectory(dir=folder.parent) as name:
@@ -345,7 +343,16 @@ def _make(folder: pathlib.Path, spec: Spec, shape: Shape, seed: int) -> None:
         simulate(str(scratch / "logs"), seed=seed, **arguments)
         done = scratch / "done"
         done.mkdir()
-        pathlib.Path(_transform(scratch, spec, shape)).rename(done / _EXAMPLES)
+        with _silent():  # the imports warn
+            trailrank.make_examples(
+                spec,
+                scratch / "logs" / "data",
+                done / _EXAMPLES,
+                days=str(_days(shape)),
+                eval_days=shape.eval_days,
+                allow_small_days=True,
+            )
+            trailrank.make_encoding(spec, done / _EXAMPLES, done / _ENCODING)
         (scratch / "logs" / "truth").rename(done / _TRUTH)
         with contextlib.suppress(OSError):  # another study was faster
             done.rename(folder)
@@ -353,62 +360,6 @@ def _make(folder: pathlib.Path, spec: Spec, shape: Shape, seed: int) -> None:
             raise RuntimeError(
                 f"{folder}: cannot be made. Make room, or another --work."
             )
-
-
-def _transform(folder: pathlib.Path, spec: Spec, shape: Shape) -> str:
-    """`folder/logs` -> examples -> encoded examples; returns where they lie."""
-    with _silent():  # the imports warn, and TFX logs every step of its own
-        from tfx.orchestration.local.local_dag_runner import LocalDagRunner
-
-        from pipeline.runners.local import last_outputs
-
-        LocalDagRunner().run(_steps(folder, spec, shape))
-    return last_outputs(folder / _DATABASE)["Transform"]["transformed_examples"]
-
-
-def _steps(folder: pathlib.Path, spec: Spec, shape: Shape):  # type: ignore[no-untyped-def]
-    """The first steps of `pipeline.dag`, without statistics and their checks."""
-    from tfx.components import Transform
-    from tfx.orchestration import metadata
-    from tfx.orchestration.pipeline import Pipeline
-    from tfx.proto import transform_pb2
-
-    from pipeline.components import ALL_EARLIER_DAYS, DayExampleGen, SpecSchema
-    from pipeline.dag import IN_PROCESS_BEAM_ARGS
-
-    plan = plan_splits(_days(shape), shape.eval_days, spec.log.days_per_split)
-    examples = DayExampleGen(
-        spec=spec.text,
-        logs=str(folder / "logs" / "data"),
-        days=str(_days(shape)),
-        eval_days=shape.eval_days,
-        context_days=ALL_EARLIER_DAYS,
-        allow_small_days=True,
-        seed=0,
-        rejects_dir=str(folder / "rejects"),
-        fingerprint="",
-    )
-    schema = SpecSchema(spec=spec.text)
-    transform = Transform(
-        examples=examples.outputs["examples"],
-        schema=schema.outputs["schema"],
-        preprocessing_fn="pipeline.transform.preprocessing_fn",
-        custom_config={"spec": spec.text},
-        splits_config=transform_pb2.SplitsConfig(
-            analyze=list(plan.train), transform=list(plan.splits)
-        ),
-        disable_statistics=True,
-        disable_analyzer_cache=True,
-    )
-    return Pipeline(
-        pipeline_name="study",
-        pipeline_root=str(folder / "artifacts"),
-        components=[examples, schema, transform],
-        metadata_connection_config=metadata.sqlite_metadata_connection_config(
-            str(folder / _DATABASE)
-        ),
-        beam_pipeline_args=list(IN_PROCESS_BEAM_ARGS),
-    )
 
 
 @contextlib.contextmanager
@@ -426,28 +377,17 @@ def _silent() -> Iterator[None]:
 # --- evaluation rows ------------------------------------------------------------------
 
 
-def _read(spec: Spec, days: Sequence[loop.Day]) -> tuple[Batch, pl.DataFrame]:
+def _read(
+    spec: Spec, days: Sequence[loop.Day], graph: str
+) -> tuple[Batch, pl.DataFrame]:
     """All rows of the days as one batch, and their keys and slices."""
     patterns = [pattern for _, patterns in days for pattern in patterns]
     files = sorted(file for p in patterns for file in tf.io.gfile.glob(p))
     records = list(tf.data.TFRecordDataset(files, "GZIP").as_numpy_iterator())
-    names = [key(task.name) for task in spec.tasks for key in (label_key, mask_key)]
-    columns = {feature.name: _column(feature) for feature in spec.features}
-    columns |= {name: tf.io.FixedLenFeature([], tf.float32) for name in names}
-    columns |= _key_columns(spec)
-    row = tf.io.parse_example(records, columns)
-    batch = Batch(
-        features={f.name: _as_input(f, row[f.name]) for f in spec.features},
-        labels=tf.stack([row[label_key(task.name)] for task in spec.tasks], axis=1),
-        masks=tf.stack([row[mask_key(task.name)] for task in spec.tasks], axis=1),
-        weight=tf.ones([len(records)]),
-    )
+    layout, rows = Layout(spec, graph), tf.constant(records)
+    batch = layout.unpack(layout.reader()(rows), len(records))
+    row = tf.io.parse_example(rows, _key_columns(spec))
     return batch, pl.DataFrame({name: _text(row[name]) for name in _key_columns(spec)})
-
-
-def _column(feature: FeatureSpec) -> tf.io.FixedLenFeature:
-    dtype = tf.as_dtype(feature.of_kind.encoded)
-    return tf.io.FixedLenFeature(list(feature.shape), dtype)
 
 
 def _key_columns(spec: Spec) -> dict[str, tf.io.FixedLenFeature]:
@@ -456,10 +396,6 @@ def _key_columns(spec: Spec) -> dict[str, tf.io.FixedLenFeature]:
         is_text = spec.column_types[column] == "string"
         types[slice_key(column)] = tf.string if is_text else tf.int64
     return {name: tf.io.FixedLenFeature([], kind) for name, kind in types.items()}
-
-
-def _as_input(feature: FeatureSpec, value: tf.Tensor) -> tf.Tensor:
-    return value if feature.is_number else tf.cast(value, tf.int32)
 
 
 def _text(values: tf.Tensor) -> np.ndarray:

@@ -107,8 +107,6 @@ def _prepare(root: pathlib.Path, csv: str, spec: str, console) -> None:
 
 def _train_all(root: pathlib.Path, args, console) -> list[float]:
     """AUC of each seed's ranker on the last tenth."""
-    import tensorflow_transform as tft
-
     from feature_specs import load_preset, load_spec
     from pipeline.evaluation import scoring
     from serving.export import export
@@ -117,9 +115,9 @@ def _train_all(root: pathlib.Path, args, console) -> list[float]:
     from trainer.days.loop import train
 
     spec, preset = load_spec(args.spec), load_preset(args.preset)
-    transform = _newest(root, "Transform", "transform_graph")
-    days = find_days(str(_newest(root, "Transform", "transformed_examples")))
+    graph = str(_newest(root, "EncodingGen", "transform_graph"))
     examples = _newest(root, "DayExampleGen", "examples")
+    days = find_days(examples)
     splits = [days[-1][0]]  # the evaluation days are one split (days_per_split)
     areas = []
     for seed in range(args.seeds):
@@ -131,9 +129,9 @@ def _train_all(root: pathlib.Path, args, console) -> list[float]:
                 checkpoint_dir=f"{scratch}/checkpoints",
                 slice=load_slice("cpu"),
                 seed=seed,
+                graph=graph,
             )
-            output = tft.TFTransformOutput(str(transform))
-            export(ranker, output, spec, f"{scratch}/model")
+            export(ranker, graph, spec, f"{scratch}/model")
             rows = scoring.score(spec, f"{scratch}/model", str(examples), splits)
         last = rows.sort("key_time_ms", "key_user", "key_item").tail(_LAST)
         labels = last[f"label_{_TASK}"].to_numpy()

@@ -80,13 +80,14 @@ def _areas(
     path = root / f"{name}.yaml"
     path.write_text(spec)
     report = trailrank.make_examples(path, root / "logs", root / name)
-    encoded = root / f"{name}-encoded"
-    trailrank.transform_examples(path, report.out, encoded)
+    encoding = root / f"{name}-encoding"
+    trailrank.make_encoding(path, report.out, encoding)
     trailrank.compare(
         ["mmoe"],
         root / f"{name}-trained",
         spec=path,
-        transformed=encoded / "transformed_examples",
+        examples=report.out,
+        encoding=encoding,
         options=trailrank.CompareOptions(seeds=seeds, match=False),
         slice="cpu",
     )

@@ -207,7 +207,7 @@ def _measure_input(effort: _Effort, args, console) -> dict[str, typing.Any]:
 
     spec = load_spec("kuairand")
     shape = simulated.Shape(users=effort.users, days=3, rows_per_user_day=160)
-    console.print("simulating a log and encoding its examples ...")
+    console.print("simulating a log and making its examples ...")
     with simulated.work_folder(args.work) as work:
         log = simulated.make_log(work, spec, shape, seed=0)
         files = _files(log, effort.rows)
@@ -223,7 +223,7 @@ def _files(log: simulated.Log, rows: int) -> list[str]:
     from trainer.days.layout import Layout
 
     own = [file for name, globs in log.days for file in match_files(name, globs)]
-    seen = max(count_labels(Layout(log.spec), own).rows.values())
+    seen = max(count_labels(Layout(log.spec, log.graph), own).rows.values())
     return own * max(1, round(rows / seen))
 
 
@@ -242,10 +242,16 @@ def _sources(
 
     slice_, strategy = load_slice("cpu"), tf.distribute.get_strategy()
     training = Training(
-        log.spec, load_preset("mmoe"), slice_, strategy, seed=0, first_files=files
+        log.spec,
+        load_preset("mmoe"),
+        slice_,
+        strategy,
+        seed=0,
+        first_files=files,
+        graph=log.graph,
     )
     plain = training.reader
-    layout = Layout(log.spec)
+    layout = Layout(log.spec, log.graph)
     days = DayCache(cache, layout)
     cached = BatchReader(layout, slice_.batch_size, cache=days)
     began = time.perf_counter()

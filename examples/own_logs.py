@@ -69,17 +69,18 @@ def main(out: pathlib.Path) -> None:
     report = trailrank.make_examples(spec, logs, out / "examples")
     print(f"{report.rows_in:,} plays, examples a day: {report.examples}")
 
-    encoded = trailrank.transform_examples(spec, out / "examples", out / "encoded")
+    encoding = trailrank.make_encoding(spec, out / "examples", out / "encoding")
     ranker = trailrank.train(
         spec,
         out / "small.yaml",
-        encoded.examples,
+        out / "examples",
+        encoding=encoding.graph,
         checkpoints=out / "checkpoints",
         days=report.train,  # the last day is for evaluation
         accelerator="cpu",
         batch_size=64,
     )
-    trailrank.export(ranker, encoded.graph, spec, out / "models" / spec.name / "1")
+    trailrank.export(ranker, encoding.graph, spec, out / "models" / spec.name / "1")
 
     with (
         trailrank.serve(models=out / "models") as server,

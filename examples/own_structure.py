@@ -65,7 +65,8 @@ def main(out: pathlib.Path) -> None:
     ranker = trailrank.train(
         spec,
         out / "blend.yaml",
-        out / "encoded" / "transformed_examples",
+        out / "examples",
+        encoding=out / "encoding",
         checkpoints=out / "blend_checkpoints",
         days=["20240101"],
         accelerator="cpu",
@@ -76,8 +77,9 @@ def main(out: pathlib.Path) -> None:
     for task, share in zip(spec.tasks, shares, strict=True):
         print(f"{task.name}: {share:.2f} of the shared bottom")
 
-    graph = out / "encoded" / "transform_graph"
-    trailrank.export(ranker, graph, spec, out / "blend_models" / spec.name / "1")
+    trailrank.export(
+        ranker, out / "encoding", spec, out / "blend_models" / spec.name / "1"
+    )
     with (
         trailrank.serve(models=out / "blend_models") as server,
         trailrank.Client(server.url, spec) as client,

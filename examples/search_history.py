@@ -45,18 +45,19 @@ def main(out: pathlib.Path) -> None:
     print(f"{report.rows_in:,} plays, {report.figures['requests']['requests']:,} pages")
     print(f"{searches['rows_in']} searches: {searches['buckets']}")
 
-    encoded = trailrank.transform_examples(spec, out / "examples", out / "encoded")
+    encoding = trailrank.make_encoding(spec, out / "examples", out / "encoding")
     ranker = trailrank.train(
         spec,
         out / "small.yaml",
-        encoded.examples,
+        out / "examples",
+        encoding=encoding.graph,
         checkpoints=out / "checkpoints",
         days=report.train,
         accelerator="cpu",
         batch_size=64,
     )
     model = out / "models" / spec.name / "1"
-    trailrank.export(ranker, encoded.graph, spec, model)
+    trailrank.export(ranker, encoding.graph, spec, model)
     with (
         trailrank.serve(models=out / "models") as server,
         trailrank.Client(server.url, spec) as client,

@@ -75,7 +75,8 @@ class DataGatesSpec:
         missing: Change of the share of rows without a value.
         unseen: Share of rows whose value no earlier day had, of a category.
         rows_ratio: Least and most rows of a day, as a multiple of the days before; of
-            users, videos and the mean length of trails as well.
+            users, videos and the mean length of trails as well. Where days share a
+            split (`days_per_split`) only trails are judged by it.
         reject_share: Unreadable rows of the day, as a share of all, above that of the
             days before.
         columns: Name in the examples (`tab`, `label_like`, `mask_share`) -> its limits.
@@ -86,7 +87,7 @@ class DataGatesSpec:
     enabled: bool = True
     window: Window = 14
     min_days: Window = 5
-    z: PositiveFloat = 6.0
+    z: PositiveFloat = 5.0
     label_odds: Factor = 1.6
     shift: PositiveFloat = 0.5
     distance: Share = 0.25

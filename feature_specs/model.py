@@ -264,6 +264,27 @@ class OptimizerConfig:
     average_steps: StepsOrNone = 50
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PassesConfig:
+    """How often the training days are gone through, for small data that stays as it is.
+
+    One pass, the default, is how a stream of days is trained. With more, the last
+    training day is kept out while the days before it are gone through again and again,
+    and each pass is judged on it. The best one is kept, and goes over the kept day as
+    over any new one. Evaluation days are never looked at. See `trainer.days.passes`.
+
+    Attributes:
+        most: Largest number of passes.
+        patience: Passes in a row that are no better, after which none follows.
+        judge: What judges a pass: `last_day` is the loss of the last training day, the
+            tasks' own times their weights in the spec.
+    """
+
+    most: Annotated[int, between(1, 1_000)] = 1
+    patience: Annotated[int, between(1, 1_000)] = 1
+    judge: Literal["last_day"] = "last_day"
+
+
 _NOT_EMPTY = Rule(
     "must have one layer at least, where the request's and the candidate's parts are "
     "added. Give it a width, like [128].",
@@ -289,7 +310,8 @@ class ModelConfig:
         weights: How much each task's loss counts.
         disentangle: Weight lambda of the disentangle loss (SFV sec. 5.1); 0 is off.
         optimizer: See `OptimizerConfig`.
-        epochs_per_day: Passes over each day.
+        epochs_per_day: Passes over each day, before the next one.
+        passes: Passes over all days; see `PassesConfig`.
         dropout: Share of the bottom's outputs dropped in training.
         embedding_l2: Weight of the squared norm of the looked-up embeddings.
     """
@@ -308,6 +330,7 @@ class ModelConfig:
     disentangle: Weight = 0.0
     optimizer: OptimizerConfig = OptimizerConfig()
     epochs_per_day: Annotated[int, between(1, 10_000)] = 1
+    passes: PassesConfig = PassesConfig()
     dropout: ShareBelowOne = 0.0
     embedding_l2: Weight = 0.0
 
@@ -315,10 +338,12 @@ class ModelConfig:
 def plain_values(config: ModelConfig) -> dict[str, Any]:
     """The preset as mappings, lists and numbers, to write down and compare.
 
-    Options are left out where there are none, as in what was written before there
-    could be any.
+    Options and passes are left out where there are none, as in what was written before
+    there could be any.
     """
     found: dict[str, Any] = _without_empty_options(dataclasses.asdict(config))
+    if config.passes == PassesConfig():
+        del found["passes"]
     return found
 
 

@@ -492,7 +492,7 @@ class FeatureSpec:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Shape of a row in transformed examples: `()` for one value."""
+        """Shape of an encoded row: `()` for one value."""
         return self.of_kind.shape(self)
 
     def rows(self, tables: dict[str, TableSpec]) -> int:

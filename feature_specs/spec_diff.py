@@ -17,6 +17,7 @@ from feature_specs.views import Difference, told
 _IN_ORDER = (
     views.EXAMPLES,
     views.LIMITS,
+    views.DATA_GATES,
     views.ENCODING,
     views.TRAINING,
     views.SERVING,

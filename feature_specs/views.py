@@ -28,6 +28,7 @@ from feature_specs.spec import (
     FacetSpec,
     FeatureSpec,
     FusionSpec,
+    InfraSpec,
     LogHistorySpec,
     LogSpec,
     Spec,
@@ -150,7 +151,9 @@ def _evaluation(spec: Spec) -> Spec:
     return dataclasses.replace(
         _examples(spec),
         fusion=FusionSpec(weights=spec.fusion.weights),
-        evaluation=dataclasses.replace(spec.evaluation, slices=slices),
+        evaluation=dataclasses.replace(
+            spec.evaluation, slices=slices, infra=InfraSpec()
+        ),
     )
 
 

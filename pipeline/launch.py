@@ -18,6 +18,7 @@ from typing import Any
 from apache_beam.io.filesystem import FileMetadata
 
 from feature_specs import Spec, views
+from feature_specs.errors import UsageError
 from feature_specs.places import Place, absolute
 from pipeline.dag import (
     IN_PROCESS_BEAM_ARGS,
@@ -30,17 +31,19 @@ from pipeline.day_state.state import read_state
 from pipeline.evaluate import Evaluation, with_evaluation
 from pipeline.evaluation.model_evaluation import read_evaluation
 from pipeline.examples.days import DayRange, without_newest
-from pipeline.examples.read_logs import marks_of
-from pipeline.examples.reading.log_files import find_logs
+from pipeline.examples.read_logs import marks_of, new_days
+from pipeline.examples.reading.log_files import find_logs, has_days
 from pipeline.examples.reading.marks import fingerprint, read_files
-from pipeline.examples.reading.readers import discover_days
+from pipeline.examples.reading.readers import discover_days, log_source
 from pipeline.gates.accept import accept
 from pipeline.gates.infra import RefusedExportError
 from pipeline.gates.infra import read_report as read_infra_report
 from pipeline.gates.store import read_report
 from pipeline.gates.verdict import Verdict
-from pipeline.ledger import RunEntry, Version
+from pipeline.ledger import RunEntry, Version, read_ledger
+from pipeline.operations.known import record_path
 from pipeline.operations.log_files import describe_files
+from pipeline.operations.rollback import settle_rollbacks
 from pipeline.pushing import read_push
 from pipeline.reporting.files import plain, read_json
 from pipeline.run_book import RunBook, Writing, code_version, now, owner
@@ -52,6 +55,7 @@ from pipeline.runners.local import OnStep
 from pipeline.steps.day_example_gen import ALL_EARLIER_DAYS, REPORT_FILE
 from pipeline.steps.evaluator import VERDICT_FILE
 from pipeline.training import encoded_dir
+from trainer.days.day_ends import go_back, restore_day_end
 from trainer.days.encoding import read_encoding
 
 _LIBRARIES = (
@@ -80,7 +84,7 @@ def run(
         finally:
             # What has been made counts, however the run ends.
             made = local.last_outputs(operation.database, since=operation.entry.began)
-            writing.made(made, passed="EncodingGen" in made)
+            writing.made(made, passed="DataGate" in made)
         return operation.finish(writing, outputs)
 
 
@@ -92,8 +96,30 @@ def with_days(config: RunConfig, spec: Spec) -> RunConfig:
             them.
     """
     logs = find_logs(spec, absolute(config.logs))
-    days = config.days or str(discover_days(spec, logs))
+    days = config.days or str(_all_days(config, spec, logs))
     return _without_open_days(dataclasses.replace(config, logs=logs, days=days))
+
+
+def _all_days(config: RunConfig, spec: Spec, logs: str) -> DayRange:
+    """The days that the run has made, and those that the logs have beyond them.
+
+    Logs of days that are made may be gone.
+    """
+    ledger, key = read_ledger(absolute(config.root)), examples_key(config, spec)
+    made = [
+        Days(first=d.split.removeprefix(_SPLIT), last=d.last) for d in ledger.made(key)
+    ]
+    missing = [*config.missing_days, *ledger.empty_days(key)]
+    known = [DayRange.parse(str(days)) for days in [*made, *map(Days.parse, missing)]]
+    dates = {date for days in known for date in days}
+    state = ledger.made(key)[-1].state if made else ""
+    if not state or has_days(log_source(spec)):
+        return discover_days(spec, logs, known=dates)
+    try:
+        last = new_days(spec, logs, read_state(state)).last
+    except UsageError:  # nothing is new
+        last = max(dates)
+    return DayRange(min(dates), last)
 
 
 def _without_open_days(config: RunConfig) -> RunConfig:
@@ -174,6 +200,7 @@ class _Operation:
     def begun(cls, config: RunConfig, texts: Texts, truth: Place | None) -> _Operation:
         """The run that goes on from what its directory has already."""
         spec, root = texts.spec, absolute(config.root)
+        settle_rollbacks(root, restore_day_end)
         book, key = RunBook.opened(root), examples_key(config, texts.spec)
         plan = _plan(config, spec, book, key)
         days = DagDays.of(plan, config.eval_days, spec.log.days_per_split)
@@ -200,17 +227,19 @@ class _Operation:
         found = Evaluation.of(read_evaluation(folder), self.spec)
         verdict = _verdict(outputs)
         pushed = read_push(outputs["Pusher"]["pushed_model"])
-        record = with_evaluation(self._record(outputs), found)
         version = pushed.version if pushed else ""
-        refused = "" if pushed else _why(verdict, outputs)
+        refused = self._rolled_back(version) if pushed else _why(verdict, outputs)
         record = dataclasses.replace(
-            record, pushed=bool(pushed), version=version, refused=refused
+            with_evaluation(self._record(outputs), found),
+            pushed=not refused,
+            version="" if refused else version,
+            refused=refused,
         )
-        if pushed:
+        if record.pushed:
             self._note_version(writing, record, outputs)
         self._write(record, outputs["Trainer"]["model_run"])
         writing.end(
-            "pushed" if pushed else "refused",
+            "pushed" if record.pushed else "refused",
             refused,
             metrics=_metrics(found),
             gates=json.loads(verdict.to_json())["gates"],
@@ -218,6 +247,17 @@ class _Operation:
             checkpoints=record.checkpoints,
         )
         return record
+
+    def _rolled_back(self, version: str) -> str:
+        """Why a version is not to serve that an earlier run pushed; "" if it is."""
+        known = [v for v in self.book.ledger.versions if v.version == version]
+        if not known or known[0].state == "live":
+            return ""
+        return (
+            f"Version {version} is this very model, and was rolled back: nothing is "
+            f"new, and it does not come back by itself. `trailrank pipeline rollback "
+            f"{version}` brings it back."
+        )
 
     def _record(self, outputs: local.Outputs) -> RunRecord:
         examples = outputs["DayExampleGen"]["examples"]
@@ -271,6 +311,9 @@ class _Operation:
             write_record(self.dag.root, record, REFUSED)
             return
         (pathlib.Path(self.dag.root) / REFUSED).unlink(missing_ok=True)
+        kept = pathlib.Path(record_path(self.dag.root, record.version))
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        write_record(kept.parent, record, kept.name)  # for a way back
         write_record(self.dag.root, record)
         _keep_figures(pathlib.Path(model_run), self.dag.root)
 
@@ -312,8 +355,6 @@ def _go_back(config: RunConfig, book: RunBook, key: str, days: DagDays) -> None:
     """Takes the weights back to before a day that is made again, if they know it."""
     if not config.replace:
         return
-    from trainer.days.day_ends import go_back
-
     split = f"{_SPLIT}{config.replace}"
     book.write(book.ledger.without_days(key, split))
     for entry in book.ledger.runs:

@@ -161,6 +161,11 @@ class Ledger:
         found = [day for day in self.days if day.key == key and day.passed]
         return tuple(sorted(found, key=lambda day: day.split))
 
+    def empty_days(self, key: str) -> tuple[str, ...]:
+        """Days without logs that runs of a key have passed over, `20220416`."""
+        plans = (run.plan for run in self.runs if run.plan.get("key") == key)
+        return tuple(day for plan in plans for day in plan.get("empty_days", ()))
+
     def day(self, split: str, key: str) -> MadeDay | None:
         """A made day, passed or not; None if there is none."""
         found = [d for d in self.days if (d.split, d.key) == (split, key)]

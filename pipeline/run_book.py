@@ -22,7 +22,7 @@ import pathlib
 import socket
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from feature_specs.errors import Status, TrailrankError
 from pipeline.ledger import (
@@ -36,8 +36,7 @@ from pipeline.ledger import (
 )
 from pipeline.run_plan import PlanError
 
-if TYPE_CHECKING:
-    from pipeline.runners.local import Outputs
+Outputs = Mapping[str, Mapping[str, str]]  # of a run's steps: name -> URI
 
 _ID = "%Y%m%d-%H%M%S"
 _TIME = "%Y-%m-%dT%H:%M:%SZ"

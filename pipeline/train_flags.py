@@ -107,7 +107,7 @@ def _add_what(add: Add) -> None:
     add(
         "--map_encoding",
         action="store_true",
-        help="go on from, or start with, weights of another encoding: by value",
+        help="from weights on another encoding: take each value's row to its new id",
     )
 
 

@@ -6,6 +6,7 @@ Plain functions; `pipeline.steps.ranker_trainer` is the step of TFX around them.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
@@ -142,10 +143,9 @@ def _trained_before(checkpoints_prefix: str, own: str) -> str:
         return ""
     parent, name = os.path.split(checkpoints_prefix)
     listed = tf.io.gfile.listdir(parent) if tf.io.gfile.isdir(parent) else []
+    of_key = re.compile(rf"{re.escape(name)}-[0-9a-f]{{12}}/?")  # none put aside
     others = [
-        os.path.join(parent, other.rstrip("/"))
-        for other in listed
-        if other.startswith(f"{name}-")
+        os.path.join(parent, o.rstrip("/")) for o in listed if of_key.fullmatch(o)
     ]
     reached = {other: finished_days(other) for other in others}
     found = [other for other in sorted(others) if reached[other]]

@@ -51,7 +51,20 @@ class Answer(NamedTuple):
 
 
 def ask(spec: Spec, signatures: Mapping[str, Callable[..., Any]]) -> list[Answer]:
-    """What signatures answer, as they are in memory."""
+    """What signatures answer, as they are in memory.
+
+    A GPU may round factors of products to ten bits (TF32), and a server's processor
+    does not: here it must not.
+    """
+    rounds = tf.config.experimental.tensor_float_32_execution_enabled()
+    tf.config.experimental.enable_tensor_float_32_execution(False)
+    try:
+        return _asked(spec, signatures)
+    finally:
+        tf.config.experimental.enable_tensor_float_32_execution(rounds)
+
+
+def _asked(spec: Spec, signatures: Mapping[str, Callable[..., Any]]) -> list[Answer]:
     found = []
     for signature, inputs in (*warmup_requests(spec), *made_up_requests(spec)):
         tensors = {name: tf.convert_to_tensor(v) for name, v in inputs.items()}

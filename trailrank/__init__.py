@@ -14,7 +14,8 @@ Specs and presets: `load_spec`, `read_spec`, `Spec`, `load_preset`, `ModelConfig
 slices: `load_slice`
 Own logs: `propose_spec`, `ProposedSpec`; `dry_run`, `DryRun`
 Logs and examples: `simulate`, `trail_bias`, `make_examples`, `make_encoding`
-A whole run: `RunConfig`, `run_pipeline`, `RunRecord`, `read_record`, `evaluate`
+A whole run: `RunConfig`, `run_pipeline`, `RunRecord`, `read_record`, `evaluate`;
+day by day: `status`, `history`, `lineage`, `rollback`, `prune`
 Rankers: `train`, `LoopOptions`, `load_ranker`, `Ranker`, `inspect`;
 `compare`, `CompareOptions`
 Serving: `export`, `serve`, `Client`, `rank`
@@ -34,6 +35,11 @@ if TYPE_CHECKING:
     from pipeline.encoding.make import make_encoding
     from pipeline.evaluate import evaluate
     from pipeline.examples.make import make_examples
+    from pipeline.operations.history import history
+    from pipeline.operations.lineage import lineage
+    from pipeline.operations.prune import prune
+    from pipeline.operations.rollback import rollback
+    from pipeline.operations.status import status
     from pipeline.proposing.propose import ProposedSpec, propose_spec
     from pipeline.run import run_pipeline
     from pipeline.run_config import RunConfig
@@ -69,7 +75,9 @@ __all__ = [
     "dry_run",
     "evaluate",
     "export",
+    "history",
     "inspect",
+    "lineage",
     "load_preset",
     "load_ranker",
     "load_slice",
@@ -77,12 +85,15 @@ __all__ = [
     "make_encoding",
     "make_examples",
     "propose_spec",
+    "prune",
     "rank",
     "read_record",
     "read_spec",
+    "rollback",
     "run_pipeline",
     "serve",
     "simulate",
+    "status",
     "trail_bias",
     "train",
 ]
@@ -104,7 +115,9 @@ _HOMES = {
     "dry_run": "pipeline.dry_run.run",
     "evaluate": "pipeline.evaluate",
     "export": "serving.export",
+    "history": "pipeline.operations.history",
     "inspect": "trainer.inspect",
+    "lineage": "pipeline.operations.lineage",
     "load_preset": "feature_specs",
     "load_ranker": "trainer.train",
     "load_slice": "tpu_configs",
@@ -112,12 +125,15 @@ _HOMES = {
     "make_encoding": "pipeline.encoding.make",
     "make_examples": "pipeline.examples.make",
     "propose_spec": "pipeline.proposing.propose",
+    "prune": "pipeline.operations.prune",
     "rank": "serving.rank",
     "read_record": "pipeline.run_record",
     "read_spec": "feature_specs",
+    "rollback": "pipeline.operations.rollback",
     "run_pipeline": "pipeline.run",
     "serve": "serving.serve",
     "simulate": "pipeline.simulator",
+    "status": "pipeline.operations.status",
     "train": "trainer.train",
     "trail_bias": "pipeline.trail_bias.run",
 }

@@ -49,7 +49,7 @@ class FeatureKind(Kind, abc.ABC):
         is_id: Whether a row names one row of a shared table: then attention may compare
             a history with it.
         is_number: Whether the model reads floats and not rows of an embedding table.
-        encoded: Type of what is encoded, in transformed examples.
+        encoded: Type of what it is encoded as.
         may_be_length: Whether f(length) of the fused score may read it, as it is sent.
         facet_by_value: Whether a facet may part its raw values, one a row, whole
             numbers or text; see `facet_codes` for those that are codes themselves.
@@ -144,7 +144,7 @@ class FeatureKind(Kind, abc.ABC):
         return 0
 
     def shape(self, feature: FeatureSpec) -> tuple[int, ...]:
-        """Shape of a row in transformed examples: () for one value."""
+        """Shape of a row of an encoded example: () for one value."""
         return ()
 
     def projected(self, feature: FeatureSpec) -> int:

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 class Category(Sized):
     """The `size` most frequent values of the training days, learned as a vocabulary.
 
-    `size: auto` takes as many as there are, up to `values.MOST_COUNTED`.
+    A value keeps its id for ever. Those of later days are appended while there are
+    fewer than `size`. `size: auto` takes as many as there are, and room for a quarter
+    more, up to `values.MOST_COUNTED`.
     """
 
     takes: Mapping[Dtype, Dtype] = {"int64": "int64", "string": "string"}

@@ -230,12 +230,12 @@ def _scales(spec: Spec, days: Sequence[DaySummary]) -> dict[str, Scale]:
 
 
 def _scale(feature: FeatureSpec, moments: Moments | None) -> Scale:
+    kind: Literal["z", "minmax"] = "minmax" if feature.scale == "minmax" else "z"
     if moments is None or moments.smallest is None or moments.largest is None:
-        return Scale(feature.scale, feature.transform, 0.0, 0.0)  # no number at all
+        return Scale(kind, feature.transform, 0.0, 0.0)  # no number at all
     low, high = moments.smallest, moments.largest
-    if feature.scale == "minmax":
-        return Scale("minmax", feature.transform, low, high - low)
-    return Scale("z", feature.transform, moments.mean, moments.std)
+    shift, width = (moments.mean, moments.std) if kind == "z" else (low, high - low)
+    return Scale(kind, feature.transform, shift, width)
 
 
 def _tell(encoding: Encoding, split: str) -> None:

@@ -22,7 +22,6 @@ from pipeline.quiet import load_beam, quiet_imports
 from pipeline.reporting.files import read_json
 
 if TYPE_CHECKING:
-    from pipeline.summaries.summary import DaySummary
     from trainer.days.encoding import Encoding
 
 _REPORT = "report.json"
@@ -61,7 +60,7 @@ def encode_days(
             learned; all of them for a refresh. Only their summaries are read.
         directory: Gets the graph.
         earlier: Directory of the last encoding's graph; empty if there is none.
-        fixed: Learns nothing: `earlier` is taken as it is.
+        fixed: Learns nothing: `earlier`, which must be given, is taken as it is.
         refresh: `all` forgets `earlier`; `vocabularies` keeps its scales, so that
             checkpoints can be mapped to the new encoding by value.
 
@@ -71,21 +70,23 @@ def encode_days(
         DamagedExamplesError: `earlier` cannot be read.
     """
     from pipeline.encoding.graph import write_transform_graph
-    from pipeline.encoding.learn import check_fits, extend, learn
+    from pipeline.encoding.learn import EncodingError, check_fits, extend, learn
     from pipeline.summaries.store import read_summary
     from trainer.days.encoding import read_encoding
 
+    if fixed and not earlier:
+        raise EncodingError(
+            "Encoding: to be taken as it is, one must be given. Got none. Name the "
+            "graph of an earlier one."
+        )
     before = read_encoding(earlier) if earlier and refresh != "all" else None
     if before and refresh == "none":
         check_fits(before, spec)
-    if before and fixed:
-        found = before
+    summaries = [] if fixed else [read_summary(folder, split) for split, folder in days]
+    if before and refresh == "none":
+        found = extend(before, summaries)
     else:
-        summaries = [read_summary(folder, split) for split, folder in days]
-        if before and refresh == "none":
-            found = extend(before, summaries)
-        else:
-            found = learn(spec, summaries, keep=before)
+        found = learn(spec, summaries, keep=before)
     write_transform_graph(found, spec, directory)
     return found
 

@@ -30,11 +30,13 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from feature_specs.errors import TrailrankError
+from feature_specs.events import EventsSpec
 from pipeline.examples import joins, steps
 from pipeline.examples.columns import quantiles
 from pipeline.examples.outputs import Outputs
 from pipeline.examples.read_logs import (
     COUNTS,
+    EARLY,
     REJECTS,
     ROWS,
     Reading,
@@ -149,11 +151,13 @@ def generate(
     files = steps.SplitFiles(setup.plan, outputs.splits, request.file_rows)
     outputs.prepare()
     read = _read(pipeline, request, setup, reading)
-    read_counts = read.logs[COUNTS] | "Count lines" >> beam.CombineGlobally(
-        merge_counts
+    read_counts = (
+        read.counts
+        | "All that was read" >> beam.Flatten()
+        | "Count lines" >> beam.CombineGlobally(merge_counts)
     )
     total = beam.pvalue.AsSingleton(read_counts)
-    events = _events_by_user(setup, read.logs)
+    events = _events_by_user(setup, read)
     known = _ask_around(pipeline, request, setup, read, events)
     examples = _examples(setup, files, read, events, known, total)
     written = (
@@ -202,7 +206,9 @@ def _read(
     state = request.state
     if state is None:
         return _Read(logs, logs[ROWS], {}, counts)
-    carried = pipeline | ReadState(state, setup.spec, setup.shards, setup.shuffle)
+    carried = pipeline | ReadState(
+        state, setup.spec, setup.plan.days, setup.shards, setup.shuffle
+    )
     tables = {
         state_output(t): carried[state_output(t)]
         for t in StateTables.of(setup.spec).columns
@@ -210,7 +216,11 @@ def _read(
     # Those that still run stand among the rows of the days.
     running = tables.pop(state_output(RUNNING))
     rows = (logs[ROWS], running) | "Add running impressions" >> beam.Flatten()
-    return _Read(logs, rows, tables, [*counts, carried[COUNTS]])
+    keys = {
+        name: (logs[name], carried[name]) | f"Add carried {name}" >> beam.Flatten()
+        for name in map(key_output, without_owner(setup.spec))
+    }
+    return _Read(logs, rows, tables, [*counts, carried[COUNTS]], keys)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -222,12 +232,19 @@ class _Read:
         rows: (shard of the user, rows of the log), with those that are carried.
         carried: Output of a state's table -> (shard, its rows).
         counts: Of both.
+        keys: Output of impressions by their keys, where some are carried.
     """
 
     logs: beam.pvalue.DoOutputsTuple
     rows: beam.PCollection
     carried: dict[str, beam.PCollection]
     counts: list[beam.PCollection]
+    keys: dict[str, beam.PCollection] = dataclasses.field(default_factory=dict)
+
+    def key(self, section: EventsSpec) -> beam.PCollection:
+        """Impressions by the key of a section."""
+        name = key_output(section)
+        return self.keys.get(name, self.logs[name])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -243,15 +260,15 @@ class _Events:
     counts: list[beam.PCollection]
 
 
-def _events_by_user(setup: steps.Setup, read: beam.pvalue.DoOutputsTuple) -> _Events:
+def _events_by_user(setup: steps.Setup, read: _Read) -> _Events:
     """The events of all sections; those that tell no user by way of their keys."""
     found, counts = {}, []
     for section in setup.spec.events.values():
         output = event_output(section)
-        found[output] = read[output]
+        found[output] = read.logs[output]
         if section in without_owner(setup.spec):
             owned = (
-                {tag: read[tag] for tag in (output, key_output(section))}
+                {output: read.logs[output], key_output(section): read.key(section)}
                 | f"Shuffle by the key of {section.name}" >> beam.CoGroupByKey()
                 | f"Find users of {section.name}"
                 >> beam.ParDo(steps.FindOwners(setup, section)).with_outputs(
@@ -294,7 +311,11 @@ def _ask_around(
         return _Known({}, histograms, [])
     kinds = (steps.ASKED, steps.SUMS, steps.SHOWN)
     tags = [f"{tag} {key.column}" for key in keys for tag in kinds]
-    looked_at = events.by_user if steps.events_are_looked_at(spec) else {}
+    looked_at = {}
+    if steps.events_are_looked_at(spec):
+        carried_events = map(state_output, StateTables.of(spec).events.values())
+        looked_at = {name: read.carried[name] for name in carried_events if state}
+        looked_at |= events.by_user
     look = (
         {ROWS: read.rows, **looked_at}
         | "Shuffle by user" >> beam.CoGroupByKey()
@@ -362,6 +383,8 @@ def _examples(
     own = {name: read.logs[name] for name in names}
     outputs = map(state_output, StateTables.of(spec).by_user)
     carried = {name: read.carried[name] for name in outputs if name in read.carried}
+    if setup.carrying.folder:
+        carried[EARLY] = read.logs[EARLY]
     return (
         {ROWS: read.rows, **own, **carried, **events.by_user, **known.answers}
         | "Gather users" >> beam.CoGroupByKey()

@@ -9,7 +9,7 @@
     trailrank examples ... --label_delay 1d            # wait for the newest day's likes
     trailrank examples ... --beam_arg=--runner=DataflowRunner --beam_arg=--region=...
 
-EXAMPLES gets one `Split-day-YYYYMMDD` a day, `report.json` and `rejects/`.
+EXAMPLES gets one `Split-day-YYYYMMDD` and one summary a day, `report.json`, `rejects/`.
 """
 
 from __future__ import annotations

@@ -52,11 +52,13 @@ class Attached:
             end: with every event of the window.
         versions: What these columns were before.
         counts: Where the events went.
+        joined: Section -> its events that count, with their `ROW`.
     """
 
     frame: pl.DataFrame
     versions: Versions
     counts: Counts
+    joined: Mapping[str, pl.DataFrame] = dataclasses.field(default_factory=dict)
 
 
 def attach(
@@ -64,6 +66,7 @@ def attach(
     rows: pl.DataFrame,
     events: Mapping[str, pl.DataFrame | None],
     spec: Spec,
+    since_ms: int | None = None,
 ) -> Attached:
     """The impressions of some users with the columns made of their events.
 
@@ -74,21 +77,23 @@ def attach(
         events: Of each section the events of these users: its columns, `MS` and
             `OWNER`; None if there are none.
         spec: See `feature_specs`.
+        since_ms: Earlier events are carried ones, which are not counted again.
     """
     counts: Counts = {}
+    every: dict[str, pl.DataFrame] = {}
     changes = []
     for name, section in spec.events.items():
         found = events.get(name)
         if found is None:
             user = frame.schema[spec.log.user]
             found = no_events(section, user, spec.log.timezone)
-        joined, told = _joined(frame, rows, found, section, spec)
+        every[name], told = _joined(frame, rows, found, section, spec, since_ms)
         counts |= told
-        changes.append(_Changes.of(joined, section))
+        changes.append(_Changes.of(every[name], section))
     if not changes:
         return Attached(frame, Versions.none(), counts)
     frame, versions = _added(frame, changes, known_from_ms(frame, spec))
-    return Attached(frame, versions, counts)
+    return Attached(frame, versions, counts, every)
 
 
 def no_events(section: EventsSpec, user: pl.DataType, zone: str) -> pl.DataFrame:
@@ -154,33 +159,36 @@ def _joined(
     events: pl.DataFrame,
     section: EventsSpec,
     spec: Spec,
+    since_ms: int | None,
 ) -> tuple[pl.DataFrame, Counts]:
     """(the events that count, with `ROW`, in order; where all went)."""
-    once, repeated = _once(events, section)
+    once, _ = _once(events, section)
     key = [*section.key, OWNER]
     begins = _begins(frame, rows, once, section, spec)
     found = _last_before(once, begins, key)
-    lost = found[ROW].is_null()
+    since = pl.col(MS) - pl.col(_BEGIN)
+    in_time = pl.col(ROW).is_not_null() & (since <= section.window_ms)
+    joined = found.filter(in_time)
+    is_read = pl.lit(True) if since_ms is None else pl.col(MS) >= since_ms
+    read = found.filter(is_read)
+    lost = read.filter(pl.col(ROW).is_null())
     known = begins.select(key).unique()
-    early = found.filter(lost).join(known, on=key, how="semi").height
-    since_ms = pl.col(MS) - pl.col(_BEGIN)
-    found = found.filter(~lost)
-    joined = found.filter(since_ms <= section.window_ms)
+    counted = joined.filter(is_read)
     counts = _told(
         section,
         {
-            REPEATED: repeated,
-            UNMATCHED: int(lost.sum()),
-            EARLY: early,
-            LATE: found.height - joined.height,
-            JOINED: joined.height,
-            SHARED: joined.filter(pl.col(_TOGETHER) > 1).height,
+            REPEATED: events.filter(is_read).height - read.height,
+            UNMATCHED: lost.height,
+            EARLY: lost.join(known, on=key, how="semi").height,
+            LATE: read.height - lost.height - counted.height,
+            JOINED: counted.height,
+            SHARED: counted.filter(pl.col(_TOGETHER) > 1).height,
         },
     )
-    days = frame[DAY].gather(joined[ROW]).value_counts()
+    days = frame[DAY].gather(counted[ROW]).value_counts()
     for day, number in days.iter_rows():
         counts["event_day", section.name, f"{day:%Y%m%d}"] = number
-    joined = joined.with_columns((since_ms / 1_000).alias(SINCE))
+    joined = joined.with_columns((since / 1_000).alias(SINCE))
     return joined.sort(ROW, MS, *sorted(section.types), nulls_last=True), counts
 
 

@@ -34,7 +34,7 @@ from pipeline.examples.log_counts import (
     count_values,
 )
 from pipeline.examples.reading.blocks import Block
-from pipeline.examples.reading.log_files import match_files
+from pipeline.examples.reading.log_files import day_of, has_days, match_files
 from pipeline.examples.reading.marks import FileMark, is_marked, unseen
 from pipeline.examples.reading.readers import (
     all_sources,
@@ -55,6 +55,8 @@ from pipeline.examples.request import ExamplesRequest
 from pipeline.examples.shuffle import Shuffle, split_by
 
 ROWS, REJECTS, COUNTS = "rows", "rejects", "counts"
+# Rows of days after the run's, in files that a run of those will not read.
+EARLY = "early rows"
 
 _ROWS = pl.len().alias("_rows")
 _A_DAY = datetime.timedelta(days=1)
@@ -74,6 +76,8 @@ class Reading:
         first_day: The first that is read: of context, or of `days`.
         shards: Parts that users are hashed into.
         marked: Files that the next run leaves out if they hold no row of later days.
+        next_folder: Where files are named by days, the first that the next run reads;
+            None if that is not asked for.
     """
 
     spec: Spec
@@ -83,6 +87,7 @@ class Reading:
     first_day: datetime.date
     shards: int
     marked: tuple[tuple[str, FileMark], ...] = ()
+    next_folder: datetime.date | None = None
 
 
 def plan_reading(request: ExamplesRequest) -> Reading:
@@ -121,7 +126,16 @@ def plan_reading(request: ExamplesRequest) -> Reading:
         first_day=request.first_day_read,
         shards=request.shards or size // SHARD_BYTES + 1,
         marked=tuple(marked),
+        next_folder=_next_folder(request, sources[LOG]),
     )
+
+
+def _next_folder(request: ExamplesRequest, log: Source) -> datetime.date | None:
+    """See `Reading`."""
+    if request.state_to is None or not has_days(log):
+        return None
+    next_day = request.days.last + _A_DAY
+    return log.folders(DayRange(next_day, next_day)).first
 
 
 def side_output(name: str) -> str:
@@ -163,7 +177,7 @@ class ReadLogs(beam.PTransform):
         lean = dataclasses.replace(reading, parts=(), marked=())
         self._read = _ReadRange(lean, shuffle)
         spec = reading.spec
-        self._others = [side_output(name) for name in spec.log.joins]
+        self._others = [EARLY, *map(side_output, spec.log.joins)]
         self._others += map(source_name, spec.histories)
         self._others += map(event_output, spec.events.values())
         self._others += map(key_output, without_owner(spec))
@@ -216,6 +230,7 @@ class _ReadRange(beam.DoFn):
         if part.source == LOG:
             rows = self._log_rows(block, part, counts)
             yield ROWS, rows, spec.log.user
+            yield EARLY, early_rows(block.rows, part, self._reading), spec.log.user
             for section in without_owner(spec):
                 keys = impression_keys(rows, section, spec)
                 yield key_output(section), keys, section.key
@@ -310,6 +325,17 @@ def count_later(rows: pl.DataFrame, part: FileRange, reading: Reading) -> Counts
     end_ms = midnight_ms(reading.days.last + _A_DAY, reading.spec.log.timezone)
     later = int((rows[TIME_MS] >= end_ms).sum())
     return {("later_rows", part.path): later} if later else {}
+
+
+def early_rows(rows: pl.DataFrame, part: FileRange, reading: Reading) -> pl.DataFrame:
+    """The rows of later days that no later run will read: their file is of a day that
+    is over."""
+    spec, folder = reading.spec, reading.next_folder
+    rows = rows.select(*spec.log.columns, TIME_MS)
+    if folder is None or day_of(part.path, reading.sources[LOG]) >= folder:
+        return rows.clear()
+    end_ms = midnight_ms(reading.days.last + _A_DAY, spec.log.timezone)
+    return rows.filter(pl.col(TIME_MS) >= end_ms)
 
 
 def count_marks(reading: Reading) -> Counts:

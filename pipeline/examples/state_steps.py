@@ -16,18 +16,25 @@ import numpy as np
 import polars as pl
 
 from feature_specs import Spec
-from pipeline.arrays import Ints
+from pipeline.arrays import Bools, Ints
 from pipeline.day_state.files import read_part, write_part
 from pipeline.day_state.state import DayState
 from pipeline.examples.columns.carried import Carried
+from pipeline.examples.columns.event_columns import MS, ROW
 from pipeline.examples.columns.remembering import remember
 from pipeline.examples.columns.statistics import remembered
+from pipeline.examples.columns.timeline import TIME_MS
+from pipeline.examples.days import DayRange, local_time, midnight_ms
+from pipeline.examples.duplicates import identity
+from pipeline.examples.events import OWNER, Attached, impression_keys
 from pipeline.examples.history_logs import newest_events
 from pipeline.examples.log_counts import Counts
-from pipeline.examples.read_logs import to_shards
+from pipeline.examples.read_logs import key_output, to_shards, without_owner
+from pipeline.examples.reading.sources import LOG
 from pipeline.examples.report import Stopwatch
 from pipeline.examples.shuffle import Parcel, Shuffle
 from pipeline.examples.state_tables import (
+    EARLY,
     QUANTILES,
     RUNNING,
     SESSIONS,
@@ -63,13 +70,19 @@ class ReadState(beam.PTransform):
     """Reads the files of a state -> `state_output(table)` (shard, rows) and COUNTS."""
 
     def __init__(
-        self, state: DayState, spec: Spec, shards: int, shuffle: Shuffle
+        self,
+        state: DayState,
+        spec: Spec,
+        days: DayRange,
+        shards: int,
+        shuffle: Shuffle,
     ) -> None:
         super().__init__()
         columns = StateTables.of(spec).columns
         self._files = [(t, *file) for t in columns for file in state.of_table(t)]
-        self._read = _ReadPart(columns, shards, shuffle)
+        self._read = _ReadPart(columns, spec, days, shards, shuffle)
         self._outputs = [state_output(table) for table in columns]
+        self._outputs += map(key_output, without_owner(spec))
 
     def expand(self, pipeline: beam.Pipeline) -> beam.pvalue.DoOutputsTuple:
         return (
@@ -85,20 +98,69 @@ class _ReadPart(beam.DoFn):
     """(table, file, its rows) -> (shard, rows)."""
 
     def __init__(
-        self, columns: Mapping[str, str], shards: int, shuffle: Shuffle
+        self,
+        columns: Mapping[str, str],
+        spec: Spec,
+        days: DayRange,
+        shards: int,
+        shuffle: Shuffle,
     ) -> None:
-        self._columns, self._shards, self._shuffle = columns, shards, shuffle
+        self._columns, self._spec, self._days = columns, spec, days
+        self._shards, self._shuffle = shards, shuffle
 
     def process(self, element: tuple[str, str, int]) -> Iterator[Any]:
         table, path, rows = element
         watch = Stopwatch("read state")
-        frame = read_part(path, rows)
+        counts: Counts = {}
+        parts = {table: read_part(path, rows)}
+        if table == EARLY:
+            early, due, counts = due_rows(parts[EARLY], self._spec, self._days)
+            parts = {EARLY: early, RUNNING: due}  # those stand among the run's rows
         with self._shuffle.sender() as send:
-            parts = to_shards(frame, self._columns[table], self._shards)
-            sent = [(shard, send(part)) for shard, part in parts]
-        yield beam.pvalue.TaggedOutput(COUNTS, watch.counts(rows))
-        for parcel in sent:
-            yield beam.pvalue.TaggedOutput(state_output(table), parcel)
+            sent = [
+                (output, (shard, send(part)))
+                for which, whole in parts.items()
+                for output, found, by in self._rows(which, whole)
+                for shard, part in to_shards(found, by, self._shards)
+            ]
+        yield beam.pvalue.TaggedOutput(COUNTS, counts | watch.counts(rows))
+        for output, parcel in sent:
+            yield beam.pvalue.TaggedOutput(output, parcel)
+
+    def _rows(
+        self, table: str, frame: pl.DataFrame
+    ) -> Iterator[tuple[str, pl.DataFrame, str | Sequence[str]]]:
+        """(output, rows, the columns they go by): impressions by their keys, too."""
+        yield state_output(table), frame, self._columns[table]
+        if table == RUNNING:
+            for section in without_owner(self._spec):
+                keys = impression_keys(frame, section, self._spec)
+                yield key_output(section), keys, section.key
+
+
+def due_rows(
+    early: pl.DataFrame, spec: Spec, days: DayRange
+) -> tuple[pl.DataFrame, pl.DataFrame, Counts]:
+    """(rows that came before their day and wait on, those of the run, their counts).
+
+    They count where their day's rows do: when they came, they were outside of the days.
+
+    Args:
+        early: Of the table.
+        spec: Of the run.
+        days: Of the run.
+    """
+    day = local_time(spec).dt.date()
+    waiting, past = early.filter(day > days.last), early.filter(day < days.first)
+    due = early.filter(day.is_between(days.first, days.last))
+    counts: Counts = {
+        ("rows", LOG): due.height + past.height,
+        ("outside_days",): past.height,
+        ("early_days",): past.height,
+    }
+    for found, number in due.group_by(day.alias("day")).len().iter_rows():
+        counts["day", f"{found:%Y%m%d}"] = number
+    return waiting, due, counts
 
 
 def received(
@@ -161,7 +223,8 @@ class StateWriter:
 
     def write_users(
         self,
-        frame: pl.DataFrame | None,
+        attached: Attached | None,
+        rows: pl.DataFrame | None,
         spec: Spec,
         carried: Carried | None,
         sums: pl.DataFrame | None,
@@ -170,7 +233,9 @@ class StateWriter:
         """Writes what is carried of users.
 
         Args:
-            frame: Their impressions; None if there are none.
+            attached: Their impressions with what events make of them, and with what is
+                joined to them; None if there are none.
+            rows: The rows of the log that these were made of.
             spec: Of the run.
             carried: What earlier days left.
             sums: For the statistics by user, with those of earlier days; None if there
@@ -181,19 +246,56 @@ class StateWriter:
             return {}
         watch = Stopwatch("write state")
         tables = StateTables.of(spec)
-        found, running = remember(frame, spec, carried, self.carrying.day)
-        written = {USERS: found.users, RUNNING: running, SESSIONS: found.sessions}
+        day = self.carrying.day
+        frame = None if attached is None else attached.frame
+        versions = None if attached is None else attached.versions
+        found, running = remember(frame, spec, carried, day, versions)
+        written = {USERS: found.users, SESSIONS: found.sessions}
+        if attached is not None and rows is not None and running is not None:
+            written |= _running(attached, rows, running, spec, day)
         written |= {t: found.counters.get(m) for m, t in tables.counters.items()}
         user = spec.log.user
         if sums is None and carried is not None:
             sums = carried.sums
         if sums is not None:
-            day = self.carrying.day
             written[tables.sums[user]] = remembered(sums, spec, user, day)
         for name, table in tables.histories.items():
             written[table] = newest_events(histories[name], spec.histories[name])
         counts = self.write(written)
         return counts | watch.counts(sum(int(n) for n in counts.values()))
+
+
+def _running(
+    attached: Attached,
+    rows: pl.DataFrame,
+    running: Bools,
+    spec: Spec,
+    day: datetime.date,
+) -> dict[str, pl.DataFrame | None]:
+    """The tables of impressions that a later day may change, and of their events.
+
+    Copies of an impression stay what they are: each may have a key of its own.
+    """
+    frame, tables = attached.frame, StateTables.of(spec)
+    key = identity(spec)
+    those = frame.filter(pl.Series(running)).select(key)
+    kept = rows.select(*spec.log.columns, TIME_MS)
+    kept = kept.join(those, on=key, how="semi", maintain_order="left")
+    found: dict[str, pl.DataFrame | None] = {
+        RUNNING: kept.sort(*key, *sorted({*kept.columns} - {*key} - _unsorted(kept)))
+    }
+    end_ms = midnight_ms(day + datetime.timedelta(days=1), spec.log.timezone)
+    for name, joined in attached.joined.items():
+        mine = pl.Series(running).gather(joined[ROW])
+        events = joined.filter(mine & (joined[MS] < end_ms))
+        found[tables.events[name]] = events.select(*spec.events[name].types, MS, OWNER)
+    return found
+
+
+def _unsorted(frame: pl.DataFrame) -> set[str]:
+    """Columns whose values have no order."""
+    nested = (pl.List, pl.Array)
+    return {c for c, dtype in frame.schema.items() if isinstance(dtype, nested)}
 
 
 class WriteHistograms(beam.DoFn):

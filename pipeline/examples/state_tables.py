@@ -9,6 +9,7 @@ import dataclasses
 from collections.abc import Mapping
 
 from feature_specs import Spec, expressions
+from feature_specs.events import reads_events
 from feature_specs.past import (
     REQUEST_COLUMNS,
     REQUEST_SIZE,
@@ -17,8 +18,9 @@ from feature_specs.past import (
 )
 from pipeline.day_state.errors import StateError
 from pipeline.examples.columns.carried import USER
+from pipeline.examples.events import OWNER
 
-USERS, RUNNING, SESSIONS = "users", "running", "sessions"
+USERS, RUNNING, EARLY, SESSIONS = "users", "running", "early", "sessions"
 SHOWN, QUANTILES = "shown", "quantiles"
 
 
@@ -31,6 +33,7 @@ class StateTables:
         by_key: Those that go to the shard of a key -> (the key, its column there).
         counters: `match` of the spec's counters -> its table.
         histories: History -> its table.
+        events: Section of events -> its table.
         sums: Column of statistics -> its table.
     """
 
@@ -38,6 +41,7 @@ class StateTables:
     by_key: Mapping[str, str]
     counters: Mapping[str, str]
     histories: Mapping[str, str]
+    events: Mapping[str, str]
     sums: Mapping[str, str]
 
     @classmethod
@@ -49,14 +53,16 @@ class StateTables:
         histories = {name: f"history-{name}" for name in spec.histories}
         columns = sorted({statistic.by for statistic in spec.statistics})
         sums = {column: f"statistics-{column}" for column in columns}
-        by_user = {USERS: USER, RUNNING: user, SESSIONS: USER}
+        by_user = {USERS: USER, RUNNING: user, EARLY: user, SESSIONS: USER}
         by_user |= dict.fromkeys(counters.values(), USER)
         by_user |= {t: spec.histories[name].user for name, t in histories.items()}
+        events = {name: f"events-{name}" for name in spec.events}
+        by_user |= dict.fromkeys(events.values(), OWNER)
         by_user |= {sums[user]: user} if user in sums else {}
         by_key = {table: c for c, table in sums.items() if c != user}
         if spec.filters.min_item_impressions:
             by_key[SHOWN] = spec.log.item
-        return cls(by_user, by_key, counters, histories, sums)
+        return cls(by_user, by_key, counters, histories, events, sums)
 
     @property
     def columns(self) -> dict[str, str]:
@@ -66,12 +72,14 @@ class StateTables:
 
 def check_can_be_carried(spec: Spec) -> None:
     """StateError, with the key of the spec, for what no state can carry exactly."""
-    for name in spec.events:
-        raise StateError(
-            f"events.{name}: a state does not carry events that belong to impressions "
-            "of earlier days yet. Make the examples from the logs' earlier days "
-            "(without --state_to)."
-        )
+    for counter in spec.counters:
+        texts = [counter.where, counter.value]
+        if counter.measure == "mean" and reads_events(texts, spec.events):
+            raise StateError(
+                f"counters.{counter.name}: its sum changes with events that come in "
+                "between others, so it cannot go on from where it was. Do without it, "
+                "or make the examples from the logs' earlier days (without --state_to)."
+            )
     if spec.log.days_per_split > 1:
         raise StateError(
             f"log.days_per_split: {spec.log.days_per_split} days share a split, and a "

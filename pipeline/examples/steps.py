@@ -6,6 +6,7 @@ A worker gets a step pickled, so none of them holds the request or the outputs.
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import json
 import posixpath
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -24,13 +25,14 @@ from pipeline.examples.columns import quantiles, statistics
 from pipeline.examples.columns.carried import Carried
 from pipeline.examples.columns.histories import add_histories
 from pipeline.examples.columns.stages import Versions
-from pipeline.examples.days import DAY, SplitPlan
+from pipeline.examples.days import DAY, SplitPlan, midnight_ms
 from pipeline.examples.events import OWNER, attach, count_alone, find_owners
 from pipeline.examples.hashing import bucket_of
 from pipeline.examples.history_logs import SettledHistories, settle_histories
 from pipeline.examples.outputs import SplitWriter, write_json
 from pipeline.examples.read_logs import (
     COUNTS,
+    EARLY,
     ROWS,
     event_output,
     key_output,
@@ -48,6 +50,7 @@ from pipeline.examples.state_steps import (
     receive_carried,
     received,
 )
+from pipeline.examples.state_tables import EARLY as EARLY_TABLE
 from pipeline.examples.state_tables import SHOWN as SHOWN_TABLE
 from pipeline.examples.state_tables import StateTables
 from pipeline.examples.summary_steps import SummarizeFile
@@ -80,6 +83,14 @@ class Setup:
     shards: int
     shuffle: Shuffle
     carrying: Carrying
+
+    @property
+    def since_ms(self) -> int | None:
+        """When the first day begins that the state does not know; None without one."""
+        if self.carrying.after is None:
+            return None
+        first = self.carrying.after + datetime.timedelta(days=1)
+        return midnight_ms(first, self.spec.log.timezone)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,7 +145,8 @@ class LookAtUsers(beam.DoFn):
         frame, _ = settle(rows, spec, plan.days.first)
         versions = Versions.none()
         if events_are_looked_at(spec):
-            found = attach(frame, rows, _events(groups, self._setup), spec)
+            events, since_ms = _events(groups, self._setup), self._setup.since_ms
+            found = attach(frame, rows, events, spec, since_ms)
             frame, versions = found.frame, found.versions
         sent = list(self._send(frame, versions, shard))
         yield beam.pvalue.TaggedOutput(COUNTS, watch.counts(rows.height))
@@ -287,19 +299,21 @@ class MakeExamples(beam.DoFn):
         events = _events(groups, setup)
         writer = StateWriter(setup.carrying, shard_number, setup.shards)
         if rows is None:  # side rows and events of users without an impression
-            counts |= _alone(events, spec)
-            counts |= writer.write_users(None, spec, carried, None, logs.all)
+            counts |= _alone(events, spec) | self._write_early(groups, writer)
+            counts |= writer.write_users(None, None, spec, carried, None, logs.all)
             yield beam.pvalue.TaggedOutput(COUNTS, counts)
             return
         frame, copies = settle(rows, spec, plan.days.first)
-        attached = attach(frame, rows, events, spec)
+        attached = attach(frame, rows, events, spec, setup.since_ms)
         frame, versions = attached.frame, attached.versions
         counts |= attached.counts
         for key in self._keys:
             answers = setup.shuffle.receive(groups[key.column])
             frame = joins.add_answers(frame, key, answers)
         frame, sums = joins.add_own(frame, spec, sides, versions, carried)
-        counts |= writer.write_users(frame, spec, carried, sums, logs.all)
+        counts |= self._write_early(groups, writer)
+        attached = dataclasses.replace(attached, frame=frame)
+        counts |= writer.write_users(attached, rows, spec, carried, sums, logs.all)
         frame = add_histories(frame, spec, logs.known)
         shard = make_examples(
             frame, spec, plan, histograms, setup.seed, versions, carried
@@ -308,6 +322,20 @@ class MakeExamples(beam.DoFn):
         sent = self._send(shard.examples, self._files.numbers(read_counts))
         yield beam.pvalue.TaggedOutput(COUNTS, counts | watch.counts(rows.height))
         yield from sent
+
+    def _write_early(
+        self, groups: Mapping[str, Iterable[Parcel]], writer: StateWriter
+    ) -> Counts:
+        """Writes the rows that came before their day, and will not be read again."""
+        if not self._setup.carrying.folder:
+            return {}
+        shuffle = self._setup.shuffle
+        parts = [
+            shuffle.receive(groups.get(EARLY, ())),
+            received(groups, EARLY_TABLE, shuffle),
+        ]
+        there = [part for part in parts if part is not None]
+        return writer.write({EARLY_TABLE: pl.concat(there) if there else None})
 
     def _send(
         self, examples: pl.DataFrame, files: Mapping[int, int]
@@ -406,12 +434,16 @@ def _histories(
 def _events(
     groups: dict[str, Iterable[Parcel]], setup: Setup
 ) -> dict[str, pl.DataFrame | None]:
-    """Each section's events of the users of a shard."""
-    sections = setup.spec.events
-    return {
-        name: setup.shuffle.receive(groups.get(event_output(section), ()))
-        for name, section in sections.items()
-    }
+    """Each section's events of the users of a shard, with those of earlier days."""
+    tables = StateTables.of(setup.spec).events
+    found: dict[str, pl.DataFrame | None] = {}
+    for name, section in setup.spec.events.items():
+        read = setup.shuffle.receive(groups.get(event_output(section), ()))
+        carried = received(groups, tables[name], setup.shuffle)
+        if read is not None and carried is not None:
+            read = pl.concat([carried.select(read.columns), read])
+        found[name] = carried if read is None else read
+    return found
 
 
 def _alone(events: Mapping[str, pl.DataFrame | None], spec: Spec) -> Counts:

@@ -27,6 +27,7 @@ from pipeline.summaries.summarize import VALUE, Columns, add_up_values, join, su
 from pipeline.summaries.summary import ColumnSummary, DaySummary
 
 SUMMARIES, VALUES = "summaries", "values"
+_PARTS_AT_ONCE = 16
 
 Part = tuple[int, int, int]  # (split, part of its values, 1 for texts)
 
@@ -82,20 +83,26 @@ class JoinSummaries(beam.CombineFn):
     def __init__(self, spec: Spec) -> None:
         self._most = most_values(spec)
 
-    def create_accumulator(self) -> Columns:
-        return {}
+    def create_accumulator(self) -> list[Columns]:
+        return []
 
-    def add_input(self, accumulator: Columns, part: Columns) -> Columns:
-        return join([accumulator, part], self._most)
+    def add_input(self, accumulator: list[Columns], part: Columns) -> list[Columns]:
+        return self._few([*accumulator, part])
 
-    def add_inputs(self, accumulator: Columns, parts: Iterable[Columns]) -> Columns:
-        return join([accumulator, *parts], self._most)
+    def merge_accumulators(
+        self, accumulators: Iterable[list[Columns]]
+    ) -> list[Columns]:
+        return self._few([part for parts in accumulators for part in parts])
 
-    def merge_accumulators(self, accumulators: Iterable[Columns]) -> Columns:
-        return join(accumulators, self._most)
+    def compact(self, accumulator: list[Columns]) -> list[Columns]:
+        return [join(accumulator, self._most)]
 
-    def extract_output(self, accumulator: Columns) -> Columns:
-        return accumulator
+    def extract_output(self, accumulator: list[Columns]) -> Columns:
+        return join(accumulator, self._most)
+
+    def _few(self, parts: list[Columns]) -> list[Columns]:
+        """Parts are joined several at once: each time all their values are sorted."""
+        return parts if len(parts) < _PARTS_AT_ONCE else self.compact(parts)
 
 
 class WriteSummary(beam.DoFn):

@@ -40,10 +40,8 @@ def constant(value: Any) -> str:
     return f"every row has the value {_short(value)}"
 
 
-def always(share: float, is_space: bool) -> str:
-    """A label, or a mask, is the same in all rows."""
-    if is_space:
-        return "no row is in the sample space" if not share else "every row is in it"
+def always(share: float) -> str:
+    """A label is the same in all rows."""
     return "it never happens" if not share else "it always happens"
 
 
@@ -90,7 +88,8 @@ def moved(measure: str, value: float, expected: float) -> str:
         factor = value / expected
         often = f"{factor:.3g}" if factor >= 1 else f"1/{1 / factor:.3g}"
         return f"{often} times what it was"
-    return f"{number(value - expected)} more than it was"
+    much = number(abs(value - expected))
+    return f"{much} {'more' if value > expected else 'less'} than it was"
 
 
 # --- what findings have in common -----------------------------------------------------

@@ -107,7 +107,9 @@ class ColumnGate:
 
     def _constant(self) -> Finding | None:
         """One value in all rows, where every day before has several."""
-        if self.column.form in (Form.LABELS, Form.SPACE):
+        if self.column.form is Form.SPACE:
+            return None  # an empty one leaves the label without a value, which is told
+        if self.column.form is Form.LABELS:
             return self._always()
         value = _only_value(self.now.summary)
         if value is None or any(
@@ -123,13 +125,11 @@ class ColumnGate:
         """A label that never, or always, happens."""
         share = _mean(self.now.summary.moments)
         usual = _mean_of(self.before)
-        if share not in (0.0, 1.0) or math.isnan(usual) or usual in (0.0, 1.0):
+        if share not in (0.0, 1.0) or math.isnan(usual) or usual == share:
             return None
         if not never(usual if share == 0.0 else 1.0 - usual, self._n_of_label):
             return None
-        return self._impossible(
-            CONSTANT, share, usual, causes.always(share, self.column.form is Form.SPACE)
-        )
+        return self._impossible(CONSTANT, share, usual, causes.always(share))
 
     @property
     def _n_of_label(self) -> float:
@@ -246,7 +246,8 @@ class ColumnGate:
         if measure == levels.MISSING_SHARE:
             return levels.of_part(column.missing, column.rows, users, alike)
         if measure == levels.LENGTH:
-            return levels.of_counts(column.lengths, users, alike)
+            lengths = column.lengths or column.words  # of a list, or of a text
+            return levels.of_counts(lengths, users, alike)
         moments = {
             levels.MEAN: column.moments,
             levels.LOG_MEAN: column.log1p,
@@ -356,7 +357,8 @@ def compared(
     found = expect(level, before, others, limits, gates.z)
     if found.times <= 1:
         return None
-    value, expected = told.shown(level.value), told.shown(found.centre)
+    value = told.shown(level.value) if level.told is None else level.told
+    expected = told.shown(found.centre)
     return Finding(
         column=column,
         measure=measure,

@@ -187,13 +187,19 @@ class _Judging:
         ]
         return [*self.same_weekday, *accepted]
 
+    @property
+    def _unequal(self) -> tuple[str, ...]:
+        """What splits of several days differ in, as a last one may have fewer days."""
+        several = self.spec.log.days_per_split > 1
+        return (levels.ROWS, levels.USERS, levels.VIDEOS) if several else ()
+
     def day_findings(self) -> list[Finding]:
         """Rows, users, videos, trails and rejects."""
         gates = self.spec.data_gates
         days = [levels.of_day(one) for one in self.before]
         found = []
         for measure, level in levels.of_day(self.day).items():
-            if measure in gates.not_judged:
+            if measure in gates.not_judged or measure in self._unequal:
                 continue
             before = [one[measure] for one in days if measure in one]
             if measure == levels.REJECTS and not self.may_drift:

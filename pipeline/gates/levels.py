@@ -13,7 +13,7 @@ from typing import NamedTuple
 from feature_specs.gates import DataGatesSpec
 from pipeline.gates.noise import Level, Limits, independent_rows
 from pipeline.summaries.exact import Moments
-from pipeline.summaries.summary import ColumnSummary, DaySummary
+from pipeline.summaries.summary import DaySummary
 
 LABEL_MEAN, SPACE = "label mean", "sample space"
 MISSING_SHARE, UNSEEN = "missing", "unseen values"
@@ -52,6 +52,10 @@ def _same(value: float) -> float:
     return value
 
 
+def _whole(logarithm: float) -> float:
+    return float(round(math.exp(logarithm)))
+
+
 def _both(limit: float) -> Limits:
     return Limits(limit, limit)
 
@@ -83,9 +87,9 @@ MEASURES: dict[str, Measure] = {
     LOG_MEAN: Measure(math.expm1, _by_shift),
     LENGTH: Measure(_same, _by_shift),
     NORM: Measure(_same, _by_shift),
-    ROWS: Measure(math.exp, _by_ratio),
-    USERS: Measure(math.exp, _by_ratio),
-    VIDEOS: Measure(math.exp, _by_ratio),
+    ROWS: Measure(_whole, _by_ratio),
+    USERS: Measure(_whole, _by_ratio),
+    VIDEOS: Measure(_whole, _by_ratio),
     TRAILS: Measure(math.exp, _by_ratio),
     REJECTS: Measure(_same, lambda gates, spread: _upwards(gates.reject_share)),
 }
@@ -98,7 +102,8 @@ def of_share(moments: Moments | None, users: int, alike: float) -> Level | None:
     ones = moments.mean * moments.count
     share = (ones + _HALF) / (moments.count + 2 * _HALF)
     n = independent_rows(moments.count, users, alike)
-    return Level(odds(share), n, 1.0 / math.sqrt(share * (1.0 - share)))
+    spread = 1.0 / math.sqrt(share * (1.0 - share))
+    return Level(odds(share), n, spread, moments.mean)
 
 
 def of_mean(moments: Moments | None, users: int, alike: float) -> Level | None:
@@ -118,11 +123,6 @@ def of_part(part: float, whole: float, users: int, alike: float) -> Level | None
     return Level(part / whole, n, math.sqrt(smooth * (1.0 - smooth)))
 
 
-def of_lengths(column: ColumnSummary, users: int, alike: float) -> Level | None:
-    """The mean number of values of a list, empty ones included."""
-    return of_counts(column.lengths, users, alike)
-
-
 def of_counts(counts: Mapping[int, int], users: int, alike: float) -> Level | None:
     """The mean of whole numbers -> how often; None without one."""
     rows = sum(counts.values())
@@ -135,12 +135,15 @@ def of_counts(counts: Mapping[int, int], users: int, alike: float) -> Level | No
 
 
 def of_day(day: DaySummary) -> dict[str, Level]:
-    """What is measured of a day as a whole, as far as it has any rows."""
+    """What is measured of a day as a whole; trails and rejects if it has any rows."""
     found: dict[str, Level] = {}
-    if day.rows and day.users and day.videos:
-        found[ROWS] = Level(math.log(day.rows), day.users, _OF_A_USER)
-        found[USERS] = Level(math.log(day.users), day.users, _OF_A_USER)
-        found[VIDEOS] = Level(math.log(day.videos), day.videos, _OF_A_VIDEO)
+    counts = (
+        (ROWS, day.rows, day.users, _OF_A_USER),
+        (USERS, day.users, day.users, _OF_A_USER),
+        (VIDEOS, day.videos, day.videos, _OF_A_VIDEO),
+    )
+    for measure, count, n, spread in counts:
+        found[measure] = Level(math.log(max(count, _HALF)), n, spread)
     trails = of_counts(day.trail_lengths, day.users, 1.0)
     if trails is not None and trails.value > 0:
         spread = trails.spread / trails.value  # of the logarithm, to first order

@@ -76,29 +76,31 @@ def mix_of_values(columns: Sequence[ColumnSummary]) -> Mix:
 
 def mix_of_numbers(columns: Sequence[ColumnSummary]) -> Mix:
     """Of numbers: bins of their histograms, or the values themselves, in order."""
-    found = [points(column) for column in columns]
-    values = sorted({value for one in found for value in one})
-    counts = [[float(one.get(value, 0)) for value in values] for one in found]
-    return Mix(values, np.array(counts).reshape(len(columns), len(values)))
-
-
-def points(column: ColumnSummary) -> dict[float, int]:
-    """Number -> how often; a bin of a histogram as its end that is nearer to 0."""
-    if column.histogram is not None:
-        return {edge(place): n for place, n in column.histogram.bins.items()}
-    values: Mapping[Any, int] = column.top
-    return {float(value): values[value] for value in sorted(values)}
+    found = [_places(column) for column in columns]
+    values = np.unique(np.concatenate([places for places, _ in found]))
+    counts = np.zeros((len(columns), len(values)))
+    for day, (places, numbers) in enumerate(found):
+        counts[day, np.searchsorted(values, places)] = numbers
+    return Mix(values.tolist(), counts)
 
 
 def quantiles(column: ColumnSummary) -> list[float]:
     """`QUANTILES` of a column of numbers; NaN where there is none."""
-    found = points(column)
-    if not found:
+    places, numbers = _places(column)
+    if not len(places):
         return [math.nan] * len(QUANTILES)
-    values = np.array(list(found), np.float64)
-    seen = np.cumsum(list(found.values()))
-    places = np.searchsorted(seen, np.array(QUANTILES) * seen[-1])
-    return [float(value) for value in values[np.minimum(places, len(values) - 1)]]
+    seen = np.cumsum(numbers)
+    found = places[np.searchsorted(seen, np.array(QUANTILES) * seen[-1])].tolist()
+    return [edge(int(p)) for p in found] if column.histogram is not None else found
+
+
+def _places(column: ColumnSummary) -> tuple[Counts, Counts]:
+    """(bins of the histogram or values, in the order of the numbers; how often)."""
+    counts: Mapping[Any, int] = (
+        column.top if column.histogram is None else column.histogram.bins
+    )
+    places = np.array(sorted(counts), np.float64)
+    return places, np.array([counts[place] for place in sorted(counts)], np.float64)
 
 
 def divergence(one: Counts, other: Counts) -> float:

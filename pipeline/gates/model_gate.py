@@ -133,9 +133,8 @@ class _Family:
         if not changes:
             why = found.lacks or "the other models have no such number of these rows"
             return gate(outcome="not judged", against=self._models[1], why=why)
-        place = max(
-            changes, key=lambda p: (changes[p].loss, -p)
-        )  # the latest of equals
+        # The best one is the one that most was lost against; the latest of equals.
+        place = max(changes, key=lambda p: (changes[p].loss, -p))
         best = changes[place]
         return gate(
             outcome=_outcome(best.refused(allowed)),

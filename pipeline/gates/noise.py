@@ -36,11 +36,13 @@ class Level(NamedTuple):
         value: The measure.
         n: Independent rows, so to speak, that it is made of.
         spread: Standard deviation of one of them.
+        told: The measure as people know it; None where the scale tells it.
     """
 
     value: float
     n: float
     spread: float
+    told: float | None = None
 
 
 class Limits(NamedTuple):

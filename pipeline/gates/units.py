@@ -9,19 +9,18 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-# Factor -> what units it lies between, the smaller one (of larger numbers) first.
-FACTORS: dict[float, tuple[str, str]] = {
-    60.0: ("seconds", "minutes"),
-    100.0: ("percent", "shares"),
-    1_000.0: ("milliseconds", "seconds"),
-    1_024.0: ("KiB", "MiB"),
-    3_600.0: ("seconds", "hours"),
-    60_000.0: ("milliseconds", "minutes"),
-    86_400.0: ("seconds", "days"),
-    1e6: ("microseconds", "seconds"),
-    1_048_576.0: ("bytes", "MiB"),
-    3.6e6: ("milliseconds", "hours"),
-    1e9: ("nanoseconds", "seconds"),
+# Factor -> what units it lies between, the smaller one (of larger numbers) first. Days
+# differ by more than 1,000 and 1,024 do, which cannot be told apart.
+FACTORS: dict[float, tuple[tuple[str, str], ...]] = {
+    60.0: (("seconds", "minutes"),),
+    100.0: (("percent", "shares"), ("cents", "units")),
+    1_000.0: (("milliseconds", "seconds"), ("KiB", "MiB")),
+    3_600.0: (("seconds", "hours"),),
+    60_000.0: (("milliseconds", "minutes"),),
+    86_400.0: (("seconds", "days"),),
+    1e6: (("microseconds", "seconds"), ("bytes", "MiB")),
+    3.6e6: (("milliseconds", "hours"),),
+    1e9: (("nanoseconds", "seconds"),),
 }
 _SAME = math.log(1.25)  # ratios of quantiles that are one factor
 _FEWEST = 3  # quantiles that are positive, and two different ones among them
@@ -41,10 +40,10 @@ class UnitChange(NamedTuple):
     ratio: float
 
     def __str__(self) -> str:
-        small, large = FACTORS[self.factor]
-        was, now = (large, small) if self.larger else (small, large)
         part = f"{self.factor:,.0f}" if self.larger else f"1/{self.factor:,.0f}"
-        return f"{part} times as large throughout: looks like {now} instead of {was}"
+        pairs = [pair[:: -1 if self.larger else 1] for pair in FACTORS[self.factor]]
+        told = ", or ".join(f"{now} instead of {was}" for was, now in pairs)
+        return f"{part} times as large throughout: looks like {told}"
 
 
 def unit_change(now: Sequence[float], before: Sequence[float]) -> UnitChange | None:

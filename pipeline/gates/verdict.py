@@ -94,12 +94,14 @@ class Gate:
             return f"{self.name}: has no value, as {self.why}; {self._limit}"
         if not self.against:
             return f"{self.name}: {self.value:.4f}; {self._limit}, {self._beyond}"
-        return (
+        told = (
             f"{self.name}: {self.value:.4f}, model {self.against} has "
             f"{self.best:.4f} on the same rows: {self._amount(self.loss)} "
-            f"{'worse' if self.loss > 0 else 'better'} "
-            f"({self._range}); at most {self._amount(self.limit)} is allowed"
+            f"{'worse' if self.loss > 0 else 'better'} ({self._range}); at most "
+            f"{self._amount(self.limit)} is allowed"
         )
+        over = self.loss - self.limit
+        return f"{told}, {self._amount(over)} less" if over > 0 else told
 
     @property
     def _limit(self) -> str:

@@ -99,17 +99,16 @@ _ROLLBACK = ("from", "to", "who", "why")
 
 def why(run: RunEntry) -> str:
     """What stopped a run, in a line: the gates that refused, or its message."""
-    refused = [
-        str(gate.get("name", "a gate"))
-        for gate in run.gates
-        if str(gate.get("outcome", gate.get("state", ""))) == "refused"
-    ]
-    if refused:
-        return "refused by " + ", ".join(refused)
     if run.outcome in ("pushed", "running", "measured"):
         return ""
+    refused = [
+        " ".join(filter(None, (gate["measure"], "of", gate["of"], gate["slice"])))
+        for gate in run.gates
+        if gate["outcome"] == "refused"
+    ]
     line = next(iter(run.message.splitlines()), "")
-    return line if len(line) <= _LONGEST else f"{line[:_LONGEST]}..."
+    text = ", ".join(refused) or line
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
 
 
 def draw_history(found: History) -> bytes | None:

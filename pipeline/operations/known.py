@@ -11,6 +11,8 @@ from pipeline.operations.errors import OperationError
 
 _BEGIN = "Name the --root of a `trailrank pipeline run`."
 MODELS = "models"
+RECORDS = ("run.json", "refused.json")  # of what is served, of what was refused last
+_RECORDS = "records"  # `run.json` of each version, by its number
 
 
 def known_ledger(root: Place) -> Ledger:
@@ -52,6 +54,11 @@ def models_of(root: Place, ledger: Ledger, version: Version) -> str:
             f"made it ({version.run}). Got none. Bring {LEDGER} back from a copy."
         )
     return os.path.join(root, MODELS, run.spec)
+
+
+def record_path(root: Place, version: str) -> str:
+    """Where a run keeps the `run.json` of the version that it has pushed."""
+    return os.path.join(root, _RECORDS, f"{version}.json")
 
 
 def shown(names: Sequence[str], most: int = 10) -> str:

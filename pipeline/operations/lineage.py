@@ -51,7 +51,8 @@ class Lineage:
 def lineage(root: Place, version: str) -> Lineage:
     """What a version is made of, as far as the run's directory knows.
 
-    >>> found = trailrank.lineage("run", "1650000000")
+    >>> served = trailrank.status("run").serving
+    >>> found = trailrank.lineage("run", served)
     >>> found.days[0]["split"], found.run["preset"]
     ('day-20220408', 'mmoe')
 

@@ -22,12 +22,13 @@ from typing import Any, Literal
 
 from rich.table import Table
 
+from feature_specs import views
 from feature_specs.locks import owned
 from feature_specs.places import Place, absolute
 from pipeline import run_metadata
 from pipeline.ledger import Ledger, MadeDay, Version, read_ledger, write_ledger
 from pipeline.operations.errors import OperationError
-from pipeline.operations.known import known_ledger, models_of, run_of
+from pipeline.operations.known import RECORDS, known_ledger, models_of, run_of
 from pipeline.operations.lineage import day_end
 from pipeline.operations.rollback import read_rollbacks
 from pipeline.pushing import ROLLED_BACK
@@ -247,12 +248,21 @@ def _needed(base: str, kept: Ledger, keep: int) -> frozenset[str]:
             paths += [version.checkpoints]
     for run in kept.runs[-keep:]:
         paths += [run.encoding, run.checkpoints]
+    # The next run goes on from these, however many have failed since.
+    for name in ("encoding", "checkpoints"):
+        newest = {
+            run.views.get(views.ENCODING, ""): place
+            for run in kept.runs
+            if (place := getattr(run, name))
+        }
+        paths += newest.values()
     for run in kept.runs[-1:]:
         paths += [str(run.plan.get(name, "")) for name in ("state_from", "encoding")]
     paths += [entry.checkpoints for entry in read_rollbacks(base)[-1:]]
-    record = os.path.join(base, "run.json")
-    if os.path.exists(record):
-        paths += _places_in(read_json(record, _REMEDY))
+    for name in RECORDS:
+        record = os.path.join(base, name)
+        if os.path.exists(record):
+            paths += _places_in(read_json(record, _REMEDY))
     database = os.path.join(base, _METADATA)
     if os.path.exists(database):
         paths += run_metadata.used_by_last_runs(database, keep)

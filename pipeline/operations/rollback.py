@@ -25,7 +25,14 @@ from feature_specs.locks import owned
 from feature_specs.places import Place
 from pipeline.ledger import Ledger, Version, read_ledger, write_ledger
 from pipeline.operations.errors import OperationError
-from pipeline.operations.known import known_ledger, models_of, run_of, shown, version_of
+from pipeline.operations.known import (
+    known_ledger,
+    models_of,
+    record_path,
+    run_of,
+    shown,
+    version_of,
+)
 from pipeline.operations.lineage import day_end
 from pipeline.pushing import ROLLED_BACK, SAVED_MODEL
 from pipeline.reporting.files import DamagedFileError, read_json, write_json
@@ -74,8 +81,10 @@ def rollback(root: Place, version: str, *, why: str = "") -> Rollback:
 
     A version that was rolled back may be named, too: it comes back.
 
-    >>> trailrank.rollback("run", "1650000000", why="AUC of like fell").to
-    '1650000000'
+    >>> earlier = trailrank.history("run").versions[-2]
+    >>> done = trailrank.rollback("run", earlier.version, why="AUC of like fell")
+    >>> trailrank.status("run").serving == earlier.version
+    True
 
     Args:
         root: A run's directory.
@@ -225,6 +234,9 @@ def _serve(root: Place, entry: Rollback) -> None:
     for version in entry.away:
         gone = dataclasses.replace(ledger.version(version), state="rolled_back")
         ledger = ledger.with_version(gone)
+    record = record_path(root, entry.to)
+    if os.path.exists(record):  # other commands read what is served from `run.json`
+        write_json(os.path.join(root, "run.json"), read_json(record, _REMEDY))
     back = dataclasses.replace(ledger.version(entry.to), state="live")
     write_ledger(root, ledger.with_version(back))
 

@@ -14,7 +14,7 @@ from feature_specs import read_spec
 from feature_specs.locks import owner_of
 from feature_specs.places import Place, is_bucket
 from pipeline.ledger import Ledger, RunEntry
-from pipeline.operations.known import known_ledger, shown, span
+from pipeline.operations.known import RECORDS, known_ledger, shown, span
 from pipeline.operations.rollback import read_rollbacks
 from pipeline.reporting.files import read_json
 from pipeline.reporting.tables import new_table
@@ -36,7 +36,7 @@ class RunStatus:
         serving: The version that is served; empty if none is.
         pushed_at: When it was pushed.
         versions: Of each state: `live`, `rolled_back`, `pruned`.
-        last_run: Id, outcome and message of the last run.
+        last_run: Id, outcome (`killed` if it never told) and message of the last run.
         owner: Who writes there now; empty if nobody does.
         next_run: What the next run would do, in words.
         new_days: Days in the logs that are not made; None where names do not tell.
@@ -65,8 +65,8 @@ def status(root: Place) -> RunStatus:
     """How a run's directory stands; logs are looked at by their files' names only.
 
     >>> found = trailrank.status("run")
-    >>> found.made[0], found.serving == found.serving.strip()
-    ('day-20220408', True)
+    >>> found.made[0], found.next_run
+    ('day-20220408', 'finds no new day')
 
     Args:
         root: A run's directory.
@@ -76,7 +76,7 @@ def status(root: Place) -> RunStatus:
     """
     ledger = known_ledger(root)
     last = ledger.runs[-1] if ledger.runs else None
-    serving = ledger.serving
+    serving, owner = ledger.serving, owner_of(root)
     made = _made(ledger)
     new_days, next_run = _next_run(root, last, made)
     return RunStatus(
@@ -90,8 +90,8 @@ def status(root: Place) -> RunStatus:
             state: sum(v.state == state for v in ledger.versions)
             for state in ("live", "rolled_back", "pruned")
         },
-        last_run=_told(last),
-        owner=owner_of(root),
+        last_run=_told(last, owner),
+        owner=owner,
         next_run=next_run,
         new_days=new_days,
         unsettled=_unsettled(root),
@@ -130,11 +130,16 @@ def _days(splits: tuple[str, ...]) -> str:
     return f"{span(splits)} ({len(splits)})" if splits else ""
 
 
-def _told(run: RunEntry | None) -> dict[str, str]:
+def _told(run: RunEntry | None, owner: str) -> dict[str, str]:
     if run is None:
         return {}
     lines = run.message.splitlines()
-    return {"id": run.id, "outcome": run.outcome, "message": lines[0] if lines else ""}
+    is_dead = run.outcome == "running" and not owner
+    return {
+        "id": run.id,
+        "outcome": "killed" if is_dead else run.outcome,
+        "message": lines[0] if lines else "",
+    }
 
 
 def _made(ledger: Ledger) -> tuple[str, ...]:
@@ -175,7 +180,7 @@ def _next_run(
         return None, f"{begin}cannot be told: {last.logs} is not there"
     pattern = _pattern(root, last)
     if pattern is None:
-        return None, f"{begin}cannot be told: {root}/run.json is of another spec"
+        return None, f"{begin}cannot be told: no record of a run of the last spec"
     days = _days_in(last.logs, pattern)
     if days is None:
         return None, begin + _changed_files(last, pattern)
@@ -185,14 +190,13 @@ def _next_run(
 
 
 def _pattern(root: Place, last: RunEntry) -> str | None:
-    """The log files' pattern of the last run's spec, if `run.json` is of that."""
-    path = os.path.join(root, "run.json")
-    if not os.path.exists(path):
-        return None
-    record = read_json(path, _REMEDY)
-    if record.get("spec_digest") != last.spec_digest:
-        return None
-    return read_spec(record["spec_text"]).log.files
+    """The log files' pattern of the last run's spec, if a record is of that."""
+    for name in RECORDS:
+        path = os.path.join(root, name)
+        record = read_json(path, _REMEDY) if os.path.exists(path) else {}
+        if record.get("spec_digest") == last.spec_digest:
+            return read_spec(record["spec_text"]).log.files
+    return None
 
 
 def _days_in(logs: str, pattern: str) -> list[str] | None:

@@ -9,9 +9,10 @@ import logging
 import os
 import pathlib
 import re
+import shutil
 import time
 from collections.abc import Callable, Iterator
-from typing import Any, Literal
+from typing import Literal
 
 from absl import logging as absl_logging
 from ml_metadata.metadata_store import metadata_store
@@ -19,18 +20,24 @@ from ml_metadata.proto import metadata_store_pb2
 from tfx.dsl.compiler import constants
 from tfx.orchestration import metadata
 from tfx.orchestration.local import runner_utils
-from tfx.orchestration.portable import launcher, runtime_parameter_utils, tfx_runner
+from tfx.orchestration.portable import runtime_parameter_utils, tfx_runner
 from tfx.proto.orchestration import pipeline_pb2
 
 from feature_specs.errors import Status, TrailrankError
 from pipeline.dag import DagConfig, create_pipeline
 from pipeline.run_config import METADATA
+from pipeline.run_metadata import end_dead_executions
+from pipeline.runners.node_launcher import NodeLauncher
+
+ARTIFACTS = "artifacts"  # in a run's directory
 
 Outputs = dict[str, dict[str, str]]
 
 _TRACE = "Traceback (most recent call last)"
 _RAISED = re.compile(r"^(?:\w+\.)*(\w+: .+)$", re.MULTILINE)  # as a trace ends
 _MOST_LINES = 20  # of a step's error
+_FULL = ("No space left on device", "Disk quota exceeded", "database or disk is full")
+_READ_ONLY = ("Read-only file system", "attempt to write a readonly database")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,6 +75,8 @@ class ReportingDagRunner(tfx_runner.IrBasedRunner):
     """Launches the nodes of a compiled pipeline one after the other, as TFX's own
     `LocalDagRunner` does, and reports each as it begins and ends.
 
+    Steps read what earlier steps of the same run give; see `node_launcher`.
+
     Args:
         on_step: Is called with every event.
 
@@ -99,35 +108,20 @@ class ReportingDagRunner(tfx_runner.IrBasedRunner):
         deployment = runner_utils.extract_local_deployment_config(pipeline)
         connection = deployment.metadata_connection_config
         connection = getattr(connection, connection.WhichOneof("connection_config"))
+        launcher = NodeLauncher(pipeline, deployment, connection)
         for node in pipeline.nodes:
-            self._launch(node.pipeline_node, pipeline, deployment, connection)
+            self._launch(node.pipeline_node, launcher)
 
-    def _launch(
-        self,
-        node: pipeline_pb2.PipelineNode,
-        pipeline: pipeline_pb2.Pipeline,
-        deployment: Any,
-        connection: metadata_store_pb2.ConnectionConfig,
-    ) -> None:
+    def _launch(self, node: pipeline_pb2.PipelineNode, launcher: NodeLauncher) -> None:
         self.step = node.node_info.id
         began = time.monotonic()
         self._on_step(StepEvent(self.step, "running"))
         try:
-            info = launcher.Launcher(
-                pipeline_node=node,
-                mlmd_connection=metadata.Metadata(connection),
-                pipeline_info=pipeline.pipeline_info,
-                pipeline_runtime_spec=pipeline.runtime_spec,
-                executor_spec=runner_utils.extract_executor_spec(deployment, self.step),
-                custom_driver_spec=runner_utils.extract_custom_driver_spec(
-                    deployment, self.step
-                ),
-            ).launch()
+            cached = launcher.launch(node)
         except BaseException:
             seconds = time.monotonic() - began
             self._on_step(StepEvent(self.step, "failed", seconds))
             raise
-        cached = info is not None and _is_cached(connection, info.execution_id)
         seconds = time.monotonic() - began
         self._on_step(StepEvent(self.step, "cached" if cached else "done", seconds))
 
@@ -151,7 +145,7 @@ def run(config: DagConfig, on_step: OnStep = lambda event: None) -> Outputs:
     database = root / METADATA
     metadata_config = metadata.sqlite_metadata_connection_config(str(database))
     runner = ReportingDagRunner(on_step)
-    with _log_to_file(root / "logs") as log_path:
+    with _log_to_file(root / "logs") as log_path, _no_dead_executions(root):
         try:
             runner.run(create_pipeline(config, metadata_config))
         except Exception as error:
@@ -160,11 +154,26 @@ def run(config: DagConfig, on_step: OnStep = lambda event: None) -> Outputs:
                 raise ours from None  # the Trainer was asked to stop; nothing failed
             logging.getLogger().exception("step %s failed", runner.step)
             raise StepFailedError(
-                f"{runner.step or 'pipeline'} failed: {_cause(error)}\n"
+                f"{runner.step or 'pipeline'} failed: "
+                f"{disk_trouble(error, root) or _cause(error)}\n"
                 f"Full log: {log_path}. Finished steps are kept; run again to go on.",
                 ours.exit_status if ours else Status.FAILED,
             ) from error
     return last_outputs(database)
+
+
+@contextlib.contextmanager
+def _no_dead_executions(root: pathlib.Path) -> Iterator[None]:
+    """Ends what a killed run has left in the metadata, and what this one does."""
+    database, artifacts = str(root / METADATA), str(root / ARTIFACTS)
+    for number in end_dead_executions(database, artifacts):
+        logging.getLogger().info("execution %d was killed; its outputs go", number)
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(Exception):  # on a full disk; the next run does it
+            end_dead_executions(database, artifacts)
+        raise
 
 
 def last_outputs(database: pathlib.Path, since: str = "") -> Outputs:
@@ -209,16 +218,6 @@ def _milliseconds(time: str) -> int:
     return round(found.timestamp() * 1000)
 
 
-def _is_cached(
-    connection: metadata_store_pb2.ConnectionConfig, execution_id: int
-) -> bool:
-    """Whether an execution took an earlier one's result, by its state in MLMD."""
-    with metadata.Metadata(connection) as handle:
-        (execution,) = handle.store.get_executions_by_id([execution_id])
-    cached: int = metadata_store_pb2.Execution.CACHED
-    return bool(execution.last_known_state == cached)
-
-
 @contextlib.contextmanager
 def _log_to_file(folder: pathlib.Path) -> Iterator[pathlib.Path]:
     """Sends every log record of this process to one file of this run; gives its path.
@@ -227,7 +226,7 @@ def _log_to_file(folder: pathlib.Path) -> Iterator[pathlib.Path]:
     """
     folder.mkdir(exist_ok=True)
     path = folder / time.strftime("pipeline-%Y%m%d-%H%M%S.log")
-    handler = logging.FileHandler(path)
+    handler = PatientFileHandler(path)
     handler.setFormatter(
         logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
     )
@@ -250,6 +249,36 @@ def _log_to_file(folder: pathlib.Path) -> Iterator[pathlib.Path]:
             logger.handlers = handlers
             logger.setLevel(level)
         handler.close()
+
+
+class PatientFileHandler(logging.FileHandler):
+    """Loses what cannot be written, as on a full disk; whoever runs is told of that."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Says nothing; logging would print a trace for every record."""
+
+    def close(self) -> None:
+        """Closes the file, whether or not its last words can be written."""
+        with contextlib.suppress(OSError):
+            super().close()
+
+
+def disk_trouble(error: BaseException, root: pathlib.Path) -> str | None:
+    """What is wrong with the disk, if an error comes from there; else None.
+
+    Libraries wrap what the system said in errors of their own: its words stay.
+    """
+    text = "\n".join(str(link) for link in _chain(error))
+    if any(words in text for words in _FULL):
+        free = shutil.disk_usage(root).free
+        return (
+            f"{root}: no room is left on its disk ({free / 1e6:,.1f} MB free). Make "
+            f"room: `trailrank pipeline prune --root {root} --keep 3` tells what "
+            "nothing needs."
+        )
+    if any(words in text for words in _READ_ONLY):
+        return f"{root}: its disk can only be read. Mount it for writing."
+    return None
 
 
 def _ours(error: BaseException) -> TrailrankError | None:

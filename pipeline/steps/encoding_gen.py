@@ -15,10 +15,10 @@ from tfx.dsl.component.experimental.decorators import component
 from tfx.types.standard_artifacts import Examples, TransformGraph
 
 from feature_specs import read_spec
-from pipeline.encoding.make import encode_days
+from pipeline.encoding.make import Refresh, encode_days
 
 # `refresh` as a number, which is what a parameter can be.
-REFRESH = ("none", "all", "vocabularies")
+REFRESH: tuple[Refresh, ...] = ("none", "all", "vocabularies")
 
 
 @component

@@ -11,13 +11,13 @@ from tfx.dsl.component.experimental.decorators import component
 from tfx.types import standard_artifacts
 
 from feature_specs import read_spec
-from pipeline.schema import build_schema
+from pipeline.schema import statistics_schema
 
 
 @component
 def SpecSchema(
     schema: OutputArtifact[standard_artifacts.Schema], spec: Parameter[str]
 ) -> None:
-    """The spec's YAML text -> the TFDV schema of its examples."""
+    """The spec's YAML text -> the schema that a day's statistics must keep to."""
     path = os.path.join(schema.uri, "schema.pbtxt")
-    tfdv.write_schema_text(build_schema(read_spec(spec)), path)
+    tfdv.write_schema_text(statistics_schema(read_spec(spec)), path)

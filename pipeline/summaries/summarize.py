@@ -47,7 +47,7 @@ def summarize(rows: pl.DataFrame, columns: Iterable[Column]) -> Summarized:
     """Of rows of raw examples, as `pipeline.examples.encode` gives them.
 
     Args:
-        rows: A column a key [B].
+        rows: A column a key [B]; none is a summary of no row.
         columns: What is kept of them.
     """
     found: Columns = {}
@@ -152,7 +152,8 @@ def _log1p(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
 
 def _of_vectors(summary: ColumnSummary, values: pl.Series) -> ColumnSummary:
     """A vector is whole, or missing throughout."""
-    vectors = values.explode().to_numpy().reshape(len(values), -1)  # [B, N]
+    shape = len(values), values.dtype.size
+    vectors = values.explode().to_numpy().reshape(shape)  # [B, N]
     known = vectors[np.isfinite(vectors).all(axis=1)]
     norms = np.sqrt(np.square(known.astype(np.float64)).sum(axis=1))
     return dataclasses.replace(

@@ -226,7 +226,7 @@ def test_the_clock_is_encoded_as_a_point(spec, encoded):
 
     layout = Layout(spec)
     records = tf.data.TFRecordDataset(encoded.files, "GZIP").take(5).batch(5)
-    batch = layout.unpack(layout.parse(next(iter(records))), 6)
+    batch = layout.unpack(layout.reader()(next(iter(records))), 6)
     points = [[0, 1], [1, 0], [0, -1], [-1, 0], [0, 0], [0, 0]]  # missing, then padding
     np.testing.assert_allclose(batch.features["hour"], points, atol=1e-6)
     assert layout.width == 3 + 2 + 4  # 3 ids and buckets, sin and cos, labels and masks

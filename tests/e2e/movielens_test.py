@@ -42,16 +42,17 @@ def test_liked_beats_the_smoothed_mean_rating_of_the_item(ratings, tmp_path, cap
     spec = trailrank.load_spec("movielens")
     examples, model = tmp_path / "examples", tmp_path / "model" / "1"
     report = trailrank.make_examples(spec, ratings, examples, eval_days=_EVAL_DAYS)
-    encoded = trailrank.transform_examples(spec, examples, tmp_path / "encoded")
+    encoding = trailrank.make_encoding(spec, examples, tmp_path / "encoding")
     ranker = trailrank.train(
         spec,
         "mmoe",
-        encoded.examples,
+        examples,
+        encoding=encoding.graph,
         days=report.train,
         checkpoints=tmp_path / "checkpoints",
         accelerator="cpu",
     )
-    trailrank.export(ranker, encoded.graph, spec, model)
+    trailrank.export(ranker, encoding.graph, spec, model)
     scored = scoring.score(spec, str(model), str(examples), report.evaluation)
     liked = next(q for q in quality.measure(spec, scored) if q.task == "liked")
 

@@ -37,9 +37,7 @@ def record(shared_run):
 @pytest.fixture(scope="module")
 def qualities(shared_run, record):
     spec = load_spec("kuairand")
-    predictions = scoring.score(
-        spec, record.model, record.examples, record.eval_splits
-    )
+    predictions = scoring.score(spec, record.model, record.examples, record.eval_splits)
     truth = truth_join.read_truth(str(shared_run.logs / "truth"), spec)
     return {q.task: q for q in evaluation.measure(spec, predictions, truth)}
 
@@ -183,17 +181,14 @@ def test_the_train_command_exports_the_same_model_under_another_fusion_weight(
     shared_run, record, served_rows, tmp_path, capsys
 ):
     """Every day is done already: it only restores, and writes the model."""
-    from pipeline.runners.local import last_outputs
     from pipeline.train_command import run
 
-    outputs = last_outputs(shared_run.root / "metadata.sqlite")
-    transformed = outputs["Transform"]["transformed_examples"]
-    days = sorted(p.name for p in pathlib.Path(transformed).glob("Split-*"))[:-1]
+    days = [split for split in record.example_dirs if split not in record.eval_splits]
     own = tmp_path / "checkpoints"
     shutil.copytree(record.checkpoints, own)
     spec = _spec_file(tmp_path, "{valid_play: 0.5, long", "{valid_play: 0.75, long")
-    args = ["--spec", spec, "--transformed", transformed, "--accelerator", "cpu"]
-    args += ["--days", *(day.removeprefix("Split-day-") for day in days)]
+    args = ["--spec", spec, "--examples", record.examples, "--accelerator", "cpu"]
+    args += ["--encoding", record.transform_graph, "--days", *days]
     args += ["--checkpoints", str(own), "--export", str(tmp_path / "models" / "7")]
     assert run(args) == 0
     assert f"restored {len(days)};" in capsys.readouterr().out
@@ -210,21 +205,15 @@ def test_the_train_command_exports_the_same_model_under_another_fusion_weight(
 
 
 def _trainer_predictions(shared_run, record, serialized) -> dict:
-    """The trainer's own model, restored from its checkpoints, on transformed rows."""
+    """The trainer's own model, restored from its checkpoints, on encoded rows."""
     import tensorflow_transform as tft
 
     from feature_specs import load_preset
-    from pipeline.runners.local import last_outputs
     from tpu_configs import load_slice
-    from trainer.days.encoding import read_encoding
     from trainer.days.loop import train
 
-    outputs = last_outputs(shared_run.root / "metadata.sqlite")
-    transformed = outputs["Transform"]["transformed_examples"]
-    splits = sorted(p.name for p in pathlib.Path(transformed).glob("Split-*"))[:-1]
-    days = [
-        (name.removeprefix("Split-"), [f"{transformed}/{name}/*"]) for name in splits
-    ]
+    # Every day is done already, and needs no files: it only restores.
+    days = [(d, []) for d in record.example_dirs if d not in record.eval_splits]
     (checkpoints,) = (shared_run.root / "checkpoints").iterdir()
     spec = load_spec("kuairand")
     ranker = train(
@@ -233,9 +222,9 @@ def _trainer_predictions(shared_run, record, serialized) -> dict:
         days,
         checkpoint_dir=str(checkpoints),
         slice=load_slice("cpu"),
-        encoding=read_encoding(outputs["Transform"]["transform_graph"]),
-    )  # every day is done already: it only restores
-    transform = tft.TFTransformOutput(outputs["Transform"]["transform_graph"])
+        graph=record.transform_graph,
+    )
+    transform = tft.TFTransformOutput(record.transform_graph)
     raw = tf.io.parse_example(serialized, transform.raw_feature_spec())
     encoded = transform.transform_features_layer()(raw)
     names = {feature.name for feature in spec.served_features}

@@ -4,6 +4,7 @@ import pytest
 
 from feature_specs import load_spec, read_spec, views
 from feature_specs.gates import DataGatesSpec
+from feature_specs.spec_diff import SpecDiff
 
 
 def _said(good: str, section: str) -> str:
@@ -75,6 +76,13 @@ def test_one_meaning_has_one_text(good):
     """Written out defaults, and an order that means nothing."""
     one = read_spec(_said(good, "not_judged: [hour, age]"))
     other = read_spec(
-        _said(good, "z: 6, rows_ratio: [0.6, 1.8], not_judged: [age, hour, age]")
+        _said(good, "z: 5, rows_ratio: [0.6, 1.8], not_judged: [age, hour, age]")
     )
     assert views.text(one, views.EVERYTHING) == views.text(other, views.EVERYTHING)
+
+
+def test_a_changed_limit_is_told_with_its_view(good):
+    found = SpecDiff(read_spec(good), read_spec(_said(good, "z: 8")))
+    assert [(str(one), name) for one, name in found.with_views()] == [
+        ('data_gates was not set and is {"z": 8.0}', views.DATA_GATES)
+    ]

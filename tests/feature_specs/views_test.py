@@ -104,7 +104,7 @@ _EVERY = {*views.VIEWS}
         ("{long: \"duration > 5000\"}", "{long: \"duration > 6000\"}", _EVERY),
         ("value: liked, days: 7", "value: liked, days: 8", _EVERY),
         ('files: "videos.csv"', 'files: "films.csv"', _EVERY),
-        ("slices: [tab, user_group]", "slices: [tab]", _EVERY),
+        ("slices: [tab, user_group]", "slices: [tab]", _EVERY - {views.INFRA}),
         ("  - {name: like_rate, group: candidate, kind: number}\n", "", _EVERY),
         # When a log is too damaged: an example is the same under any limit.
         ("timezone: Asia/Shanghai", "timezone: Asia/Shanghai\n  max_reject_share: 0.1",
@@ -135,7 +135,7 @@ _EVERY = {*views.VIEWS}
         ("user_group]}", "user_group], min_auc: {like: 0.6}}",
          {views.EVALUATION, views.EVERYTHING}),
         ("user_group]}", "user_group], infra: {size_mb: 5}}",
-         {views.EVALUATION, views.EVERYTHING}),
+         {views.INFRA, views.EVERYTHING}),
         # A word for people only, and a table that no feature reads.
         ('label: "well"}', 'label: "well", sparse: true}', {views.EVERYTHING}),
         ("tag: {buckets: 64}}", "tag: {buckets: 64}, old: {buckets: 8}}",

@@ -8,8 +8,9 @@ import pytest
 
 from feature_specs import load_spec, read_spec, views
 from feature_specs.preset import preset_text
-from pipeline.dag import DagConfig, checkpoints_dir, create_pipeline
-from pipeline.launch import fingerprint
+from pipeline.dag import DagConfig, DagDays, checkpoints_dir, create_pipeline
+from pipeline.examples.reading.marks import fingerprint, read_files
+from pipeline.run_plan import RunPlan
 from tests.tiny_spec import TINY_SPEC
 from tpu_configs import slice_text
 
@@ -20,7 +21,7 @@ _CONFIG = DagConfig(
     slice=slice_text("cpu"),
     logs="/logs",
     root="/run",
-    days="19970920:19980423",
+    plan=RunPlan(new="19970920:19980423", new_eval_days=1),
     fingerprint="same files",
 )
 
@@ -38,6 +39,16 @@ def before() -> dict[str, str]:
     return _keys(_CONFIG)
 
 
+_ALL = {
+    "DayExampleGen",
+    "SpecSchema",
+    "DataGate",
+    "EncodingGen",
+    "Trainer",
+    "Evaluator",
+    "InfraValidator",
+}
+
 # One thing changed at a time -> the steps whose own key changes. What reads their
 # outputs runs again too, as TFX keys by these.
 _CHANGES = {
@@ -47,7 +58,8 @@ _CHANGES = {
         "min_day_share: 0.3\n  days_per_split: 28",
         set(),
     ),
-    "a fusion weight": ("loved: 0.5,", "loved: 0.7,", {"Trainer"}),
+    # The gain of the fused score's NDCG follows from its weights.
+    "a fusion weight": ("loved: 0.5,", "loved: 0.7,", {"Trainer", "Evaluator"}),
     "a threshold": ("min_auc: {liked: 0.6}", "min_auc: {liked: 0.7}", {"Evaluator"}),
     "a loss weight": (
         'label: "rating = 5"',
@@ -57,27 +69,27 @@ _CHANGES = {
     "rows of a table": (
         "user: {buckets: 50000,",
         "user: {buckets: 60000,",
-        {"Transform", "Trainer"},
+        {"EncodingGen", "Trainer"},
     ),
     "a vocabulary": (
         "kind: category, size: 2}",
         "kind: category, size: 3}",
-        {"Transform", "Trainer"},
+        {"EncodingGen", "Trainer"},
     ),
     "a feature": (
         "  - {name: gender, group: query, kind: category, size: 2}\n",
         "",
-        {"DayExampleGen", "SpecSchema", "Transform", "Trainer"},
+        _ALL,
     ),
     "a label": (
         'label: "rating >= 4"',
         'label: "rating >= 3"',
-        {"DayExampleGen", "SpecSchema", "Transform", "Trainer"},
+        _ALL,
     ),
     "a filter": (
         "history:\n",
         'filters: {keep: {rated: "rating > 0"}}\nhistory:\n',
-        {"DayExampleGen", "SpecSchema", "Transform", "Trainer"},
+        _ALL,
     ),
     "a limit of the log": (
         "days_per_split: 28",
@@ -106,7 +118,32 @@ def test_comments_of_preset_and_slice_change_no_key(before):
 
 def test_the_steps_that_spec_diff_tells_of_are_those_of_the_dag(before):
     own = {step.name for step in views.STEPS}
-    assert own == set(before) - {"LatestBlessedModel"}
+    assert own == set(before)
+
+
+# --- days -----------------------------------------------------------------------------
+
+
+def test_a_later_run_trains_what_was_judged_and_judges_what_is_new():
+    earlier = (("day-20220408", "e/1"), ("day-20220409", "e/1"))
+    plan = RunPlan(new="20220410:20220410", new_eval_days=1, earlier=earlier)
+    days = DagDays.of(plan, eval_days=1, days_per_split=1)
+    assert days.new == ("day-20220410",)
+    assert days.train == ("day-20220408", "day-20220409")
+    assert days.judged == ("day-20220410",)
+    # A directory of this run is not known yet: a step puts its input in the place.
+    assert json.loads(days.pairs((*days.train, *days.judged))) == [
+        ["day-20220408", "e/1"],
+        ["day-20220409", "e/1"],
+        ["day-20220410", ""],
+    ]
+
+
+def test_a_first_run_keeps_its_last_days_for_evaluation():
+    plan = RunPlan(new="20220408:20220411", new_eval_days=2)
+    days = DagDays.of(plan, eval_days=2, days_per_split=1)
+    assert days.train == ("day-20220408", "day-20220409")
+    assert days.judged == ("day-20220410", "day-20220411")
 
 
 # --- the directory of the checkpoints -------------------------------------------------
@@ -122,7 +159,8 @@ def _changed(what: str) -> str:
 
 
 def test_checkpoints_stay_where_more_days_are_trained():
-    assert _name(days="19970920:19980520", fingerprint="more files") == _name()
+    later = RunPlan(new="19970920:19980520", new_eval_days=1)
+    assert _name(plan=later, fingerprint="more files") == _name()
     assert checkpoints_dir(_CONFIG).startswith("/run/checkpoints/")
 
 
@@ -148,10 +186,11 @@ def test_a_new_file_of_any_log_makes_new_examples(tmp_path):
     )
     for name in ("log_1.csv", "searches_1.csv", "other.csv"):
         (tmp_path / name).write_text("one line\n")
-    found = [fingerprint(read_spec(text), str(tmp_path))]
+    spec = read_spec(text)
+    found = [fingerprint(read_files(spec, str(tmp_path)))]
     for name in ("other.csv", "searches_1.csv", "log_1.csv"):
         (tmp_path / name).write_text("more than one line\n")
-        found.append(fingerprint(read_spec(text), str(tmp_path)))
+        found.append(fingerprint(read_files(spec, str(tmp_path))))
     first, other, searches, log = found
     assert other == first
     assert len({first, searches, log}) == 3

@@ -153,8 +153,15 @@ def test_the_note_of_a_push_is_read_back(tmp_path):
     assert read_push(tmp_path / "nowhere") is None
 
 
-def test_in_a_bucket_the_marker_comes_last_and_an_unfinished_copy_goes(model):
+def test_in_a_bucket_the_marker_comes_last_and_an_unfinished_copy_goes(
+    model, monkeypatch
+):
     import tensorflow as tf  # whose `ram://` is as flat as a bucket
+
+    copied, copy = [], tf.io.gfile.copy
+    monkeypatch.setattr(
+        tf.io.gfile, "copy", lambda *paths: copied.append(paths[1]) or copy(*paths)
+    )
 
     models = "ram://pushing/models"
     tf.io.gfile.makedirs(f"{models}/5")
@@ -165,6 +172,7 @@ def test_in_a_bucket_the_marker_comes_last_and_an_unfinished_copy_goes(model):
     assert versions(models) == []
     pushed = push(model, models)
     assert tf.io.gfile.listdir(models) == [pushed.version]
+    assert copied[-1] == f"{pushed.path}/saved_model.pb"
     assert content_digest(pushed.path) == content_digest(model) == pushed.digest
     assert not push(model, models).is_new
     assert int(next_version(models)) > int(pushed.version)

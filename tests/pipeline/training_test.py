@@ -1,9 +1,19 @@
-"""The Trainer step's own checks, before it trains."""
+"""What the Trainer step does: which days it trains, and from which weights."""
 
+import dataclasses
+import shutil
+
+import numpy as np
 import pytest
 import tensorflow as tf
 
-from pipeline.training import check_days, encoded_dir
+from feature_specs import read_preset, read_spec
+from pipeline.encoding.graph import write_transform_graph
+from pipeline.training import RunTraining, check_days, encoded_dir, train_and_export
+from tests.trainer.conftest import PRESET
+from tests.trainer.raw_days import ENCODING, RAW_SPEC, raw_rows, write_rows
+from tpu_configs import SliceConfig
+from trainer.days import checkpoints, day_ends
 from trainer.days.checkpoints import CheckpointError
 from trainer.days.encoding import Encoding
 from trainer.days.state import TrainingState
@@ -28,3 +38,69 @@ def test_each_encoding_has_checkpoints_of_its_own():
     names = [encoded_dir("run/checkpoints/0a", e) for e in (one, longer, other)]
     assert names[0] == names[1] != names[2]
     assert all(name.startswith("run/checkpoints/0a-") for name in names)
+
+
+_DAYS = ("day-20220408", "day-20220409")
+_SLICE = SliceConfig(name="tiny", accelerator="cpu", batch_size=64, steps_per_call=4)
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A run of two days, each in a directory of its own."""
+    places = {}
+    for seed, day in enumerate(_DAYS):
+        places[day] = str(tmp_path / "examples" / str(seed))
+        folder = tmp_path / "examples" / str(seed) / f"Split-{day}"
+        write_rows(folder / "data_tfrecord-0.gz", raw_rows(100, seed))
+    spec, graph = read_spec(RAW_SPEC), str(tmp_path / "graph")
+    write_transform_graph(ENCODING, spec, graph)
+    return RunTraining(
+        spec=spec,
+        preset=read_preset(PRESET),
+        slice=_SLICE,
+        days=list(places.items()),
+        graph=graph,
+        checkpoints=str(tmp_path / "checkpoints" / "key"),
+        seed=3,
+    )
+
+
+def _weights(directory):
+    reader = tf.train.load_checkpoint(checkpoints.find(directory)[0])
+    keys = (k for k in reader.get_variable_to_shape_map() if k.startswith("ranker/"))
+    return {key: reader.get_tensor(key) for key in keys}
+
+
+@pytest.mark.slow
+def test_a_day_is_trained_once_and_a_run_may_go_back_to_its_end(run, tmp_path):
+    directory = encoded_dir(run.checkpoints, ENCODING)
+    first = run._replace(days=run.days[:1])
+    train_and_export(first, str(tmp_path / "model/1"), str(tmp_path / "logs/1"))
+    assert day_ends.kept_days(directory) == [_DAYS[0]]
+    shutil.rmtree(run.days[0][1])  # its examples are needed no more
+    train_and_export(run, str(tmp_path / "model/2"), str(tmp_path / "logs/2"))
+    assert checkpoints.finished_days(directory) == list(_DAYS)
+    assert day_ends.kept_days(directory) == list(_DAYS)
+    whole = _weights(directory)
+    back = run._replace(resume_from=_DAYS[0])
+    train_and_export(back, str(tmp_path / "model/3"), str(tmp_path / "logs/3"))
+    for key, value in _weights(directory).items():
+        np.testing.assert_array_equal(value, whole[key], key)
+    assert len(whole) > 20
+    model = tf.saved_model.load(str(tmp_path / "model" / "3"))
+    assert "rank" in model.signatures
+
+
+@pytest.mark.slow
+def test_a_new_encoding_begins_with_the_weights_before_by_value(run, tmp_path):
+    train_and_export(run, str(tmp_path / "model/1"), str(tmp_path / "logs/1"))
+    turned = dataclasses.replace(ENCODING, vocabularies={"tab": ("5", "7")})
+    graph = str(tmp_path / "turned")
+    write_transform_graph(turned, run.spec, graph)
+    mapped = run._replace(graph=graph, map_encoding=True)
+    train_and_export(mapped, str(tmp_path / "model/2"), str(tmp_path / "logs/2"))
+    now = encoded_dir(run.checkpoints, turned)
+    assert checkpoints.finished_days(now) == list(_DAYS)  # none is trained again
+    before = encoded_dir(run.checkpoints, ENCODING)
+    assert now != before
+    assert checkpoints.finished_days(before) == list(_DAYS)  # and stays as it was

@@ -21,8 +21,8 @@ with owned(sys.argv[1]):
 _COMMANDS = [
     "examples --spec tiny.yaml --logs logs --out place",
     "pipeline run --spec tiny.yaml --logs logs --root place",
-    "train --spec tiny.yaml --preset mmoe --transformed days --checkpoints place",
-    "compare --spec tiny.yaml --transformed days --presets mmoe --out place",
+    "train --spec tiny.yaml --preset mmoe --examples days --checkpoints place",
+    "compare --spec tiny.yaml --examples days --presets mmoe --out place",
     "simulate --out place --users 3 --days 2",
     "evaluate --root place",
 ]

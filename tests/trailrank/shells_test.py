@@ -96,7 +96,7 @@ def test_a_job_refuses_a_shortened_flag_of_its_training(capsys):
     words = ["submit", "--where", "vertex", "--project", "my-team", "--dry_run"]
     words += ["--image", "europe-west4-docker.pkg.dev/p/r/trailrank:1"]
     words += ["--region", "europe-west4", "--tpu_config", "v5litepod-8", "--"]
-    words += ["--spec", "kuairand", "--transformed", "gs://b/t"]
+    words += ["--spec", "kuairand", "--examples", "gs://b/t"]
     words += ["--checkpoints", "gs://b/c"]
     assert cli.main(["trailrank", "job", *words]) == 0
     assert '"gpu"' not in capsys.readouterr().out

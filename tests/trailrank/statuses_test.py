@@ -14,7 +14,7 @@ from feature_specs.errors import Status
 from trailrank import cli
 
 _ROOT = pathlib.Path(__file__).parents[2]
-_NO_EXAMPLES = ["--transformed", "/nowhere", "--checkpoints", "/nowhere/too"]
+_NO_EXAMPLES = ["--examples", "/nowhere", "--checkpoints", "/nowhere/too"]
 
 
 def _python(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -44,7 +44,7 @@ def test_a_mistake_ends_with_1_and_its_message_alone(capsys):
     flags = ["--spec", "kuairand", *_NO_EXAMPLES]
     assert cli.main(["trailrank", "train", *flags]) == 1
     told = capsys.readouterr().err
-    assert told.startswith("trailrank: --transformed /nowhere: ")
+    assert told.startswith("trailrank: --examples /nowhere: ")
     assert "Traceback" not in told
 
 
@@ -54,7 +54,7 @@ def test_the_trace_of_a_mistake_is_shown_when_asked_for(capsys, monkeypatch):
     assert cli.main(["trailrank", "train", *flags]) == 1
     told = capsys.readouterr().err
     assert "Traceback" in told and "in find_days" in told
-    assert "\ntrailrank: --transformed /nowhere: " in told
+    assert "\ntrailrank: --examples /nowhere: " in told
 
 
 @pytest.mark.parametrize("trace", ["", "1"])

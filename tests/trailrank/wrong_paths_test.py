@@ -18,54 +18,57 @@ _CASES = {
     "serve": ("serve --root {none}", "no model here"),
     "serve models": ("serve --models {there}", "no model here"),
     "inspect checkpoints": (
-        "inspect --spec kuairand --checkpoints {none} --transformed {days} --out {out}",
+        "inspect --spec kuairand --checkpoints {none} --examples {days} --out {out}",
         "--checkpoints",
     ),
     "inspect other checkpoints": (
-        "inspect --spec kuairand --checkpoints {there} --transformed {days} --out {out}",
+        "inspect --spec kuairand --checkpoints {there} --examples {days} --out {out}",
         "must hold one checkpoint at least",
     ),
-    "inspect transformed": (
-        "inspect --spec kuairand --checkpoints {trained} --transformed {none} "
-        "--out {out}",
+    "inspect examples": (
+        "inspect --spec kuairand --checkpoints {trained} --examples {none} --out {out}",
         "must hold folders Split-day-YYYYMMDD",
     ),
     "compare": (
         "compare --root {none} --presets single mmoe --out {out}",
         "no finished run here",
     ),
-    "compare transformed": (
-        "compare --spec kuairand --transformed {none} --presets single --out {out}",
+    "compare examples": (
+        "compare --spec kuairand --examples {none} --presets single --out {out}",
         "must hold folders Split-day-YYYYMMDD",
     ),
     "compare spec": (
-        "compare --spec kuairnd --transformed {days} --presets single --out {out}",
+        "compare --spec kuairnd --examples {days} --presets single --out {out}",
         "Did you mean 'kuairand'?",
     ),
     "train spec": (
-        "train --spec kuairnd --transformed {days} --checkpoints {out}",
+        "train --spec kuairnd --examples {days} --checkpoints {out}",
         "Did you mean 'kuairand'?",
     ),
-    "train transformed": (
-        "train --spec kuairand --transformed {there} --checkpoints {out}",
+    "train examples": (
+        "train --spec kuairand --examples {there} --checkpoints {out}",
         "must hold folders Split-day-YYYYMMDD",
     ),
     "train days": (
-        "train --spec kuairand --transformed {days} --checkpoints {out} --days 20200101",
+        "train --spec kuairand --examples {days} --checkpoints {out} --days 20200101",
         "It has day-20220408 to day-20220408",
     ),
     "train checkpoints": (
-        "train --spec kuairand --transformed {days} --checkpoints {file}",
+        "train --spec kuairand --examples {days} --checkpoints {file}",
         "must be a directory",
     ),
     "train warm start": (
-        "train --spec kuairand --transformed {days} --checkpoints {out} "
+        "train --spec kuairand --examples {days} --checkpoints {out} "
         "--warm_start {none}",
         "--warm_start",
     ),
+    "train encoding": (
+        "train --spec kuairand --examples {days} --checkpoints {out} --encoding {days}",
+        "must hold encoding.json",
+    ),
     "train export": (
-        "train --spec kuairand --transformed {days} --checkpoints {out} --export {out}",
-        "Name it with --transform_graph",
+        "train --spec kuairand --examples {days} --checkpoints {out} --export {out}",
+        "Name it with --encoding",
     ),
     "pipeline spec": (
         "pipeline run --spec kuairnd --logs {there} --root {out}",

@@ -99,7 +99,7 @@ def write_metrics(directory: str, state: TrainingState) -> None:
     """Writes the metrics of the finished days, at once."""
     path = f"{directory}/{METRICS_FILE}"
     with tf.io.gfile.GFile(f"{path}.tmp", "w") as file:
-        file.write("".join(json.dumps(day) + "\n" for day in state.days))
+        file.write("".join(json.dumps(day) + "\n" for day in state.records))
     tf.io.gfile.rename(f"{path}.tmp", path, overwrite=True)
 
 

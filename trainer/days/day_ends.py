@@ -21,6 +21,7 @@ from trainer.days.checkpoints import (
     CheckpointError,
     checkpoint_path,
     find,
+    newest_state,
     next_number,
     write_metrics,
 )
@@ -68,12 +69,21 @@ def keep_day_end(directory: str) -> str:
             f"{where}. Finish the day's training."
         )
     day = state.finished[-1]
-    target = day_end_dir(directory, day)
+    keep_as(directory, day_end_dir(directory, day))
+    return day
+
+
+def keep_as(directory: str, target: str) -> None:
+    """Keeps the newest checkpoint in the directory `target`, instead of what is there.
+
+    Raises:
+        CheckpointError: There is none.
+    """
+    path = _newest(directory)
     if not _same(path, next(iter(find(target)), "")):
         _remove_all(target)
         tf.io.gfile.makedirs(target)
         _link(path, f"{target}/{os.path.basename(path)}")
-    return day
 
 
 def restore_day_end(directory: str, day: str) -> str:
@@ -114,8 +124,50 @@ def restore_day_end(directory: str, day: str) -> str:
     return newest
 
 
+def go_back(directory: str, day: str) -> str:
+    """Takes a training to before a day, which will be trained anew.
+
+    To the last kept end of an earlier day, of this very training: an end that was kept
+    before an earlier return knows days that were trained otherwise. Without one, all
+    checkpoints go to `undone/` and training begins anew. Nothing happens where the day
+    is in no weight.
+
+    Args:
+        directory: Of the training's checkpoints, which nobody writes meanwhile.
+        day: As the training names it.
+
+    Returns:
+        The last day in the weights; empty if there is none.
+
+    Raises:
+        CheckpointError: The checkpoints, or the day's end to go back to, are damaged.
+    """
+    found = newest_state(directory)
+    if found is None:
+        return ""
+    state = found[1]
+    begun = state.position.day if state.position else None
+    if day not in state.finished and day != begun:
+        return state.finished[-1] if state.finished else ""
+    for kept in reversed([own for own in kept_days(directory) if own < day]):
+        days = load_state(find(day_end_dir(directory, kept))[0]).days
+        if days == state.days[: len(days)]:  # with seconds and losses: no others
+            restore_day_end(directory, kept)
+            return kept
+    logging.warning(
+        "Checkpoints %s: no end of a day before %s is kept, so that all days are "
+        "trained again.",
+        *(directory, day),
+    )
+    for path in reversed(find(directory)):  # the newest one last: it knows the day
+        _put_aside(directory, path)
+    if tf.io.gfile.exists(f"{directory}/checkpoint"):
+        tf.io.gfile.remove(f"{directory}/checkpoint")  # TensorFlow's list of them
+    return ""
+
+
 def begin_from(directory: str, source: str) -> None:
-    """Lets a training without checkpoints begin with the newest of another place.
+    """Lets a training without checkpoints begin at the last day's end of another one.
 
     Its days count as finished. Nothing happens where checkpoints are already.
 
@@ -128,7 +180,8 @@ def begin_from(directory: str, source: str) -> None:
     """
     if find(directory):
         return
-    path = _newest(source)
+    ends = [path for path in find(source) if not load_state(path).position]
+    path = ends[0] if ends else _newest(source)
     _check_readable(path)
     tf.io.gfile.makedirs(directory)
     _link(path, checkpoint_path(directory, 1))

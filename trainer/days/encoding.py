@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import functools
 import hashlib
 import json
 import math
@@ -35,7 +36,6 @@ ENCODING_FILE = "encoding.json"
 _FORMAT = 1  # also of what the graph computes: another hash of ids is another encoding
 _ASSETS = os.path.join("transform_fn", "assets")
 _VOCABULARY = "vocabulary_"
-_EXAMPLES, _GRAPH = "transformed_examples", "transform_graph"
 _SHOWN = 3  # values of a vocabulary, in a message
 _DIGITS = 12
 
@@ -139,7 +139,7 @@ class Encoding:
             if len(set(values)) < len(values):
                 raise ValueError(f"Encoding: {name!r} must have each value once.")
 
-    @property
+    @functools.cached_property
     def base(self) -> str:
         """Twelve hex digits that no extension changes: a training belongs to them."""
         values = {
@@ -148,7 +148,7 @@ class Encoding:
         }
         return self._digest(values)
 
-    @property
+    @functools.cached_property
     def digest(self) -> str:
         """Twelve hex digits that change with whatever a row would be encoded as."""
         values = {
@@ -310,24 +310,6 @@ def read_encoding(graph: str) -> Encoding:
             f"{path}: is no encoding of examples ({type(e).__name__}: {e}). Bring it "
             f"back from a copy, or make the encoding again."
         ) from None
-
-
-def find_encoding(transformed: str, graph: str | None = None) -> Encoding | None:
-    """The encoding of encoded examples in a directory; None if nothing tells.
-
-    Args:
-        transformed: Holds a folder `Split-day-YYYYMMDD` a day.
-        graph: Directory of the transform graph; by default where it lies beside.
-    """
-    where = graph or graph_beside(transformed)
-    known = where and tf.io.gfile.exists(os.path.join(where, ENCODING_FILE))
-    return read_encoding(where) if graph or known else None
-
-
-def graph_beside(transformed: str) -> str:
-    """Where the graph lies beside encoded examples; empty for another place."""
-    parts = f"{transformed.rstrip('/')}/".rsplit(f"/{_EXAMPLES}/", 1)
-    return f"/{_GRAPH}/".join(parts).rstrip("/") if len(parts) == 2 else ""
 
 
 def vocabulary_file(feature: str) -> str:

@@ -12,7 +12,7 @@ from absl import logging
 from feature_specs import ModelConfig, Spec
 from tpu_configs import SliceConfig
 from trainer import strategy as strategies
-from trainer.days import divergence, warm_start
+from trainer.days import divergence, passes, warm_start
 from trainer.days import input as examples
 from trainer.days.checkpoints import (
     METRICS_FILE,
@@ -91,7 +91,8 @@ def train(
     same weights; with later days added, it trains those. `metrics.jsonl` there has one
     line a finished day: `day`, `rows`, `steps`, `loss`, `disentangle`, `task_losses`
     (means over the rows of their sample spaces), `seconds`, `rows_per_s`, and
-    `validation` if asked for (see `validation.Validator`).
+    `validation` if asked for (see `validation.Validator`). A preset with `passes` goes
+    over the days several times (`trainer.days.passes`); lines then say which pass.
 
     Args:
         spec: What the examples hold.
@@ -144,15 +145,22 @@ def _train_days(
     console: rich.console.Console | None,
 ) -> None:
     training, state, checkpoints, todo, files = begun
+    planned = passes.planned(training.config, state, list(files), todo)
     with (
-        Progress(files, todo, console) as progress,
+        Progress(files, planned, console) as progress,
         Interruption(training.strategy) as stop,
     ):
         loop = _Loop(training, state, checkpoints, options, progress, stop)
-        for day in todo:
+
+        def train_day(day: str) -> None:
             record = loop.train_day(day, files[day])
             if summaries:
                 summaries.add_day(record, files[day])
+
+        if training.config.passes.most > 1:
+            todo = passes.search(training, state, checkpoints, files, train_day)
+        for day in todo:
+            train_day(day)
 
 
 class _Begun(NamedTuple):
@@ -200,7 +208,9 @@ def _begin(
         path, state = found
         check_run(state, run, path)
         _row_maps(state, encoding, path, options)  # told before a ranker is built
-    files = _files(days, state.finished)
+    # Passes over all days read the finished ones again.
+    finished = state.finished if config.passes.most == 1 else []
+    files = _files(days, finished)
     if found:
         check_files(state, files)
         if encoding and state.encoding is None:
@@ -223,7 +233,8 @@ def _begin(
     if found:
         restore = _Restore(training, checkpoints, encoding, options)
         todo = restore.newest(state, files)
-        files = _files(days, state.finished)  # an older one may have been restored
+        if len(state.finished) < len(finished):  # an older one was restored
+            files = _files(days, state.finished)
     elif options.warm_start:
         warm_start.start(
             training,
@@ -369,7 +380,7 @@ class _Restore(NamedTuple):
             else:
                 self.checkpoints.restore(path)
             state.days, state.position = own.days, own.position
-            state.files = own.files
+            state.files, state.passes = own.files, own.passes
             return path
 
         path = first_readable(self.checkpoints.directory, read)
@@ -400,10 +411,12 @@ class _Loop:
         position = self.state.position or self._begin(day, files)
         self.state.position = position
         means = DayMeans(len(self.training.spec.tasks), position.sums)
+        first = passes.first_epoch(self.training.config, self.state)
         for epoch in range(position.epoch, self.training.config.epochs_per_day):
             if epoch > position.epoch:
                 position.epoch, position.batch = epoch, 0
-            for table in self.training.epoch(day, files, epoch, position.batch):
+            order = first + epoch  # each pass over all days has orders of its own
+            for table in self.training.epoch(day, files, order, position.batch):
                 divergence.check_losses(
                     self.training, table, position, files, self.checkpoints.directory
                 )
@@ -416,7 +429,10 @@ class _Loop:
     def _begin(self, day: str, files: list[str]) -> Position:
         self.state.files[day] = files_digest(files)
         self.progress.begin(day)
-        found = self._validator.validate(files) if self._validator else {}
+        # In a later pass over all days it is no new day any more.
+        is_new = not passes.first_epoch(self.training.config, self.state)
+        judges = self._validator if is_new else None
+        found = judges.validate(files) if judges else {}
         return Position(day, validation=found)
 
     def _pause(self, position: Position, means: DayMeans, steps: int) -> None:
@@ -434,6 +450,7 @@ class _Loop:
         record = means.record(self.training.spec, day)
         if position.validation:
             record["validation"] = position.validation
+        record |= passes.told(self.state)
         self.state.days.append(record)
         self.state.position = None
         self._save(f"the end of day {day!r}")

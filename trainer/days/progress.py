@@ -52,8 +52,11 @@ class Progress:
             disable=not (console and console.is_terminal and strategies.is_chief()),
             transient=True,
         )
-        total = sum(self._sizes.values())
-        self._task = self._bar.add_task("starting", total=total, days=self._counted())
+        # A day may come more than once, in passes over all days.
+        self._total = sum(self._sizes[day] for day in self._days)
+        self._task = self._bar.add_task(
+            "starting", total=self._total, days=self._counted()
+        )
 
     def __enter__(self) -> Progress:
         self._bar.start()
@@ -89,7 +92,7 @@ class Progress:
         return f"{self._done}/{len(self._days)} days"
 
     def _left(self) -> str:
-        left = sum(self._sizes.values()) - self._bytes
+        left = self._total - self._bytes
         if not left or not self._bytes:
             return ""
         seconds = (time.perf_counter() - self._started) * left / self._bytes

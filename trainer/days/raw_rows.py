@@ -77,8 +77,8 @@ def _check_features(spec: Spec, inputs: Mapping[str, Any], directory: str) -> No
     for feature in spec.features:
         expected = inputs.get(feature.name)
         is_list = isinstance(expected, tf.SparseTensorSpec)
-        fits = expected is not None and is_list == feature.is_sequence
-        if not fits or expected.dtype != tf.as_dtype(feature.dtype):
+        wanted = (tf.as_dtype(feature.dtype), feature.is_sequence)
+        if expected is None or (expected.dtype, is_list) != wanted:
             got = "no such feature" if expected is None else str(expected)
             kind = f"{'a list of ' if feature.is_sequence else ''}{feature.dtype}"
             raise TrainingError(

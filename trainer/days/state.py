@@ -57,6 +57,7 @@ class TrainingState:
         position: Inside the day that is being trained; None between days.
         encoding: Of the examples, as `Encoding.to_values`; None if it is not known.
         files: Day -> digest of its files' names and sizes, of each day begun.
+        passes: How far passes over all days are, see `passes.Search`; None without.
     """
 
     run: dict[str, Any]
@@ -64,6 +65,12 @@ class TrainingState:
     position: Position | None = None
     encoding: dict[str, Any] | None = None
     files: dict[str, str] = dataclasses.field(default_factory=dict)
+    passes: dict[str, Any] | None = None
+
+    @property
+    def records(self) -> list[dict[str, Any]]:
+        """The lines of `metrics.jsonl`: of passes that are over, then `days`."""
+        return [*(self.passes or {}).get("earlier", ()), *self.days]
 
     @property
     def finished(self) -> list[str]:
@@ -171,8 +178,8 @@ def encoding_differences(
         return {}
     if encoding is None:
         return {
-            "": "It is not known here: no encoding.json lies with a transform graph "
-            "(--transform_graph names one)"
+            "": "It is not known here: the examples are read as encoded already "
+            "(--encoding names what encodes them)"
         }
     before = encoding_of(state)
     if before is None:

@@ -19,7 +19,7 @@ from pipeline.arrays import Bools, Floats, Ints, Numbers
 from pipeline.examples.columns.carried import USER, VALUE, Carried, places, taken
 from pipeline.examples.columns.evaluate import evaluate, holds, number_values, numbers
 from pipeline.examples.columns.past import Before, Past
-from pipeline.examples.columns.stages import Stages, Versions, add_ranges
+from pipeline.examples.columns.stages import DatedStages, Stages, Versions, add_ranges
 from pipeline.examples.columns.statistics import smoothed
 from pipeline.examples.columns.timeline import TIME_MS, Timeline
 
@@ -192,7 +192,7 @@ def _seconds_since(known: _Rows, counter: CounterSpec, pairs: _Pairs) -> Floats:
     One that an event made hold is known from that event on.
     """
     stages, begins = known.stages, known.timeline.begins
-    runs = _Runs.of(stages, known.holds(counter.where))
+    runs = Runs.of(stages, known.holds(counter.where))
     past = known.past(pairs, runs.begins & (runs.ends < 0))
     last = past.last
     since_ms = begins[pairs.rows] - stages.known_from[last]
@@ -234,7 +234,7 @@ def count_column(counter: CounterSpec) -> str:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Runs:
+class Runs:
     """Stages [S] in which a condition holds, from the first to the last in a row.
 
     Attributes:
@@ -246,7 +246,7 @@ class _Runs:
     ends: Ints
 
     @classmethod
-    def of(cls, stages: Stages, condition: Bools) -> _Runs:
+    def of(cls, stages: Stages | DatedStages, condition: Bools) -> Runs:
         """The runs of a condition, of impressions and versions [B + M]."""
         true = condition[stages.source]
         ends = np.full(len(true), -1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -46,74 +46,91 @@ def add_history(
         return frame
     past = Past.of(timeline, timeline.users, holds(frame, history.positive))
     start = np.maximum(past.start, past.stop - history.length)
+    known = _Stretches(past.events, start, past.stop)
+    if versions is None or not len(versions):
+        versions = Versions.none()
+    else:
+        known = _of_versions(frame, history, timeline, versions, past, start)
+    earlier = None
     if carried is not None and carried.users is not None and carried.users.height:
         users = users_of(frame, timeline.users, spec, carried)[timeline.users]
-        made = _after_earlier(frame, history, past, start, carried.users, users)
-    elif versions is None or not len(versions):
-        made = _of_rows(frame, history, past, start)
-    else:
-        made = _of_versions(frame, history, timeline, versions, past, start)
-    return frame.with_columns(made)
+        earlier = _Earlier(carried.users, users)
+    return frame.with_columns(
+        _column(frame, versions, column, known, earlier, history)
+        for column in history.columns
+    )
 
 
-def _of_rows(
-    frame: pl.DataFrame, history: HistorySpec, past: Past, start: Ints
-) -> list[pl.Series]:
-    """The history's columns where what is positive stays so."""
-    places = pl.Series(ranges(start, past.stop))
-    offsets = np.concatenate([[0], np.cumsum(past.stop - start)])
-    found = []
-    for column in history.columns:
-        events = frame[column][past.events]
-        if isinstance(events.dtype, pl.Array):
-            made = mean_vectors(events, start, past.stop)
-        else:
-            made = lists_of(events[places], offsets)
-        found.append(made.alias(f"history_{column}"))
-    return found
+class _Stretches(NamedTuple):
+    """What the history of each impression [B] is, the newest end last.
 
-
-def _after_earlier(
-    frame: pl.DataFrame,
-    history: HistorySpec,
-    past: Past,
-    start: Ints,
-    earlier: pl.DataFrame,
-    users: Ints,
-) -> list[pl.Series]:
-    """The same where earlier days left lists of their own.
-
-    Args:
-        frame: Impressions [B].
-        history: Of the spec.
-        past: Of every row.
-        start: The first that each row sees, int64 [B].
-        earlier: `Carried.users`.
-        users: Where each row's user stands in it, -1 for nowhere, int64 [B].
+    Attributes:
+        events: Impressions [B] or versions [B + M], int [E].
+        start: Position of each history's first event, int64 [B].
+        stop: Position after its last one, int64 [B].
     """
-    lists = earlier[f"{HISTORY}{history.columns[0]}"]
+
+    events: npt.NDArray[Any]
+    start: Ints
+    stop: Ints
+
+
+class _Earlier(NamedTuple):
+    """The histories that earlier days left.
+
+    Attributes:
+        lists: `Carried.users`.
+        users: Where each impression's user stands in it, -1 for nowhere, int64 [B].
+    """
+
+    lists: pl.DataFrame
+    users: Ints
+
+
+def _column(
+    frame: pl.DataFrame,
+    versions: Versions,
+    column: str,
+    known: _Stretches,
+    earlier: _Earlier | None,
+    history: HistorySpec,
+) -> pl.Series:
+    """The history of one column [B]."""
+    values = _gathered(frame, versions, column, pl.Series(known.events))
+    start, stop = known.start, known.stop
+    if earlier is not None:
+        values, start, stop = _after(values, start, stop, column, earlier, history)
+    if isinstance(values.dtype, pl.Array):
+        made = mean_vectors(values, start, stop)
+    else:
+        offsets = np.concatenate([[0], np.cumsum(stop - start)])
+        made = lists_of(values[pl.Series(ranges(start, stop))], offsets)
+    return made.alias(f"{HISTORY}{column}")
+
+
+def _after(
+    values: pl.Series,
+    start: Ints,
+    stop: Ints,
+    column: str,
+    earlier: _Earlier,
+    history: HistorySpec,
+) -> tuple[pl.Series, Ints, Ints]:
+    """The values and stretches that begin with what earlier days left."""
+    lists = earlier.lists[f"{HISTORY}{column}"]
     sizes = lists.list.len().fill_null(0).to_numpy().astype(np.int64)
-    ends = np.cumsum(sizes)
+    ends, users = np.cumsum(sizes), earlier.users
     size = np.where(users >= 0, sizes[users], 0)
     end = np.where(users >= 0, ends[users], 0)
-    begin = end - np.minimum(size, history.length - (past.stop - start))
+    begin = end - np.minimum(size, history.length - (stop - start))
     # Each row takes some of the earlier lists' values, then some of the frame's.
-    lengths = np.stack([end - begin, past.stop - start], axis=1).ravel()
+    lengths = np.stack([end - begin, stop - start], axis=1).ravel()
     firsts = np.stack([begin, ends[-1] + start], axis=1).ravel()
     places = pl.Series(ranges(firsts, firsts + lengths))
-    offsets = np.concatenate([[0], np.cumsum(lengths)[1::2]])
-    found = []
-    for column in history.columns:
-        own = frame[column].gather(past.events)
-        lists = earlier[f"{HISTORY}{column}"].filter(pl.Series(sizes > 0))
-        flat = lists.explode()
-        values = pl.concat([flat.cast(own.dtype).alias(column), own]).gather(places)
-        if isinstance(values.dtype, pl.Array):
-            made = mean_vectors(values, offsets[:-1], offsets[1:])
-        else:
-            made = lists_of(values, offsets)
-        found.append(made.alias(f"{HISTORY}{column}"))
-    return found
+    flat = lists.filter(pl.Series(sizes > 0)).explode().cast(values.dtype)
+    both = pl.concat([flat.alias(column), values.alias(column)])
+    edges = np.concatenate([[0], np.cumsum(lengths)[1::2]])
+    return both.gather(places), edges[:-1], edges[1:]
 
 
 def _of_versions(
@@ -123,22 +140,13 @@ def _of_versions(
     versions: Versions,
     past: Past,
     start: Ints,
-) -> list[pl.Series]:
-    """The same where events change what is known of impressions."""
+) -> _Stretches:
+    """The histories where events change what is known of impressions."""
     changed = _Changed.of(frame, history, timeline, versions, past)
     lengths = past.stop - start
     lengths[changed.questions] = changed.lengths
-    places = pl.Series(_filled(changed, past, start, lengths))
-    offsets = np.concatenate([[0], np.cumsum(lengths)])
-    found = []
-    for column in history.columns:
-        values = _gathered(frame, versions, column, places)
-        if isinstance(values.dtype, pl.Array):
-            made = mean_vectors(values, offsets[:-1], offsets[1:])
-        else:
-            made = lists_of(values, offsets)
-        found.append(made.alias(f"history_{column}"))
-    return found
+    edges = np.concatenate([[0], np.cumsum(lengths)])
+    return _Stretches(_filled(changed, past, start, lengths), edges[:-1], edges[1:])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -265,6 +273,8 @@ def _gathered(
 ) -> pl.Series:
     """A column's values of impressions and versions."""
     values = frame[column]
+    if not len(versions):
+        return values.gather(sources)
     if column in versions.values.columns:
         later = versions.values[column]
     else:

@@ -34,10 +34,16 @@ from pipeline.examples.columns.carried import (
     taken,
     users_of,
 )
-from pipeline.examples.columns.counters import count_column, sum_column, values_of
+from pipeline.examples.columns.counters import (
+    Runs,
+    count_column,
+    sum_column,
+    values_of,
+)
 from pipeline.examples.columns.evaluate import holds, numbers
 from pipeline.examples.columns.past import running_sums
 from pipeline.examples.columns.requests import remember_sessions
+from pipeline.examples.columns.stages import DatedStages, Versions
 from pipeline.examples.columns.timeline import (
     TIME_MS,
     Timeline,
@@ -60,6 +66,7 @@ class _Rows:
         timeline: The frame's.
         spec: Of the run.
         carried: What earlier days left.
+        versions: Of the impressions that events change.
         folded: Which of them become part of what is carried, bool [B].
         order: The folded ones by user and by when they are known, int64 [F].
     """
@@ -68,20 +75,26 @@ class _Rows:
     timeline: Timeline
     spec: Spec
     carried: Carried | None
+    versions: Versions
     folded: Bools
     order: Ints
 
     @classmethod
     def of(
-        cls, frame: pl.DataFrame, spec: Spec, carried: Carried | None, next_ms: int
+        cls,
+        frame: pl.DataFrame,
+        spec: Spec,
+        carried: Carried | None,
+        versions: Versions,
+        next_ms: int,
     ) -> _Rows:
         """The rows as they are known when the next day begins, at `next_ms`."""
         timeline, known_ms = Timeline.of(frame, spec), known_from_ms(frame, spec)
-        folded = known_ms < next_ms
+        folded = _are_over(frame, spec, timeline, next_ms)
         order = np.flatnonzero(folded)
         # By the clock: on the timeline, what ends after a user's last row has no order.
         order = order[np.lexsort((known_ms[order], timeline.users[order]))]
-        return cls(frame, timeline, spec, carried, folded, order)
+        return cls(frame, timeline, spec, carried, versions, folded, order)
 
     @property
     def users(self) -> pl.Series:
@@ -89,10 +102,33 @@ class _Rows:
         return self.frame[self.spec.log.user].alias(USER)
 
 
+def _are_over(
+    frame: pl.DataFrame, spec: Spec, timeline: Timeline, next_ms: int
+) -> Bools:
+    """Which impressions nothing changes any more from `next_ms` on, bool [B].
+
+    Where events may come later, so do those that are known after one that waits for
+    them: a history is in the order in which its impressions became known.
+    """
+    known_ms = known_from_ms(frame, spec)
+    over: Bools = known_ms < next_ms
+    windows = [section.window_ms for section in spec.events.values()]
+    if windows:
+        over &= frame[TIME_MS].to_numpy() + max(windows) < next_ms
+        waiting = np.full(len(timeline.starts), np.iinfo(np.int64).max)
+        np.minimum.at(waiting, timeline.users[~over], known_ms[~over])
+        over &= known_ms < waiting[timeline.users]
+    return over
+
+
 def remember(
-    frame: pl.DataFrame | None, spec: Spec, carried: Carried | None, day: datetime.date
-) -> tuple[Carried, pl.DataFrame | None]:
-    """(what is carried beyond a day, the impressions that still run at its end).
+    frame: pl.DataFrame | None,
+    spec: Spec,
+    carried: Carried | None,
+    day: datetime.date,
+    versions: Versions | None = None,
+) -> tuple[Carried, Bools | None]:
+    """(what is carried beyond a day, which impressions are not in it [B]).
 
     Statistics and histories of other logs are not in it: their rows are elsewhere.
 
@@ -102,12 +138,13 @@ def remember(
         spec: Of the run.
         carried: What earlier days left of these users and of others.
         day: The last day of the run.
+        versions: Of the impressions that events change; by default there are none.
     """
     if frame is None or not frame.height:
         found = carried or Carried(day=day)
         return dataclasses.replace(found, day=day), None
     next_ms = midnight_ms(day + _A_DAY, spec.log.timezone)
-    rows = _Rows.of(frame, spec, carried, next_ms)
+    rows = _Rows.of(frame, spec, carried, versions or Versions.none(), next_ms)
     matches = {counter.match for counter in spec.counters}
     found = Carried(
         day=day,
@@ -115,8 +152,7 @@ def remember(
         counters={match: _counters(rows, match) for match in sorted(matches)},
         sessions=remember_sessions(frame, spec, carried, next_ms),
     )
-    running = frame.filter(pl.Series(~rows.folded))
-    return found, running.select(*spec.log.columns, TIME_MS)
+    return found, ~rows.folded
 
 
 # --- one row a user -------------------------------------------------------------------
@@ -347,9 +383,8 @@ def _counted(
     kept = counts[of_pair]
     of_pair, owner = of_pair[kept], owner[kept]
     if counter.measure == "seconds_since":
-        known_ms = known_from_ms(rows.frame, rows.spec)[of_pair]
         latest = taken(_of(table, counter.name), at, _NEVER)
-        np.maximum.at(latest, owner, known_ms)
+        np.maximum.at(latest, owner, _holds_since(rows, counter.where)[of_pair])
         return [_known(counter.name, latest, latest > _NEVER)]
     name = count_column(counter) if counter.measure == "mean" else counter.name
     number = np.bincount(owner, minlength=len(at))
@@ -363,6 +398,21 @@ def _counted(
 
 
 _NEVER = np.iinfo(np.int64).min
+
+
+def _holds_since(rows: _Rows, condition: str) -> Ints:
+    """From when on a condition is known to hold for good, unix milliseconds [B].
+
+    That is an impression's end, or the event that made it so; `_NEVER` where it does
+    not hold in the end.
+    """
+    stages = DatedStages.of(known_from_ms(rows.frame, rows.spec), rows.versions)
+    held = rows.versions.evaluate(rows.frame, condition, holds)
+    runs = Runs.of(stages, held)
+    lasting = np.flatnonzero(runs.begins & (runs.ends < 0))
+    since = np.full(rows.frame.height, _NEVER)
+    since[stages.rows[lasting]] = stages.known_ms[lasting]
+    return since
 
 
 def _known(name: str, values: np.ndarray, known: Bools) -> pl.Series:

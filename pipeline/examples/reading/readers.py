@@ -12,7 +12,7 @@ import collections
 import dataclasses
 import datetime
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent import futures
 
 from apache_beam.io.filesystem import FileMetadata
@@ -47,6 +47,7 @@ _FORMATS = {
     "tfrecord": record_rows,
     "tfds": tfds_rows,
 }
+_A_DAY = datetime.timedelta(days=1)
 _HEAD_READERS = 16
 
 
@@ -213,7 +214,10 @@ def read_blocks(part: FileRange, source: Source) -> Iterator[Block]:
 
 
 def discover_days(
-    spec: Spec, logs_dir: str, seen: Callable[[FileMetadata], bool] | None = None
+    spec: Spec,
+    logs_dir: str,
+    seen: Callable[[FileMetadata], bool] | None = None,
+    known: Collection[datetime.date] = (),
 ) -> DayRange:
     """The first and the last day of the logs.
 
@@ -224,6 +228,7 @@ def discover_days(
         spec: What the logs hold.
         logs_dir: Their directory.
         seen: Says of a file whose times need not be read, as an earlier run did.
+        known: Days that need no file: made before, or known to have none.
 
     Raises:
         ValueError: No line has a readable time, days are missing between the files, or
@@ -231,7 +236,7 @@ def discover_days(
     """
     source = log_source(spec)
     if has_days(source):
-        return _days_of_files(source, logs_dir)
+        return _days_of_files(source, logs_dir, known)
     rows, told = _rows_per_day(source, logs_dir, spec, seen)
     if not rows:
         why = ", ".join(f"{what} ({count} rows)" for what, count in told.most_common())
@@ -248,24 +253,31 @@ def _told_time(spec: Spec) -> str:
     return f"column {time.column!r}" if time.column else "log.time.expr"
 
 
-def _days_of_files(source: Source, logs_dir: str) -> DayRange:
-    files = match_files(source, logs_dir)
-    found = stretches(day_of(file.path, source) for file in files)
+def _days_of_files(
+    source: Source, logs_dir: str, known: Collection[datetime.date]
+) -> DayRange:
+    days = {day_of(file.path, source) for file in match_files(source, logs_dir)}
+    found = stretches({*days, *known})
     if len(found) > 1:
+        gaps = [
+            DayRange(before.last + _A_DAY, after.first - _A_DAY)
+            for before, after in itertools.pairwise(found)
+        ]
         raise LogsError(
             f"{FileSystems.join(logs_dir, source.pattern)}: there are files of the "
-            f"days {', '.join(map(str, found))} and none between. Bring the missing "
-            f"files, or give --days {max(found, key=len)}."
+            f"days {', '.join(map(str, found))} and none of {', '.join(map(str, gaps))}"
+            f" between. Bring the missing files; or give --days "
+            f"{max(found, key=len)}; or, if there was nothing on a day, name it with "
+            "--missing_day."
         )
     return _whole_days(found[0], source, logs_dir)
 
 
 def _whole_days(folders: DayRange, source: Source, logs_dir: str) -> DayRange:
     """The days that files of some days of another zone hold all of."""
-    a_day = datetime.timedelta(days=1)
     whole = [
         day
-        for day in DayRange(folders.first - a_day, folders.last + a_day)
+        for day in DayRange(folders.first - _A_DAY, folders.last + _A_DAY)
         if set(source.folders(DayRange(day, day))) <= set(folders)
     ]
     if not whole:

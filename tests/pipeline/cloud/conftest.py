@@ -9,7 +9,7 @@ from pipeline.cloud.command import run
 TRAIN = [
     "--spec",
     "kuairand",
-    "--transformed",
+    "--examples",
     "gs://b/days",
     "--checkpoints",
     "gs://b/c",

@@ -32,4 +32,4 @@ def test_the_page_shows_both_places():
 def test_command_of_the_page(words, capsys):
     at = words.index("--")
     assert run([*words[:at], "--dry_run", *words[at:]]) == 0
-    assert "my-bucket/transformed" in capsys.readouterr().out
+    assert "my-bucket/examples" in capsys.readouterr().out

@@ -6,7 +6,7 @@ from pipeline.cloud.command import run
 from trailrank import cli
 
 SLICE, TRAIN = "--tpu_config", ["--spec", "kuairand"]
-PATHS = ["--transformed", "gs://b/days", "--checkpoints", "gs://b/c"]
+PATHS = ["--examples", "gs://b/days", "--checkpoints", "gs://b/c"]
 GPU = [SLICE, "gpu", "--machine_type"]
 
 
@@ -104,18 +104,26 @@ def test_wrong_flag_of_the_job(refused, where, flags, told):
     ("train", "told"),
     [
         ([], "must come before the flags of trailrank train"),
-        (["--transformed", "gs://b/t"], "the following arguments are required: --spec"),
+        (["--examples", "gs://b/t"], "the following arguments are required: --spec"),
         ([*TRAIN, *PATHS, "--checkpoint_dir", "x"], "after --: unrecognized arguments"),
         ([*TRAIN, *PATHS, "--accelerator", "cpu"], "--accelerator follows from"),
         ([*TRAIN, *PATHS, "--tpu_config=cpu"], "--tpu_config belongs before --"),
         (["--spec", "kuai", *PATHS], "--spec kuai: is neither a shipped spec"),
         ([*TRAIN, *PATHS, "--preset", "moe9"], "--preset moe9: is neither a shipped"),
         (
-            [*TRAIN, "--transformed", "/data/days", "--checkpoints", "gs://b/c"],
-            "--transformed: must lie in a bucket, gs://BUCKET/DIR",
+            [*TRAIN, "--examples", "/data/days", "--checkpoints", "gs://b/c"],
+            "--examples: must lie in a bucket, gs://BUCKET/DIR",
         ),
         (
-            [*TRAIN, "--transformed", "gs://b/days", "--checkpoints", "runs/c"],
+            [*TRAIN, "--checkpoints", "gs://b/c", "--examples", "gs://b/1", "data/2"],
+            "--examples: must lie in a bucket, gs://BUCKET/DIR",
+        ),
+        (
+            [*TRAIN, *PATHS, "--encoding", "run/encoding"],
+            "--encoding: must lie in a bucket, gs://BUCKET/DIR",
+        ),
+        (
+            [*TRAIN, "--examples", "gs://b/days", "--checkpoints", "runs/c"],
             "--checkpoints: must lie in a bucket, gs://BUCKET/DIR",
         ),
         (

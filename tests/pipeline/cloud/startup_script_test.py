@@ -183,7 +183,7 @@ def test_container_gets_the_chips_and_the_train_flags(world):
         "--env NEXT_PLUGGABLE_DEVICE_USE_C_API=true "
         "--env TF_PLUGGABLE_DEVICE_LIBRARY_PATH=/lib/libtpu.so --env NOTE=a b "
         "europe-west4-docker.pkg.dev/p/r/trailrank:1 trailrank train --spec kuairand "
-        "--transformed gs://b/days --checkpoints gs://b/c --preset mmoe "
+        "--examples gs://b/days --checkpoints gs://b/c --preset mmoe "
         "--accelerator tpu --tpu_config v6e-8 --tpu local"
     )
 
@@ -230,7 +230,7 @@ def test_image_that_cannot_be_had_is_tried_again_at_the_next_boot(world):
 def test_files_of_ones_own_are_on_the_host(world, tmp_path):
     path = tmp_path / "wide.yaml"
     path.write_text("bottom: [64]\n# it's mine: $HOME\n")
-    train = ["--spec", "kuairand", "--preset", str(path), "--transformed", "gs://b/t"]
+    train = ["--spec", "kuairand", "--preset", str(path), "--examples", "gs://b/t"]
     host = world(train=[*train, "--checkpoints", "gs://b/c"])
     host.boot()
     there = (host.root / "etc/trailrank/preset.yaml").read_text()

@@ -69,7 +69,7 @@ def test_one_host_trains_on_its_own_chips(vertex_job):
     assert container["imageUri"] == "europe-west4-docker.pkg.dev/p/r/trailrank:1"
     assert container["command"][:2] == ["bash", "-c"]
     assert container["args"] == [
-        *("--spec", "kuairand", "--transformed", "gs://b/days"),
+        *("--spec", "kuairand", "--examples", "gs://b/days"),
         *("--checkpoints", "gs://b/c", "--preset", "mmoe"),
         *("--accelerator", "tpu", "--tpu_config", "v5litepod-8", "--tpu", "local"),
     ]
@@ -139,7 +139,7 @@ def test_files_of_ones_own_travel_with_the_job(vertex_job, tmp_path):
     preset, config = tmp_path / "wide.yaml", tmp_path / "small.yaml"
     preset.write_text("bottom: [64]\n")
     config.write_text("{like: v5litepod-8, name: small, batch_per_core: 512}")
-    train = ["--spec=kuairand", f"--preset={preset}", "--transformed=gs://b/t"]
+    train = ["--spec=kuairand", f"--preset={preset}", "--examples=gs://b/t"]
     job = vertex_job(
         "--tpu_config", str(config), train=[*train, "--checkpoints=gs://b/c"]
     )

@@ -32,9 +32,9 @@ def spec_text():
 
 
 @pytest.fixture(scope="session")
-def transformed(make_rows, tmp_path_factory):  # noqa: F811
-    """Output of a Transform step: two days of 300 rows to train, one to judge."""
-    folder = tmp_path_factory.mktemp("compare") / "transformed"
+def examples(make_rows, tmp_path_factory):  # noqa: F811
+    """Encoded examples: two days of 300 rows to train, one to judge."""
+    folder = tmp_path_factory.mktemp("compare") / "examples"
     for seed, day in enumerate(DAYS):
         make_rows(300, seed=seed).write(folder / f"Split-{day}" / "data.gz")
     return folder
@@ -60,13 +60,13 @@ def preset_of():
 
 
 @pytest.fixture(scope="session")
-def compare(files, transformed):
+def compare(files, examples):
     """(presets, out, flags) -> the exit status of a comparison of them."""
     from pipeline.compare import command
 
     def run(presets, out: pathlib.Path, *flags):
         known = [str(files / f"{p}.yaml") if p in PRESETS else str(p) for p in presets]
-        where = ["--spec", files / "small.yaml", "--transformed", transformed]
+        where = ["--spec", files / "small.yaml", "--examples", examples]
         how = ["--tpu_config", files / "tiny.yaml", "--out", out, "--seeds", "2"]
         return command.run(
             [*map(str, [*where, *how]), "--presets", *known, *map(str, flags)]
@@ -84,7 +84,7 @@ def compared(compare, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def comparison_of(spec, transformed, preset_of):  # noqa: F811
+def comparison_of(spec, examples, preset_of):  # noqa: F811
     """(name -> preset or its lines, settings) -> the comparison, sizes left out."""
 
     def make(presets, **settings):
@@ -97,7 +97,7 @@ def comparison_of(spec, transformed, preset_of):  # noqa: F811
             for name, config in configs.items()
         )
         defaults = {
-            "examples": examples_of_folder(spec, str(transformed)),
+            "examples": examples_of_folder(spec, str(examples)),
             "entrants": entrants,
             "seeds": (0, 1),
             "slice": SLICE,

@@ -3,10 +3,10 @@
 import shutil
 
 
-def test_example(run_docstring, compared, files, transformed, tmp_path, monkeypatch):
+def test_example(run_docstring, compared, files, examples, tmp_path, monkeypatch):
     for path in files.iterdir():
         shutil.copy(path, tmp_path)
     shutil.copytree(compared, tmp_path / "out")
-    (tmp_path / "transformed").symlink_to(transformed)
+    (tmp_path / "examples").symlink_to(examples)
     monkeypatch.chdir(tmp_path)
     run_docstring("compare")

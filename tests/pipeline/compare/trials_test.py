@@ -74,7 +74,7 @@ def test_predictions_that_are_no_numbers_count_as_diverged(
     comparison_of, make_rows, tmp_path
 ):
     """Training saw good rows only; a feature of those that judge is NaN."""
-    folder = tmp_path / "transformed"
+    folder = tmp_path / "examples"
     for seed, day in enumerate(DAYS[:2]):
         rows = make_rows(64, seed=seed)
         if seed:
@@ -166,11 +166,11 @@ sys.exit(cli.main(["trailrank", "compare", *sys.argv[1:]]))
 
 @pytest.mark.slow
 def test_a_killed_process_goes_on_to_the_figures_of_an_unbroken_one(
-    forks, text, files, transformed, tmp_path
+    forks, text, files, examples, tmp_path
 ):
     out = tmp_path / "out"
     arguments = [
-        *("--spec", files / "small.yaml", "--transformed", transformed),
+        *("--spec", files / "small.yaml", "--examples", examples),
         *("--tpu_config", files / "tiny.yaml", "--presets", files / "mixed.yaml"),
         *("--seeds", "2", "--out", out),
     ]

@@ -12,7 +12,7 @@ import rich.console
 from feature_specs import read_spec
 from feature_specs.errors import UsageError
 from pipeline import examples_command, spec_command
-from pipeline.dry_run.encoded import EncodedExample
+from pipeline.dry_run.encoded import EncodedExample, some_examples
 from pipeline.dry_run.run import dry_run
 from pipeline.dry_run.sample_logs import sample_logs
 from pipeline.dry_run.seen import constant_labels, seen_columns, seen_of
@@ -23,6 +23,7 @@ from pipeline.dry_run.tables import (
     sample_lines,
     warning_lines,
 )
+from tests.encoded_rows import splitmix64
 
 SPEC = """
 name: dry
@@ -221,6 +222,20 @@ def test_tables_tell_rows_rejects_days_and_tasks(found):
     assert "20231115 40 40 0" in text  # by the zone, by the folder, on another day
     assert "page log string? 10.00%" in text
     assert "good_at_home binary 0.3333 33.3%" in text
+
+
+def test_examples_of_training_days_are_encoded_as_a_run_encodes_them(spec, logs):
+    """Colours of items 1 to 4 are red, the vocabulary's one value; the others' none."""
+    with dry_run(spec, logs, rows=1000) as run:
+        examples = some_examples(run)
+    assert len(examples) == 3
+    for example in examples:
+        raw, encoded = example.raw, example.encoded
+        assert encoded["user"] == 1 + splitmix64(raw["user"]) % 9
+        assert encoded["item"] == 1 + splitmix64(raw["item"]) % 9
+        assert encoded["colour"] == int(1 <= raw["item"] < 5)
+        assert encoded["key_item"] == raw["key_item"]
+    assert {example.encoded["colour"] for example in examples} == {0, 1}
 
 
 def test_an_example_is_shown_before_and_after_encoding(found):

@@ -10,7 +10,7 @@ import tensorflow_transform as tft
 from feature_specs import read_spec
 from pipeline.encoding.graph import write_transform_graph
 from pipeline.encoding.learn import learn
-from tests.encoded_rows import encoded, splitmix64, summary_of
+from tests.encoded_rows import encoded, splitmix64, summary_of, write_graph
 from trainer.days.encoding import Encoding, read_encoding
 
 _SPEC = read_spec(
@@ -263,3 +263,22 @@ def test_a_vocabulary_may_be_empty(tmp_path):
     assert read_encoding(str(tmp_path / "graph")) == empty
     found = encoded(str(tmp_path / "graph"), _SPEC, _rows())
     assert found["town"].tolist() == [9] * 6 + [0]  # room for 8, and one for others
+
+
+def test_words_of_the_summaries_are_those_that_the_graph_cuts_out(tmp_path):
+    """Two libraries cut them: a word that only one of them knows would be none."""
+    titles = [
+        "\u0130STANBUL \u03a3\u03a4\u039f\u03a3 Stra\u00dfe \u00c9COLE",
+        "\U0001f600\U0001f600 5\u20ac+tax=a_b #tag @you",
+        "\u732b\u304b\u308f \u30ab\u30bf \u200bzero\u200b nb\u00a0sp",
+        "don't e-mail 3.5 \u0e20\u0e32\u0e29\u0e32 caf\u0065\u0301",
+    ]
+    text = _SPEC.text.replace(
+        "kind: text, size: 2, length: 4", "kind: text, size: 99, length: 16"
+    )
+    spec = read_spec(text)
+    rows = [{**_rows()[0], "words": title} for title in titles]
+    graph = str(tmp_path / "graph")
+    values = write_graph(spec, rows, graph).vocabulary_by_name("vocabulary_words")
+    ids = encoded(graph, spec, rows)["words"]
+    assert set(ids[ids > 0].tolist()) == set(range(1, len(values) + 1))

@@ -169,14 +169,17 @@ def test_a_line_break_cannot_be_a_line_and_shares_the_row_of_others():
     assert found.history["city"][0].other_rows == 3
 
 
-def test_a_refresh_of_vocabularies_keeps_the_scales():
-    base = learn(_SPEC, [_day(_FIRST, tabs=[1], fans=[1, 2])])
+def test_a_refresh_of_vocabularies_keeps_the_scales_and_a_room_that_suffices():
+    base = learn(_SPEC, [_day(_FIRST, tabs=[1, 2, 3], fans=[1, 2])])
+    assert base.room["tab"] == 3 + 8
     days = [_day(_FIRST, tabs=[1], fans=[1, 2]), _day(_SECOND, tabs=[2, 2], fans=[9])]
     found = learn(_SPEC, days, keep=base)
     assert found.vocabularies["tab"] == ("2", "1") and found.scales == base.scales
-    assert found.room["tab"] == 1 + 8  # its 2 values and 8 more do not fit
-    assert found.room["tab"] == base.room["tab"] == 9
-    assert learn(_SPEC, days).scales != base.scales
+    assert found.room["tab"] == 11
+    anew = learn(_SPEC, days)
+    assert anew.scales != base.scales and anew.room["tab"] == 2 + 8
+    more = learn(_SPEC, [_day(_FIRST, tabs=[1, 2, 3, 4])], keep=base)
+    assert more.room["tab"] == 4 + 8  # 11 leave fewer than 8
 
 
 def test_nothing_to_learn_from_is_refused():
@@ -194,14 +197,13 @@ def test_a_day_of_another_spec_is_refused():
     ("old", "new", "told"),
     [
         ("size: 3}", "size: 4}", r"city has room for 3 values, not 4"),
-        ("name: city, group: query, kind: category, size: 3", "CODE", r"city needs no"),
+        ("kind: category, size: auto", "kind: id, table: user", r"tab needs no"),
         ("scale: none", "scale: z", r"plain has no scale"),
         ("scale: minmax", "scale: z", r"share was learned with scale: minmax, tr"),
         (", transform: log1p", "", r"fans was learned with .*transform: log1p"),
     ],
 )
 def test_another_spec_is_refused_and_what_changed_is_named(old, new, told):
-    new = new.replace("CODE", "name: city, group: query, kind: id, table: user")
     base = learn(_SPEC, [_day(_FIRST)])
     check_fits(base, _SPEC)
     assert _TEXT.count(old) == 1

@@ -248,9 +248,9 @@ def write_log(folder, rows):
     """Two log files, one of them with a column that nobody declared."""
     names = list(LOG_TYPES)
     cut = len(rows) // 3
-    _write(folder / "log_standard_1.csv", names, rows[:cut])
+    write_csv(folder / "log_standard_1.csv", names, rows[:cut])
     with_other = [{**row, "server": "x,y"} for row in rows[cut:]]
-    _write(folder / "log_random_1.csv", [*reversed(names), "server"], with_other)
+    write_csv(folder / "log_random_1.csv", [*reversed(names), "server"], with_other)
 
 
 def write_events(folder, events):
@@ -260,7 +260,7 @@ def write_events(folder, events):
         names = list(EVENT_TYPES[name])
         for number, part in enumerate((rows[:cut], rows[cut:])):
             if name == "searches":
-                _write(folder / f"searches_{number}.csv", names, part)
+                write_csv(folder / f"searches_{number}.csv", names, part)
                 continue
             (folder / name).mkdir(exist_ok=True)
             lines = [json.dumps(row) + "\n" for row in part]
@@ -269,7 +269,7 @@ def write_events(folder, events):
         file.write("7,yesterday,cats,3,s0\n")
 
 
-def _write(path, names, rows):
+def write_csv(path, names, rows):
     with open(path, "w", newline="") as file:
         writer = csv.DictWriter(file, names, lineterminator="\n")
         writer.writeheader()
@@ -295,6 +295,6 @@ def _messy_side(simulated, folder, name, draw):
         for column in optional:
             if draw.random() < 0.03:
                 line[column] = ""
-    _write(folder / f"{_SIDE_FILES[name]}_1.csv", list(lines[0]), lines)
+    write_csv(folder / f"{_SIDE_FILES[name]}_1.csv", list(lines[0]), lines)
     found = [typed(line, SIDE_TYPES[name]) for line in lines]
     return {line[SIDE_KEYS[name]]: line for line in found}

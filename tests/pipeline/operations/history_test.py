@@ -39,11 +39,16 @@ def test_each_run_is_told_with_what_became_of_it(known_run):
 
 def test_gates_that_refused_are_named(known_run):
     run = read_ledger(known_run.root).runs[2]
+    gate = {"measure": "auc", "of": "like", "slice": "", "outcome": "refused"}
     gates = [
-        {"name": "like auc", "outcome": "refused"},
-        {"name": "a", "outcome": "passed"},
+        gate,
+        {**gate, "slice": "tab=1"},
+        {**gate, "of": "click", "outcome": "passed"},
     ]
-    assert why(dataclasses.replace(run, gates=gates)) == "refused by like auc"
+    run = dataclasses.replace(run, gates=gates)
+    assert why(run) == "auc of like, auc of like tab=1"
+    assert why(dataclasses.replace(run, outcome="pushed")) == ""  # gate: none
+    run = dataclasses.replace(run, gates=[])
     assert len(why(dataclasses.replace(run, message="x" * 200))) < 80
 
 

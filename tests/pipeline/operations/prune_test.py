@@ -111,6 +111,24 @@ def test_a_training_that_no_version_and_no_late_run_has_goes_whole(known_run):
     assert found == {"checkpoints/other": "checkpoint"}
 
 
+def test_what_the_next_run_goes_on_from_is_kept_however_many_have_failed(known_run):
+    ledger = read_ledger(known_run.root)
+    refused = ledger.runs[2]
+    write_ledger(
+        known_run.root,
+        dataclasses.replace(ledger, runs=ledger.runs[:3], versions=ledger.versions[:2]),
+    )
+    for number in range(3):
+        failed = dataclasses.replace(
+            refused, id=f"2022042{number}-0", encoding="", checkpoints="", trained=()
+        )
+        ledger = read_ledger(known_run.root)
+        write_ledger(known_run.root, ledger.with_run(failed))
+    prune(known_run.root, 1)
+    assert os.path.exists(f"{refused.encoding}/encoding.json")
+    assert os.path.exists(f"{refused.checkpoints}/ckpt-9.index")
+
+
 def test_the_metadata_knows_what_late_runs_have_used_and_what_is_gone(known_run):
     known, old = (
         written(known_run.root / "artifacts/StatisticsGen/statistics" / n / "s").parent

@@ -1,5 +1,6 @@
 """A rollback is done or not, whenever its process ends, and the next run goes on."""
 
+import json
 import os
 import pathlib
 import signal
@@ -18,7 +19,7 @@ from pipeline.operations.rollback import (
 )
 from pipeline.operations.status import status
 from pipeline.pushing import next_version, push, versions
-from tests.pipeline.operations.conftest import tree
+from tests.pipeline.operations.conftest import tree, written
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 
@@ -39,6 +40,15 @@ def test_the_versions_above_leave_a_servers_sight(known_run):
     assert status(known_run.root).next_run.startswith(
         "goes back to the end of 20220408"
     )
+
+
+def test_run_json_is_of_the_version_that_is_served(known_run):
+    first, second, _ = known_run.versions
+    written(known_run.root / "records" / f"{first}.json", '{"preset": "first"}')
+    rollback(known_run.root, first)
+    assert json.loads((known_run.root / "run.json").read_text()) == {"preset": "first"}
+    rollback(known_run.root, second)  # of a run that kept none
+    assert json.loads((known_run.root / "run.json").read_text()) == {"preset": "first"}
 
 
 def test_what_was_rolled_back_can_come_back(known_run):

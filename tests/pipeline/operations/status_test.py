@@ -79,7 +79,10 @@ def test_what_cannot_be_known_is_said(known_run):
     record.write_text(
         record.read_text().replace('"spec_digest": "', '"spec_digest": "0')
     )
-    assert "run.json is of another spec" in status(known_run.root).next_run
+    assert "no record of a run of the last spec" in status(known_run.root).next_run
+    text = record.read_text().replace('"spec_digest": "0', '"spec_digest": "')
+    written(known_run.root / "refused.json", text)
+    assert status(known_run.root).next_run == "finds no new day"
     known_run.logs.rename(known_run.logs.with_name("away"))
     assert f"{known_run.logs} is not there" in status(known_run.root).next_run
 
@@ -92,6 +95,15 @@ def test_the_owner_is_told_while_it_lives(known_run):
     subprocess.run([sys.executable, "-c", code, str(known_run.root)])
     assert (known_run.root / ".trailrank.lock").exists()
     assert status(known_run.root).owner == ""
+
+
+def test_a_run_that_nobody_runs_was_killed(known_run):
+    ledger = read_ledger(known_run.root)
+    run = dataclasses.replace(ledger.runs[-1], outcome="running")
+    write_ledger(known_run.root, ledger.with_run(run))
+    assert status(known_run.root).last_run["outcome"] == "killed"
+    with owned(known_run.root):
+        assert status(known_run.root).last_run["outcome"] == "running"
 
 
 def test_days_that_were_let_past_the_gate_are_named(known_run):

@@ -1,18 +1,27 @@
 """The runner of this machine: what it reports of each step, and what is logged where."""
 
 import logging
+import os
 import re
+import shutil
+import signal
 
 import pytest
+from ml_metadata import metadata_store
+from ml_metadata.proto import metadata_store_pb2 as mlmd
+from tfx.orchestration import metadata
 from tfx.orchestration.pipeline import Pipeline
 
 from feature_specs import load_spec
 from feature_specs.preset import preset_text
 from pipeline.dag import DagConfig, create_pipeline
+from pipeline.run_plan import RunPlan
 from pipeline.runners import local
-from tests.pipeline.runners.steps import ReadText, WriteText
+from tests.pipeline.runners.steps import CopyText, ReadText, WriteText
 from tpu_configs import slice_text
 from trainer.days.interruption import InterruptedTraining
+
+_PLAN = RunPlan(new="", new_eval_days=1)
 
 
 @pytest.fixture
@@ -20,7 +29,7 @@ def run(tmp_path, monkeypatch):
     """Runs two steps; returns (step, state) of each event, and keeps them in `events`."""
     refuse, events = tmp_path / "refuse", []
 
-    def create(config, metadata_config, baseline):
+    def create(config, metadata_config):
         write = WriteText(says="hello")
         read = ReadText(text=write.outputs["text"], refuse=str(refuse))
         return Pipeline(
@@ -33,7 +42,7 @@ def run(tmp_path, monkeypatch):
 
     monkeypatch.setattr(local, "create_pipeline", create)
     config = DagConfig(
-        spec="", preset="", slice="", logs="", root=str(tmp_path), days=""
+        spec="", preset="", slice="", logs="", root=str(tmp_path), plan=_PLAN
     )
 
     def call():
@@ -87,6 +96,18 @@ def test_a_step_that_fails_is_named_with_its_error_and_the_log(run, tmp_path):
             1,
             "ReadText failed: OddError: no more\nFull log: ",
         ),
+        (
+            "a full disk",
+            local.StepFailedError,
+            1,
+            r"ReadText failed: /\S+: no room is left on its disk \(.* MB free\)\. Make",
+        ),
+        (
+            "a disk to read",
+            local.StepFailedError,
+            1,
+            r"ReadText failed: /\S+: its disk can only be read\. Mount",
+        ),
     ],
 )
 def test_how_a_step_ends_is_told_in_a_sentence(run, way, error, status, told):
@@ -94,25 +115,23 @@ def test_how_a_step_ends_is_told_in_a_sentence(run, way, error, status, told):
     with pytest.raises(error) as failed:
         run()
     assert failed.value.exit_status == status
-    assert str(failed.value).startswith(told)
+    assert re.match(told, str(failed.value))
 
 
-def test_a_spec_without_a_limit_is_pushed_without_a_blessing(tmp_path):
-    """TFX's Evaluator blesses nothing where no threshold is set."""
-    gated = load_spec("movielens").text
-    free = gated[: gated.index("evaluation:")]
-    for text, inputs in ((gated, {"model", "model_blessing"}), (free, {"model"})):
+def test_a_spec_that_says_so_is_pushed_without_a_blessing(tmp_path):
+    text = load_spec("movielens").text
+    free = text.replace("evaluation:", "evaluation:\n  gate: none")
+    for spec, needs in ((text, 1), (free, 0)):
         config = DagConfig(
-            spec=text,
+            spec=spec,
             preset=preset_text("mmoe"),
             slice=slice_text("cpu"),
             logs=str(tmp_path),
             root=str(tmp_path),
-            days="20220408:20220414",
+            plan=RunPlan(new="20220408:20220414", new_eval_days=1),
         )
         nodes = {node.id: node for node in create_pipeline(config).components}
-        assert set(nodes["Pusher"].inputs) == inputs
-        assert nodes["Evaluator"] in nodes["Pusher"].upstream_nodes
+        assert nodes["Pusher"].exec_properties["needs_blessing"] == needs
 
 
 def test_no_part_of_a_pipeline_is_run_alone():
@@ -123,5 +142,131 @@ def test_no_part_of_a_pipeline_is_run_alone():
 
 def test_the_outputs_of_the_newest_run_are_found(run, tmp_path):
     run()
-    outputs = local.last_outputs(tmp_path / "metadata.sqlite")
+    database = tmp_path / "metadata.sqlite"
+    outputs = local.last_outputs(database)
     assert outputs["WriteText"]["text"].startswith(str(tmp_path / "artifacts"))
+    assert local.last_outputs(database, since="2000-01-01T00:00:00Z") == outputs
+    assert local.last_outputs(database, since="2999-01-01T00:00:00Z") == {}
+    assert local.last_outputs(tmp_path / "none.sqlite") == {}
+
+
+@pytest.fixture
+def copy(tmp_path, monkeypatch):
+    """Runs a step that writes and one that copies; `refuse` says how that one ends."""
+    refuse = tmp_path / "refuse"
+
+    def create(config, metadata_config):
+        write = WriteText(says="hello")
+        copied = CopyText(text=write.outputs["text"], refuse=str(refuse))
+        return Pipeline(
+            pipeline_name="two-steps",
+            pipeline_root=str(tmp_path / "artifacts"),
+            components=[write, copied],
+            enable_cache=True,
+            metadata_connection_config=metadata_config,
+        )
+
+    monkeypatch.setattr(local, "create_pipeline", create)
+    config = DagConfig(
+        spec="", preset="", slice="", logs="", root=str(tmp_path), plan=_PLAN
+    )
+
+    def call():
+        events = []
+        local.run(config, events.append)
+        return [(event.step, event.state) for event in events]
+
+    call.refuse = refuse
+    return call
+
+
+def executions(root) -> list[tuple[str, str]]:
+    """Step and state of every execution, in order."""
+    config = mlmd.ConnectionConfig()
+    config.sqlite.filename_uri = str(root / "metadata.sqlite")
+    config.sqlite.connection_mode = mlmd.SqliteMetadataSourceConfig.READONLY
+    store = metadata_store.MetadataStore(config)
+    names = {kind.id: kind.name.split(".")[-1] for kind in store.get_execution_types()}
+    return [
+        (names[e.type_id], mlmd.Execution.State.Name(e.last_known_state))
+        for e in store.get_executions()
+    ]
+
+
+def in_a_process(call) -> int:
+    """Calls a function in a forked process; returns how that ended."""
+    pid = os.fork()
+    if pid == 0:
+        signal.alarm(120)
+        try:
+            call()
+        finally:
+            os._exit(1)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def test_a_killed_run_leaves_nothing_running_and_no_step_is_made_twice(copy, tmp_path):
+    copy.refuse.write_text("a kill")
+    assert in_a_process(copy) == -signal.SIGKILL
+    copied = tmp_path / "artifacts" / "CopyText" / "copy"
+    assert executions(tmp_path) == [("WriteText", "COMPLETE"), ("CopyText", "RUNNING")]
+    assert os.listdir(copied) == ["2"]
+    copy.refuse.unlink()
+    assert copy()[1::2] == [("WriteText", "cached"), ("CopyText", "done")]
+    assert executions(tmp_path) == [
+        ("WriteText", "COMPLETE"),
+        ("CopyText", "FAILED"),
+        ("WriteText", "CACHED"),
+        ("CopyText", "COMPLETE"),
+    ]
+    assert os.listdir(copied) == ["4"]  # and what the killed one wrote is gone
+    system = tmp_path / "artifacts" / "CopyText" / ".system"
+    assert os.listdir(system / "executor_execution") == ["4"]
+
+
+def test_a_run_that_a_signal_stops_leaves_nothing_running(copy, tmp_path):
+    copy.refuse.write_text("Ctrl-C")
+    with pytest.raises(KeyboardInterrupt):
+        copy()
+    assert executions(tmp_path)[-1] == ("CopyText", "FAILED")
+    assert os.listdir(tmp_path / "artifacts" / "CopyText" / "copy") == []
+
+
+@pytest.mark.slow
+def test_tfx_launches_the_same_pipeline_from_our_cache_and_we_from_its(copy, tmp_path):
+    from tfx.orchestration.local.local_dag_runner import LocalDagRunner
+
+    database = str(tmp_path / "metadata.sqlite")
+    connection = metadata.sqlite_metadata_connection_config(database)
+    config = DagConfig(
+        spec="", preset="", slice="", logs="", root=str(tmp_path), plan=_PLAN
+    )
+    LocalDagRunner().run(local.create_pipeline(config, connection))
+    assert [state for _, state in copy()[1::2]] == ["cached", "cached"]
+    shutil.rmtree(tmp_path / "artifacts" / "CopyText" / "copy")
+    assert [state for _, state in copy()[1::2]] == ["cached", "done"]
+    LocalDagRunner().run(local.create_pipeline(config, connection))
+    assert [state for _, state in executions(tmp_path)[-2:]] == ["CACHED", "CACHED"]
+
+
+def test_a_step_that_reads_what_no_step_of_the_run_gives_is_refused(tmp_path):
+    ours = CopyText(
+        text=WriteText(says="hello").outputs["text"], refuse=str(tmp_path / "no")
+    )
+    connection = metadata.sqlite_metadata_connection_config(str(tmp_path / "db.sqlite"))
+    pipeline = Pipeline(
+        pipeline_name="half",
+        pipeline_root=str(tmp_path / "artifacts"),
+        components=[ours],
+        metadata_connection_config=connection,
+    )
+    runner = local.ReportingDagRunner(lambda event: None)
+    with pytest.raises(ValueError, match="text must be an output of an earlier step"):
+        runner.run(pipeline)
+
+
+def test_a_log_on_a_full_disk_says_nothing(capsys):
+    handler = local.PatientFileHandler("/dev/full")
+    handler.emit(logging.makeLogRecord({"msg": "x" * 100_000}))
+    handler.close()
+    assert capsys.readouterr() == ("", "")

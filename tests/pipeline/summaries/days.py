@@ -43,8 +43,8 @@ evaluation: {slices: [tab]}
 _TYPES = {
     "tags": pl.List(pl.String),
     "cover": pl.Array(pl.Float32, 2),
-    "age": pl.Float32,
 }
+_PLAIN = {"int64": pl.Int64, "float32": pl.Float32, "string": pl.String}
 _DEFAULTS = {
     "user": 1,
     "city": "x",
@@ -69,8 +69,8 @@ def frame(values):
     for column in columns_of(SPEC):
         default = _DEFAULTS.get(column.key, 1.0)
         dtype = _TYPES.get(column.key)
-        if dtype is None and column.dtype == "float32":
-            dtype = pl.Float32
+        if dtype is None:
+            dtype = _PLAIN[column.dtype]
         own = values.get(column.key, [default] * rows)
         found[column.key] = pl.Series(column.key, own, dtype)
     return pl.DataFrame(found)

@@ -176,6 +176,14 @@ def test_values_are_those_that_are_counted_one_by_one(any_seed):
     assert found["age"].log1p.std == pytest.approx(logs.std(), rel=1e-6)
 
 
+def test_no_row_is_a_summary_of_no_row():
+    none, some = summary_of(examples(0)), summary_of(examples(9))
+    assert none.rows == none.users == none.columns["cover"].values == 0
+    assert none.columns.keys() == some.columns.keys()
+    assert none.columns["age"].moments.count == none.columns["age"].missing_share == 0
+    assert repr(none.merge(some).columns) == repr(some.columns)
+
+
 def test_what_only_the_encoding_reads_changes_nothing():
     changes = {
         "kind: category}": "kind: category, size: 3}",

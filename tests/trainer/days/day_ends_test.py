@@ -16,13 +16,17 @@ DAYS = ("day-20220408", "day-20220409", "day-20220410")
 FIRST, SECOND, THIRD = DAYS
 
 
-def _record(day):
-    return {"day": day, "rows": 1, "loss": 0.5, "rows_per_s": 1.0}
+def _record(day, loss):
+    return {"day": day, "rows": 1, "loss": loss, "rows_per_s": 1.0}
 
 
-def _write(directory, weight, days, position=None):
-    """A checkpoint as `Checkpoints` names it, of one weight and a state."""
-    state = TrainingState({"seed": 0}, [_record(day) for day in days], position)
+def _write(directory, weight, days, position=None, loss=0.5):
+    """A checkpoint as `Checkpoints` names it, of one weight and a state.
+
+    `loss`: of all days after the first one."""
+    losses = [0.5, *[loss] * len(days)]
+    records = [_record(day, own) for day, own in zip(days, losses, strict=False)]
+    state = TrainingState({"seed": 0}, records, position)
     parts = tf.train.Checkpoint(
         state=tf.Variable(state.to_json()), weight=tf.Variable(float(weight))
     )
@@ -129,6 +133,39 @@ def test_a_damaged_day_end_leaves_the_training_as_it_is(copied):
     assert _newest(copied) == (3, list(DAYS))
 
 
+def test_a_training_goes_back_to_before_a_day_that_it_knows(copied):
+    assert day_ends.go_back(str(copied), "day-20220411") == THIRD  # it does not
+    assert _newest(copied) == (3, list(DAYS))
+    assert day_ends.go_back(str(copied), THIRD) == SECOND
+    assert _newest(copied) == (2, [FIRST, SECOND])
+    assert day_ends.go_back(str(copied / "nothing"), FIRST) == ""
+
+
+def test_a_half_trained_day_is_known_too(copied):
+    _write(copied, 9, list(DAYS), Position("day-20220411", batch=40))
+    assert day_ends.go_back(str(copied), "day-20220411") == THIRD
+    assert _newest(copied) == (3, list(DAYS))
+
+
+def test_ends_of_days_that_were_trained_otherwise_are_passed_over(copied):
+    """The second day is made again; the end of the third one knows its old rows."""
+    assert day_ends.go_back(str(copied), SECOND) == FIRST
+    _write(copied, 7, [FIRST, SECOND], loss=0.75)
+    day_ends.keep_day_end(str(copied))
+    _write(copied, 8, list(DAYS), loss=0.75)  # and is not kept
+    _write(copied, 9, [*DAYS, "day-20220411"], loss=0.75)
+    assert day_ends.go_back(str(copied), "day-20220411") == SECOND
+    assert _newest(copied) == (7, [FIRST, SECOND])
+
+
+def test_without_an_earlier_end_training_begins_anew(copied, caplog):
+    with caplog.at_level("WARNING", logger="absl"):
+        assert day_ends.go_back(str(copied), FIRST) == ""
+    assert "all days are trained again" in caplog.text
+    assert checkpoints.newest_state(str(copied)) is None
+    assert len(find(str(copied / "undone"))) == 3
+
+
 class _Stopped(BaseException):
     """As a kill ends a process: nobody catches it."""
 
@@ -205,6 +242,10 @@ def test_a_training_may_begin_with_anothers_days(week, tmp_path):
     assert _newest(own) == (3, list(DAYS))
     day_ends.begin_from(str(own), str(week / "days" / FIRST))  # it has begun already
     assert _newest(own) == (3, list(DAYS))
+    inside = shutil.copytree(week, tmp_path / "inside")
+    _write(inside, 9, list(DAYS), Position("day-20220411", batch=40))
+    day_ends.begin_from(str(tmp_path / "fourth"), str(inside))  # at the last day's end
+    assert _newest(tmp_path / "fourth") == (3, list(DAYS))
     other = tmp_path / "other"
     day_ends.begin_from(str(other), day_ends.day_end_dir(str(week), FIRST))
     assert _newest(other) == (1, [FIRST])

@@ -9,21 +9,20 @@ import pytest
 from feature_specs import read_preset, read_spec
 from tests.trainer.conftest import PRESET, SPEC
 from tpu_configs import SliceConfig
+from trainer.days import loop
 from trainer.days.checkpoints import finished_days
 from trainer.days.encoding import (
     Appended,
     Encoding,
     Scale,
     counted,
-    find_encoding,
-    graph_beside,
     read_encoding,
     vocabulary_file,
 )
 from trainer.days.shards import DamagedExamplesError
 from trainer.days.state import Position, TrainingState, check_files, files_digest
 from trainer.errors import TrainingError
-from trainer.train import load_ranker, train
+from trainer.train import load_ranker
 
 _SLICE = SliceConfig(name="tiny", accelerator="cpu", batch_size=64, steps_per_call=1)
 _DAY = "20220408"
@@ -117,18 +116,6 @@ def test_a_scale_is_finite(width):
         Scale("z", "none", 0.0, width)
 
 
-def test_it_is_found_beside_the_examples(tmp_path):
-    examples = tmp_path / "Transform" / "transformed_examples" / "4"
-    examples.mkdir(parents=True)
-    assert find_encoding(str(examples)) is None
-    graph = tmp_path / "Transform" / "transform_graph" / "4"
-    assert graph_beside(f"{examples}/") == str(graph)
-    _write(_encoding("a"), graph)
-    assert find_encoding(str(examples)) == _encoding("a")
-    other = _write(_encoding("b"), tmp_path / "other")
-    assert find_encoding(str(examples), other) == _encoding("b")  # asked for by name
-
-
 def test_differences_name_what_was_learned_otherwise():
     now = _encoding("b", "a", room=5, age=Scale("z", "log1p", 1.0, 2.0))
     told = _encoding("a", "b").differences(now)
@@ -193,21 +180,21 @@ def trained(make_rows, tmp_path_factory):
         _encoding("a", "b").extended_by("day-20220409", {"tab": {"c": 1}}),
     ]
     for number, encoding in enumerate(ways, 1):
-        examples = folder / "transformed_examples" / str(number)
-        make_rows(64, seed=1).write(examples / f"Split-{_SPLIT}" / "0.gz")
-        _write(encoding, folder / "transform_graph" / str(number))
+        make_rows(64, seed=1).write(folder / "examples" / str(number) / "0.gz")
+        _write(encoding, folder / "encodings" / str(number))
     _train(folder)
     return folder
 
 
 def _train(folder, spec=_AUTO, number="1", **settings):
-    return train(
+    examples = settings.pop("examples", folder / "examples" / number)
+    return loop.train(
         read_spec(spec),
         read_preset(PRESET),
-        settings.pop("transformed", folder / "transformed_examples" / number),
-        checkpoints=settings.pop("checkpoints", folder / "checkpoints"),
+        [(_SPLIT, [str(examples / "*.gz")])],
+        checkpoint_dir=str(settings.pop("checkpoints", folder / "checkpoints")),
         slice=_SLICE,
-        **settings,
+        **{"encoding": read_encoding(str(folder / "encodings" / number))} | settings,
     )
 
 
@@ -223,14 +210,10 @@ def test_an_encoding_that_extends_the_trainings_goes_on(trained, tmp_path):
     assert int(found.steps) == 1  # restored, not trained again
 
 
-def test_examples_whose_encoding_nothing_tells_are_refused(trained, tmp_path):
-    shutil.copytree(trained / "transformed_examples" / "1", tmp_path / "copied")
-    with pytest.raises(
-        ValueError, match=r"not known here: .*\(--transform_graph names"
-    ):
-        _train(trained, transformed=tmp_path / "copied")
-    graph = trained / "transform_graph" / "1"
-    found = _train(trained, transformed=tmp_path / "copied", transform_graph=graph)
+def test_examples_whose_encoding_nothing_tells_are_refused(trained):
+    with pytest.raises(ValueError, match=r"not known here: .*\(--encoding names"):
+        _train(trained, encoding=None)
+    found = _train(trained)
     assert int(found.steps) == 1  # restored, not trained again
     tables = {v.name.split("/")[-1]: v for v in found.table_variables}
     assert tables["feature_tab:0"].shape[0] == 6  # room for 4, missing, others
@@ -274,11 +257,9 @@ def test_a_checkpoint_tells_the_size_too(trained):
 
 
 def test_a_finished_day_made_again_is_told(trained, make_rows, tmp_path, caplog):
-    folder = tmp_path / "transformed_examples" / "1"
-    make_rows(65, seed=1).write(folder / f"Split-day-{_DAY}" / "0.gz")
-    shutil.copytree(trained / "transform_graph", tmp_path / "transform_graph")
+    make_rows(65, seed=1).write(tmp_path / "0.gz")
     with caplog.at_level("WARNING", logger="absl"):
-        assert int(_train(trained, transformed=folder).steps) == 1  # as before
+        assert int(_train(trained, examples=tmp_path).steps) == 1  # as before
     assert "It is not trained again" in caplog.text
 
 

@@ -67,7 +67,8 @@ def test_restart_after_a_day_ends_with_the_same_weights(
     options = loop.LoopOptions(checkpoint_steps=10)
     _train(spec, config, days[:1], tmp_path, seed=3 + any_seed, options=options)
     assert len(find(str(tmp_path))) == 2
-    resumed = _train(spec, config, days, tmp_path, seed=3 + any_seed)
+    left = [(DAYS[0], []), *days[1:]]  # the finished day's files may be gone
+    resumed = _train(spec, config, left, tmp_path, seed=3 + any_seed)
     assert [record["day"] for record in _metrics(tmp_path)] == list(DAYS)
     for found, expected in zip(resumed.variables, trained[0].variables, strict=True):
         np.testing.assert_array_equal(found, expected, found.name)

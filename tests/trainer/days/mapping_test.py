@@ -161,7 +161,9 @@ def test_a_room_that_makes_the_table_wider_is_refused(days, before, tmp_path):
     """8 rows or more have 8 columns by the rule of `TableSpec.width`, 6 have 4."""
     shutil.copytree(before, tmp_path / "mapped")
     wider = dataclasses.replace(_NOW, room={"tab": 7})
-    with pytest.raises(TrainingError, match=r"Got none of .*feature_tab.* made its table wider"):
+    with pytest.raises(
+        TrainingError, match=r"Got none of .*feature_tab.* made its table wider"
+    ):
         _train(days[2], tmp_path / "mapped", wider, map_encoding=True)
 
 

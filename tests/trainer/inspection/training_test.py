@@ -36,12 +36,12 @@ def config():
 
 @pytest.fixture(scope="module")
 def run(spec, config, make_rows, tmp_path_factory):
-    """The folder of a training of two days: transformed/, checkpoints/, logs/."""
+    """The folder of a training of two days: examples/, checkpoints/, logs/."""
     folder = tmp_path_factory.mktemp("run")
     for seed, day in enumerate(_DAYS):
-        file = folder / "transformed" / f"Split-{day}" / "data.gz"
+        file = folder / "examples" / f"Split-{day}" / "data.gz"
         make_rows(200, seed=seed).write(file)
-    days = [(d, [str(folder / "transformed" / f"Split-{d}" / "*.gz")]) for d in _DAYS]
+    days = [(d, [str(folder / "examples" / f"Split-{d}" / "*.gz")]) for d in _DAYS]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(summaries, "_ROWS_A_LOOK", 200)  # a day
         loop.train(
@@ -110,7 +110,7 @@ def inspect(run, spec_file, tmp_path):
         folder = tmp_path / "out"
         required = ["--spec", spec_file, "--preset", str(preset), "--out", str(folder)]
         required += ["--checkpoints", str(run / "checkpoints"), "--accelerator", "cpu"]
-        required += ["--transformed", str(run / "transformed")]
+        required += ["--examples", str(run / "examples")]
         return cli.main(["trailrank", "inspect", *required, *flags]), folder
 
     return call
@@ -141,7 +141,7 @@ def test_a_directory_without_checkpoints_is_named(spec, config, tmp_path):
 
 
 def test_a_loaded_ranker_has_the_weights_that_training_returned(spec, config, run):
-    files = [[str(run / "transformed" / f"Split-{d}" / "data.gz")] for d in _DAYS]
+    files = [[str(run / "examples" / f"Split-{d}" / "data.gz")] for d in _DAYS]
     days = list(zip(_DAYS, files, strict=True))
     folder = str(run / "checkpoints")
     trained = loop.train(spec, config, days, checkpoint_dir=folder, slice=_SLICE)
