@@ -25,7 +25,6 @@ from rich.table import Table
 from feature_specs import views
 from feature_specs.locks import owned
 from feature_specs.places import Place, absolute
-from pipeline import run_metadata
 from pipeline.ledger import Ledger, MadeDay, Version, read_ledger, write_ledger
 from pipeline.operations.errors import OperationError
 from pipeline.operations.known import RECORDS, known_ledger, models_of, run_of
@@ -166,7 +165,9 @@ def prune(root: Place, keep: int) -> PrunePlan:
         removed = [i.path for i in plan.items if i.kind == "artifact"]
         database = os.path.join(base, _METADATA)
         if removed and os.path.exists(database):
-            run_metadata.mark_deleted(database, removed)
+            from pipeline.run_metadata import mark_deleted
+
+            mark_deleted(database, removed)
         for item in plan.items:
             _remove(base, item.path)
     return plan
@@ -265,7 +266,9 @@ def _needed(base: str, kept: Ledger, keep: int) -> frozenset[str]:
             paths += _places_in(read_json(record, _REMEDY))
     database = os.path.join(base, _METADATA)
     if os.path.exists(database):
-        paths += run_metadata.used_by_last_runs(database, keep)
+        from pipeline.run_metadata import used_by_last_runs
+
+        paths += used_by_last_runs(database, keep)
     return frozenset(absolute(path) for path in paths if path)
 
 
@@ -291,9 +294,11 @@ def _is_needed(path: str, needed: Iterable[str]) -> bool:
 def _artifacts(base: str, needed: frozenset[str]) -> Iterator[Item]:
     """Outputs of steps; what the metadata does not know is of dead executions."""
     database = os.path.join(base, _METADATA)
-    known = set()
+    known: set[str] = set()
     if os.path.exists(database):
-        known = run_metadata.live_artifacts(database)
+        from pipeline.run_metadata import live_artifacts
+
+        known = live_artifacts(database)
     for path in sorted(pathlib.Path(base, _ARTIFACTS).glob("*/*/*")):
         place = str(path)
         if _SYSTEM in path.parts or not path.is_dir() or _is_needed(place, needed):

@@ -13,7 +13,7 @@ import threading
 import pytest
 
 from feature_specs import locks
-from feature_specs.locks import LockedError, owned
+from feature_specs.locks import LockedError, owned, owner_of
 from feature_specs.places import PlaceError
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -301,3 +301,21 @@ def test_of_two_who_write_to_a_bucket_at_once_the_last_one_has_it(quick):
     with told, owned("gs://b/out", objects=lambda: bucket):
         pass
     assert len(bucket.objects) == 1  # the other one's
+
+
+def test_the_owner_is_told_without_asking_for_the_lock(tmp_path):
+    assert owner_of(tmp_path) == ""
+    with owned(tmp_path):
+        assert f"process {os.getpid()} on " in owner_of(tmp_path)
+    assert owner_of(tmp_path) == ""
+
+
+def test_an_owner_elsewhere_is_told_while_it_shows_itself(tmp_path):
+    path = tmp_path / ".trailrank.lock"
+    owner = {"process": 7, "host": "elsewhere", "command": "trailrank pipeline run"}
+    path.write_text(json.dumps({**owner, "begin": "today", "token": "t"}))
+    assert "trailrank pipeline run" in owner_of(tmp_path)
+    os.utime(path, (0, 0))
+    assert owner_of(tmp_path) == ""
+    path.write_text("half of")  # one that is being written
+    assert owner_of(tmp_path) == ""

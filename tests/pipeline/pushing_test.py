@@ -1,10 +1,9 @@
 """A push is whole or not there, whenever its process ends, and is not made twice."""
 
 import os
-import pathlib
+import resource
+import shutil
 import signal
-import subprocess
-import sys
 
 import pytest
 
@@ -18,8 +17,7 @@ from pipeline.pushing import (
     versions,
     write_push,
 )
-
-ROOT = pathlib.Path(__file__).resolve().parents[2]
+from tests.forks import in_a_process
 
 
 @pytest.fixture
@@ -41,22 +39,22 @@ def files(folder) -> dict[str, bytes]:
     }
 
 
-def killed_in_push(model, models, where: str) -> None:
-    """A process that pushes, and is killed in or after the call of the os named."""
-    code = f"""
-import os, signal, sys
-from pipeline.pushing import push
-def end(*_):
+def end(*_) -> None:
+    """Ends the process as a power cut does."""
     os.kill(os.getpid(), signal.SIGKILL)
-{where}
-push(*sys.argv[1:])
-end()
-"""
-    ended = subprocess.run(
-        [sys.executable, "-c", code, str(model), str(models)],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
-    assert ended.returncode == -signal.SIGKILL
+
+
+def killed_in_push(model, models, where: str) -> None:
+    """A process that pushes is killed in the call that is named, or after the push."""
+
+    def run():
+        if where:
+            place, name = {"rename": (os, where), "copyfile": (shutil, where)}[where]
+            setattr(place, name, end)
+        push(model, models)
+        end()
+
+    assert in_a_process(run) == -signal.SIGKILL
 
 
 def test_a_model_becomes_the_version_above_all_others(model, tmp_path):
@@ -95,8 +93,8 @@ def test_a_version_of_another_program_is_known_by_its_files(model, tmp_path):
 @pytest.mark.parametrize(
     "where",
     [
-        "os.rename = end",  # the copy is whole, and has no number yet
-        "import shutil; shutil.copyfile = end",  # nothing is copied
+        "rename",  # the copy is whole, and has no number yet
+        "copyfile",  # nothing is copied
         "",  # the version is there, and nobody noted it
     ],
 )
@@ -113,20 +111,14 @@ def test_a_killed_push_and_another_leave_one_right_model(model, tmp_path, where)
 def test_a_push_that_cannot_be_written_leaves_nothing(model, tmp_path):
     (model / "variables" / "variables.data").write_bytes(bytes(100))
     models = tmp_path / "models"
-    code = """
-import resource, signal, sys
-from pipeline.pushing import push
-signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-resource.setrlimit(resource.RLIMIT_FSIZE, (50, 50))  # as a disk that is full
-push(*sys.argv[1:])
-"""
-    ended = subprocess.run(
-        [sys.executable, "-c", code, str(model), str(models)],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-    )
-    assert ended.returncode == 1 and "OSError" in ended.stderr
+
+    def run():
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (50, 50))  # as a disk that is full
+        with pytest.raises(OSError, match="File too large"):
+            push(model, models)
+
+    assert in_a_process(run) == 0
     assert os.listdir(models) == []
 
 

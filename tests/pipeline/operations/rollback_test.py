@@ -19,6 +19,7 @@ from pipeline.operations.rollback import (
 )
 from pipeline.operations.status import status
 from pipeline.pushing import next_version, push, versions
+from tests.forks import in_a_process
 from tests.pipeline.operations.conftest import tree, written
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
@@ -95,27 +96,22 @@ def test_without_the_days_end_the_next_run_trains_from_the_first_day(known_run):
 @pytest.mark.parametrize("calls", range(5))
 def test_a_killed_rollback_is_finished_by_the_next_command(known_run, calls):
     """Killed at each of its renames: notes, moves of versions and the ledger."""
-    code = f"""
-import os, signal, sys
-from pipeline.operations.rollback import rollback
-left = {calls}
-def counted(function):
-    def call(*paths):
-        global left
-        if left == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-        left -= 1
-        return function(*paths)
-    return call
-os.rename, os.replace = counted(os.rename), counted(os.replace)
-rollback(*sys.argv[1:])
-"""
-    first = known_run.versions[0]
-    ended = subprocess.run(
-        [sys.executable, "-c", code, str(known_run.root), first],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
-    assert ended.returncode == -signal.SIGKILL
+    first, left = known_run.versions[0], [calls]
+
+    def counted(function):
+        def call(*paths):
+            if not left[0]:
+                os.kill(os.getpid(), signal.SIGKILL)
+            left[0] -= 1
+            return function(*paths)
+
+        return call
+
+    def run():
+        os.rename, os.replace = counted(os.rename), counted(os.replace)
+        rollback(known_run.root, first)
+
+    assert in_a_process(run) == -signal.SIGKILL
     if calls == 0:  # nothing was noted, so nothing is done
         assert states(known_run) == ["live"] * 3
         assert versions(known_run.models) == list(known_run.versions)

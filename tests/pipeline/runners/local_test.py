@@ -17,6 +17,7 @@ from feature_specs.preset import preset_text
 from pipeline.dag import DagConfig, create_pipeline
 from pipeline.run_plan import RunPlan
 from pipeline.runners import local
+from tests.forks import in_a_process
 from tests.pipeline.runners.steps import CopyText, ReadText, WriteText
 from tpu_configs import slice_text
 from trainer.days.interruption import InterruptedTraining
@@ -191,18 +192,6 @@ def executions(root) -> list[tuple[str, str]]:
         (names[e.type_id], mlmd.Execution.State.Name(e.last_known_state))
         for e in store.get_executions()
     ]
-
-
-def in_a_process(call) -> int:
-    """Calls a function in a forked process; returns how that ended."""
-    pid = os.fork()
-    if pid == 0:
-        signal.alarm(120)
-        try:
-            call()
-        finally:
-            os._exit(1)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
 def test_a_killed_run_leaves_nothing_running_and_no_step_is_made_twice(copy, tmp_path):
