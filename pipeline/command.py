@@ -114,8 +114,8 @@ def _add_going_on(add: flags.Add) -> None:
         "--refresh_encoding",
         choices=["all", "vocabularies"],
         default="none",
-        help="learn vocabularies anew, of all training days, and the scales with `all`; "
-        "training begins anew then, or with --map_encoding after `vocabularies`",
+        help="learn vocabularies anew, of all training days, and with `all` scales "
+        "too; training begins anew then (or, without `all`, with --map_encoding)",
     )
     add(
         "--map_encoding",

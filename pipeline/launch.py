@@ -5,6 +5,7 @@ Importing this module brings TensorFlow, Beam and TFX; `run` and `run_config` ar
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import importlib.metadata
@@ -81,10 +82,11 @@ def run(
     with operation.written() as writing:
         try:
             outputs = local.run(operation.dag, on_step or (lambda event: None))
-        finally:
-            # What has been made counts, however the run ends.
-            made = local.last_outputs(operation.database, since=operation.entry.began)
-            writing.made(made, passed="DataGate" in made)
+        except BaseException:
+            with contextlib.suppress(Exception):  # on a full disk: what is told first
+                operation.note_made(writing)
+            raise
+        operation.note_made(writing)
         return operation.finish(writing, outputs)
 
 
@@ -220,6 +222,11 @@ class _Operation:
         last = {split: split.removeprefix(_SPLIT) for split in self.days.new}
         last[self.days.new[-1]] = Days.parse(self.dag.plan.new).last
         return self.book.run(self.entry, last, self.key)
+
+    def note_made(self, writing: Writing) -> None:
+        """What has been made counts, however the run ends."""
+        made = local.last_outputs(self.database, since=self.entry.began)
+        writing.made(made, passed="DataGate" in made)
 
     def finish(self, writing: Writing, outputs: local.Outputs) -> RunRecord:
         """Notes what was measured and pushed; the record of the run."""

@@ -137,7 +137,8 @@ class RunBook:
         try:
             yield writing
         except BaseException as error:
-            writing.fail(error)
+            with contextlib.suppress(OSError):  # a full disk: the next run notes it
+                writing.fail(error)
             raise
 
 

@@ -1,6 +1,6 @@
 """What each step of the pipeline costs, in units of the examples pass.
 
-    python benchmarks/pipeline.py [--quick]
+    python benchmarks/whole_pipeline.py [--quick]
 
 Simulated KuaiRand logs of three sizes go through `trailrank pipeline run`, each in a
 process of its own; a fourth one goes on day by day in one process, so that the price of
