@@ -383,7 +383,7 @@ def _going_on(
         learned=tuple(s for s in known.days if s not in days.new) if known else (),
         encoding_digest=known.digest if known else "",
         baselines=tuple(os.path.join(models, v.version) for v in baselines),
-        accepted=json.dumps(book.acceptances(key, days.new)),
+        accepted=json.dumps(book.acceptances(key, days.places)),
         fingerprint=fingerprint(_log_files(dag, spec)),
     )
 
