@@ -320,7 +320,7 @@ class _Operation:
         (pathlib.Path(self.dag.root) / REFUSED).unlink(missing_ok=True)
         kept = pathlib.Path(record_path(self.dag.root, record.version))
         kept.parent.mkdir(parents=True, exist_ok=True)
-        write_record(kept.parent, record, kept.name)  # for a way back
+        write_record(str(kept.parent), record, kept.name)  # for a way back
         write_record(self.dag.root, record)
         _keep_figures(pathlib.Path(model_run), self.dag.root)
 

@@ -152,6 +152,7 @@ def _log1p(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
 
 def _of_vectors(summary: ColumnSummary, values: pl.Series) -> ColumnSummary:
     """A vector is whole, or missing throughout."""
+    assert isinstance(values.dtype, pl.Array)
     shape = len(values), values.dtype.size
     vectors = values.explode().to_numpy().reshape(shape)  # [B, N]
     known = vectors[np.isfinite(vectors).all(axis=1)]
