@@ -180,6 +180,7 @@ def _run_steps(
 ) -> Status:
     with console.status("Loading TensorFlow, Beam and TFX ..."):
         load_tfx()
+    from pipeline.examples.state_tables import state_lines
     from pipeline.launch import with_days
 
     config = with_days(config, spec)
@@ -187,6 +188,8 @@ def _run_steps(
         f"[bold]{spec.name}[/] {config.days}, the last {config.eval_days} for "
         "evaluation"
     )
+    for line in state_lines(spec):
+        console.print(line, style="yellow", highlight=False)
     with _StepLines(console) as lines:
         record = run_pipeline(config, truth=truth, on_step=lines)
     console.print(tables.rows_table(record.rows))

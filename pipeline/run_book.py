@@ -38,6 +38,7 @@ from pipeline.run_plan import PlanError
 
 Outputs = Mapping[str, Mapping[str, str]]  # of a run's steps: name -> URI
 
+STATE_HEAD = "state.json"  # see `pipeline.day_state`
 _ID = "%Y%m%d-%H%M%S"
 _TIME = "%Y-%m-%dT%H:%M:%SZ"
 _KILLED = "It was killed: the process ended without a word."
@@ -169,6 +170,9 @@ class Writing:
         if not found:
             return
         ledger, last = self.book.ledger, max(self.splits)
+        state = found.get("state", "")
+        if not os.path.exists(os.path.join(state, STATE_HEAD)):
+            state = ""  # of a spec that cannot be carried from day to day
         for split, day in self.splits.items():
             before = ledger.day(split, self.key)
             ledger = ledger.with_day(
@@ -177,7 +181,7 @@ class Writing:
                     key=self.key,
                     examples=found["examples"],
                     last=day,
-                    state=found.get("state", "") if split == last else "",
+                    state=state if split == last else "",
                     run=self._made_by(found["examples"]),
                     passed=passed,
                     accepted=before.accepted if before else None,

@@ -121,7 +121,8 @@ class ExamplesRequest:
             self.eval_days,
             self.spec.log.days_per_split,
             state.learned_through if state else self.learned_through,
-            continues=state is not None,
+            # Where no state can be kept, earlier days are trained all the same.
+            continues=state is not None or self.learned_through is not None,
         )
 
     @property

@@ -100,6 +100,30 @@ def check_can_be_carried(spec: Spec) -> None:
         )
 
 
+def can_be_carried(spec: Spec) -> bool:
+    """Whether a state can be kept for a spec; see `check_can_be_carried`."""
+    try:
+        check_can_be_carried(spec)
+    except StateError:
+        return False
+    return True
+
+
+def state_lines(spec: Spec) -> list[str]:
+    """What a user should know of days that are made one by one, a line each."""
+    try:
+        check_can_be_carried(spec)
+    except StateError as error:
+        return [f"Each run reads the log's earlier days again. {error}"]
+    ahead = looking_ahead(spec)
+    if not ahead:
+        return []
+    return [
+        f"{', '.join(ahead)}: look at later impressions, and no further than the last "
+        "day of a run, so that a trail over midnight counts as far as it was there."
+    ]
+
+
 def looking_ahead(spec: Spec) -> list[str]:
     """Columns in use that see later impressions, so no further than the day's end.
 

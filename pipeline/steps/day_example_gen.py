@@ -18,6 +18,7 @@ from pipeline.examples.days import DayRange
 from pipeline.examples.outputs import Outputs
 from pipeline.examples.request import ExamplesRequest
 from pipeline.examples.runner_options import check_runner_options
+from pipeline.examples.state_tables import can_be_carried
 
 REPORT_FILE = "report.json"
 ALL_EARLIER_DAYS = -1  # for `context_days`: TFX's parameters know no None
@@ -120,11 +121,11 @@ class DayExampleGen(base_beam_component.BaseBeamComponent):
 
 
 def _request(values: dict[str, Any], examples: str, state: str) -> ExamplesRequest:
-    context_days = values["context_days"]
+    spec, context_days = read_spec(values["spec"]), values["context_days"]
     learned = values["learned_through"]
     empty = [day for day in values["empty_days"].split(",") if day]
     return ExamplesRequest(
-        spec=read_spec(values["spec"]),
+        spec=spec,
         logs_dir=values["logs"],
         examples_dir=examples,
         rejects_dir=values["rejects_dir"],
@@ -135,7 +136,7 @@ def _request(values: dict[str, Any], examples: str, state: str) -> ExamplesReque
         allow_small_days=bool(values["allow_small_days"]),
         seed=values["seed"],
         state_from=values["state_from"] or None,
-        state_to=state,
+        state_to=state if can_be_carried(spec) else None,
         learned_through=DayRange.parse(learned).first if learned else None,
         empty_days=tuple(DayRange.parse(day).first for day in empty),
     )

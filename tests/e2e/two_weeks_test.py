@@ -20,17 +20,19 @@ from pipeline.run import run_pipeline
 from pipeline.run_config import RunConfig
 from pipeline.run_record import RunRecord, read_record
 from tests.daily_logs import DAILY_SPEC, write_day
+from tpu_configs import load_slice
 from trainer.days.encoding import Encoding, read_encoding
 
 pytestmark = pytest.mark.slow
 
-# One pass over few rows: high rates, as of a model that has seen all of it.
+# One pass over few rows: small batches and high rates.
 _PRESET = """
 bottom: [8]
 tower: [4]
 trail: {units: [4], dim: 4, dropout: 0.1}
 optimizer: {learning_rate: 0.02, table_learning_rate: 0.5}
 """
+_SLICE = dataclasses.replace(load_slice("cpu"), batch_size=50)
 _FIRST, _FIRST_DAYS = 20220408, 6
 
 
@@ -70,6 +72,7 @@ class Weeks:
         config = RunConfig(
             spec=read_spec(DAILY_SPEC),
             preset=read_preset(_PRESET),
+            slice=_SLICE,
             logs=self.folder / "logs",
             seed=self.seed,
             **{"root": self.root, **settings},

@@ -1,6 +1,7 @@
 """However a run ends, the ledger says so, and what it has made counts."""
 
 import dataclasses
+import pathlib
 
 import pytest
 
@@ -10,7 +11,6 @@ from pipeline.run_book import RunBook
 from pipeline.run_plan import PlanError
 
 _SPLITS = {"day-20220408": "20220408", "day-20220409": "20220409"}
-_OUTPUTS = {"DayExampleGen": {"examples": "e/1", "state": "s/1"}}
 
 
 class _RefusedError(TrailrankError):
@@ -18,14 +18,18 @@ class _RefusedError(TrailrankError):
 
 
 def _run(book: RunBook, error: BaseException | None = None, run: str = "1"):
+    state = pathlib.Path(book.root) / "state"
+    outputs = {"DayExampleGen": {"examples": "e/1", "state": str(state)}}
     with book.run(RunEntry(id=run, began="t"), _SPLITS, "k") as writing:
-        writing.made(_OUTPUTS, passed=error is None)
+        writing.made(outputs, passed=error is None)
         if error:
             raise error
         writing.end("measured", "", trained=("day-20220408",))
 
 
 def test_a_run_that_ends_is_in_the_ledger_with_its_days(tmp_path):
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / "state.json").touch()
     _run(RunBook.opened(str(tmp_path)))
     ledger = read_ledger(tmp_path)
     (run,) = ledger.runs
@@ -33,7 +37,13 @@ def test_a_run_that_ends_is_in_the_ledger_with_its_days(tmp_path):
     assert run.made == tuple(_SPLITS)
     assert run.ended.endswith("Z")
     first, last = ledger.made("k")
-    assert (first.state, last.state) == ("", "s/1")  # of the last day alone
+    # Of the last day alone.
+    assert (first.state, last.state) == ("", str(tmp_path / "state"))
+
+
+def test_a_day_whose_state_cannot_be_kept_has_none(tmp_path):
+    _run(RunBook.opened(str(tmp_path)))
+    assert {day.state for day in read_ledger(tmp_path).days} == {""}
 
 
 @pytest.mark.parametrize(
