@@ -27,10 +27,10 @@ pytestmark = pytest.mark.slow
 
 # One pass over few rows: small batches and high rates.
 _PRESET = """
-bottom: [8]
-tower: [4]
+bottom: [32]
+tower: [16]
 trail: {units: [4], dim: 4, dropout: 0.1}
-optimizer: {learning_rate: 0.02, table_learning_rate: 0.5}
+optimizer: {learning_rate: 0.005, table_learning_rate: 0.1}
 """
 _SLICE = dataclasses.replace(load_slice("cpu"), batch_size=50)
 _FIRST, _FIRST_DAYS = 20220408, 6
