@@ -15,7 +15,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime
-import getpass
 import importlib.metadata
 import os
 import pathlib
@@ -34,6 +33,7 @@ from pipeline.ledger import (
     read_ledger,
     write_ledger,
 )
+from pipeline.people import login_name
 from pipeline.run_plan import PlanError
 
 Outputs = Mapping[str, Mapping[str, str]]  # of a run's steps: name -> URI
@@ -231,15 +231,7 @@ def now() -> str:
 
 def owner() -> str:
     """`user@host, process 123`."""
-    return f"{user()}@{socket.gethostname()}, process {os.getpid()}"
-
-
-def user() -> str:
-    """Login name, or the user's number where it has none, as in a container."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return f"user {os.getuid()}"
+    return f"{login_name()}@{socket.gethostname()}, process {os.getpid()}"
 
 
 def code_version() -> str:

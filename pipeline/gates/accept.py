@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import getpass
 import json
 from collections.abc import Iterable, Sequence
 
 from pipeline.gates.errors import GateError
 from pipeline.gates.findings import GateReport
+from pipeline.people import login_name
 
 Key = tuple[str, str, float | None]
 
@@ -76,7 +76,7 @@ def accept(
     when = now or datetime.datetime.now(datetime.timezone.utc)
     return Acceptance(
         day=report.day,
-        who=who or _login_name(),
+        who=who or login_name(),
         when=when.astimezone(datetime.timezone.utc).isoformat(timespec="seconds"),
         why=why.strip(),
         digest=report.digest,
@@ -120,11 +120,3 @@ def _of(entry: dict[str, object]) -> Acceptance:
     )
     texts = {key: str(value) for key, value in entry.items() if key != "findings"}
     return Acceptance(findings=keys, **texts)
-
-
-def _login_name() -> str:
-    """`unknown` in a container whose user has no name."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return "unknown"

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import getpass
 import os
 import pathlib
 from collections.abc import Callable
@@ -34,6 +33,7 @@ from pipeline.operations.known import (
     version_of,
 )
 from pipeline.operations.lineage import day_end
+from pipeline.people import login_name
 from pipeline.pushing import ROLLED_BACK, SAVED_MODEL
 from pipeline.reporting.files import DamagedFileError, read_json, write_json
 
@@ -167,7 +167,7 @@ def _planned(root: Place, ledger: Ledger, name: str, why: str) -> Rollback:
     is_kept = any(pathlib.Path(day_end(target)).glob("ckpt-*.index"))
     return Rollback(
         at=f"{datetime.datetime.now(datetime.timezone.utc):{_TIME}}",
-        who=_user(),
+        who=login_name(),
         why=why,
         left=serving.version if serving else "",
         to=name,
@@ -195,13 +195,6 @@ def _place_of(models: str, version: str) -> str:
         if os.path.exists(os.path.join(path, SAVED_MODEL)):
             return path
     return ""
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container's user without a name
-        return f"user {os.getuid()}"
 
 
 # --- doing it, as often as it takes ---------------------------------------------------
