@@ -18,6 +18,7 @@ _ROOMS = ("feature_specs", "tpu_configs", "pipeline", "trainer", "serving", "tra
 _SPEAKS = {  # whose output is not for a console of ours, and why
     "feature_specs/locks.py": "whoever takes a directory over is told, also in Python",
     "trainer/preflight/compile_hlo.py": "a script of another environment: a protocol",
+    "pipeline/gates/tables.py": "a table as text, for the message of an error",
     "trailrank/stopping.py": "the last word of a process that is ended",
     "pipeline/fetch/kuairand_tfds.py": "TensorFlow Datasets calls it, and shows bars",
 }
