@@ -187,7 +187,7 @@ def test_a_training_that_diverges_is_recorded_and_the_others_count(
     ("flags", "message"),
     [
         (["--root", "R", "--spec", "S"], "--root takes the run's examples"),
-        (["--spec", "S"], "name a run by --root, or examples by --spec and"),
+        (["--spec", "S"], "name a run by --root, or examples by --spec, --examples"),
         (["--root", "R", "--seeds", "0"], "--seeds: must be at least 1, got 0"),
         (["--root", "R", "--eval_days", "0"], "--eval_days: must be at least 1, got 0"),
         (["--root", "R", "--no-match", "--reference", "x"], "leave --no-match out"),
