@@ -7,7 +7,8 @@ from feature_specs.command import run
 from feature_specs.spec_diff import SpecDiff
 
 _ALL_STEPS = [step.name for step in views.STEPS]
-_FROM_TRANSFORM = ["Transform", "Trainer", "Evaluator", "Pusher"]
+_FROM_TRAINER = ["Trainer", "Evaluator", "InfraValidator", "Pusher"]
+_FROM_ENCODING = ["EncodingGen", *_FROM_TRAINER]
 
 
 @pytest.mark.parametrize(
@@ -27,11 +28,11 @@ _FROM_TRANSFORM = ["Transform", "Trainer", "Evaluator", "Pusher"]
         ("timezone: Asia/Shanghai", "timezone: Asia/Shanghai\n  min_day_share: 0.1",
          "log.min_day_share", "limits", [s for s in _ALL_STEPS if s != "SpecSchema"]),
         ("tag: {buckets: 64}", "tag: {buckets: 60}", "tables.tag.buckets", "encoding",
-         _FROM_TRANSFORM),
+         _FROM_ENCODING),
         ('label: "well"}', 'label: "well", loss_weight: 2}', "tasks.well.loss_weight",
-         "training", ["Trainer", "Evaluator", "Pusher"]),
+         "training", _FROM_TRAINER),
         ("like: 1.0}", "like: 2.0}", "fusion.weights.like", "serving",
-         ["Trainer", "Evaluator", "Pusher"]),
+         _FROM_TRAINER),
         ("user_group]}", "user_group], min_auc: {like: 0.6}}", "evaluation.min_auc",
          "evaluation", ["Evaluator", "Pusher"]),
         ('label: "well"}', 'label: "well", sparse: true}', "tasks.well.sparse", "none",
@@ -64,6 +65,6 @@ def test_the_command_compares_files_and_shipped_names(good, tmp_path, capsys):
     printed = capsys.readouterr().out
     lines = [line.split() for line in printed.splitlines()]
     assert ["fusion.weights.like", "1.0", "2.0", "serving"] in lines
-    assert "Views that change: serving." in printed
+    assert "Views that change: serving, evaluation." in printed
     assert run(["diff", "kuairand", "kuairand"]) == 0
     assert "mean the same: nothing runs again" in capsys.readouterr().out

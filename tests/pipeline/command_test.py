@@ -21,18 +21,20 @@ _RECORD = RunRecord(
     examples="",
     model="",
     pushed=True,
+    version="7",
     metrics=[],
     slices={},
     versions={},
 )
 _GATED = load_spec("movielens")
-_FREE = read_spec(_GATED.text[: _GATED.text.index("evaluation:")])
+_FREE = read_spec(_GATED.text.replace("evaluation:", "evaluation:\n  gate: none"))
 
 
 def _outcome(spec, pushed) -> tuple[int, str]:
     printed = io.StringIO()
     console = rich.console.Console(file=printed, width=400)
-    record = dataclasses.replace(_RECORD, pushed=pushed)
+    refused = "" if pushed else "Model 7: is refused [by a gate]."
+    record = dataclasses.replace(_RECORD, pushed=pushed, refused=refused)
     return show_outcome("RUN", spec, record, console), printed.getvalue()
 
 
@@ -40,25 +42,18 @@ def test_a_blessed_model_ends_with_0():
     status, told = _outcome(_GATED, pushed=True)
     assert status == 0
     assert told == (
-        "Pushed to RUN/models/movielens. Serve it with trailrank serve --root RUN.\n"
+        "Pushed to RUN/models/movielens/7. Serve it with trailrank serve --root RUN.\n"
     )
 
 
 def test_a_refused_model_ends_with_3():
     status, told = _outcome(_GATED, pushed=False)
     assert status == 3
-    assert told.startswith("Not blessed, so not pushed: the model missed a threshold")
+    assert told == "Not pushed: Model 7: is refused [by a gate].\n"
 
 
 def test_without_a_gate_it_is_told_that_there_is_none():
     status, told = _outcome(_FREE, pushed=True)
     assert status == 0
-    assert told.startswith("No gate: the spec movielens sets no evaluation.min_auc")
-    assert "Pushed to RUN/models/movielens." in told
-
-
-def test_a_model_that_is_not_pushed_never_ends_with_0():
-    status, told = _outcome(_FREE, pushed=False)
-    assert status == 3
-    assert "threshold" not in told
-    assert told.startswith("Not pushed: ")
+    assert told.startswith("No gate: the spec movielens says evaluation.gate: none")
+    assert "Pushed to RUN/models/movielens/7." in told
