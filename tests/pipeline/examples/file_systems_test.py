@@ -94,7 +94,7 @@ def test_examples_are_made_in_a_directory_of_any_name(tmp_path, monkeypatch, cap
     words = ["--spec=tiny.yaml", f"--logs={home}/logs/", f"--out={home}/-out"]
     assert cli.main(["trailrank", "examples", *words]) == 0, capsys.readouterr().err
     splits = ["Split-day-20240101", "Split-day-20240102"]
-    assert sorted(os.listdir("-out")) == [*splits, "report.json"]
+    assert sorted(os.listdir("-out")) == [*splits, "report.json", "summaries"]
     for split in splits:
         (name,) = os.listdir(f"-out/{split}")
         with gzip.open(f"-out/{split}/{name}") as file:

@@ -5,7 +5,7 @@ import os
 from feature_specs import read_spec
 from pipeline.examples.days import DayRange
 from pipeline.examples.reading.log_files import match_files
-from pipeline.examples.reading.marks import FileMark, fingerprint, unseen
+from pipeline.examples.reading.marks import FileMark, fingerprint, read_files, unseen
 from pipeline.examples.reading.readers import log_source
 from tests.tiny_spec import TINY_SPEC
 
@@ -23,7 +23,8 @@ def test_the_fingerprint_is_of_the_days_that_are_read(tmp_path):
     _logs(tmp_path)
 
     def now(**changes):
-        return fingerprint(spec, str(tmp_path), _DAY, **{"context": 0, **changes})
+        settings = {"context": 0, **changes}
+        return fingerprint(read_files(spec, str(tmp_path), _DAY, **settings))
 
     before, with_context = now(), now(context=1)
     assert before == now() != with_context
@@ -41,9 +42,13 @@ def test_files_are_left_out_as_long_as_they_stay_as_they_were(tmp_path):
     files = match_files(log_source(spec), str(tmp_path))
     seen = {file.path: FileMark.of(file) for file in files[:2]}
     assert unseen(files, seen) == files[2:]
-    of_new = fingerprint(spec, str(tmp_path), _DAY, 0, seen)
-    assert of_new != fingerprint(spec, str(tmp_path), _DAY, 0)
+
+    def read(seen=None):
+        return read_files(spec, str(tmp_path), _DAY, 0, seen)
+
+    of_new = fingerprint(read(seen))
+    assert of_new != fingerprint(read())
     os.utime(files[0].path, (1, 1))
     changed = match_files(log_source(spec), str(tmp_path))
     assert [f.path for f in unseen(changed, seen)] == [files[0].path, files[2].path]
-    assert fingerprint(spec, str(tmp_path), _DAY, 0, seen) != of_new
+    assert fingerprint(read(seen)) != of_new

@@ -159,8 +159,13 @@ def test_days_come_from_the_paths_where_they_have_them(tmp_path, spec):
     for day in ("20220411", "20220412", "20220413"):
         (tmp_path / day).mkdir()
         (tmp_path / day / "log.csv").write_text("never read")
-    with pytest.raises(ValueError, match="none between.*give --days 20220411:20220413"):
+    told = "none of 20220410:20220410 between.*give --days 20220411:20220413"
+    with pytest.raises(ValueError, match=told):
         discover_days(spec, str(tmp_path))
+    # A day that is made, or known to have had nothing, needs no file.
+    known = [datetime.date(2022, 4, day) for day in (7, 10)]
+    found = discover_days(spec, str(tmp_path), known=known)
+    assert str(found) == "20220407:20220413"
 
 
 def test_a_stray_date_does_not_widen_the_days(
