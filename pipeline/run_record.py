@@ -122,9 +122,7 @@ def read_record(root: Place) -> RunRecord:
 
 def _typed(values: dict[str, Any]) -> dict[str, Any]:
     """The values of a record; KeyError or TypeError where they cannot be those."""
-    names = {field.name for field in dataclasses.fields(RunRecord)}
-    values = {name: value for name, value in values.items() if name in names}
-    values["eval_splits"] = tuple(values["eval_splits"])
+    values = {**values, "eval_splits": tuple(values["eval_splits"])}
     kinds = {"str": str, "bool": bool}
     for field in dataclasses.fields(RunRecord):
         kind = kinds.get(str(field.type).partition("[")[0], object)
