@@ -14,6 +14,7 @@ _ROOT = pathlib.Path(__file__).parents[2]
 _TESTS = (
     "tests/trailrank/docstrings_test.py",
     "tests/pipeline/compare/docstrings_test.py",
+    "tests/pipeline/encoding/make_test.py",
     "tests/pipeline/operations/docstrings_test.py",
     "tests/serving/docstrings_test.py",
     "tests/trainer/docstrings_test.py",
