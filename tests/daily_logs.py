@@ -61,7 +61,7 @@ def _in_seconds(frame: pl.DataFrame, rng: np.random.Generator) -> pl.DataFrame:
 
 
 def _flipped(frame: pl.DataFrame, rng: np.random.Generator) -> pl.DataFrame:
-    return frame.with_columns(1 - pl.col("is_like"))
+    return frame.with_columns((1 - pl.col("is_like")).alias("is_like"))
 
 
 def _null(frame: pl.DataFrame, rng: np.random.Generator) -> pl.DataFrame:
