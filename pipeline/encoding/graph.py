@@ -15,6 +15,7 @@ import tempfile
 
 import tensorflow as tf
 from tensorflow_transform import impl_helper
+from tensorflow_transform.tf_metadata import dataset_metadata, metadata_io
 
 from feature_specs import Spec
 from feature_specs.spec import (
@@ -30,11 +31,13 @@ from pipeline.encoding.encoders import encode
 from pipeline.encoding.known import Known
 from trainer.days.encoding import Encoding, vocabulary_file
 
+_RAW_METADATA = "metadata"  # as TFTransformOutput looks for it
 _TYPES = {"int64": tf.int64, "float32": tf.float32, "string": tf.string}
 
 
 def write_transform_graph(encoding: Encoding, spec: Spec, directory: str) -> None:
-    """Writes `transform_fn/`, `transformed_metadata/` and, last, `encoding.json`.
+    """Writes `transform_fn/`, the metadata of rows before it (`metadata/`) and after it
+    (`transformed_metadata/`) and, last, `encoding.json`.
 
     Args:
         encoding: Of the spec's features.
@@ -52,6 +55,8 @@ def write_transform_graph(encoding: Encoding, spec: Spec, directory: str) -> Non
             type_specs=impl_helper.get_type_specs_from_feature_specs(features),
             transform_output_path=directory,
         )
+    raw = dataset_metadata.DatasetMetadata.from_feature_spec(features)
+    metadata_io.write_metadata(raw, os.path.join(directory, _RAW_METADATA))
     encoding.write(directory)
 
 

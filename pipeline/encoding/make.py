@@ -101,7 +101,7 @@ def make_encoding(
 
     >>> made = trailrank.make_encoding("tiny.yaml", "examples", "encoding")
     >>> sorted(os.listdir(made.graph))
-    ['encoding.json', 'transform_fn', 'transformed_metadata']
+    ['encoding.json', 'metadata', 'transform_fn', 'transformed_metadata']
 
     Args:
         spec: What the examples hold: a shipped name, a file or a spec.

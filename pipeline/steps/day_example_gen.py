@@ -32,7 +32,7 @@ _EPOCH = datetime.date(1970, 1, 1)  # of TFX's spans
 class DayState(types.Artifact):
     """What is known of users and keys at the end of a day; see `pipeline.day_state`."""
 
-    TYPE_NAME = "DayState"
+    TYPE_NAME = "trailrank.DayState"  # KFP asks for a namespace
 
 
 class DayExampleGenSpec(component_spec.ComponentSpec):
