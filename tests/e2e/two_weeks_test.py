@@ -112,8 +112,8 @@ def _tell(weeks: Weeks) -> None:
         weeks.write(day)  # mended
     weeks.goes_on(20220419)
     _same_file_again(weeks)
-    _accepted(weeks)
     _poisoned(weeks)
+    _accepted(weeks)
 
 
 def _as_one_run(weeks: Weeks, day: int) -> None:
@@ -137,26 +137,25 @@ def _same_file_again(weeks: Weeks) -> None:
 
 def _accepted(weeks: Weeks) -> None:
     """A drift that somebody knows of is let pass, with a reason."""
-    weeks.write(20220420, "drifted")
+    weeks.write(20220421, "drifted")
     weeks.stops("drifted")
     weeks.goes_on(
-        20220420,
+        20220421,
         "drifted",
-        accept_days=("20220420",),
+        accept_days=("20220421",),
         accept_reason="longer videos since the new player",
     )
 
 
 def _poisoned(weeks: Weeks) -> None:
     """The clicks of the day that a model is judged on are noise: its AUC says so."""
-    weeks.write(20220421, "poisoned")
+    weeks.write(20220420, "poisoned")
     before = weeks.ledger.serving
     record = weeks.run()
     assert not record.pushed
     weeks.refused["poisoned"] = record.refused
     assert weeks.ledger.serving == before
-    weeks.write(20220421)
-    weeks.goes_on(20220421)
+    weeks.goes_on(20220420)  # mended
 
 
 @pytest.fixture(scope="module")
@@ -205,7 +204,7 @@ def test_the_gates_stop_the_days_that_they_should_and_name_the_cause(weeks):
     assert "1000" in told["in seconds"].replace(",", "")
     assert "play_time_ms" in told["in seconds"] or "watch" in told["in seconds"]
     assert "20220416" in told["missing day"]
-    assert "duration" in told["drifted"] and "--accept_day 20220420" in told["drifted"]
+    assert "duration" in told["drifted"] and "--accept_day 20220421" in told["drifted"]
     assert "click" in told["poisoned"]
 
 
@@ -214,7 +213,7 @@ def test_a_file_of_the_day_before_is_no_new_day(weeks):
 
 
 def test_an_accepted_day_is_noted_with_who_and_why(weeks):
-    (day,) = [day for day in weeks.ledger.days if day.split == "day-20220420"]
+    (day,) = [day for day in weeks.ledger.days if day.split == "day-20220421"]
     assert day.accepted["why"] == "longer videos since the new player"
     assert day.accepted["who"]
 
