@@ -125,7 +125,7 @@ def _rows(day: int, seed: int, rng: np.random.Generator) -> pl.DataFrame:
     times = begin_ms + rng.choice(86_400_000, ROWS_PER_DAY, replace=False)
     duration = rng.integers(8_000, 60_000, ROWS_PER_DAY)
     clicks = rng.random(ROWS_PER_DAY) < tastes[users, category]
-    likes = rng.random(ROWS_PER_DAY) < np.where(clicks, 0.3, 0.05)
+    likes = rng.random(ROWS_PER_DAY) < np.where(clicks, 0.12, 0.02)
     share = np.clip(np.where(clicks, 0.7, 0.2) + rng.normal(0, 0.1, ROWS_PER_DAY), 0, 1)
     return pl.DataFrame(
         {

@@ -22,7 +22,7 @@ FACTORS: dict[float, tuple[tuple[str, str], ...]] = {
     3.6e6: (("milliseconds", "hours"),),
     1e9: (("nanoseconds", "seconds"),),
 }
-_SAME = math.log(1.25)  # ratios of quantiles that are one factor
+_SAME = math.log(1.2)  # ratios of quantiles that are one factor
 _FEWEST = 3  # quantiles that are positive, and two different ones among them
 
 
@@ -49,8 +49,11 @@ class UnitChange(NamedTuple):
 def unit_change(now: Sequence[float], before: Sequence[float]) -> UnitChange | None:
     """The factor by which all quantiles moved, if it is one between two units.
 
+    The lowest quarter of them may have moved otherwise: seconds that were cut to whole
+    numbers are coarse where they are few.
+
     Args:
-        now: Quantiles of the day [Q].
+        now: Quantiles of the day [Q], ascending.
         before: The same of the days before [Q].
     """
     pairs = [
@@ -60,7 +63,8 @@ def unit_change(now: Sequence[float], before: Sequence[float]) -> UnitChange | N
     ]
     if len(pairs) < _FEWEST or len({other for _, other in pairs}) < 2:
         return None
-    ratios = sorted(math.log(one / other) for one, other in pairs)
+    coarse = len(pairs) // 4
+    ratios = sorted(math.log(one / other) for one, other in pairs[coarse:])
     middle = ratios[len(ratios) // 2]
     if ratios[-1] - middle > _SAME or middle - ratios[0] > _SAME:
         return None

@@ -200,7 +200,9 @@ def _weights(model: str) -> dict[str, np.ndarray]:
 
 def test_the_gates_stop_the_days_that_they_should_and_name_the_cause(weeks):
     told = weeks.refused
-    assert "like" in told["flipped likes"] and "flipped" in told["flipped likes"]
+    assert (
+        "label_like" in told["flipped likes"] and "exchanged" in told["flipped likes"]
+    )
     assert "1000" in told["in seconds"].replace(",", "")
     assert "play_time_ms" in told["in seconds"] or "watch" in told["in seconds"]
     assert "20220416" in told["missing day"]

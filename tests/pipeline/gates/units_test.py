@@ -35,6 +35,11 @@ def test_rounding_to_the_new_unit_is_allowed_for():
     assert unit_change(rounded, _BEFORE).factor == 1_000
 
 
+def test_seconds_cut_to_whole_ones_are_coarse_where_they_are_few():
+    cut = [math.floor(value / 1_000) for value in [1_950, *_BEFORE[1:]]]  # 1, 3, 9...
+    assert unit_change(cut, [1_950, *_BEFORE[1:]]).factor == 1_000
+
+
 @pytest.mark.parametrize(
     "now",
     [
