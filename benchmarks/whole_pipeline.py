@@ -1,6 +1,6 @@
 """What each step of the pipeline costs, in units of the examples pass.
 
-    python benchmarks/whole_pipeline.py [--quick]
+    python benchmarks/whole_pipeline.py [--quick] [--rows N ...] [--no_days]
 
 Simulated KuaiRand logs of three sizes go through `trailrank pipeline run`, each in a
 process of its own; a fourth one goes on day by day in one process, so that the price of
@@ -66,6 +66,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--quick", action="store_true", help="fewer rows and days")
     parser.add_argument("--rows", type=int, nargs="*", help="other sizes")
+    parser.add_argument("--no_days", action="store_true", help="no day after day")
     parser.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.child:
@@ -79,9 +80,13 @@ def main() -> None:
         whole = {
             rows: _measure(pathlib.Path(folder), rows, console) for rows in sizes.rows
         }
-        daily = _measure_days(pathlib.Path(folder), sizes, console)
-    _print_steps(whole, console)
-    _print_days(daily, console)
+        daily = {}
+        if not args.no_days:
+            daily = _measure_days(pathlib.Path(folder), sizes, console)
+    if whole:
+        _print_steps(whole, console)
+    if daily:
+        _print_days(daily, console)
     print(json.dumps(_summary(whole, daily, sizes)))
 
 
@@ -256,7 +261,7 @@ def _summary(
         "benchmark": "pipeline",
         "times_the_examples_pass": times,
         "peak_mb": peaks,
-        "late_day_to_early_day": _late_to_early(daily, sizes),
+        "late_day_to_early_day": _late_to_early(daily, sizes) if daily else None,
         "steps": {
             rows: {cost.step: dataclasses.asdict(cost) for cost in costs}
             for rows, costs in whole.items()
