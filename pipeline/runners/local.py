@@ -296,7 +296,7 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def _cause(error: BaseException) -> str:
-    """Our error's message in a chain, or type and message of its first one.
+    """Our error's whole message in a chain, or type and message of its first one.
 
     Beam repeats a message with the step that ran, and its workers elsewhere answer with
     a whole trace as text, whose last line has the message. The log has all of it.
@@ -306,6 +306,8 @@ def _cause(error: BaseException) -> str:
     text = str(ours) if ours else f"{type(first).__name__}: {first}"
     if _TRACE in text:
         text = ([*_RAISED.findall(text)] or [text])[-1]
-    text = re.sub(r"\s*\[while running .*?\]", "", text.split(os.linesep * 2)[0])
-    lines = text.splitlines()
+    text = re.sub(r"\s*\[while running .*?\]", "", text)
+    if ours:  # written to be read to its end, as a table of what moved is
+        return text
+    lines = text.split(os.linesep * 2)[0].splitlines()
     return "\n".join(lines[:_MOST_LINES] + ["..."] * (len(lines) > _MOST_LINES))

@@ -90,6 +90,12 @@ def test_a_step_that_fails_is_named_with_its_error_and_the_log(run, tmp_path):
     [
         ("", local.StepFailedError, 1, "ReadText failed: ValueError: refused: hello\n"),
         ("a limit", local.StepFailedError, 3, "ReadText failed: too many\nFull log: "),
+        (
+            "a table",
+            local.StepFailedError,
+            3,
+            "ReadText failed: moved:\n\n a   b\n\nAccept it, or mend it.\nFull log: ",
+        ),
         ("a signal", InterruptedTraining, 130, "Stopped by SIGINT. A checkpoint holds"),
         (
             "a worker elsewhere",

@@ -31,6 +31,8 @@ def ReadText(text: InputArtifact[standard_artifacts.String], refuse: Parameter[s
     way = pathlib.Path(refuse).read_text()
     if way == "a limit":
         raise AnomaliesError("too many")
+    if way == "a table":
+        raise AnomaliesError("moved:\n\n a   b\n\nAccept it, or mend it.")
     if way == "a signal":
         raise InterruptedTraining(signal.SIGINT, "the end of day 1")
     if way == "a worker elsewhere":
