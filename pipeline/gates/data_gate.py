@@ -192,17 +192,31 @@ class _Judging:
 
     @property
     def _unequal(self) -> tuple[str, ...]:
-        """What splits of several days differ in, as a last one may have fewer days."""
-        several = self.spec.log.days_per_split > 1
-        return (levels.ROWS, levels.USERS, levels.VIDEOS) if several else ()
+        """What differs from day to day, whatever the logs do.
+
+        The last of splits of several days may have fewer. A filter that counts how
+        often a video or a user was there lets more of them in with each day.
+        """
+        if self.spec.log.days_per_split > 1:
+            return (levels.ROWS, levels.USERS, levels.VIDEOS)
+        if self._counts_back:
+            return (levels.USERS, levels.VIDEOS)
+        return ()
+
+    @property
+    def _counts_back(self) -> bool:
+        """Whether a row is left out for what was not yet there on earlier days."""
+        filters = self.spec.filters
+        return bool(filters.min_item_impressions or filters.min_user_events)
 
     def day_findings(self) -> list[Finding]:
         """Rows, users, videos, trails and rejects."""
         gates = self.spec.data_gates
         gates = dataclasses.replace(gates, z=gates.z * _OF_Z)
-        days = [levels.of_day(one) for one in self.before]
+        as_read = self._counts_back
+        days = [levels.of_day(one, as_read) for one in self.before]
         found = []
-        for measure, level in levels.of_day(self.day).items():
+        for measure, level in levels.of_day(self.day, as_read).items():
             if measure in gates.not_judged or measure in self._unequal:
                 continue
             before = [one[measure] for one in days if measure in one]

@@ -134,11 +134,16 @@ def of_counts(counts: Mapping[int, int], users: int, alike: float) -> Level | No
     return Level(mean, n, math.sqrt(squares / rows))
 
 
-def of_day(day: DaySummary) -> dict[str, Level]:
-    """What is measured of a day as a whole; trails and rejects if it has any rows."""
+def of_day(day: DaySummary, as_read: bool = False) -> dict[str, Level]:
+    """What is measured of a day as a whole; trails and rejects if it has any rows.
+
+    Args:
+        day: Its summary.
+        as_read: Whether rows are those of the log, and not those left by filters.
+    """
     found: dict[str, Level] = {}
     counts = (
-        (ROWS, day.rows, day.users, _OF_A_USER),
+        (ROWS, day.read if as_read else day.rows, day.users, _OF_A_USER),
         (USERS, day.users, day.users, _OF_A_USER),
         (VIDEOS, day.videos, day.videos, _OF_A_VIDEO),
     )

@@ -534,3 +534,18 @@ def test_days_of_no_row_stop_nothing_but_are_told(spec, week):
     empty = frame_of(np.random.default_rng(0), Drawn()).clear()
     report = data_gate.judge_day(spec, summary_of(spec, empty, date_of(8)), week)
     assert (DAY, "rows") in _found(report)
+
+
+def test_a_filter_that_counts_lets_more_videos_in_each_day(spec, week):
+    """They are no finding then; rows that the log lacks still are."""
+    grown = dataclasses.replace(
+        day_of(spec, 8), videos=5 * week[0].videos, users=5 * week[0].users
+    )
+    assert {(DAY, "videos"), (DAY, "users")} <= _found(
+        data_gate.judge_day(spec, grown, week)
+    )
+    filters = dataclasses.replace(spec.filters, min_item_impressions=10)
+    counting = dataclasses.replace(spec, filters=filters)
+    assert not _found(data_gate.judge_day(counting, grown, week))
+    half = dataclasses.replace(grown, read=grown.read // 3)
+    assert (DAY, "rows") in _found(data_gate.judge_day(counting, half, week))
