@@ -285,7 +285,10 @@ def _late_to_early(daily: dict[int, list[_Cost]], sizes: _Sizes) -> float:
 
 def _first_day(logs: pathlib.Path) -> str:
     from feature_specs import load_spec
-    from pipeline.examples.reading.readers import discover_days
+    from pipeline.quiet import quiet_imports
+
+    with quiet_imports():
+        from pipeline.examples.reading.readers import discover_days
 
     return f"{discover_days(load_spec('kuairand'), str(logs)).first:{_FORM}}"
 
