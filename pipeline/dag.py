@@ -261,7 +261,6 @@ def _trainer(
         checkpoints=checkpoints_dir(config),
         seed=config.seed,
         map_encoding=int(config.map_encoding),
-        resume_from="",
     )
 
 

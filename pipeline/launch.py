@@ -14,6 +14,7 @@ import os
 import pathlib
 import shutil
 import time
+from collections.abc import Iterable
 from typing import Any
 
 from apache_beam.io.filesystem import FileMetadata
@@ -40,7 +41,7 @@ from pipeline.gates.accept import accept
 from pipeline.gates.infra import RefusedExportError
 from pipeline.gates.infra import read_report as read_infra_report
 from pipeline.gates.store import read_report
-from pipeline.gates.verdict import Verdict
+from pipeline.gates.verdict import Verdict, read_verdict
 from pipeline.ledger import RunEntry, Version, read_ledger
 from pipeline.operations.known import record_path
 from pipeline.operations.log_files import describe_files
@@ -54,7 +55,6 @@ from pipeline.run_record import REFUSED, RunRecord, write_record
 from pipeline.runners import local
 from pipeline.runners.local import OnStep
 from pipeline.steps.day_example_gen import ALL_EARLIER_DAYS, REPORT_FILE
-from pipeline.steps.evaluator import VERDICT_FILE
 from pipeline.training import encoded_dir
 from trainer.days.day_ends import go_back, restore_day_end
 from trainer.days.encoding import read_encoding
@@ -207,9 +207,11 @@ class _Operation:
         plan = _plan(config, spec, book, key)
         days = DagDays.of(plan, config.eval_days, spec.log.days_per_split)
         _accept(config, book, key)
-        _go_back(config, book, key, days)
+        _go_back(config, book, key)
         dag = _going_on(_dag_config(config, texts, plan, truth), spec, book, days, key)
-        entry = _entry(config, spec, book, dag, days)
+        files = _log_files(dag, spec)
+        dag = dataclasses.replace(dag, fingerprint=fingerprint(files))
+        entry = _entry(config, spec, book, dag, days, files)
         return cls(config, spec, book, dag, days, entry, key)
 
     @property
@@ -232,7 +234,7 @@ class _Operation:
         """Notes what was measured and pushed; the record of the run."""
         folder = os.path.join(outputs["Evaluator"]["evaluation"], "model-0")
         found = Evaluation.of(read_evaluation(folder), self.spec)
-        verdict = _verdict(outputs)
+        verdict = read_verdict(outputs["Evaluator"]["evaluation"])
         pushed = read_push(outputs["Pusher"]["pushed_model"])
         version = pushed.version if pushed else ""
         refused = self._rolled_back(version) if pushed else _why(verdict, outputs)
@@ -358,15 +360,15 @@ def _accept(config: RunConfig, book: RunBook, key: str) -> None:
         book.accept(f"{_SPLIT}{day}", key, dataclasses.asdict(found))
 
 
-def _go_back(config: RunConfig, book: RunBook, key: str, days: DagDays) -> None:
+def _go_back(config: RunConfig, book: RunBook, key: str) -> None:
     """Takes the weights back to before a day that is made again, if they know it."""
     if not config.replace:
         return
     split = f"{_SPLIT}{config.replace}"
     book.write(book.ledger.without_days(key, split))
-    for entry in book.ledger.runs:
-        if entry.checkpoints and os.path.isdir(entry.checkpoints):
-            go_back(entry.checkpoints, split)
+    for directory in {entry.checkpoints for entry in book.ledger.runs}:
+        if directory and os.path.isdir(directory):
+            go_back(directory, split)
 
 
 def _going_on(
@@ -384,7 +386,6 @@ def _going_on(
         encoding_digest=known.digest if known else "",
         baselines=tuple(os.path.join(models, v.version) for v in baselines),
         accepted=json.dumps(book.acceptances(key, days.places)),
-        fingerprint=fingerprint(_log_files(dag, spec)),
     )
 
 
@@ -398,7 +399,12 @@ def _log_files(dag: DagConfig, spec: Spec) -> list[FileMetadata]:
 
 
 def _entry(
-    config: RunConfig, spec: Spec, book: RunBook, dag: DagConfig, days: DagDays
+    config: RunConfig,
+    spec: Spec,
+    book: RunBook,
+    dag: DagConfig,
+    days: DagDays,
+    files: Iterable[FileMetadata],
 ) -> RunEntry:
     return RunEntry(
         id=book.next_id(),
@@ -412,7 +418,7 @@ def _entry(
         logs=dag.logs,
         log_files=describe_files(
             (file.path, file.size_in_bytes, file.last_updated_in_seconds)
-            for file in _log_files(dag, spec)
+            for file in files
         ),
         trained=days.train,
         judged=days.judged,
@@ -440,11 +446,6 @@ def _dag_config(
         map_encoding=config.map_encoding,
         beam_args=config.beam_args or IN_PROCESS_BEAM_ARGS,
     )
-
-
-def _verdict(outputs: local.Outputs) -> Verdict:
-    path = os.path.join(outputs["Evaluator"]["evaluation"], VERDICT_FILE)
-    return Verdict.from_json(pathlib.Path(path).read_text(encoding="utf-8"))
 
 
 def _why(verdict: Verdict, outputs: local.Outputs) -> str:

@@ -70,7 +70,6 @@ class RunPlan:
             `all` or `vocabularies`.
         empty_days: Days before `new` that the logs lack and that somebody named.
         key: Of the examples.
-        is_again: Whether an earlier run set out to do the same.
     """
 
     new: str
@@ -83,20 +82,17 @@ class RunPlan:
     refresh_encoding: str = "none"
     empty_days: tuple[str, ...] = ()
     key: str = ""
-    is_again: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """As plain values, for the ledger."""
-        values = dataclasses.asdict(self)
-        del values["is_again"]
-        return values
+        return dataclasses.asdict(self)
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> RunPlan:
         """What `to_json` gave, to be done again."""
         earlier = tuple((split, place) for split, place in values["earlier"])
         lists = {"earlier": earlier, "empty_days": tuple(values["empty_days"])}
-        return cls(**{**values, **lists, "is_again": True})
+        return cls(**{**values, **lists})
 
     @property
     def is_first(self) -> bool:

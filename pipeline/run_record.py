@@ -70,11 +70,6 @@ class RunRecord:
     version: str = ""
     refused: str = ""
 
-    @property
-    def train_splits(self) -> tuple[str, ...]:
-        """Splits in the model's weights, in order."""
-        return tuple(s for s in self.example_dirs if s not in self.eval_splits)
-
     def examples_of(self, split: str) -> str:
         """Directory that holds a split's raw examples."""
         return self.example_dirs.get(split, self.examples)

@@ -18,7 +18,7 @@ from feature_specs.places import as_glob
 from serving.export import export
 from tpu_configs import SliceConfig
 from trainer.days import checkpoints, day_ends
-from trainer.days.checkpoints import CheckpointError, finished_days, newest_state
+from trainer.days.checkpoints import CheckpointError, finished_days
 from trainer.days.encoding import Encoding, read_encoding
 from trainer.days.loop import Day, train
 from trainer.days.options import LoopOptions
@@ -39,8 +39,6 @@ class RunTraining(NamedTuple):
         seed: Of weights, order of rows and dropout.
         map_encoding: Whether a training on a new encoding begins with the weights of
             the one before, each value's row at its new id.
-        resume_from: Day to go back to first, `day-20220414`; empty for the newest
-            checkpoint.
     """
 
     spec: Spec
@@ -51,7 +49,6 @@ class RunTraining(NamedTuple):
     checkpoints: str
     seed: int
     map_encoding: bool = False
-    resume_from: str = ""
 
 
 def train_and_export(run: RunTraining, model: str, log_dir: str) -> None:
@@ -66,14 +63,12 @@ def train_and_export(run: RunTraining, model: str, log_dir: str) -> None:
         log_dir: Gets TensorBoard summaries, and figures of experts and conflicts.
 
     Raises:
-        CheckpointError: The weights have seen other days, or the day to go back to is
-            not kept.
+        CheckpointError: The weights have seen other days.
     """
     encoding = read_encoding(run.graph)
     directory = encoded_dir(run.checkpoints, encoding)
     splits = [split for split, _ in run.days]
     with sole_training(directory):
-        _go_back(directory, run.resume_from)
         source = _trained_before(run.checkpoints, directory) if run.map_encoding else ""
         if source:
             day_ends.begin_from(directory, source)
@@ -121,17 +116,6 @@ def _day(split: str, folder: str) -> Day:
     if not folder:
         return split, []
     return split, [os.path.join(as_glob(folder), f"Split-{split}", "*.gz")]
-
-
-def _go_back(directory: str, day: str) -> None:
-    """To a day's end, unless the newest checkpoint is that end."""
-    if not day:
-        return
-    found = newest_state(directory)
-    state = found[1] if found else None
-    if state and not state.position and state.finished[-1:] == [day]:
-        return
-    day_ends.restore_day_end(directory, day)
 
 
 def _trained_before(checkpoints_prefix: str, own: str) -> str:

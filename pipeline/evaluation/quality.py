@@ -106,20 +106,6 @@ def with_truth(rows: pl.DataFrame, truth: pl.DataFrame) -> pl.DataFrame:
     return rows.join(truth, on=[KEY_USER, KEY_ITEM, KEY_TIME], how="left")
 
 
-def measure_slices(
-    spec: Spec, predictions: pl.DataFrame
-) -> dict[str, list[TaskQuality]]:
-    """`column=value` of each of the spec's slices -> the quality of every task."""
-    rows = Rows.of(predictions)
-    found: dict[str, list[TaskQuality]] = {}
-    for column in spec.evaluation.slices:
-        slicing = Slicing.by(column, rows)
-        measured = [measure_task(rows, task, 0, slicing) for task in spec.tasks]
-        for name in slicing.names:
-            found[name] = [one.qualities[name] for one in measured]
-    return found
-
-
 def measure_task(
     rows: Rows,
     task: TaskSpec,

@@ -13,14 +13,13 @@ from tfx.dsl.component.experimental.annotations import (
 )
 from tfx.dsl.component.experimental.decorators import component
 from tfx.types import standard_artifacts
-from tfx.utils import io_utils, path_utils
+from tfx.utils import path_utils
 
 from feature_specs import read_spec
 from pipeline.evaluation.model_evaluation import evaluate_models
 from pipeline.gates import blessing as blessings
 from pipeline.gates.model_gate import judge
-
-VERDICT_FILE = "verdict.json"
+from pipeline.gates.verdict import write_verdict
 
 
 @component
@@ -59,7 +58,6 @@ def Evaluator(
     names = ["of this run", *(os.path.basename(path.rstrip("/")) for path in others)]
     verdict = judge(known, found, names)
     for folder in (evaluation.uri, blessing.uri):
-        path = os.path.join(folder, VERDICT_FILE)
-        io_utils.write_string_file(path, verdict.to_json())
+        write_verdict(folder, verdict)
     blessings.write_blessing(blessing.uri, verdict.blessed)
     blessings.mark(blessing, verdict.blessed, model)

@@ -33,7 +33,6 @@ def Trainer(
     checkpoints: Parameter[str],
     seed: Parameter[int],
     map_encoding: Parameter[int],
-    resume_from: Parameter[str],
 ) -> None:
     """Trains the days that the checkpoint lacks, and exports the three signatures.
 
@@ -52,8 +51,6 @@ def Trainer(
         seed: Of weights, order of rows and dropout.
         map_encoding: 1 lets a training on a new encoding begin with the weights of the
             one before, each value's row at its new id.
-        resume_from: Day whose end training goes back to; empty for the newest
-            checkpoint.
     """
     run = RunTraining(
         spec=read_spec(spec),
@@ -64,7 +61,6 @@ def Trainer(
         checkpoints=checkpoints,
         seed=seed,
         map_encoding=bool(map_encoding),
-        resume_from=resume_from,
     )
     logs = os.path.join(model_run.uri, "logs")
     train_and_export(run, path_utils.serving_model_dir(model.uri), logs)

@@ -72,15 +72,12 @@ def test_no_more_days_are_for_evaluation_than_are_new(first):
 
 def test_with_nothing_new_the_last_plan_is_done_again(first):
     again = plan_run(first, "k", _FIRST, eval_days=1, encoding="g/1")
-    assert again == RunPlan(
-        new="20220408:20220410", new_eval_days=1, key="k", is_again=True
-    )
+    assert again == RunPlan(new="20220408:20220410", new_eval_days=1, key="k")
     asked = Days.parse("20220408:20220411")
     second = plan_run(first, "k", asked, eval_days=1, encoding="g/1")
     ledger = _done(first, second, "2")
     found = plan_run(ledger, "k", asked, eval_days=1, encoding="g/2")
     assert found.to_json() == second.to_json()
-    assert found.is_again
 
 
 def test_a_refreshed_encoding_stays_when_the_same_is_done_again(first):

@@ -82,8 +82,8 @@ def test_a_day_is_trained_once_and_a_run_may_go_back_to_its_end(run, tmp_path):
     assert checkpoints.finished_days(directory) == list(_DAYS)
     assert day_ends.kept_days(directory) == list(_DAYS)
     whole = _weights(directory)
-    back = run._replace(resume_from=_DAYS[0])
-    train_and_export(back, str(tmp_path / "model/3"), str(tmp_path / "logs/3"))
+    day_ends.restore_day_end(directory, _DAYS[0])
+    train_and_export(run, str(tmp_path / "model/3"), str(tmp_path / "logs/3"))
     for key, value in _weights(directory).items():
         np.testing.assert_array_equal(value, whole[key], key)
     assert len(whole) > 20

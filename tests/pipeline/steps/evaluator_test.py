@@ -9,7 +9,7 @@ from tfx.types import standard_artifacts
 from pipeline.evaluation.model_evaluation import read_evaluation
 from pipeline.gates import blessing as marks
 from pipeline.gates.verdict import Verdict
-from pipeline.steps.evaluator import VERDICT_FILE, Evaluator
+from pipeline.steps.evaluator import Evaluator
 from tests.pipeline.evaluation import exported
 from tests.pipeline.evaluation.tiny import TEXT
 
@@ -48,7 +48,7 @@ def run(tmp_path_factory):
 
 
 def _verdict(artifact) -> Verdict:
-    with open(os.path.join(artifact.uri, VERDICT_FILE), encoding="utf-8") as file:
+    with open(os.path.join(artifact.uri, "verdict.json"), encoding="utf-8") as file:
         return Verdict.from_json(file.read())
 
 
