@@ -90,7 +90,7 @@ def _fetch(folder: pathlib.Path, console) -> str:
 
 
 def _prepare(root: pathlib.Path, csv: str, spec: str, console) -> None:
-    """Examples, Transform and one training, by the pipeline itself."""
+    """Examples, encoding and one training, by the pipeline itself."""
     if (root / "run.json").exists():
         console.print(f"Takes the run in {root}.", highlight=False)
         return

@@ -102,17 +102,26 @@ def read_record(root: Place) -> RunRecord:
     try:
         values = read_json(path, f"{_AGAIN} --root {root}`.")
     except FileNotFoundError:
-        raise NoRunError(
-            f"{root}: no finished run here (run.json is missing). "
-            "Run `trailrank pipeline run --root "
-            f"{root}` first, or name another --root."
-        ) from None
+        raise NoRunError(_no_run(pathlib.Path(root))) from None
     try:
         return RunRecord(**_typed(values))
     except (KeyError, TypeError) as error:
         raise DamagedFileError(
             f"{path}: is no run's record ({error}). {_AGAIN} --root {root}`."
         ) from None
+
+
+def _no_run(root: pathlib.Path) -> str:
+    """Whether nothing has run there, or no model has passed its gates yet."""
+    if (root / REFUSED).exists():
+        return (
+            f"{root}: no model has passed its gates here; {root / REFUSED} says what "
+            "the last one was refused for. Mend that, and run the pipeline again."
+        )
+    return (
+        f"{root}: no finished run here (run.json is missing). Run `trailrank pipeline "
+        f"run --root {root}` first, or name another --root."
+    )
 
 
 def _typed(values: dict[str, Any]) -> dict[str, Any]:

@@ -50,7 +50,7 @@ def export(
 
     Args:
         ranker: Trained.
-        transform: Output of the Transform step: its directory, or an object.
+        transform: The encoding's transform graph: its directory, or an object.
         spec: What the ranker was trained on: a shipped name, a file or a spec.
         path: `MODELS/<spec name>/<version>`, which must not be there yet.
 

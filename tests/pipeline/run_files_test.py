@@ -77,6 +77,12 @@ def test_a_whole_record_is_read_and_a_missing_one_told(tmp_path):
     assert read_record(tmp_path) == _RECORD
 
 
+def test_a_directory_of_refused_models_says_where_to_look(tmp_path):
+    (tmp_path / "refused.json").write_text("{}")
+    with pytest.raises(NoRunError, match="no model has passed .*refused.json says"):
+        read_record(tmp_path)
+
+
 @pytest.fixture
 def database(tmp_path) -> pathlib.Path:
     """A run's database with some pages of rows."""

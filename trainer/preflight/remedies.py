@@ -18,12 +18,12 @@ _ADVICE = (
     ),
     (
         r"String|AsString|DecodeRaw|tf\.string|Regex|DT_STRING",
-        "A TPU has no strings: do it on the host (the Transform step, or the input) "
+        "A TPU has no strings: do it on the host (the encoding, or the input) "
         "and hand over whole numbers.",
     ),
     (
         r"HashTable|LookupTable|is_initialized",
-        "Lookup tables are the host's: look up in the Transform step and hand over "
+        "Lookup tables are the host's: look up in the encoding and hand over "
         "whole numbers.",
     ),
     (

@@ -25,34 +25,44 @@ from trainer.days.interruption import InterruptedTraining
 _PLAN = RunPlan(new="", new_eval_days=1)
 
 
-@pytest.fixture
-def run(tmp_path, monkeypatch):
-    """Runs two steps; returns (step, state) of each event, and keeps them in `events`."""
-    refuse, events = tmp_path / "refuse", []
+class _TwoSteps:
+    """Runs a step that writes, and another that reads what it wrote.
 
-    def create(config, metadata_config):
-        write = WriteText(says="hello")
-        read = ReadText(text=write.outputs["text"], refuse=str(refuse))
-        return Pipeline(
-            pipeline_name="two-steps",
-            pipeline_root=str(tmp_path / "artifacts"),
-            components=[write, read],
-            enable_cache=True,
-            metadata_connection_config=metadata_config,
+    Attributes:
+        refuse: A file that says how the second one ends.
+        events: Of the last run.
+    """
+
+    def __init__(self, folder, monkeypatch, second):
+        self.refuse, self.events = folder / "refuse", []
+
+        def create(config, metadata_config):
+            write = WriteText(says="hello")
+            read = second(text=write.outputs["text"], refuse=str(self.refuse))
+            return Pipeline(
+                pipeline_name="two-steps",
+                pipeline_root=str(folder / "artifacts"),
+                components=[write, read],
+                enable_cache=True,
+                metadata_connection_config=metadata_config,
+            )
+
+        monkeypatch.setattr(local, "create_pipeline", create)
+        self._config = DagConfig(
+            spec="", preset="", slice="", logs="", root=str(folder), plan=_PLAN
         )
 
-    monkeypatch.setattr(local, "create_pipeline", create)
-    config = DagConfig(
-        spec="", preset="", slice="", logs="", root=str(tmp_path), plan=_PLAN
-    )
+    def __call__(self):
+        """(step, state) of each event."""
+        self.events.clear()
+        local.run(self._config, self.events.append)
+        return [(event.step, event.state) for event in self.events]
 
-    def call():
-        events.clear()
-        local.run(config, events.append)
-        return [(event.step, event.state) for event in events]
 
-    call.events, call.refuse = events, refuse
-    return call
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """Two steps, of which the second has no output."""
+    return _TwoSteps(tmp_path, monkeypatch, ReadText)
 
 
 def test_each_step_is_reported_as_it_begins_and_ends(run):
@@ -159,32 +169,8 @@ def test_the_outputs_of_the_newest_run_are_found(run, tmp_path):
 
 @pytest.fixture
 def copy(tmp_path, monkeypatch):
-    """Runs a step that writes and one that copies; `refuse` says how that one ends."""
-    refuse = tmp_path / "refuse"
-
-    def create(config, metadata_config):
-        write = WriteText(says="hello")
-        copied = CopyText(text=write.outputs["text"], refuse=str(refuse))
-        return Pipeline(
-            pipeline_name="two-steps",
-            pipeline_root=str(tmp_path / "artifacts"),
-            components=[write, copied],
-            enable_cache=True,
-            metadata_connection_config=metadata_config,
-        )
-
-    monkeypatch.setattr(local, "create_pipeline", create)
-    config = DagConfig(
-        spec="", preset="", slice="", logs="", root=str(tmp_path), plan=_PLAN
-    )
-
-    def call():
-        events = []
-        local.run(config, events.append)
-        return [(event.step, event.state) for event in events]
-
-    call.refuse = refuse
-    return call
+    """Two steps, of which the second has an output."""
+    return _TwoSteps(tmp_path, monkeypatch, CopyText)
 
 
 def executions(root) -> list[tuple[str, str]]:
