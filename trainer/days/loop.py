@@ -364,7 +364,7 @@ class _Restore(NamedTuple):
         earlier one is read, maybe of an earlier encoding.
         """
 
-        def read(path: str) -> str:
+        def read(path: str) -> tuple[str, bool]:
             own = load_state(path)
             maps = _row_maps(own, self.encoding, path, self.options)
             if maps:
@@ -374,9 +374,13 @@ class _Restore(NamedTuple):
                 self.checkpoints.restore(path)
             state.days, state.position = own.days, own.position
             state.files, state.passes = own.files, own.passes
-            return path
+            return path, bool(maps)
 
-        path = first_readable(self.checkpoints.directory, read)
+        found = first_readable(self.checkpoints.directory, read)
+        assert found is not None  # the caller has read the state of one
+        path, is_mapped = found
+        if is_mapped:  # also if no day is left to train, whose end would write one
+            self.checkpoints.save()
         done = len(state.days)
         where = f", at {state.position}" if state.position else ""
         logging.info("Goes on from %s: %d days are done%s.", path, done, where)

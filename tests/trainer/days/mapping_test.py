@@ -123,13 +123,28 @@ def test_it_goes_on_as_the_new_encoding_and_no_longer_as_the_old(days, mapped):
         _train(days[1], mapped[0], _BEFORE)
 
 
+def test_mapped_without_a_day_to_train_it_goes_on_by_itself(
+    days, before, mapped, tmp_path
+):
+    """What was mapped is on the disk: it need not be asked for again."""
+    directory = tmp_path / "checkpoints"
+    shutil.copytree(before, directory)
+    _train(days[2][:1], directory, _NOW, map_encoding=True)
+    state = newest_state(str(directory))
+    assert state and state[1].encoding == _NOW.to_values()
+    again = _train(days[2], directory, _NOW)
+    for one, other in zip(again.variables, mapped[2].variables, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 def test_an_older_checkpoint_of_the_old_encoding_is_not_read_as_the_new(
     days, mapped, tmp_path
 ):
     shutil.copytree(mapped[0], tmp_path / "mapped")
-    newest = find(str(tmp_path / "mapped"))[0]
-    (data,) = (tmp_path / "mapped").glob(f"{newest.rsplit('/', 1)[-1]}.data*")
-    data.write_bytes(data.read_bytes()[:-100])
+    # The one of the mapping, and that of the second day; the first day's is left.
+    for mapped_one in find(str(tmp_path / "mapped"))[:2]:
+        (data,) = (tmp_path / "mapped").glob(f"{mapped_one.rsplit('/', 1)[-1]}.data*")
+        data.write_bytes(data.read_bytes()[:-100])
     with pytest.raises(ResumeError, match="room of tab was 4 and is 5"):
         _train(days[2], tmp_path / "mapped", _NOW)
     with pytest.raises(ResumeError, match="room of tab was 4 and is 5"):
