@@ -3,10 +3,10 @@
     python benchmarks/whole_pipeline.py [--quick] [--rows N ...] [--no_days]
 
 Simulated KuaiRand logs of three sizes go through `trailrank pipeline run`, each in a
-process of its own; a fourth one goes on day by day in one process, so that the price of
-one more day shows. Of each step: processor time (threads and children included), wall
-time, and the highest memory of the process while it ran (Linux resets it on demand).
-`start-up` is what importing TensorFlow, Beam and TFX takes, once a process.
+process of its own; a fourth one goes on day by day, as a nightly job does, so that the
+price of one more day shows. Of each step: processor time (threads and children
+included), wall time, and the highest memory of the process while it ran (Linux resets
+it on demand). `start-up` is what importing TensorFlow, Beam and TFX takes.
 
 Prints tables, and as the last line one JSON object.
 """
@@ -97,7 +97,7 @@ def _measure(
     users = max(20, round(rows / (_DAYS * _ROWS_PER_USER_DAY)))
     logs = _simulate(folder / f"logs-{rows}", users, _DAYS)
     console.print(f"{rows:,} rows ...")
-    (costs,) = _run(logs, folder / f"run-{rows}", [""])
+    costs = _run(logs, folder / f"run-{rows}")
     shutil.rmtree(folder / f"run-{rows}")
     shutil.rmtree(logs.parent)
     return costs
@@ -111,9 +111,10 @@ def _measure_days(
     logs = _simulate(folder / "logs-daily", users, sizes.days)
     console.print(f"{sizes.days} days of {sizes.day_rows:,} rows, one after another")
     first = _first_day(logs)
-    ends = [_day_after(first, day - 1) for day in range(_FIRST_DAYS, sizes.days + 1)]
-    runs = _run(logs, folder / "run-daily", [f"{first}:{end}" for end in ends])
-    return dict(zip(range(_FIRST_DAYS, sizes.days + 1), runs, strict=True))
+    root, found = folder / "run-daily", {}
+    for day in range(_FIRST_DAYS, sizes.days + 1):
+        found[day] = _run(logs, root, f"{first}:{_day_after(first, day - 1)}")
+    return found
 
 
 def _simulate(out: pathlib.Path, users: int, days: int) -> pathlib.Path:
@@ -126,23 +127,20 @@ def _simulate(out: pathlib.Path, users: int, days: int) -> pathlib.Path:
     return out / "data"
 
 
-def _run(
-    logs: pathlib.Path, root: pathlib.Path, days: Sequence[str]
-) -> list[list[_Cost]]:
-    child = ["--child", str(logs), str(root), ",".join(days)]
-    command = [sys.executable, __file__, *child]
+def _run(logs: pathlib.Path, root: pathlib.Path, days: str = "") -> list[_Cost]:
+    """Of one run, in a process of its own."""
+    command = [sys.executable, __file__, "--child", str(logs), str(root), days]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         raise SystemExit(f"The run failed:\n{done.stderr}")
-    found = json.loads(done.stdout.splitlines()[-1])
-    return [[_Cost(**cost) for cost in run] for run in found]
+    return [_Cost(**cost) for cost in json.loads(done.stdout.splitlines()[-1])]
 
 
 # --- in the measured process ----------------------------------------------------------
 
 
-def _child(logs: str, root: str, days: str) -> list[list[dict[str, Any]]]:
-    """The costs of one run after another in one root."""
+def _child(logs: str, root: str, days: str) -> list[dict[str, Any]]:
+    """The costs of a run."""
     meter = _Meter()
     from pipeline.run import load_tfx
 
@@ -150,17 +148,13 @@ def _child(logs: str, root: str, days: str) -> list[list[dict[str, Any]]]:
     startup = meter.cost(_START)
     import trailrank
 
-    found = []
-    for asked in days.split(","):
-        steps = _Steps()
-        config = trailrank.RunConfig(
-            spec="kuairand", logs=logs, root=root, days=asked or None
-        )
-        whole = _Meter()
-        trailrank.run_pipeline(config, on_step=steps)
-        costs = [startup, *steps.costs] if not found else steps.costs
-        found.append([*costs, whole.cost("all steps")])
-    return [[dataclasses.asdict(cost) for cost in costs] for costs in found]
+    steps, whole = _Steps(), _Meter()
+    config = trailrank.RunConfig(
+        spec="kuairand", logs=logs, root=root, days=days or None
+    )
+    trailrank.run_pipeline(config, on_step=steps)
+    costs = [startup, *steps.costs, whole.cost("all steps")]
+    return [dataclasses.asdict(cost) for cost in costs]
 
 
 class _Meter:

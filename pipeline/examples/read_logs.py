@@ -61,7 +61,9 @@ EARLY = "early rows"
 _ROWS = pl.len().alias("_rows")
 _A_DAY = datetime.timedelta(days=1)
 _HOUR_MS = 3_600_000
-SHARD_BYTES = 32 << 20  # of log a shard: some 400,000 rows, 1.5 GB when worked on
+# Of log a shard, 32 MB: some 400,000 rows, 1.5 GB when worked on. Half of that costs as
+# much while there are few, whose parcels are large.
+_SHARD_BYTES, _SMALL_SHARD_BYTES, _MANY_SHARDS = 32 << 20, 16 << 20, 64
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -124,10 +126,16 @@ def plan_reading(request: ExamplesRequest) -> Reading:
         sources=sources,
         days=request.days,
         first_day=request.first_day_read,
-        shards=request.shards or size // SHARD_BYTES + 1,
+        shards=request.shards or shards_of(size),
         marked=tuple(marked),
         next_folder=_next_folder(request, sources[LOG]),
     )
+
+
+def shards_of(text_bytes: int) -> int:
+    """How many shards a log of that size is cut into: never fewer for more."""
+    small, large = text_bytes // _SMALL_SHARD_BYTES, text_bytes // _SHARD_BYTES
+    return min(small, max(large, _MANY_SHARDS)) + 1
 
 
 def _next_folder(request: ExamplesRequest, log: Source) -> datetime.date | None:
