@@ -3,10 +3,12 @@
     python benchmarks/whole_pipeline.py [--quick] [--rows N ...] [--no_days]
 
 Simulated KuaiRand logs of three sizes go through `trailrank pipeline run`, each in a
-process of its own; a fourth one goes on day by day, as a nightly job does, so that the
-price of one more day shows. Of each step: processor time (threads and children
-included), wall time, and the highest memory of the process while it ran (Linux resets
-it on demand). `start-up` is what importing TensorFlow, Beam and TFX takes.
+process of its own; a fourth one goes on day by day, as a nightly job does. What one
+more day costs early and late is then measured again in turns, each time in the run as
+it was before that day: a neighbour on the machine then slows both. Of each step:
+processor time (threads and children included), wall time, and the highest memory of the
+process while it ran (Linux resets it on demand). `start-up` is what importing
+TensorFlow, Beam and TFX takes.
 
 Prints tables, and as the last line one JSON object.
 """
@@ -32,7 +34,7 @@ import rich.console
 import rich.table
 
 _DAYS, _ROWS_PER_USER_DAY = 7, 381  # the simulator's mean
-_EXAMPLES, _START = "DayExampleGen", "start-up"
+_EXAMPLES, _START, _ALL = "DayExampleGen", "start-up", "all steps"
 _FIRST_DAYS = 4  # of the log that goes on, before it does
 _FORM = "%Y%m%d"
 
@@ -45,10 +47,11 @@ class _Sizes:
     day_rows: int
     days: int  # of the log that goes on
     early: int  # a day whose price is compared with that of the last
+    rounds: int  # in which both are measured
 
 
-_FULL = _Sizes((150_000, 1_000_000, 5_000_000), 20_000, 15, 5)
-_QUICK = _Sizes((15_000, 30_000), 2_000, 7, 5)
+_FULL = _Sizes((150_000, 1_000_000, 5_000_000), 20_000, 15, 5, 3)
+_QUICK = _Sizes((15_000, 30_000), 2_000, 7, 5, 1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,7 +90,7 @@ def main() -> None:
         _print_steps(whole, console)
     if daily:
         _print_days(daily, console)
-    print(json.dumps(_summary(whole, daily, sizes)))
+    print(json.dumps(_summary(whole, daily)))
 
 
 def _measure(
@@ -105,15 +108,26 @@ def _measure(
 
 def _measure_days(
     folder: pathlib.Path, sizes: _Sizes, console: rich.console.Console
-) -> dict[int, list[_Cost]]:
-    """Day number -> its price, each gone on with after the days before."""
+) -> dict[int, list[list[_Cost]]]:
+    """Day number -> its price in each round, gone on with after the days before."""
     users = max(20, round(sizes.day_rows / _ROWS_PER_USER_DAY))
     logs = _simulate(folder / "logs-daily", users, sizes.days)
     console.print(f"{sizes.days} days of {sizes.day_rows:,} rows, one after another")
     first = _first_day(logs)
-    root, found = folder / "run-daily", {}
+    root = folder / "run-daily"
+    compared = (sizes.early, sizes.days)
     for day in range(_FIRST_DAYS, sizes.days + 1):
-        found[day] = _run(logs, root, f"{first}:{_day_after(first, day - 1)}")
+        if day in compared:
+            shutil.copytree(root, folder / f"before-{day}", symlinks=True)
+        if day < sizes.days:
+            _run(logs, root, f"{first}:{_day_after(first, day - 1)}")
+    found: dict[int, list[list[_Cost]]] = {day: [] for day in compared}
+    for turn in range(sizes.rounds):
+        for day in compared if turn % 2 else reversed(compared):
+            shutil.rmtree(root)
+            shutil.copytree(folder / f"before-{day}", root, symlinks=True)
+            costs = _run(logs, root, f"{first}:{_day_after(first, day - 1)}")
+            found[day].append(costs)
     return found
 
 
@@ -153,7 +167,7 @@ def _child(logs: str, root: str, days: str) -> list[dict[str, Any]]:
         spec="kuairand", logs=logs, root=root, days=days or None
     )
     trailrank.run_pipeline(config, on_step=steps)
-    costs = [startup, *steps.costs, whole.cost("all steps")]
+    costs = [startup, *steps.costs, whole.cost(_ALL)]
     return [dataclasses.asdict(cost) for cost in costs]
 
 
@@ -224,38 +238,46 @@ def _print_steps(whole: dict[int, list[_Cost]], console: rich.console.Console) -
     console.print(table)
 
 
-def _print_days(daily: dict[int, list[_Cost]], console: rich.console.Console) -> None:
+def _print_days(
+    daily: dict[int, list[list[_Cost]]], console: rich.console.Console
+) -> None:
+    """Of each step the median of the rounds."""
     table = rich.table.Table(title="One more day", caption=measured.machine())
-    for title in ("after days", "processor s", "wall s", "peak MB", "examples s"):
-        table.add_column(title, justify="right")
-    for day, costs in daily.items():
-        by = {cost.step: cost for cost in costs}
-        cost, examples = by["all steps"], by[_EXAMPLES]
-        table.add_row(
-            str(day - 1) if day > _FIRST_DAYS else "none",
-            f"{cost.processor_s:.1f}",
-            f"{cost.wall_s:.1f}",
-            f"{cost.peak_mb:,.0f}",
-            f"{examples.processor_s:.1f}",
+    table.add_column("step")
+    for day in daily:
+        for title in (f"day {day}: s", "peak MB"):
+            table.add_column(title, justify="right")
+    table.add_column("late to early", justify="right")
+    steps = [cost.step for cost in next(iter(daily.values()))[0]]
+    for step in steps:
+        cells = []
+        for rounds in daily.values():
+            found = [cost for costs in rounds for cost in costs if cost.step == step]
+            cells.append(f"{statistics.median(c.processor_s for c in found):.2f}")
+            cells.append(f"{max(c.peak_mb for c in found):,.0f}")
+        early, late = (
+            statistics.median(_price(costs, step) for costs in rounds)
+            for rounds in daily.values()
         )
+        table.add_row(step, *cells, f"{late / early:.2f}" if early else "")
     console.print(table)
 
 
 def _summary(
-    whole: dict[int, list[_Cost]], daily: dict[int, list[_Cost]], sizes: _Sizes
+    whole: dict[int, list[_Cost]], daily: dict[int, list[list[_Cost]]]
 ) -> dict[str, Any]:
     """Multiples of the examples pass, peaks, and the price of a late day."""
     times, peaks = {}, {}
     for rows, costs in whole.items():
         by = {cost.step: cost for cost in costs}
-        total = by["all steps"].processor_s + by[_START].processor_s
+        total = by[_ALL].processor_s + by[_START].processor_s
         times[rows] = round(total / by[_EXAMPLES].processor_s, 2)
         peaks[rows] = max(cost.peak_mb for cost in costs)
     return {
         "benchmark": "pipeline",
         "times_the_examples_pass": times,
         "peak_mb": peaks,
-        "late_day_to_early_day": _late_to_early(daily, sizes) if daily else None,
+        "late_day_to_early_day": _late_to_early(daily) if daily else None,
         "steps": {
             rows: {cost.step: dataclasses.asdict(cost) for cost in costs}
             for rows, costs in whole.items()
@@ -265,16 +287,19 @@ def _summary(
     }
 
 
-def _late_to_early(daily: dict[int, list[_Cost]], sizes: _Sizes) -> float:
-    """Processor time of the last three days over that of the three from `early` on."""
+def _late_to_early(daily: dict[int, list[list[_Cost]]]) -> list[float]:
+    """Processor time of the late day over that of the early one, of each round."""
+    early, late = daily.values()
+    return [
+        round(_price(costs, _ALL) / _price(others, _ALL), 3)
+        for costs, others in zip(late, early, strict=True)
+    ]
 
-    def price(days: Sequence[int]) -> float:
-        found = [daily[day][-1].processor_s for day in days if day in daily]
-        return statistics.median(found)
 
-    early = range(sizes.early, sizes.early + 3)
-    late = range(sizes.days - 2, sizes.days + 1)
-    return round(price(late) / price(early), 3)
+def _price(costs: Sequence[_Cost], step: str) -> float:
+    """Processor time of a step; all of them with what begins them."""
+    by = {cost.step: cost.processor_s for cost in costs}
+    return by[step] + (by[_START] if step == _ALL else 0.0)
 
 
 def _first_day(logs: pathlib.Path) -> str:
