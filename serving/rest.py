@@ -20,7 +20,7 @@ import tensorflow as tf
 from serving import json_tensors
 from serving.json_tensors import BadRequest
 from serving.servable import Servable, Signature
-from serving.versions import ModelStore, VersionStatus
+from serving.versions import ModelStore, UnknownLabelError, VersionStatus
 
 _LOG = logging.getLogger("trailrank.serving")
 
@@ -172,10 +172,11 @@ def _predict(store: ModelStore, target: Target, body: bytes) -> Answer:
 
 
 def _loaded(store: ModelStore, target: Target) -> tuple[int, Servable]:
-    if target.label is not None:
-        raise BadRequest(f"Unrecognized servable version label: {target.label}")
     model = store.get(target.name)
-    found = model.servable(target.version) if model else None
+    try:
+        found = model.servable(target.version, target.label) if model else None
+    except UnknownLabelError as error:
+        raise BadRequest(str(error)) from None
     if found is None:
         wanted = f"Latest({target.name})"
         if target.version is not None:

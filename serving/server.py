@@ -26,16 +26,13 @@ from starlette.responses import Response
 from starlette.routing import Mount
 from starlette.types import Receive, Scope, Send
 
-from feature_specs.errors import TrailrankError
 from serving import rest
+from serving.starting import ServeError, ready_store
+from serving.store_options import StoreOptions
 from serving.versions import ModelStore
 
 DEFAULT_PORT = 8501
 _LOG = logging.getLogger("trailrank.serving")
-
-
-class ServeError(TrailrankError, RuntimeError):
-    """The server cannot start; the message says what to do."""
 
 
 def create_app(store: ModelStore, pool: concurrent.futures.Executor) -> Starlette:
@@ -67,7 +64,7 @@ def create_app(store: ModelStore, pool: concurrent.futures.Executor) -> Starlett
 
 
 def serve(
-    models_dir: str,
+    models: str | StoreOptions,
     port: int = DEFAULT_PORT,
     host: str = "127.0.0.1",
     *,
@@ -76,10 +73,10 @@ def serve(
     """Serves until interrupted.
 
     Raises:
-        ServeError: No model in `models_dir`, one without a version that can be loaded,
+        ServeError: No model there, one without a version that can be loaded,
             or the port is taken.
     """
-    with _server(models_dir, port, host, poll_s) as (server, listener):
+    with _server(models, port, host, poll_s) as (server, listener):
         server.run(sockets=[listener])
 
 
@@ -87,29 +84,29 @@ class Server:
     """A server in a thread of this process. Close it, or use `with`.
 
     Args:
-        models_dir: Holds `<name>/<version>/`.
+        models: A directory of `<name>/<version>/`, or all that can be said of models.
         port: 0 takes a free one.
         host: `0.0.0.0` for every network.
-        poll_s: Seconds between looks for new versions.
+        poll_s: Seconds between looks for new versions of a directory.
 
     Attributes:
         url: Like `http://127.0.0.1:8501`.
 
     Raises:
-        ServeError: No model in `models_dir`, one without a version that can be loaded,
+        ServeError: No model there, one without a version that can be loaded,
             or the port is taken.
     """
 
     def __init__(
         self,
-        models_dir: str,
+        models: str | StoreOptions,
         port: int = 0,
         host: str = "127.0.0.1",
         *,
         poll_s: float = 1.0,
     ):
         self._running = contextlib.ExitStack()
-        running = serve_in_thread(models_dir, port, host, poll_s=poll_s)
+        running = serve_in_thread(models, port, host, poll_s=poll_s)
         self.url: str = self._running.enter_context(running)
 
     def __enter__(self) -> Server:
@@ -128,14 +125,14 @@ class Server:
 
 @contextlib.contextmanager
 def serve_in_thread(
-    models_dir: str,
+    models: str | StoreOptions,
     port: int = 0,
     host: str = "127.0.0.1",
     *,
     poll_s: float = 1.0,
 ) -> Iterator[str]:
     """Serves while the block runs; gives the URL. Port 0 takes a free one."""
-    with _server(models_dir, port, host, poll_s) as (server, listener):
+    with _server(models, port, host, poll_s) as (server, listener):
         thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
         thread.start()
         try:
@@ -147,7 +144,7 @@ def serve_in_thread(
 
 @contextlib.contextmanager
 def _server(
-    models_dir: str, port: int, host: str, poll_s: float
+    models: str | StoreOptions, port: int, host: str, poll_s: float
 ) -> Iterator[tuple[uvicorn.Server, socket.socket]]:
     """A server that listens and whose models are loaded, not running yet.
 
@@ -158,7 +155,9 @@ def _server(
         contextlib.closing(_bind(host, port)) as listener,
         concurrent.futures.ThreadPoolExecutor(workers, "predict") as pool,
     ):
-        store = _load(models_dir, poll_s)
+        if isinstance(models, str):
+            models = StoreOptions(models_dir=models, poll_s=poll_s)
+        store = ready_store(models)
         # Whoever connects from here on waits for the server's loop, and is not refused.
         _listen(listener)
         store.start()
@@ -204,23 +203,3 @@ def _port_error(host: str, port: int, error: OSError) -> ServeError:
         f"port {port} on {host} cannot be used ({error.strerror}). Stop the other "
         "server, or choose another --port."
     )
-
-
-def _load(models_dir: str, poll_s: float) -> ModelStore:
-    """The models of a directory, each with an available version."""
-    store = ModelStore(models_dir, poll_s)
-    store.refresh()
-    if not store.names():
-        unfinished = "".join(f" {path} has none (yet)." for path in store.unfinished())
-        raise ServeError(
-            f"{models_dir}: no model here (looked for "
-            f"<name>/<version>/saved_model.pb).{unfinished} "
-            "`trailrank pipeline run --root RUN` trains one and pushes it to "
-            "RUN/models."
-        )
-    for name in store.names():
-        model = store.get(name)
-        if model is not None and model.servable(None) is None:
-            problems = "; ".join(status.error for status in model.statuses())
-            raise ServeError(f"model {name!r} cannot be served: {problems}")
-    return store

@@ -86,7 +86,9 @@ def test_a_copy_that_is_not_finished_is_waited_for(tmp_path, save_half_plus_two)
     for _ in range(10):  # more looks than a broken version gets tries
         versions.refresh()
     assert versions.servable(None)[0] == 1
-    assert [s.version for s in versions.statuses()] == [1]
+    waiting, old = versions.statuses()
+    assert (waiting.version, waiting.state, old.state) == (2, "START", "AVAILABLE")
+    assert waiting.error.endswith("/2: saved_model.pb is not there (yet).")
     save_half_plus_two(tmp_path / "2")
     versions.refresh()
     assert versions.servable(None)[0] == 2
