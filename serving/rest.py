@@ -162,10 +162,9 @@ def _route(service: Service, request: Request) -> Reply:
         raise _invalid(f"Malformed request: {method} {path}")
     if not match["name"]:
         raise _invalid(f"Missing model name in request: {method} {path}")
-    digits = (match["version"] or "").lstrip("0")
-    if len(digits) > _MOST_DIGITS or int(digits or 0) > _LARGEST_VERSION:
-        return Reply(400, b"")
     target = _target(match, request)
+    if target.version is not None and target.version > _LARGEST_VERSION:
+        return Reply(400, b"")
     if look is not None:
         show = _metadata if look["metadata"] else _status
         return show(service, target)
@@ -183,10 +182,15 @@ def _target(match: re.Match[str], request: Request) -> Call:
     version, label = match["version"], match["label"]
     return Call(
         model=urllib.parse.unquote(match["name"]),
-        version=int(version) if version else None,
+        version=_number(version) if version else None,
         label=urllib.parse.unquote(label) if label else None,
         is_wanted=request.is_wanted,
     )
+
+
+def _number(digits: str) -> int:
+    """The number; Python reads no text of very many digits, and nobody needs to."""
+    return int(digits.lstrip("0")[: _MOST_DIGITS + 1] or 0)
 
 
 def _inflate(request: Request, most_bytes: int) -> bytes:
