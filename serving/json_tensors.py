@@ -258,7 +258,7 @@ def _stack(
 ) -> npt.NDArray[Any]:
     """Slices of one input, one a row -> [rows, ...]."""
     try:
-        return _to_array(slices, dtype, limits)
+        return _to_array(slices, [len(slices)], dtype, limits)
     except _Ragged:
         pass  # find the first row that differs, to name it
     except BadRequest as error:
@@ -266,9 +266,9 @@ def _stack(
         raise BadRequest(
             f"Failed to process 'instances' list, key: {name}. Error: {error}"
         ) from None
-    first = _to_array([slices[0]], dtype, limits)[0]
+    first = _to_array(slices[:1], [], dtype, limits)
     for index, value in enumerate(slices):
-        array = _to_array([value], dtype, limits)[0]
+        array = _to_array([value], [], dtype, limits)
         where = f"Failed to process element: {index} key: {name} of 'instances' list. "
         if array.size != first.size:
             what = f"Expecting tensor size: {first.size} but got: {array.size}"
@@ -291,7 +291,7 @@ def _from_columns(inputs: Any, dtypes: Mapping[str, str], limits: Limits) -> Arr
         if name not in inputs:
             raise BadRequest(f"Missing named input: {name} in 'inputs' object.")
     return {
-        name: _to_array([inputs[name]], dtype, limits)[0]
+        name: _to_array([inputs[name]], [], dtype, limits)
         for name, dtype in dtypes.items()
     }
 
@@ -300,14 +300,21 @@ class _Ragged(BadRequest):
     """Lists of one level differ in length or depth."""
 
 
-def _to_array(values: Sequence[Any], dtype: str, limits: Limits) -> npt.NDArray[Any]:
-    """[n] nested lists of equal lengths -> array [n, ...]."""
-    level, shape = values, [len(values)]
+def _to_array(
+    level: Sequence[Any], shape: list[int], dtype: str, limits: Limits
+) -> npt.NDArray[Any]:
+    """Nested lists of equal lengths -> array.
+
+    Args:
+        level: Values, each a list or what a tensor holds.
+        shape: In which they stand: [n], or [] for one value.
+        dtype: `DType.name`.
+        limits: Of nesting.
+    """
     while list in (kinds := set(map(type, level))):
         if len(kinds) > 1:
             raise _Ragged(
-                f"Encountered list at unexpected level: {len(shape) - 1} next to a "
-                "value"
+                f"Encountered list at unexpected level: {len(shape)} next to a value"
             )
         if len(shape) == limits.max_nesting:
             raise BadRequest(
@@ -318,10 +325,9 @@ def _to_array(values: Sequence[Any], dtype: str, limits: Limits) -> npt.NDArray[
         if len(sizes) > 1:
             found = _short(sorted(sizes))
             raise _Ragged(
-                f"Encountered list at unexpected size: {found} at level: "
-                f"{len(shape) - 1}"
+                f"Encountered list at unexpected size: {found} at level: {len(shape)}"
             )
-        shape.append(sizes.pop())
+        shape = [*shape, sizes.pop()]
         level = list(itertools.chain.from_iterable(level))
     return _convert(level, kinds, dtype).reshape(shape)
 
