@@ -1,39 +1,63 @@
-"""The REST contract (tf_serving_rest.md), on upstream's half_plus_two model."""
+"""The REST contract (tf_serving_rest.md) through HTTP, on toy models."""
 
 import gzip
+import http.client
 import json
 import urllib.parse
 
 import pytest
 
-from serving import rest
+from serving.options import ServerOptions
+from serving.rest import Reply
+from serving.service import Service
+from serving.store_options import ALL, StoreOptions
 from serving.versions import ModelStore
+from tests.serving.http_service import running
+from tests.serving.toy_models import Examples
 
 PREDICT = "/v1/models/half:predict"
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory, save_half_plus_two):
-    models = tmp_path_factory.mktemp("half_plus_two")
+def service(tmp_path_factory, save_half_plus_two):
+    """Upstream's half_plus_two, and versions 1, 2 and a broken 3 of `x`."""
+    models = tmp_path_factory.mktemp("models")
     save_half_plus_two(models / "half" / "00000123")
     (models / "half" / "124.tmp").mkdir()  # no version: not a number
     (models / "half" / "notes").mkdir()
     (models / "empty").mkdir()  # no model: no version
-    found = ModelStore(str(models))
-    found.refresh()
-    return found
+    Examples(bias=10.0).save(models / "x" / "1")
+    Examples(bias=20.0).save(models / "x" / "2")
+    (models / "x" / "3").mkdir()
+    (models / "x" / "3" / "saved_model.pb").write_bytes(b"no model")
+    labels = {"stable": 1, "canary": 2, "gone": 9}
+    store = ModelStore(
+        StoreOptions(
+            models_dir=str(models), policy=ALL, labels=labels, allow_early_labels=True
+        )
+    )
+    store.refresh()
+    service = Service(store, ServerOptions())
+    with running(service) as server:
+        connection = http.client.HTTPConnection("127.0.0.1", server.address[1])
+        yield connection
+        connection.close()
+    service.close()
 
 
-def call(store, method, path, body="", **headers):
+def call(connection, method, path, body="", **headers):
     data = body if isinstance(body, bytes) else body.encode()
-    return rest.handle(store, method, path, headers, data)
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    connection.request(method, path, data, named)
+    answer = connection.getresponse()
+    return Reply(answer.status, answer.read(), answer.headers["content-type"])
 
 
-def post(store, body, path=PREDICT, signature=None):
+def post(service, body, path=PREDICT, signature=None):
     if signature:
         body = {"signature_name": signature, **body}
     text = body if isinstance(body, (str, bytes)) else json.dumps(body)
-    answer = call(store, "POST", path, text)
+    answer = call(service, "POST", path, text)
     return answer.status, json.loads(answer.body)
 
 
@@ -55,31 +79,31 @@ def post(store, body, path=PREDICT, signature=None):
         ({"signature_name": "", "other": None, "inputs": [1]}, {"outputs": [2.5]}),
         ('{"inputs": [1.0]} trailing', {"outputs": [2.5]}),
         ('{"inputs": [1.0], "inputs": [2.0]}', {"outputs": [2.5]}),  # the first wins
-        ('{"inputs": [1435774380]}', {"outputs": [717887170.0]}),  # float32(x) / 2 + 2
+        ('{"inputs": [1435774380]}', {"outputs": [717887168.0]}),  # float32(x) / 2 + 2
         ('{"inputs": [1e300, -1e300, 1e-300]}', {"outputs": [float("inf"), -float("inf"), 2.0]}),
         ('{"inputs": [Infinity, -Infinity]}', {"outputs": [float("inf"), -float("inf")]}),
         ('{"inputs": [Inf, -Inf]}', {"outputs": [float("inf"), -float("inf")]}),
     ],
 )  # fmt: skip
-def test_half_plus_two(store, body, answer):
-    assert post(store, body) == (200, answer)
+def test_half_plus_two(service, body, answer):
+    assert post(service, body) == (200, answer)
 
 
-def test_nan_goes_in_and_comes_out_as_a_bare_token(store):
-    answer = call(store, "POST", PREDICT, '{"inputs": [NaN, 2]}')
+def test_nan_goes_in_and_comes_out_as_a_bare_token(service):
+    answer = call(service, "POST", PREDICT, '{"inputs": [NaN, 2]}')
     assert answer.status == 200
     assert b"NaN" in answer.body and b'"NaN"' not in answer.body
 
 
-def test_whole_floats_keep_their_point_and_no_noise_digits_are_added(store):
-    answer = call(store, "POST", PREDICT, '{"instances": [2, 0.4]}')
+def test_whole_floats_keep_their_point_and_no_noise_digits_are_added(service):
+    answer = call(service, "POST", PREDICT, '{"instances": [2, 0.4]}')
     assert b"3.0" in answer.body and b"2.2" in answer.body
     assert b"2.2000" not in answer.body
 
 
-def test_several_outputs_are_objects_and_bytes_are_base64(store):
+def test_several_outputs_are_objects_and_bytes_are_base64(service):
     rows = [{"count": 3, "text": "a\u00e9"}, {"count": 2**62, "text": {"b64": "YQ=="}}]
-    status, answer = post(store, {"instances": rows}, signature="mixed")
+    status, answer = post(service, {"instances": rows}, signature="mixed")
     assert status == 200
     assert answer["predictions"] == [
         {"twice": 6, "raw_bytes": {"b64": "YcOp"}, "text": "a\u00e9"},
@@ -87,36 +111,36 @@ def test_several_outputs_are_objects_and_bytes_are_base64(store):
     ]
 
 
-def test_columns_need_no_common_dimension(store):
+def test_columns_need_no_common_dimension(service):
     body = {"inputs": {"count": [[1, 2], [3, 4]], "text": "one"}}
-    status, answer = post(store, body, signature="mixed")
+    status, answer = post(service, body, signature="mixed")
     assert status == 200
     assert answer["outputs"]["twice"] == [[2, 4], [6, 8]]
     assert answer["outputs"]["text"] == "one"
 
 
-def test_bytes_that_are_no_text_pass_unchanged(store):
+def test_bytes_that_are_no_text_pass_unchanged(service):
     raw = b'{"signature_name": "mixed", "inputs": {"count": [1], "text": ["\xff"]}}'
-    answer = call(store, "POST", PREDICT, raw)
+    answer = call(service, "POST", PREDICT, raw)
     assert answer.status == 200
     assert b'"text": ["\xff"]' in answer.body
 
 
-def test_a_scalar_output_is_fine_by_column_only(store):
-    assert post(store, {"inputs": [1, 2]}, signature="total") == (200, {"outputs": 3})
-    status, answer = post(store, {"instances": [1, 2]}, signature="total")
+def test_a_scalar_output_is_fine_by_column_only(service):
+    assert post(service, {"inputs": [1, 2]}, signature="total") == (200, {"outputs": 3})
+    status, answer = post(service, {"instances": [1, 2]}, signature="total")
     assert status == 400 and "no shape information" in answer["error"]
 
 
-def test_so_is_a_scalar_string(store):
-    answer = post(store, {"inputs": ["a", "b"]}, signature="joined")
+def test_so_is_a_scalar_string(service):
+    answer = post(service, {"inputs": ["a", "b"]}, signature="joined")
     assert answer == (200, {"outputs": "ab"})
-    status, answer = post(store, {"instances": ["a", "b"]}, signature="joined")
+    status, answer = post(service, {"instances": ["a", "b"]}, signature="joined")
     assert status == 400 and "no shape information" in answer["error"]
 
 
-def test_bools(store):
-    answer = post(store, {"instances": [True, False]}, signature="inverted")
+def test_bools(service):
+    answer = post(service, {"instances": [True, False]}, signature="inverted")
     assert answer == (200, {"predictions": [False, True]})
 
 
@@ -129,8 +153,8 @@ def test_bools(store):
         "/v1/models/h%61lf:predict",
     ],
 )
-def test_ways_to_name_the_model(store, path):
-    assert post(store, {"inputs": [1.0]}, path)[0] == 200
+def test_ways_to_name_the_model(service, path):
+    assert post(service, {"inputs": [1.0]}, path)[0] == 200
 
 
 # --- refusals -------------------------------------------------------------------------
@@ -173,8 +197,8 @@ def test_ways_to_name_the_model(store, path):
         ({"inputs": {"y": [1]}}, "Missing named input: x"),
     ],
 )
-def test_bad_bodies(store, body, fragment):
-    status, answer = post(store, body)
+def test_bad_bodies(service, body, fragment):
+    status, answer = post(service, body)
     assert status == 400
     assert set(answer) == {"error"}
     assert fragment in answer["error"]
@@ -193,30 +217,30 @@ def test_bad_bodies(store, body, fragment):
         ("[1]", '[{"b64": "YQ==", "x": 1}]', "base64"),
     ],
 )
-def test_bad_values(store, count, text, fragment):
+def test_bad_values(service, count, text, fragment):
     body = (
         f'{{"signature_name": "mixed", "inputs": {{"count": {count}, "text": {text}}}}}'
     )
-    status, answer = post(store, body)
+    status, answer = post(service, body)
     assert status == 400
     assert fragment in answer["error"]
 
 
-def test_int32_is_a_token_within_its_range(store):
-    assert post(store, {"inputs": [2**31 - 1]}, signature="total")[0] == 200
+def test_int32_is_a_token_within_its_range(service):
+    assert post(service, {"inputs": [2**31 - 1]}, signature="total")[0] == 200
     for value in (2**31, -(2**31) - 1, 1.0):
-        assert post(store, {"inputs": [value]}, signature="total")[0] == 400
+        assert post(service, {"inputs": [value]}, signature="total")[0] == 400
 
 
-def test_a_list_without_names_is_refused_for_several_inputs(store):
+def test_a_list_without_names_is_refused_for_several_inputs(service):
     for body in ({"inputs": [1]}, {"instances": [1]}):
-        status, answer = post(store, body, signature="mixed")
+        status, answer = post(service, body, signature="mixed")
         assert status == 400 and "as multiple input tensors" in answer["error"]
 
 
-def test_half_precision_is_501_by_column_and_400_by_row(store):
-    assert post(store, {"inputs": [1.0]}, signature="half")[0] == 501
-    assert post(store, {"instances": [1.0]}, signature="half")[0] == 400
+def test_half_precision_is_501_by_column_and_400_by_row(service):
+    assert post(service, {"inputs": [1.0]}, signature="half")[0] == 501
+    assert post(service, {"instances": [1.0]}, signature="half")[0] == 400
 
 
 @pytest.mark.parametrize(
@@ -227,7 +251,7 @@ def test_half_precision_is_501_by_column_and_400_by_row(store):
         ("POST", "/v1/models/none:predict", "{", 400, "JSON Parse error"),
         ("POST", "/v1/models/HALF:predict", "{}", 404, "Latest(HALF)"),
         ("POST", "/v1/models/half/versions/9:predict", "{}", 404, "Specific(half, 9)"),
-        ("POST", "/v1/models/half/labels/stable:predict", "{}", 400, "Unrecognized servable version label"),
+        ("POST", "/v1/models/half/labels/other:predict", "{}", 400, "Unrecognized servable version label: other"),
         ("POST", PREDICT, '{"signature_name": "S"}', 400, 'Serving signature name: "S" not found in signature def'),
         ("GET", "/v1/models/none", "", 404, "Could not find any versions of model"),
         ("GET", "/v1/models/empty", "", 404, "Could not find any versions of model"),
@@ -245,7 +269,24 @@ def test_half_precision_is_501_by_column_and_400_by_row(store):
         ("POST", "/v1/models/half/metadata", "", 400, "Malformed request"),
         ("PUT", PREDICT, "{}", 400, "Malformed request"),
         ("DELETE", "/v1/models/half", "", 400, "Malformed request"),
-        ("HEAD", "/v1/models/half", "", 400, "Malformed request"),
+        ("PATCH", "/v1/models/half", "", 400, "Malformed request"),
+        ("PUT", "/v1/models/half/metadata", "", 400, "Malformed request"),
+        ("GET", "/v1/models/half/label/x", "", 400, "Malformed request"),
+        ("GET", "/v1/models/half/versions/-1", "", 400, "Malformed request"),
+        ("GET", "/v1/models/half/versions/", "", 400, "Malformed request"),
+        ("GET", "/v1/models/half/versions/1/", "", 400, "Malformed request"),
+        ("GET", "/v1/models/a/b", "", 400, "Malformed request"),
+        ("GET", "/v1/models/", "", 400, "Malformed request"),
+        ("POST", "/v1/models:predict", "{}", 400, "Missing model name"),
+        ("POST", "/v1/models/half/versions/1/labels/x:predict", "{}", 400, "Malformed request"),
+        ("POST", "/v1/models/half/version/1:predict", "{}", 400, "Malformed request"),
+        ("POST", "/v1/models/half/metadata:predict", "{}", 400, "Malformed request"),
+        ("POST", "/v1/models/none/labels/stable:predict", "{}", 400, "Unrecognized servable version label: stable"),
+        ("POST", "/v1/models/half/labels/gone:predict", "{}", 404, "Specific(half, 9)"),
+        ("POST", "/v1/models/none:predict", '{"signature_name": 5}', 400, "key must be a string value"),
+        ("POST", "/v1/models/x:predict", '{"signature_name": "S", "inputs": 1, "instances": 1}', 400, "not found in signature def"),
+        ("GET", "/v1/models/half/versions/9/metadata", "", 404, "Specific(half, 9)"),
+        ("GET", "/v1/models/a%2Fb%3Ac", "", 404, "a/b:c"),
         ("GET", "/v1/models/half/", "", 400, "Malformed request"),
         ("GET", "/v1/models/half/version/123", "", 400, "Malformed request"),
         ("GET", "/v1/models/half/versions/x", "", 400, "Malformed request"),
@@ -257,8 +298,8 @@ def test_half_precision_is_501_by_column_and_400_by_row(store):
         ("POST", "/v1/models/half:regress", '{"examples": [{"x": 1}]}', 400, "'inputs'"),
     ],
 )  # fmt: skip
-def test_routes(store, method, path, body, status, fragment):
-    answer = call(store, method, path, body)
+def test_routes(service, method, path, body, status, fragment):
+    answer = call(service, method, path, body)
     assert (answer.status, answer.content_type) == (status, "application/json")
     message = json.loads(answer.body)
     assert set(message) == {"error"}
@@ -266,39 +307,173 @@ def test_routes(store, method, path, body, status, fragment):
 
 
 @pytest.mark.parametrize("path", ["/v1", "/", "/v2/models/half", "/monitoring"])
-def test_other_paths_get_a_page_and_no_json(store, path):
-    answer = call(store, "GET", path)
+def test_other_paths_get_a_page_and_no_json(service, path):
+    answer = call(service, "GET", path)
     assert (answer.status, answer.content_type) == (404, "text/html")
 
 
-def test_a_version_beyond_int64_has_no_body(store):
-    answer = call(store, "GET", f"/v1/models/half/versions/{2**63}")
+@pytest.mark.parametrize("digits", [str(2**63), "1" * 5000])
+def test_a_version_beyond_int64_has_no_body(service, digits):
+    for method, end in (("GET", ""), ("GET", "/metadata"), ("POST", ":predict")):
+        path = f"/v1/models/half/versions/{digits}{end}"
+        answer = call(service, method, path)
+        assert (answer.status, answer.body) == (400, b"")
+
+
+def test_leading_zeros_make_no_version_large(service):
+    path = f"/v1/models/half/versions/{'0' * 5000}123"
+    assert call(service, "GET", path).status == 200
+
+
+def test_a_head_request_is_refused_without_a_body(service):
+    answer = call(service, "HEAD", "/v1/models/half")
     assert (answer.status, answer.body) == (400, b"")
 
 
-def test_options(store):
-    assert call(store, "OPTIONS", PREDICT, origin="https://a.b").status == 200
-    refused = call(store, "OPTIONS", PREDICT)
+def test_errors_are_printed_as_upstream_does(service):
+    body = call(service, "GET", "/v1/models").body.decode()
+    assert body.startswith("{\n") and body.endswith("\n}")
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "application/x-protobuf", ""])
+def test_nobody_looks_at_the_content_type(service, kind):
+    answer = call(service, "POST", PREDICT, '{"inputs": 1}', content_type=kind)
+    assert answer.status == 200
+
+
+def test_answers_are_never_compressed(service):
+    answer = call(service, "POST", PREDICT, '{"inputs": 1}', accept_encoding="gzip")
+    assert json.loads(answer.body) == {"outputs": 2.5}
+
+
+def test_options(service):
+    assert call(service, "OPTIONS", PREDICT, origin="https://a.b").status == 200
+    refused = call(service, "OPTIONS", PREDICT)
     assert (refused.status, refused.body) == (400, b"")
 
 
-def test_gzip_requests_are_inflated_and_corrupt_ones_are_empty(store):
+def test_gzip_requests_are_inflated_and_corrupt_ones_are_empty(service):
     packed = gzip.compress(b'{"inputs": [1.0]}')
-    headers = {"content-encoding": "gzip"}
-    answer = rest.handle(store, "POST", PREDICT, headers, packed)
+    headers = {"content_encoding": "gzip"}
+    answer = call(service, "POST", PREDICT, packed, **headers)
     assert json.loads(answer.body) == {"outputs": [2.5]}
     for corrupt in (packed[:-9], b"no gzip", packed[:4] + b"\0" * 20):
-        answer = rest.handle(store, "POST", PREDICT, headers, corrupt)
+        answer = call(service, "POST", PREDICT, corrupt, **headers)
         assert answer.status == 400
         assert b"The document is empty" in answer.body
+
+
+# --- classify and regress -------------------------------------------------------------
+
+TWO = [{"x": 0.25}, {"x": [0.75]}]
+
+
+def examples(service, verb, signature, rows, version=""):
+    body = {"signature_name": signature, "examples": rows}
+    path = f"/v1/models/x{version}:{verb}"
+    answer = call(service, "POST", path, json.dumps(body))
+    return answer.status, json.loads(answer.body)
+
+
+@pytest.mark.parametrize(
+    ("signature", "results"),
+    [
+        ("both", [[["lo\u00e9", 0.75], ["high", 0.25]], [["lo\u00e9", 0.25], ["high", 0.75]]]),
+        ("scores_only", [[["", 0.25]], [["", 0.75]]]),
+        ("classes_only", [[["0.25", 0.0]], [["0.75", 0.0]]]),
+    ],
+)  # fmt: skip
+def test_classify(service, signature, results):
+    found = examples(service, "classify", signature, TWO)
+    assert found == (200, {"results": results})
+
+
+@pytest.mark.parametrize("signature", ["value", "column", ""])
+def test_regress(service, signature):
+    found = examples(service, "regress", signature, TWO)
+    assert found == (200, {"results": [20.25, 20.75]})
+
+
+def test_numbers_of_results_keep_their_point_and_may_be_infinite(service):
+    body = b'{"examples": [{"x": 1.0}, {"x": Infinity}, {"x": NaN}]}'
+    answer = call(service, "POST", "/v1/models/x:regress", body)
+    assert (answer.status, answer.body) == (200, b'{"results": [21.0, Infinity, NaN]}')
+
+
+def test_context_is_added_to_each_example(service):
+    body = {"context": {"x": 0.5}, "examples": [{}, {"x": 0.25}]}
+    answer = call(service, "POST", "/v1/models/x:regress", json.dumps(body))
+    assert json.loads(answer.body) == {"results": [20.5, 20.25]}
+
+
+@pytest.mark.parametrize(
+    ("verb", "signature", "rows", "fragment"),
+    [
+        ("classify", "value", TWO, "for classification"),
+        ("regress", "both", TWO, "for regression"),
+        ("classify", "flat_scores", TWO, "Expected Tensor shape: [2 num_classes]"),
+        ("classify", "whole_scores", TWO, "Expected scores Tensor of DT_FLOAT"),
+        ("regress", "pair", TWO, "Expected Tensor shape: [2] or [2, 1]"),
+        ("regress", "rows_lost", TWO, "Expected Tensor shape: [2] or [2, 1]"),
+        ("regress", "none", TWO, 'Serving signature name: "none" not found'),
+        ("regress", "", 1, "'examples'"),
+        ("regress", "", [], "'examples'"),
+        ("regress", "", [1], "expected an object"),
+        ("regress", "", [{"x": [1, 1.5]}], "values of one kind"),
+        ("regress", "", [{"x": 1}], "Data types don't match"),  # an int64 feature
+        ("classify", 5, TWO, "key must be a string value"),
+    ],
+)
+def test_refused_examples(service, verb, signature, rows, fragment):
+    status, answer = examples(service, verb, signature, rows)
+    assert status == 400
+    assert fragment in answer["error"]
+
+
+# --- versions and labels --------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("version", "value"),
+    [
+        ("", 20.5),  # the highest that is loaded
+        ("/versions/1", 10.5),
+        ("/versions/2", 20.5),
+        ("/labels/stable", 10.5),
+        ("/labels/canary", 20.5),
+        ("/labels/%73table", 10.5),
+    ],
+)
+def test_versions_and_labels(service, version, value):
+    found = examples(service, "regress", "", [{"x": 0.5}], version)
+    assert found == (200, {"results": [value]})
+
+
+@pytest.mark.parametrize(("of", "version"), [("", 2), ("/labels/stable", 1)])
+def test_metadata_tells_the_version(service, of, version):
+    found = json.loads(call(service, "GET", f"/v1/models/x{of}/metadata").body)
+    assert found["model_spec"]["version"] == str(version)
+
+
+def test_the_status_has_every_version_the_highest_first(service):
+    answer = call(service, "GET", "/v1/models/x/labels/any")
+    found = json.loads(answer.body)["model_version_status"]
+    assert [(s["version"], s["state"]) for s in found] == [
+        ("3", "END"),
+        ("2", "AVAILABLE"),
+        ("1", "AVAILABLE"),
+    ]
+    assert found[0]["status"]["error_code"] == "UNKNOWN"
+    assert "is no SavedModel" in found[0]["status"]["error_message"]
+    assert found[1]["status"] == {"error_code": "OK", "error_message": ""}
 
 
 # --- status and metadata --------------------------------------------------------------
 
 
 @pytest.mark.parametrize("path", ["", "/versions/123", "/labels/unknown"])
-def test_status(store, path):
-    answer = call(store, "GET", f"/v1/models/half{path}")
+def test_status(service, path):
+    answer = call(service, "GET", f"/v1/models/half{path}")
     assert json.loads(answer.body) == {
         "model_version_status": [
             {
@@ -310,9 +485,9 @@ def test_status(store, path):
     }
 
 
-def test_metadata(store):
+def test_metadata(service):
     path = f"/v1/models/{urllib.parse.quote('half')}/metadata"
-    found = json.loads(call(store, "GET", path).body)
+    found = json.loads(call(service, "GET", path).body)
     assert found["model_spec"] == {
         "name": "half",
         "signature_name": "",
