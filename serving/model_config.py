@@ -18,17 +18,12 @@ import os
 
 import tensorflow as tf
 from google.protobuf import text_format
-from tensorflow_serving.config import (
-    file_system_storage_path_source_pb2 as source_pb2,
-)
-from tensorflow_serving.config import (
-    model_server_config_pb2,
-)
+from tensorflow_serving.config import file_system_storage_path_source_pb2 as source_pb2
+from tensorflow_serving.config import model_server_config_pb2 as config_pb2
 
 from feature_specs.errors import TrailrankError
 from serving.store_options import (
     ALL,
-    LATEST,
     ModelSettings,
     VersionPolicy,
     specific,
@@ -88,8 +83,8 @@ def read_model_config(text: str, where: str) -> dict[str, ModelSettings]:
     return _settings(_parse(text, where), where)
 
 
-def _parse(text: str, where: str) -> model_server_config_pb2.ModelServerConfig:
-    config = model_server_config_pb2.ModelServerConfig()
+def _parse(text: str, where: str) -> config_pb2.ModelServerConfig:
+    config = config_pb2.ModelServerConfig()
     try:
         text_format.Parse(text, config)
     except text_format.ParseError as error:
@@ -101,7 +96,7 @@ def _parse(text: str, where: str) -> model_server_config_pb2.ModelServerConfig:
 
 
 def _settings(
-    config: model_server_config_pb2.ModelServerConfig, where: str
+    config: config_pb2.ModelServerConfig, where: str
 ) -> dict[str, ModelSettings]:
     kind = config.WhichOneof("config")
     if kind != "model_config_list":
@@ -121,7 +116,7 @@ def _settings(
     return models
 
 
-def _model(config: model_server_config_pb2.ModelConfig, place: str) -> ModelSettings:
+def _model(config: config_pb2.ModelConfig, place: str) -> ModelSettings:
     _check_platform(config, place)
     path = config.base_path
     if not os.path.isabs(path) and "://" not in path:
@@ -138,14 +133,14 @@ def _model(config: model_server_config_pb2.ModelConfig, place: str) -> ModelSett
     return ModelSettings(path, policy, dict(config.version_labels))
 
 
-def _check_platform(config: model_server_config_pb2.ModelConfig, place: str) -> None:
+def _check_platform(config: config_pb2.ModelConfig, place: str) -> None:
     # The enum came before the name of the platform, and is still understood.
     platform = config.model_platform
     if config.model_type and platform:
         raise ModelConfigError(
             f"{place}: model_type and model_platform are both set. Leave out one."
         )
-    if config.model_type == model_server_config_pb2.TENSORFLOW:
+    if config.model_type == config_pb2.TENSORFLOW:
         platform = "tensorflow"
     if platform != "tensorflow":
         raise ModelConfigError(
@@ -168,9 +163,9 @@ def _policy(
             )
         return specific(versions)
     # Left out, or `latest {}`: as upstream, one.
-    return VersionPolicy(most=policy.latest.num_versions or 1) if kind else LATEST
+    return VersionPolicy(most=policy.latest.num_versions or 1)
 
 
-def _names_with_logging(config: model_server_config_pb2.ModelServerConfig) -> set[str]:
+def _names_with_logging(config: config_pb2.ModelServerConfig) -> set[str]:
     models = config.model_config_list.config
     return {one.name for one in models if one.HasField("logging_config")}
