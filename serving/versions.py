@@ -18,10 +18,11 @@ from collections.abc import Callable, Iterable, Mapping
 
 from feature_specs.errors import TrailrankError
 from serving import servable
-from serving.model_config import ModelConfigError, ModelConfigFile
+from serving.model_config import ModelConfigFile
 from serving.model_directory import ModelDirectory
 from serving.servable import LoadError, Servable
 from serving.store_options import ModelSettings, Retries, StoreOptions
+from serving.text_protos import ConfigFileError
 from serving.version_directories import Files, files_of, find_versions, is_complete
 
 _LOG = logging.getLogger("trailrank.serving")
@@ -319,7 +320,7 @@ class ModelStore:
         """One look: which models there are, then each one's versions, which may load.
 
         Raises:
-            ModelConfigError: There is no configuration yet, and the first one cannot be
+            ConfigFileError: There is no configuration yet, and the first one cannot be
                 taken. A later one that cannot be is told in the log.
             tf.errors.OpError: The file system refuses; what it gave is served.
         """
@@ -369,7 +370,7 @@ class ModelStore:
         try:
             settings = self._source.models()
             self._check_labels(settings)
-        except ModelConfigError as error:
+        except ConfigFileError as error:
             if not self._models:
                 raise
             if str(error) != self._refused:  # not at every look
@@ -401,7 +402,7 @@ class ModelStore:
                     continue
                 if self._source.may_label_early and label not in now:
                     continue
-                raise ModelConfigError(_label_refusal(name, label, version, now))
+                raise ConfigFileError(_label_refusal(name, label, version, now))
 
     def _refresh_models(self) -> None:
         problem: Exception | None = None

@@ -4,8 +4,9 @@ import pytest
 from google.protobuf import text_format
 from tensorflow_serving.config import model_server_config_pb2
 
-from serving.model_config import ModelConfigError, ModelConfigFile, read_model_config
+from serving.model_config import ModelConfigFile, read_model_config
 from serving.store_options import ALL, ModelSettings, VersionPolicy, specific
+from serving.text_protos import ConfigFileError
 
 # As in the contract, sec. 10.
 RANKER = """
@@ -77,6 +78,7 @@ def test_what_protobuf_itself_writes_is_read():
         (one("model_type: TENSORFLOW"), "model_type and model_platform are both set"),
         (one().replace("/models/m", "models/m"), "absolute path.*Got 'models/m'"),
         (one().replace("/models/m", ""), "absolute path.*Got ''"),
+        (one().replace("/models/m", "/models/[m]"), "'m': base_path /models/.*pattern"),
         (one().replace('name: "m"', ""), "f: config 0: name is missing"),
         (one("} config { " + one()[29:-4]), "model 'm': is listed twice"),
         (one("model_version_policy { specific {} }"), "must name versions.*Got \\[\\]"),
@@ -86,15 +88,15 @@ def test_what_protobuf_itself_writes_is_read():
     ],
 )
 def test_what_is_refused(text, message):
-    with pytest.raises(ModelConfigError, match=message):
+    with pytest.raises(ConfigFileError, match=message):
         read_model_config(text, "f")
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path):
-    with pytest.raises(ModelConfigError, match="none.config: cannot be read"):
+    with pytest.raises(ConfigFileError, match="none.config: cannot be read"):
         ModelConfigFile(str(tmp_path / "none.config")).models()
     (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(ModelConfigError, match="binary: cannot be read"):
+    with pytest.raises(ConfigFileError, match="binary: cannot be read"):
         ModelConfigFile(str(tmp_path / "binary")).models()
 
 
