@@ -134,7 +134,7 @@ class ServerOptions:
     enable_cors: bool = False
     monitoring_path: str | None = None
     batching: BatchingOptions | None = None
-    limits: Limits = Limits()
+    limits: Limits = dataclasses.field(default_factory=Limits)
     max_body_bytes: int = 16 * _MIB
     max_inflated_bytes: int = 16 * _MIB
     max_buffered_bytes: int = 256 * _MIB

@@ -184,12 +184,11 @@ class Service:
         Raises:
             ServingError: No such model, version or label.
         """
-        if label is not None:
-            raise ServingError(
-                tf.errors.INVALID_ARGUMENT,
-                f"Unrecognized servable version label: {label}",
-            )
         model = self.store.get(name)
+        if label is not None:
+            version = model.labels().get(label) if model else None
+            if version is None:
+                raise _invalid(f"Unrecognized servable version label: {label}")
         found = model.servable(version) if model else None
         if found is None:
             wanted = f"Latest({name})"
@@ -255,9 +254,13 @@ class Service:
             ServingError: Whatever fails, a signature that does not classify included.
         """
         with self.measured(call, "Classify"):
-            answer = self._run_examples(call, examples, "classification", _CLASSIFIES)
-            labels, scores = _classes(answer.outputs, len(examples))
-            return Classified(answer.version, answer.signature_name, labels, scores)
+            return self.run_classify(call, examples)
+
+    def run_classify(self, call: Call, examples: Sequence[bytes]) -> Classified:
+        """`classify`, uncounted."""
+        answer = self._run_examples(call, examples, "classification", _CLASSIFIES)
+        labels, scores = _classes(answer.outputs, len(examples))
+        return Classified(answer.version, answer.signature_name, labels, scores)
 
     def regress(self, call: Call, examples: Sequence[bytes]) -> Regressed:
         """The value of each serialized `tf.train.Example`.
@@ -266,9 +269,13 @@ class Service:
             ServingError: Whatever fails, a signature that does not regress included.
         """
         with self.measured(call, "Regress"):
-            answer = self._run_examples(call, examples, "regression", _REGRESSES)
-            values = _float_column(answer.outputs["outputs"], len(examples))
-            return Regressed(answer.version, answer.signature_name, values)
+            return self.run_regress(call, examples)
+
+    def run_regress(self, call: Call, examples: Sequence[bytes]) -> Regressed:
+        """`regress`, uncounted."""
+        answer = self._run_examples(call, examples, "regression", _REGRESSES)
+        values = _float_column(answer.outputs["outputs"], len(examples))
+        return Regressed(answer.version, answer.signature_name, values)
 
     def _run_examples(
         self,
@@ -294,6 +301,14 @@ class Service:
         serialized[:] = list(examples)
         return self.run(loaded, call, {"inputs": serialized})
 
+    def count(self, model: str, status: str) -> None:
+        """One request more; `status` is a code's name.
+
+        Requests that never come to a worker are counted by who refuses them.
+        """
+        known = self.store.get(model) is not None
+        self.metrics.count(model if known else _UNKNOWN_MODEL, status)
+
     @contextlib.contextmanager
     def measured(self, call: Call, entrypoint: str) -> Iterator[None]:
         """Counts and times what the block does; its errors leave as `ServingError`."""
@@ -305,8 +320,7 @@ class Service:
             status = error.name
             raise
         finally:
-            known = self.store.get(call.model) is not None
-            self.metrics.count(call.model if known else _UNKNOWN_MODEL, status)
+            self.count(call.model, status)
             if status == "OK":
                 took_s = time.perf_counter() - begin
                 self.metrics.request_took(call.model, call.api, entrypoint, took_s)

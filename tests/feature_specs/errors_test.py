@@ -89,7 +89,6 @@ _FOR_PROGRAMMERS = {
     "pipeline/run_record.py": 1,  # caught where the file is read
     "pipeline/runners/local.py": 1,
     "serving/client.py": 3,
-    "serving/json_tensors.py": 1,
     "serving/rank.py": 1,  # likewise
     "serving/rank_command.py": 3,
     "serving/serve.py": 1,

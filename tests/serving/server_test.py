@@ -15,8 +15,16 @@ from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow_serving.apis import prediction_log_pb2
 
 from serving.client import Client, ClientError
+from serving.options import ServerOptions
 from serving.servable import WARMUP_FILE, LoadError, load
-from serving.server import ServeError, _bind, _listen, serve, serve_in_thread
+from serving.server import (
+    ANY_PORT,
+    ServeError,
+    _bind,
+    _listen,
+    serve,
+    serve_in_thread,
+)
 from serving.versions import ModelVersions, find_versions
 
 PATIENCE_S = 60
@@ -213,7 +221,7 @@ def test_a_warmup_record_of_garbage_is_told(
     with pytest.raises(LoadError, match=message):
         load(str(tmp_path / "half" / "1"))
     with pytest.raises(ServeError, match=f"'half' cannot be served: .*{message}"):
-        serve(str(tmp_path), port=0)
+        serve(str(tmp_path), ANY_PORT)
 
 
 def test_a_broken_graph_is_told_with_its_directory(tmp_path, save_half_plus_two):
@@ -253,7 +261,7 @@ def test_only_whole_numbers_are_versions(tmp_path):
 
 def test_no_model_says_what_to_run(tmp_path):
     with pytest.raises(ServeError, match=r"no model here.*trailrank pipeline run"):
-        serve(str(tmp_path), port=0)
+        serve(str(tmp_path), ANY_PORT)
 
 
 def test_a_model_that_cannot_load_ends_the_start(tmp_path):
@@ -262,13 +270,13 @@ def test_a_model_that_cannot_load_ends_the_start(tmp_path):
     with pytest.raises(
         ServeError, match=r"'half' cannot be served: .*is no SavedModel"
     ):
-        serve(str(tmp_path), port=0)
+        serve(str(tmp_path), ANY_PORT)
 
 
 def test_an_unfinished_copy_is_no_model_yet(tmp_path):
     (tmp_path / "half" / "1").mkdir(parents=True)
     with pytest.raises(ServeError, match=r"no model here.*/half/1 has none \(yet\)"):
-        serve(str(tmp_path), port=0)
+        serve(str(tmp_path), ANY_PORT)
 
 
 def test_a_taken_port_says_so(tmp_path):
@@ -277,7 +285,7 @@ def test_a_taken_port_says_so(tmp_path):
         taken.listen()
         port = taken.getsockname()[1]
         with pytest.raises(ServeError, match=f"port {port} .*another --port"):
-            serve(str(tmp_path), port=port)
+            serve(str(tmp_path), ServerOptions(rest_port=port))
 
 
 def test_of_two_servers_that_load_at_once_the_second_to_listen_is_told():
