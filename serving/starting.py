@@ -38,7 +38,7 @@ def ready_store(options: StoreOptions) -> ModelStore:
             _LOG.info("waiting for a first version: %s", "; ".join(waiting))
         waited_for = waiting
         time.sleep(options.poll_s or _LOOK_S)
-        store.refresh()
+        store.refresh_versions()
     _check_labels(store, options)
     return store
 

@@ -328,6 +328,15 @@ class ModelStore:
             self._reconfigure()
             self._refresh_models()
 
+    def refresh_versions(self) -> None:
+        """One look at each model's versions; which models there are is not asked.
+
+        Raises:
+            tf.errors.OpError: The file system refuses; what it gave is served.
+        """
+        with self._loading:
+            self._refresh_models()
+
     def start(self) -> None:
         """Follows the source until `stop`."""
         options = self._options
@@ -336,7 +345,7 @@ class ModelStore:
         else:
             looks = [
                 (options.config_poll_s, self.refresh),
-                (options.poll_s, self._look_for_versions),
+                (options.poll_s, self.refresh_versions),
             ]
         self._threads = [
             threading.Thread(
@@ -360,10 +369,6 @@ class ModelStore:
                 look()
             except Exception:  # a server outlives a file system's bad minute
                 _LOG.exception("cannot read %s; trying again", self._source.path)
-
-    def _look_for_versions(self) -> None:
-        with self._loading:
-            self._refresh_models()
 
     def _reconfigure(self) -> None:
         """Takes the source's settings, all of them or none."""
