@@ -110,6 +110,7 @@ class ModelVersions:
         self._statuses: dict[int, VersionStatus] = {}
         self._leaving: dict[int, weakref.ref[Servable]] = {}
         self._failures: dict[int, _Failure] = {}
+        self._is_away = False
 
     # --- for any thread ---------------------------------------------------------------
 
@@ -155,6 +156,7 @@ class ModelVersions:
 
     def configure(self, settings: ModelSettings) -> None:
         """Takes other settings; the next `refresh` loads and unloads by them."""
+        self._is_away = self._is_away and settings.path == self._settings.path
         self._settings = settings
         self._labels = dict(settings.labels)
 
@@ -172,6 +174,7 @@ class ModelVersions:
         while nothing that is wanted can be loaded.
         """
         found = find_versions(self._settings.path)
+        self._tell_if_away(found is None)
         if found is None:
             return
         self._failures = {v: f for v, f in self._failures.items() if v in found}
@@ -190,6 +193,11 @@ class ModelVersions:
                 self._make_room(kept, wanted)
         if kept:
             self._unload(set(self._loaded) - set(kept))
+
+    def _tell_if_away(self, is_away: bool) -> None:
+        if is_away and not self._is_away:
+            _LOG.warning("%s: is no directory (yet)", self._settings.path)
+        self._is_away = is_away
 
     def _drop_waiting(self, wanted: set[int]) -> None:
         """Versions that were never tried and that nobody wants any more."""
@@ -407,7 +415,8 @@ class ModelStore:
                     continue
                 if self._source.may_label_early and label not in now:
                     continue
-                raise ConfigFileError(_label_refusal(name, label, version, now))
+                refusal = _label_refusal(name, label, version, now)
+                raise ConfigFileError(f"{self._source.path}: {refusal}")
 
     def _refresh_models(self) -> None:
         problem: Exception | None = None

@@ -19,6 +19,7 @@ from serving.store_options import (
     VersionPolicy,
     specific,
 )
+from serving.text_protos import ConfigFileError
 from serving.versions import ModelStore, ModelVersions, UnknownLabelError
 
 LATEST_2 = VersionPolicy(most=2)
@@ -130,12 +131,16 @@ def test_what_is_waited_for_no_more_is_forgotten(tmp_path, put_version):
     assert states(versions) == {1: "AVAILABLE"}
 
 
-def test_a_new_base_path_replaces_the_versions_of_the_old_one(tmp_path, put_version):
+def test_a_new_base_path_replaces_the_versions_of_the_old_one(
+    tmp_path, put_version, caplog
+):
     put_version(tmp_path / "old" / "1", 1)
     put_version(tmp_path / "new" / "1", 5)
     versions = model(tmp_path / "old")
     versions.configure(ModelSettings(str(tmp_path / "away")))
     versions.refresh()
+    versions.refresh()
+    assert caplog.text.count(f"{tmp_path / 'away'}: is no directory (yet)") == 1
     assert answer(versions, 1) == 1.0  # not there yet: the old one serves
     versions.configure(ModelSettings(str(tmp_path / "new")))
     versions.refresh()
@@ -439,9 +444,8 @@ def test_a_label_is_given_to_an_available_version_and_moves_to_one(
 
 def test_a_first_configuration_s_labels_must_be_allowed(tmp_path, two_models):
     write_config(tmp_path, labelled(two_models / "a", "all {}", stable=1))
-    with pytest.raises(
-        ValueError, match="--allow_version_labels_for_unavailable_models"
-    ):
+    told = r"models\.config: model 'ranker': label 'stable' .*--allow_version_labels"
+    with pytest.raises(ConfigFileError, match=told):
         config_store(tmp_path)
     store = config_store(tmp_path, early=True)
     assert answer(store.get("ranker"), label="stable") == 1.0
