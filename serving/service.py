@@ -20,6 +20,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf import error_codes_pb2
 
 from feature_specs.errors import TrailrankError
+from serving.batching import Batcher
 from serving.metrics import Metrics
 from serving.options import ServerOptions
 from serving.servable import Servable, Signature
@@ -154,6 +155,8 @@ class Service:
         self.options = options or ServerOptions()
         self.metrics = Metrics()
         self.workers = Workers(self.options.worker_count, self.options.max_waiting)
+        batching = self.options.batching
+        self._batcher = None if batching is None else Batcher(batching)
 
     def submit(
         self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs
@@ -175,6 +178,8 @@ class Service:
     def close(self) -> None:
         """Ends the workers, after what they run."""
         self.workers.close()
+        if self._batcher is not None:
+            self._batcher.close()
 
     def find(
         self, name: str, version: int | None = None, label: str | None = None
@@ -243,7 +248,10 @@ class Service:
         if not call.is_wanted():
             raise ServingError(tf.errors.CANCELLED, "The client has left.")
         begin = time.perf_counter()
-        outputs = signature(arrays, tuple(wanted) or None)
+        if self._batcher is None:
+            outputs = signature(arrays, tuple(wanted) or None)
+        else:
+            outputs = self._batcher.run(name, signature, arrays, tuple(wanted) or None)
         self.metrics.model_took(call.model, call.api, time.perf_counter() - begin)
         return Answer(loaded.version, name, outputs)
 
