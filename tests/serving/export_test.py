@@ -20,7 +20,7 @@ from serving.requests import columns
 from serving.servable import WARMUP_FILE, LoadError
 
 NAN = float("nan")
-OUTPUTS = ("long_view", "watched", "score")
+OUTPUTS = ("long_view", "watched", "score", "log_score")
 # Of one user, with a sequence longer than the 3 the model keeps and a missing number.
 ROW = {
     "user_id": 2,
@@ -63,10 +63,10 @@ def expected(ranker, tft_output):
         k: v.numpy()
         for k, v in ranker(tft_output.transform_features_layer()(raw)).items()
     }
-    view = np.maximum(outputs["long_view"], 1e-6)
-    watched = np.maximum(outputs["watched"], 1e-6)
-    length = np.array([1.0, np.log(8.0) ** 0.25])  # unknown: 1; log(1 + 7)
-    return {**outputs, "score": view * watched**-0.5 * length}
+    view, watched = outputs["long_view"], 1 + np.maximum(outputs["watched"], 0)
+    length = np.array([1.0, (1 + np.log(8.0)) ** 0.25])  # unknown: 1; 1 + log(1 + 7)
+    score = view * watched**-0.5 * length
+    return {**outputs, "score": score, "log_score": np.log(score)}
 
 
 def tensors(spec, rows) -> dict:
@@ -221,8 +221,8 @@ def test_weights_of_the_request_replace_the_specs(
     spec, signatures, expected, weights, exponents
 ):
     outputs = signatures["rank"](**rank_tensors(spec, [ROW, OTHER], weights))
-    view, watched = (np.maximum(expected[n], 1e-6) for n in ("long_view", "watched"))
-    length = np.array([1.0, np.log(8.0) ** 0.25])
+    view, watched = expected["long_view"], 1 + np.maximum(expected["watched"], 0)
+    length = np.array([1.0, (1 + np.log(8.0)) ** 0.25])
     score = view ** exponents[0] * watched ** exponents[1] * length
     np.testing.assert_allclose(outputs["score"], score, rtol=1e-4)
 
