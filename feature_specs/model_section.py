@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 
 from feature_specs.build import build, closest
 from feature_specs.ceilings import check_tables
@@ -447,7 +448,7 @@ def _check_transforms(
             reading.problems.add(path, rule, text)
 
 
-def check_tasks(reading: Reading, path: str, weights: dict[str, float]) -> None:
+def check_tasks(reading: Reading, path: str, weights: Mapping[str, object]) -> None:
     """That the keys of the mapping at `path` are tasks."""
     names = reading.entry_names("tasks")
     for name in weights:

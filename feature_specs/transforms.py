@@ -44,17 +44,20 @@ class TransformKind:
     factor: str
 
 
-_SCALE = {"arguments": ("scale",), "defaults": (1.0,)}
+def _scaled(factor: str) -> TransformKind:
+    return TransformKind(arguments=("scale",), defaults=(1.0,), factor=factor)
+
+
 TRANSFORMS: dict[str, TransformKind] = {
     "identity": TransformKind(factor="y"),
-    "linear": TransformKind(factor="1 + max(0, y) / {scale}", **_SCALE),
+    "linear": _scaled("1 + max(0, y) / {scale}"),
     "clip": TransformKind(
         arguments=("low", "high"), factor="1 + min(max({low}, y), {high})"
     ),
-    "log1p": TransformKind(factor="1 + log(1 + max(0, y) / {scale})", **_SCALE),
-    "expm1": TransformKind(factor="1 + expm1(y / {scale})", **_SCALE),
-    "softplus": TransformKind(factor="log(1 + exp(y / {scale}))", **_SCALE),
-    "sigmoid": TransformKind(factor="1 / (1 + exp(-y / {scale}))", **_SCALE),
+    "log1p": _scaled("1 + log(1 + max(0, y) / {scale})"),
+    "expm1": _scaled("1 + expm1(y / {scale})"),
+    "softplus": _scaled("log(1 + exp(y / {scale}))"),
+    "sigmoid": _scaled("1 / (1 + exp(-y / {scale}))"),
 }
 
 

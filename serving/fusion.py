@@ -10,6 +10,7 @@ float32, which is 0 below some 1e-38, and stays at 3.4e38.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -145,7 +146,7 @@ def _log_sigmoid(y: tf.Tensor, scale: tf.Tensor) -> tf.Tensor:
 
 
 _DEEP = -40.0  # below it softplus(x) is exp(x), to the last digit
-_LOG_FACTORS = {
+_LOG_FACTORS: dict[str, Callable[..., tf.Tensor]] = {
     "linear": _log_linear,
     "clip": _log_clip,
     "log1p": _log_log1p,
