@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from feature_specs import Spec, views
@@ -23,6 +23,7 @@ CARD_FILE = os.path.join("assets.extra", "model_card.json")
 PAGE_FILE = os.path.join("assets.extra", "model_card.md")
 _FORMAT = 1
 _SAVED_MODEL = "saved_model.pb"
+_VERDICT = "verdict.json"  # that the pipeline's Pusher puts beside it
 _VIEWS = (views.EXAMPLES, views.ENCODING, views.TRAINING, views.SERVING)
 
 
@@ -43,6 +44,23 @@ class Lineage:
     days: tuple[str, ...] = ()
     seed: int | None = None
     metrics: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Gate:
+    """One limit that the model was held to before it was pushed.
+
+    Attributes:
+        name: `auc of like, tab=1 against 1650000000`.
+        value: Of the model; None if there was none.
+        limit: The least or the most, or the largest loss against another model.
+        outcome: `passed`, `refused` or `not judged`.
+    """
+
+    name: str
+    value: float | None
+    limit: float | None
+    outcome: str
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -226,6 +244,35 @@ def read_card(model: Place) -> ModelCard:
         ) from None
 
 
+def read_gates(model_dir: str) -> list[Gate]:
+    """The gates that a pushed version has passed; none where nothing was noted.
+
+    Raises:
+        ModelCardError: What was noted cannot be read.
+    """
+    path = os.path.join(model_dir, _VERDICT)
+    text = _read(path)
+    if text is None:
+        return []
+    try:
+        return [_gate(entry) for entry in json.loads(text)["gates"]]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ModelCardError(
+            f"{path}: is no verdict of gates ({error!r}). Remove it, or push again."
+        ) from None
+
+
+def _gate(found: Mapping[str, Any]) -> Gate:
+    inside = f", {found['slice']}" if found["slice"] else ""
+    against = f" against {found['against']}" if found["against"] else ""
+    return Gate(
+        name=f"{found['measure']} of {found['of']}{inside}{against}",
+        value=found["value"],
+        limit=found["limit"],
+        outcome=found["outcome"],
+    )
+
+
 def model_dir_of(model: Place) -> str:
     """A model's directory: that one, or its newest version's.
 
@@ -272,13 +319,15 @@ def _tensors(found: Mapping[str, Any]) -> dict[str, Tensor]:
 # --- for people -----------------------------------------------------------------------
 
 
-def as_markdown(card: ModelCard) -> str:
-    """The card as a page."""
+def as_markdown(card: ModelCard, gates: Sequence[Gate] = ()) -> str:
+    """The card as a page; with the gates, where the model has been judged."""
+    judged = ["## Gates", "", *_gates(gates)] if gates else []
     parts = [
         [f"# Model {card.name}", "", f"Exported by trailrank {card.code}."],
         ["## Fused score", "", "```", *card.formula, "```", "", *_tasks(card)],
         ["## Signatures", *_signatures(card)],
         ["## Lineage", "", *_lineage(card)],
+        *([judged] if judged else []),
         ["## Spec views", "", *_rows(("view", "digest"), card.views.items())],
         ["## Spec", "", "```yaml", card.spec.rstrip(), "```"],
         ["## Preset", "", "```json", card.preset, "```"],
@@ -323,6 +372,15 @@ def _lineage(card: ModelCard) -> list[str]:
         for key, value in card.lineage.metrics.items()
     ]
     return _rows(("what", "value"), [*told.items(), *metrics])
+
+
+def _gates(gates: Sequence[Gate]) -> list[str]:
+    rows = [(g.name, _short(g.value), _short(g.limit), g.outcome) for g in gates]
+    return _rows(("gate", "value", "limit", "outcome"), rows)
+
+
+def _short(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}"
 
 
 def _rows(heads: tuple[str, ...], rows: Any) -> list[str]:

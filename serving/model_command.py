@@ -4,16 +4,18 @@
     trailrank model show RUN/models/kuairand/1650000000 --json
 
 It prints the fused score's formula and weights, the signatures, what the model was
-trained on and its spec. DIR is a version, or the directory of all versions, of which
-the newest is shown.
+trained on, the gates that it has passed and its spec. DIR is a version, or the
+directory of all versions, of which the newest is shown.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import json
 from collections.abc import Sequence
 
 from feature_specs.flags import ArgumentParser
-from serving.model_card import as_markdown, model_dir_of, read_card
+from serving.model_card import as_markdown, model_dir_of, read_card, read_gates
 
 
 def run(argv: Sequence[str]) -> int:
@@ -21,7 +23,12 @@ def run(argv: Sequence[str]) -> int:
     args = parser().parse_args(argv)
     path = model_dir_of(args.model)
     card = read_card(path)
-    print(card.to_json() if args.json else f"{path}\n\n{as_markdown(card)}")
+    gates = read_gates(path)
+    if args.json:
+        judged = [dataclasses.asdict(gate) for gate in gates]
+        print(json.dumps({**json.loads(card.to_json()), "gates": judged}, indent=1))
+    else:
+        print(f"{path}\n\n{as_markdown(card, gates)}")
     return 0
 
 

@@ -1,6 +1,7 @@
 import dataclasses
 import json
 import math
+import shutil
 
 import pytest
 
@@ -111,6 +112,27 @@ def test_what_is_no_model_is_told(tmp_path):
         card.write_text(text)
         with pytest.raises(ModelCardError, match="is no model card"):
             read_card(tmp_path)
+
+
+def test_gates_of_a_pushed_version_are_shown(model, tmp_path, capsys):
+    gates = [
+        {"measure": "auc", "of": "like", "slice": "tab=1", "against": "", "value": 0.75,
+         "limit": 0.7, "outcome": "passed"},
+        {"measure": "rmse", "of": "stay", "slice": "", "against": "5", "value": None,
+         "limit": 0.05, "outcome": "not judged"},
+    ]  # fmt: skip
+    version = tmp_path / "8"
+    shutil.copytree(model, version)
+    (version / "verdict.json").write_text(json.dumps({"gates": gates}))
+    assert run(["show", str(tmp_path)]) == 0
+    shown = capsys.readouterr().out
+    assert "| auc of like, tab=1 | 0.7500 | 0.7000 | passed |" in shown
+    assert "| rmse of stay against 5 |  | 0.0500 | not judged |" in shown
+    assert run(["show", str(version), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["gates"][1]["value"] is None
+    (version / "verdict.json").write_text("[]")
+    with pytest.raises(ModelCardError, match="is no verdict"):
+        run(["show", str(version)])
 
 
 def test_the_command_prints_the_page_or_json(model, capsys):
