@@ -56,10 +56,13 @@ setuptools.setup(
         "absl-py",
         "dill",  # tfx-bsl 1.16 imports it; recent Beam no longer brings it
         "google-crc32c",
+        "grpcio",
+        "grpcio-health-checking",
         "httpx",
         "numpy",
         "orjson",
         "polars==2.0.*",  # `feature_specs.missing` reads its form of expressions
+        "prometheus-client",
         "pyarrow",
         "pydantic>=2,<3",
         "pyyaml",
