@@ -147,13 +147,16 @@ class Service:
         store, options: As given.
         metrics: Of both APIs.
         workers: The threads that run requests.
+        large_workers: Those that run large ones.
     """
 
     def __init__(self, store: ModelStore, options: ServerOptions | None = None):
         self.store = store
         self.options = options or ServerOptions()
         self.metrics = Metrics()
-        self.workers = Workers(self.options.worker_count, self.options.max_waiting)
+        most = self.options.max_waiting
+        self.workers = Workers(self.options.worker_count, most)
+        self.large_workers = Workers(self.options.large_workers, most)
 
     def submit(
         self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs
@@ -165,16 +168,33 @@ class Service:
         """
         future = self.workers.submit(function, *args, **kwargs)
         if future is None:
-            raise Overloaded(
-                f"The server is busy: {self.options.max_waiting} requests wait for "
-                f"{self.options.worker_count} workers. Try again later.",
-                self.options.retry_after_s,
-            )
+            raise self._overloaded(self.options.worker_count)
         return future
+
+    def submit_large(
+        self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs
+    ) -> Future[T]:
+        """`submit` for a request of many bytes: it holds up its like only.
+
+        Raises:
+            Overloaded: Too many wait.
+        """
+        future = self.large_workers.submit(function, *args, **kwargs)
+        if future is None:
+            raise self._overloaded(self.options.large_workers)
+        return future
+
+    def _overloaded(self, workers: int) -> Overloaded:
+        return Overloaded(
+            f"The server is busy: {self.options.max_waiting} requests wait for "
+            f"{workers} workers. Try again later.",
+            self.options.retry_after_s,
+        )
 
     def close(self) -> None:
         """Ends the workers, after what they run."""
         self.workers.close()
+        self.large_workers.close()
 
     def find(
         self, name: str, version: int | None = None, label: str | None = None
