@@ -228,10 +228,10 @@ def test_a_broken_graph_is_told_with_its_directory(tmp_path, save_half_plus_two)
     save_half_plus_two(tmp_path)
     file = tmp_path / "saved_model.pb"
     saved_model = saved_model_pb2.SavedModel.FromString(file.read_bytes())
-    # saved_model.load raises KeyError for a function that is not in the library
+    # The graph calls a function that is not in the library any more.
     del saved_model.meta_graphs[0].graph_def.library.function[:]
     file.write_bytes(saved_model.SerializeToString())
-    with pytest.raises(LoadError, match=f"{tmp_path}: cannot be loaded: KeyError: "):
+    with pytest.raises(LoadError, match=f"{tmp_path}: cannot be loaded: .*function"):
         load(str(tmp_path))
 
 
