@@ -211,16 +211,16 @@ def _inflate(request: Request, most_bytes: int) -> bytes:
     """
     if not _is_gzip(request):
         return request.body
-    told_bytes = size_bytes(request)
-    if told_bytes > most_bytes:
-        raise BadRequest(
-            f"Request too large: more than {most_bytes} bytes before gzip.", status=413
-        )
+    told_bytes = min(size_bytes(request), most_bytes)
     inflater = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
     try:
         inflated = inflater.decompress(request.body, max_length=told_bytes + 1)
     except zlib.error:
         return b""
+    if len(inflated) > most_bytes:
+        raise BadRequest(
+            f"Request too large: more than {most_bytes} bytes before gzip.", status=413
+        )
     return inflated if inflater.eof and not inflater.unused_data else b""
 
 
