@@ -36,7 +36,7 @@ def limited_protocol(options: ServerOptions) -> type[H11Protocol]:
 
 
 class _Connection(h11.Connection):
-    """One that refuses a body in crumbs."""
+    """One that refuses bodies in crumbs, and versions of HTTP it does not speak."""
 
     _pieces = _size_bytes = 0
 
@@ -44,6 +44,8 @@ class _Connection(h11.Connection):
         event = super().next_event()
         if isinstance(event, h11.Request):
             self._pieces = self._size_bytes = 0
+            if event.http_version not in (b"1.0", b"1.1"):
+                raise h11.RemoteProtocolError("only HTTP/1.0 and 1.1 are spoken")
         elif isinstance(event, h11.Data):
             self._pieces += 1
             self._size_bytes += len(event.data)
@@ -58,6 +60,7 @@ class _LimitedProtocol(H11Protocol):
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
         self.conn = _Connection(h11.SERVER, self.options.max_header_bytes)
+        self.timeout_keep_alive = self.options.keep_alive_s  # type: ignore[assignment]
         self._header_timer: asyncio.TimerHandle | None = None
         self._send_timer: asyncio.TimerHandle | None = None
         self._is_refused = self._has_begun = False

@@ -17,6 +17,7 @@ from serving.json_tensors import BadRequest
 from serving.options import Limits
 
 _INT64 = range(-(2**63), 2**63)
+_MOST_CONTEXT_BYTES = 64 * 2**20  # in all examples together
 
 
 def serialized_examples(
@@ -43,15 +44,25 @@ def serialized_examples(
             f"'examples' has {len(rows)} items; at most {limits.max_rows} are allowed"
         )
     counter = _Counter(limits.max_elements)
-    context = b""
-    if "context" in body:
-        context = _example(body["context"], "context", counter)
+    context = _context(body["context"], len(rows), limits) if "context" in body else b""
     # Messages one behind the other are one message: of a feature in both the latter,
     # that of the example, holds.
     return [
         context + _example(row, f"example {index}", counter)
         for index, row in enumerate(rows)
     ]
+
+
+def _context(features: Any, rows: int, limits: Limits) -> bytes:
+    """Features of every example: a small request must not become a huge batch."""
+    counter = _Counter(limits.max_elements // rows)
+    context = _example(features, "context", counter)
+    if len(context) * rows > _MOST_CONTEXT_BYTES:
+        raise BadRequest(
+            f"'context' takes {len(context)} bytes for each of {rows} examples; at "
+            f"most {_MOST_CONTEXT_BYTES} are allowed"
+        )
+    return context
 
 
 class _Counter:
@@ -63,7 +74,10 @@ class _Counter:
     def take(self, values: int) -> None:
         self._left -= values
         if self._left < 0:
-            raise BadRequest(f"more than {self._most} values in 'examples'")
+            raise BadRequest(
+                f"more than {self._most} values in 'examples', or in 'context' for "
+                "each of them"
+            )
 
 
 def _example(features: Any, where: str, counter: _Counter) -> bytes:

@@ -16,6 +16,7 @@ _SHORT_DIGITS = 6
 _DIGITS = {"float32": 9, "float64": 17}  # that always read back
 _SMALLEST_PLAIN = 1e-4  # what is smaller has an exponent
 _TIE = 1e-4  # units of the last digit; the product with a power of ten errs by 1e-7
+_POWERS = 10.0 ** np.arange(23)  # all exact
 
 
 def float_tokens(values: npt.NDArray[Any]) -> list[str]:
@@ -54,34 +55,32 @@ def _printable(
     wide = np.abs(values.astype(np.float64))
     plain = (wide >= _SMALLEST_PLAIN) & (wide < 10.0**_SHORT_DIGITS)
     wide = np.where(plain, wide, 1.0)
-    exponent = np.floor(np.log10(wide))
-    rounded, _ = _round(wide, exponent, _SHORT_DIGITS)
-    is_exact = rounded.astype(values.dtype) == np.abs(values)
+    exponent = np.floor(np.log10(wide)).astype(np.intp)
+    rounded, is_sure = _round(wide, exponent, _SHORT_DIGITS)
+    is_exact = is_sure & (rounded.astype(values.dtype) == np.abs(values))
     if values.dtype == np.float32:
         longer, is_sure = _round(wide, exponent, _DIGITS["float32"])
         rounded = np.where(is_exact, rounded, longer)
         is_exact |= is_sure
-    is_exact &= plain
     is_zero = values == 0
     rounded[is_zero] = 0.0
-    return np.copysign(rounded, values), is_exact | is_zero
+    return np.copysign(rounded, values), is_exact & plain | is_zero
 
 
 def _round(
-    wide: npt.NDArray[np.float64], exponent: npt.NDArray[np.float64], digits: int
+    wide: npt.NDArray[np.float64], exponent: npt.NDArray[np.intp], digits: int
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
     """`wide` [n] with so many significant digits, and where this is surely so.
 
     Args:
-        wide: Positive numbers.
+        wide: From `_SMALLEST_PLAIN` to 10^6.
         exponent: Of their first digit; that of a number next to a power of ten may be
             wrong by one.
-        digits: At most 15.
+        digits: From 6 to 15.
     """
-    shift = digits - 1 - exponent
-    power = 10.0 ** np.abs(shift)  # exact up to 10^22
-    scaled = np.where(shift < 0, wide / power, wide * power)
+    power = _POWERS[digits - 1 - exponent]
+    scaled = wide * power
     whole = np.rint(scaled)
     is_sure = np.abs(np.abs(scaled - whole) - 0.5) > _TIE
     is_sure &= (whole >= 10.0 ** (digits - 1)) & (whole <= 10.0**digits)
-    return np.where(shift < 0, whole * power, whole / power), is_sure
+    return whole / power, is_sure

@@ -14,12 +14,16 @@ import json
 import re
 from typing import Any
 
+import orjson
+
 from feature_specs.errors import TrailrankError
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 # None of these patterns can match one piece of text in two ways, so none goes back.
 _SPACE = re.compile(rb"[ \t\r\n]*")
 _PLAIN_STRING = re.compile(rb'"([^"\\\x00-\x1f]*)"')
+_PLAIN_KEY = re.compile(rb'[ \t\r\n]*"([^"\\\x00-\x1f]*)"[ \t\r\n]*:')
+_FLAT_LIST = re.compile(rb'\[[^\[\]{}"]*\]')
 _CONTROL = re.compile(rb"[\x00-\x1f]")
 _NUMBER = re.compile(rb"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 _WORD = re.compile(rb"-?[A-Za-z]{1,8}")
@@ -87,9 +91,8 @@ class _Reader:
         self._max_elements = max_elements
 
     def read(self) -> Any:
-        root = self._value(empty="The document is empty.")
-        is_open = [root] if type(root) in (list, dict) else []
-        is_fresh = True  # nothing has been read of the innermost list or object
+        root, is_fresh = self._value(empty="The document is empty.")
+        is_open = [root] if is_fresh else []
         while is_open:
             inner = is_open[-1]
             is_object = type(inner) is dict
@@ -98,12 +101,12 @@ class _Reader:
                 is_fresh = False
                 continue
             key = self._key() if is_object else None
-            value = self._value()
+            # Nothing has been read yet of a fresh list or object.
+            value, is_fresh = self._value()
             if is_object:
                 inner.setdefault(key, value)
             else:
                 inner.append(value)
-            is_fresh = type(value) in (list, dict)
             if is_fresh:
                 is_open.append(value)
         return root
@@ -133,6 +136,10 @@ class _Reader:
         return False
 
     def _key(self) -> str:
+        plain = _PLAIN_KEY.match(self._text, self._at)
+        if plain:
+            self._at = plain.end()
+            return plain.group(1).decode("utf-8", "surrogateescape")
         if self._next() != b'"':
             raise self._error("Missing a name for object member.")
         key = self._string()
@@ -141,28 +148,43 @@ class _Reader:
         self._at += 1
         return key
 
-    def _value(self, empty: str = "Invalid value.") -> Any:
-        """A number, string or word; or an empty list or object, to be filled."""
+    def _value(self, empty: str = "Invalid value.") -> tuple[Any, bool]:
+        """A value, and whether it is a list or object that is still to be filled."""
         byte = self._next()
-        if byte in (b"[", b"{") and byte:
-            self._at += 1
+        if byte == b"[" or byte == b"{":
             self._containers_left -= 1
             if self._containers_left < 0:
                 raise self._too_many("lists and objects")
-            return [] if byte == b"[" else {}
+            if byte == b"[" and (flat := self._flat_list()) is not None:
+                return flat, False
+            self._at += 1
+            return ([] if byte == b"[" else {}), True
         self._elements_left -= 1
         if self._elements_left < 0:
             raise self._too_many("values")
         if byte == b'"':
-            return self._string()
+            return self._string(), False
         number = _NUMBER.match(self._text, self._at)
         if number:
-            return self._number(number)
+            return self._number(number), False
         word = _WORD.match(self._text, self._at)
         if word is None or word.group() not in _WORDS:
             raise self._error("Invalid value." if byte else empty)
         self._at = word.end()
-        return _WORDS[word.group()]
+        return _WORDS[word.group()], False
+
+    def _flat_list(self) -> list[Any] | None:
+        """A list of strict JSON's numbers and words, which a parser in C may read."""
+        match = _FLAT_LIST.match(self._text, self._at)
+        if match is None or match.group().count(b",") >= self._elements_left:
+            return None
+        try:
+            values: list[Any] = orjson.loads(match.group())
+        except orjson.JSONDecodeError:
+            return None
+        self._elements_left -= len(values)
+        self._at = match.end()
+        return values
 
     def _number(self, match: re.Match[bytes]) -> int | float:
         token = match.group()

@@ -15,6 +15,7 @@ import json
 import math
 import operator
 import re
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NoReturn
 
@@ -50,8 +51,12 @@ _BYTES_SUFFIX = "_bytes"  # string outputs named so are sent as base64
 _LIMITS = Limits()
 _LONGEST_QUOTE = 200  # characters of a value in a message
 
-_MEMBER = re.compile(rb'"[ \t\r\n]*:')
-_LONG_INT = 18  # digits from which an int may not fit into 64 bits
+_SPACED_COLON = re.compile(rb'"[ \t\r\n]+:')
+_LEVELS_OF_ROWS = 3  # the body, the list of rows, and each row
+_HUGE_EXPONENT = re.compile(rb"[eE]\+?[0-9]{3}")
+_DIGITS_OF_INT64 = 19
+_MANY_DIGITS = re.compile(rb"0000000000000000000+")
+_DIGITS_TO_ZERO = bytes.maketrans(b"123456789", b"0" * 9)
 
 
 class BadRequest(TrailrankError, ValueError):
@@ -106,27 +111,27 @@ def _read_fast(body: bytes, limits: Limits) -> Any:
 def _read_with_nan(body: bytes) -> Any:
     """The value of a body that is strict JSON but for `NaN` and `Infinity`."""
     is_strict = b"NaN" not in body and b"Infinity" not in body
-    # Python takes half a surrogate pair.
-    if is_strict or b"\\ud" in body or b"\\uD" in body:
+    # Python takes half a surrogate pair, and numbers of any size.
+    if is_strict or b"\\ud" in body or b"\\uD" in body or _has_huge_number(body):
         raise _Unsure
     try:
-        text = body.decode()
-        return json.loads(text, parse_float=_finite_float, parse_int=_int_of_64_bits)
+        return json.loads(body.decode())
     except (ValueError, RecursionError):
         raise _Unsure from None
 
 
-def _finite_float(token: str) -> float:
-    value = float(token)
-    if value in (float("inf"), float("-inf")):
-        raise _Unsure
-    return value
-
-
-def _int_of_64_bits(token: str) -> int:
-    if len(token) > _LONG_INT:
-        raise _Unsure
-    return int(token)
+def _has_huge_number(body: bytes) -> bool:
+    """Whether a number may be beyond float64, or whole and beyond 64 bits."""
+    if _HUGE_EXPONENT.search(body):
+        return True
+    # Of digits in a row only those count that are not behind a point.
+    zeros = body.translate(_DIGITS_TO_ZERO)
+    for run in _MANY_DIGITS.finditer(zeros):
+        before = zeros[run.start() - 1 : run.start()]
+        is_long = before == b"-" or len(run.group()) > _DIGITS_OF_INT64
+        if is_long and before != b".":
+            return True
+    return False
 
 
 def _has_distinct_keys(value: Any, body: bytes) -> bool:
@@ -136,20 +141,24 @@ def _has_distinct_keys(value: Any, body: bytes) -> bool:
     object takes a colon, so no key was lost where the members are as many as colons.
     """
     colons = body.count(b":")
-    members = _count_members(value, colons)
-    return members == colons or members == sum(1 for _ in _MEMBER.finditer(body))
+    if _count_members(value, colons, levels=_LEVELS_OF_ROWS) == colons:
+        return True
+    # There are colons in strings, or objects farther inside.
+    colons = body.count(b'":') + len(_SPACED_COLON.findall(body))
+    return _count_members(value, colons) == colons
 
 
-def _count_members(value: Any, enough: int) -> int:
-    """Members of all objects in `value`; the count ends at `enough`."""
+def _count_members(value: Any, enough: int, levels: int = sys.maxsize) -> int:
+    """Members of the objects in `value`; the count ends at `enough` or after levels."""
     found = 0
     level: list[Any] = [value]
-    while level and found < enough:
+    while level and found < enough and levels:
         objects = [v for v in level if type(v) is dict]
         found += sum(map(len, objects))
         inner: list[Iterable[Any]] = [v for v in level if type(v) is list]
         inner.extend(v.values() for v in objects)
         level = list(itertools.chain.from_iterable(inner))
+        levels -= 1
     return found
 
 
@@ -249,7 +258,7 @@ def _stack(
 ) -> npt.NDArray[Any]:
     """Slices of one input, one a row -> [rows, ...]."""
     try:
-        return _to_array(slices, dtype, limits)
+        return _to_array(slices, [len(slices)], dtype, limits)
     except _Ragged:
         pass  # find the first row that differs, to name it
     except BadRequest as error:
@@ -257,9 +266,9 @@ def _stack(
         raise BadRequest(
             f"Failed to process 'instances' list, key: {name}. Error: {error}"
         ) from None
-    first = _to_array([slices[0]], dtype, limits)[0]
+    first = _to_array(slices[:1], [], dtype, limits)
     for index, value in enumerate(slices):
-        array = _to_array([value], dtype, limits)[0]
+        array = _to_array([value], [], dtype, limits)
         where = f"Failed to process element: {index} key: {name} of 'instances' list. "
         if array.size != first.size:
             what = f"Expecting tensor size: {first.size} but got: {array.size}"
@@ -282,7 +291,7 @@ def _from_columns(inputs: Any, dtypes: Mapping[str, str], limits: Limits) -> Arr
         if name not in inputs:
             raise BadRequest(f"Missing named input: {name} in 'inputs' object.")
     return {
-        name: _to_array([inputs[name]], dtype, limits)[0]
+        name: _to_array([inputs[name]], [], dtype, limits)
         for name, dtype in dtypes.items()
     }
 
@@ -291,14 +300,21 @@ class _Ragged(BadRequest):
     """Lists of one level differ in length or depth."""
 
 
-def _to_array(values: Sequence[Any], dtype: str, limits: Limits) -> npt.NDArray[Any]:
-    """[n] nested lists of equal lengths -> array [n, ...]."""
-    level, shape = values, [len(values)]
+def _to_array(
+    level: Sequence[Any], shape: list[int], dtype: str, limits: Limits
+) -> npt.NDArray[Any]:
+    """Nested lists of equal lengths -> array.
+
+    Args:
+        level: Values, each a list or what a tensor holds.
+        shape: In which they stand: [n], or [] for one value.
+        dtype: `DType.name`.
+        limits: Of nesting.
+    """
     while list in (kinds := set(map(type, level))):
         if len(kinds) > 1:
             raise _Ragged(
-                f"Encountered list at unexpected level: {len(shape) - 1} next to a "
-                "value"
+                f"Encountered list at unexpected level: {len(shape)} next to a value"
             )
         if len(shape) == limits.max_nesting:
             raise BadRequest(
@@ -309,10 +325,9 @@ def _to_array(values: Sequence[Any], dtype: str, limits: Limits) -> npt.NDArray[
         if len(sizes) > 1:
             found = _short(sorted(sizes))
             raise _Ragged(
-                f"Encountered list at unexpected size: {found} at level: "
-                f"{len(shape) - 1}"
+                f"Encountered list at unexpected size: {found} at level: {len(shape)}"
             )
-        shape.append(sizes.pop())
+        shape = [*shape, sizes.pop()]
         level = list(itertools.chain.from_iterable(level))
     return _convert(level, kinds, dtype).reshape(shape)
 
@@ -431,10 +446,10 @@ def _as_array(output: Any) -> npt.NDArray[Any]:
 
 
 def _columns_text(arrays: Arrays) -> str:
-    texts = {}
-    for name, array in arrays.items():
-        parts = _nested(_tokens(array, name), array.shape)
-        texts[name] = f"[{', '.join(parts)}]" if array.ndim else parts[0]
+    texts = {
+        name: f"[{', '.join(parts)}]" if arrays[name].ndim else parts[0]
+        for name, parts in _texts(arrays).items()
+    }
     if len(texts) == 1:
         return next(iter(texts.values()))
     members = [f"{_quoted(name)}: {text}" for name, text in texts.items()]
@@ -455,14 +470,27 @@ def _check_rows(arrays: Arrays) -> None:
 
 
 def _row_texts(arrays: Arrays) -> list[str]:
-    columns = [
-        _nested(_tokens(array, name), array.shape) for name, array in arrays.items()
-    ]
+    columns = _texts(arrays)
     if len(columns) == 1:
-        return columns[0]
-    members = [_quoted(name).replace("%", "%%") + ": %s" for name in arrays]
+        return next(iter(columns.values()))
+    members = [_quoted(name).replace("%", "%%") + ": %s" for name in columns]
     template = "{" + ", ".join(members) + "}"
-    return [template % row for row in zip(*columns, strict=True)]
+    return [template % row for row in zip(*columns.values(), strict=True)]
+
+
+def _texts(arrays: Arrays) -> dict[str, list[str]]:
+    """Output -> the JSON of each entry of its first axis, or of its one value."""
+    tokens = {}
+    for dtype in _FLOATS:  # at once: half of the time is a fixed price a call
+        floats = {n: a.reshape(-1) for n, a in arrays.items() if a.dtype == dtype}
+        if floats:
+            every = iter(float_tokens(np.concatenate(list(floats.values()))))
+            for name, flat in floats.items():
+                tokens[name] = list(itertools.islice(every, len(flat)))
+    for name, array in arrays.items():
+        if name not in tokens:
+            tokens[name] = _tokens(array, name)
+    return {name: _nested(tokens[name], a.shape) for name, a in arrays.items()}
 
 
 def _nested(tokens: list[str], shape: tuple[int, ...]) -> list[str]:
@@ -475,12 +503,10 @@ def _nested(tokens: list[str], shape: tuple[int, ...]) -> list[str]:
 
 
 def _tokens(array: npt.NDArray[Any], name: str) -> list[str]:
-    """The JSON of each value, in row-major order."""
+    """The JSON of each value that is no float, in row-major order."""
     flat = array.reshape(-1)
     if array.dtype == object:
         return _string_tokens(flat.tolist(), name)
-    if array.dtype.name in _FLOATS:
-        return float_tokens(flat)
     if array.dtype.name in _INT_RANGES or array.dtype == bool:
         text = orjson.dumps(flat, option=orjson.OPT_SERIALIZE_NUMPY).decode()
         return text[1:-1].split(",") if len(flat) else []

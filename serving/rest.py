@@ -16,14 +16,14 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
 from serving import json_tensors
 from serving.json_examples import serialized_examples
+from serving.json_floats import float_tokens
 from serving.json_tensors import BadRequest
 from serving.metrics import Metrics
-from serving.service import Call, Classified, Regressed, Service, ServingError
+from serving.service import Call, Classified, Service, ServingError
 from serving.versions import VersionStatus
 
 _LOG = logging.getLogger("trailrank.serving")
@@ -162,10 +162,9 @@ def _route(service: Service, request: Request) -> Reply:
         raise _invalid(f"Malformed request: {method} {path}")
     if not match["name"]:
         raise _invalid(f"Missing model name in request: {method} {path}")
-    digits = (match["version"] or "").lstrip("0")
-    if len(digits) > _MOST_DIGITS or int(digits or 0) > _LARGEST_VERSION:
-        return Reply(400, b"")
     target = _target(match, request)
+    if target.version is not None and target.version > _LARGEST_VERSION:
+        return Reply(400, b"")
     if look is not None:
         show = _metadata if look["metadata"] else _status
         return show(service, target)
@@ -183,10 +182,15 @@ def _target(match: re.Match[str], request: Request) -> Call:
     version, label = match["version"], match["label"]
     return Call(
         model=urllib.parse.unquote(match["name"]),
-        version=int(version) if version else None,
+        version=_number(version) if version else None,
         label=urllib.parse.unquote(label) if label else None,
         is_wanted=request.is_wanted,
     )
+
+
+def _number(digits: str) -> int:
+    """The number; Python reads no text of very many digits, and nobody needs to."""
+    return int(digits.lstrip("0")[: _MOST_DIGITS + 1] or 0)
 
 
 def _inflate(request: Request, most_bytes: int) -> bytes:
@@ -235,12 +239,13 @@ def _invalid(message: str) -> ServingError:
 
 
 def _predict(service: Service, target: Call, body: bytes) -> Reply:
-    request = json_tensors.parse_body(body)
+    limits = service.options.limits
+    request = json_tensors.parse_body(body, limits)
     call = dataclasses.replace(target, signature=json_tensors.signature_name(request))
     loaded = service.find_of(call)
     signature = service.signature(loaded, call.signature)
     row_format = json_tensors.is_row_format(request)
-    arrays = json_tensors.request_arrays(request, signature.inputs)
+    arrays = json_tensors.request_arrays(request, signature.inputs, limits)
     del request  # while the model runs
     answer = service.run(loaded, call, arrays)
     return Reply(200, json_tensors.response_body(answer.outputs, row_format))
@@ -254,8 +259,8 @@ def _classify(service: Service, target: Call, body: bytes) -> Reply:
 
 def _regress(service: Service, target: Call, body: bytes) -> Reply:
     call, examples = _examples(service, target, body, "regress")
-    found: Regressed = service.run_regress(call, examples)
-    values = ", ".join(map(_number, found.values))
+    found = service.run_regress(call, examples)
+    values = ", ".join(float_tokens(found.values))
     return Reply(200, b'{"results": [%s]}' % values.encode())
 
 
@@ -265,30 +270,23 @@ _VERBS = {"predict": _predict, "classify": _classify, "regress": _regress}
 def _examples(
     service: Service, target: Call, body: bytes, verb: str
 ) -> tuple[Call, list[bytes]]:
-    request = json_tensors.parse_body(body)
+    limits = service.options.limits
+    request = json_tensors.parse_body(body, limits)
     name = json_tensors.signature_name(request)
-    examples = serialized_examples(request, verb, service.options.limits)
+    examples = serialized_examples(request, verb, limits)
     return dataclasses.replace(target, signature=name), examples
 
 
 def _classes_text(found: Classified) -> Iterator[bytes]:
     """The JSON of each example's classes."""
-    for labels, scores in zip(found.labels, found.scores, strict=True):
-        pairs = (
-            f"[{_string(label)}, {_number(score)}]"
-            for label, score in zip(labels, scores, strict=True)
-        )
+    scores = iter(float_tokens(found.scores.ravel()))
+    for labels in found.labels:
+        pairs = (f"[{_string(label)}, {next(scores)}]" for label in labels)
         yield f"[{', '.join(pairs)}]".encode("utf-8", "surrogateescape")
 
 
 def _string(label: bytes) -> str:
     return json.dumps(label.decode("utf-8", "surrogateescape"), ensure_ascii=False)
-
-
-def _number(value: np.float32) -> str:
-    """The fewest digits that read back; JSON has no token for what is not finite."""
-    text = str(value)
-    return {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}.get(text, text)
 
 
 # --- status and metadata --------------------------------------------------------------

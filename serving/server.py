@@ -140,11 +140,10 @@ def _config(service: Service) -> uvicorn.Config:
         App(service),
         http=limited_protocol(options),
         ws="none",
-        h11_max_incomplete_event_size=options.max_header_bytes,
-        timeout_keep_alive=math.ceil(options.keep_alive_s),
         timeout_graceful_shutdown=math.ceil(options.drain_s),
         log_level="error",  # a line for each odd request would fill a disk
         access_log=False,
+        server_header=False,
         lifespan="off",
     )
 

@@ -362,7 +362,7 @@ def _check_inputs(signature: Signature, arrays: Arrays) -> None:
             f"signature: {sorted(unknown)}."
         )
     for name, array in arrays.items():
-        dtype = tf.as_dtype(array.dtype).name
+        dtype = tf.as_dtype(np.asarray(array).dtype).name
         if dtype != signature.inputs[name]:
             raise _invalid(
                 f"input {name!r} must be {signature.inputs[name]}. Got {dtype}."

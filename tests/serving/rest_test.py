@@ -1,35 +1,56 @@
-"""The REST contract (tf_serving_rest.md), on upstream's half_plus_two model."""
+"""The REST contract (tf_serving_rest.md) through HTTP, on toy models."""
 
 import gzip
+import http.client
 import json
 import urllib.parse
 
 import pytest
 
-from serving import rest
+from serving.options import ServerOptions
+from serving.rest import Reply
 from serving.service import Service
+from serving.store_options import ALL, StoreOptions
 from serving.versions import ModelStore
+from tests.serving.http_service import running
+from tests.serving.toy_models import Examples
 
 PREDICT = "/v1/models/half:predict"
 
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory, save_half_plus_two):
-    models = tmp_path_factory.mktemp("half_plus_two")
+    """Upstream's half_plus_two, and versions 1, 2 and a broken 3 of `x`."""
+    models = tmp_path_factory.mktemp("models")
     save_half_plus_two(models / "half" / "00000123")
     (models / "half" / "124.tmp").mkdir()  # no version: not a number
     (models / "half" / "notes").mkdir()
     (models / "empty").mkdir()  # no model: no version
-    found = ModelStore(str(models))
-    found.refresh()
-    service = Service(found)
-    yield service
+    Examples(bias=10.0).save(models / "x" / "1")
+    Examples(bias=20.0).save(models / "x" / "2")
+    (models / "x" / "3").mkdir()
+    (models / "x" / "3" / "saved_model.pb").write_bytes(b"no model")
+    labels = {"stable": 1, "canary": 2, "gone": 9}
+    store = ModelStore(
+        StoreOptions(
+            models_dir=str(models), policy=ALL, labels=labels, allow_early_labels=True
+        )
+    )
+    store.refresh()
+    service = Service(store, ServerOptions())
+    with running(service) as server:
+        connection = http.client.HTTPConnection("127.0.0.1", server.address[1])
+        yield connection
+        connection.close()
     service.close()
 
 
-def call(service, method, path, body="", **headers):
+def call(connection, method, path, body="", **headers):
     data = body if isinstance(body, bytes) else body.encode()
-    return rest.handle(service, rest.Request(method, path, headers, data))
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    connection.request(method, path, data, named)
+    answer = connection.getresponse()
+    return Reply(answer.status, answer.read(), answer.headers["content-type"])
 
 
 def post(service, body, path=PREDICT, signature=None):
@@ -230,7 +251,7 @@ def test_half_precision_is_501_by_column_and_400_by_row(service):
         ("POST", "/v1/models/none:predict", "{", 400, "JSON Parse error"),
         ("POST", "/v1/models/HALF:predict", "{}", 404, "Latest(HALF)"),
         ("POST", "/v1/models/half/versions/9:predict", "{}", 404, "Specific(half, 9)"),
-        ("POST", "/v1/models/half/labels/stable:predict", "{}", 400, "Unrecognized servable version label"),
+        ("POST", "/v1/models/half/labels/other:predict", "{}", 400, "Unrecognized servable version label: other"),
         ("POST", PREDICT, '{"signature_name": "S"}', 400, 'Serving signature name: "S" not found in signature def'),
         ("GET", "/v1/models/none", "", 404, "Could not find any versions of model"),
         ("GET", "/v1/models/empty", "", 404, "Could not find any versions of model"),
@@ -248,7 +269,24 @@ def test_half_precision_is_501_by_column_and_400_by_row(service):
         ("POST", "/v1/models/half/metadata", "", 400, "Malformed request"),
         ("PUT", PREDICT, "{}", 400, "Malformed request"),
         ("DELETE", "/v1/models/half", "", 400, "Malformed request"),
-        ("HEAD", "/v1/models/half", "", 400, "Malformed request"),
+        ("PATCH", "/v1/models/half", "", 400, "Malformed request"),
+        ("PUT", "/v1/models/half/metadata", "", 400, "Malformed request"),
+        ("GET", "/v1/models/half/label/x", "", 400, "Malformed request"),
+        ("GET", "/v1/models/half/versions/-1", "", 400, "Malformed request"),
+        ("GET", "/v1/models/half/versions/", "", 400, "Malformed request"),
+        ("GET", "/v1/models/half/versions/1/", "", 400, "Malformed request"),
+        ("GET", "/v1/models/a/b", "", 400, "Malformed request"),
+        ("GET", "/v1/models/", "", 400, "Malformed request"),
+        ("POST", "/v1/models:predict", "{}", 400, "Missing model name"),
+        ("POST", "/v1/models/half/versions/1/labels/x:predict", "{}", 400, "Malformed request"),
+        ("POST", "/v1/models/half/version/1:predict", "{}", 400, "Malformed request"),
+        ("POST", "/v1/models/half/metadata:predict", "{}", 400, "Malformed request"),
+        ("POST", "/v1/models/none/labels/stable:predict", "{}", 400, "Unrecognized servable version label: stable"),
+        ("POST", "/v1/models/half/labels/gone:predict", "{}", 404, "Specific(half, 9)"),
+        ("POST", "/v1/models/none:predict", '{"signature_name": 5}', 400, "key must be a string value"),
+        ("POST", "/v1/models/x:predict", '{"signature_name": "S", "inputs": 1, "instances": 1}', 400, "not found in signature def"),
+        ("GET", "/v1/models/half/versions/9/metadata", "", 404, "Specific(half, 9)"),
+        ("GET", "/v1/models/a%2Fb%3Ac", "", 404, "a/b:c"),
         ("GET", "/v1/models/half/", "", 400, "Malformed request"),
         ("GET", "/v1/models/half/version/123", "", 400, "Malformed request"),
         ("GET", "/v1/models/half/versions/x", "", 400, "Malformed request"),
@@ -274,9 +312,38 @@ def test_other_paths_get_a_page_and_no_json(service, path):
     assert (answer.status, answer.content_type) == (404, "text/html")
 
 
-def test_a_version_beyond_int64_has_no_body(service):
-    answer = call(service, "GET", f"/v1/models/half/versions/{2**63}")
+@pytest.mark.parametrize("digits", [str(2**63), "1" * 5000])
+def test_a_version_beyond_int64_has_no_body(service, digits):
+    for method, end in (("GET", ""), ("GET", "/metadata"), ("POST", ":predict")):
+        path = f"/v1/models/half/versions/{digits}{end}"
+        answer = call(service, method, path)
+        assert (answer.status, answer.body) == (400, b"")
+
+
+def test_leading_zeros_make_no_version_large(service):
+    path = f"/v1/models/half/versions/{'0' * 5000}123"
+    assert call(service, "GET", path).status == 200
+
+
+def test_a_head_request_is_refused_without_a_body(service):
+    answer = call(service, "HEAD", "/v1/models/half")
     assert (answer.status, answer.body) == (400, b"")
+
+
+def test_errors_are_printed_as_upstream_does(service):
+    body = call(service, "GET", "/v1/models").body.decode()
+    assert body.startswith("{\n") and body.endswith("\n}")
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "application/x-protobuf", ""])
+def test_nobody_looks_at_the_content_type(service, kind):
+    answer = call(service, "POST", PREDICT, '{"inputs": 1}', content_type=kind)
+    assert answer.status == 200
+
+
+def test_answers_are_never_compressed(service):
+    answer = call(service, "POST", PREDICT, '{"inputs": 1}', accept_encoding="gzip")
+    assert json.loads(answer.body) == {"outputs": 2.5}
 
 
 def test_options(service):
@@ -287,13 +354,118 @@ def test_options(service):
 
 def test_gzip_requests_are_inflated_and_corrupt_ones_are_empty(service):
     packed = gzip.compress(b'{"inputs": [1.0]}')
-    headers = {"content-encoding": "gzip"}
-    answer = rest.handle(service, rest.Request("POST", PREDICT, headers, packed))
+    headers = {"content_encoding": "gzip"}
+    answer = call(service, "POST", PREDICT, packed, **headers)
     assert json.loads(answer.body) == {"outputs": [2.5]}
     for corrupt in (packed[:-9], b"no gzip", packed[:4] + b"\0" * 20):
-        answer = rest.handle(service, rest.Request("POST", PREDICT, headers, corrupt))
+        answer = call(service, "POST", PREDICT, corrupt, **headers)
         assert answer.status == 400
         assert b"The document is empty" in answer.body
+
+
+# --- classify and regress -------------------------------------------------------------
+
+TWO = [{"x": 0.25}, {"x": [0.75]}]
+
+
+def examples(service, verb, signature, rows, version=""):
+    body = {"signature_name": signature, "examples": rows}
+    path = f"/v1/models/x{version}:{verb}"
+    answer = call(service, "POST", path, json.dumps(body))
+    return answer.status, json.loads(answer.body)
+
+
+@pytest.mark.parametrize(
+    ("signature", "results"),
+    [
+        ("both", [[["lo\u00e9", 0.75], ["high", 0.25]], [["lo\u00e9", 0.25], ["high", 0.75]]]),
+        ("scores_only", [[["", 0.25]], [["", 0.75]]]),
+        ("classes_only", [[["0.25", 0.0]], [["0.75", 0.0]]]),
+    ],
+)  # fmt: skip
+def test_classify(service, signature, results):
+    found = examples(service, "classify", signature, TWO)
+    assert found == (200, {"results": results})
+
+
+@pytest.mark.parametrize("signature", ["value", "column", ""])
+def test_regress(service, signature):
+    found = examples(service, "regress", signature, TWO)
+    assert found == (200, {"results": [20.25, 20.75]})
+
+
+def test_numbers_of_results_keep_their_point_and_may_be_infinite(service):
+    body = b'{"examples": [{"x": 1.0}, {"x": Infinity}, {"x": NaN}]}'
+    answer = call(service, "POST", "/v1/models/x:regress", body)
+    assert (answer.status, answer.body) == (200, b'{"results": [21.0, Infinity, NaN]}')
+
+
+def test_context_is_added_to_each_example(service):
+    body = {"context": {"x": 0.5}, "examples": [{}, {"x": 0.25}]}
+    answer = call(service, "POST", "/v1/models/x:regress", json.dumps(body))
+    assert json.loads(answer.body) == {"results": [20.5, 20.25]}
+
+
+@pytest.mark.parametrize(
+    ("verb", "signature", "rows", "fragment"),
+    [
+        ("classify", "value", TWO, "for classification"),
+        ("regress", "both", TWO, "for regression"),
+        ("classify", "flat_scores", TWO, "Expected Tensor shape: [2 num_classes]"),
+        ("classify", "whole_scores", TWO, "Expected scores Tensor of DT_FLOAT"),
+        ("regress", "pair", TWO, "Expected Tensor shape: [2] or [2, 1]"),
+        ("regress", "rows_lost", TWO, "Expected Tensor shape: [2] or [2, 1]"),
+        ("regress", "none", TWO, 'Serving signature name: "none" not found'),
+        ("regress", "", 1, "'examples'"),
+        ("regress", "", [], "'examples'"),
+        ("regress", "", [1], "expected an object"),
+        ("regress", "", [{"x": [1, 1.5]}], "values of one kind"),
+        ("regress", "", [{"x": 1}], "Data types don't match"),  # an int64 feature
+        ("classify", 5, TWO, "key must be a string value"),
+    ],
+)
+def test_refused_examples(service, verb, signature, rows, fragment):
+    status, answer = examples(service, verb, signature, rows)
+    assert status == 400
+    assert fragment in answer["error"]
+
+
+# --- versions and labels --------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("version", "value"),
+    [
+        ("", 20.5),  # the highest that is loaded
+        ("/versions/1", 10.5),
+        ("/versions/2", 20.5),
+        ("/labels/stable", 10.5),
+        ("/labels/canary", 20.5),
+        ("/labels/%73table", 10.5),
+    ],
+)
+def test_versions_and_labels(service, version, value):
+    found = examples(service, "regress", "", [{"x": 0.5}], version)
+    assert found == (200, {"results": [value]})
+
+
+@pytest.mark.parametrize(("of", "version"), [("", 2), ("/labels/stable", 1)])
+def test_metadata_tells_the_version(service, of, version):
+    found = json.loads(call(service, "GET", f"/v1/models/x{of}/metadata").body)
+    assert found["model_spec"]["version"] == str(version)
+
+
+def test_the_status_has_every_version_the_highest_first(service):
+    answer = call(service, "GET", "/v1/models/x/labels/any")
+    found = json.loads(answer.body)["model_version_status"]
+    assert [(s["version"], s["state"]) for s in found] == [
+        ("3", "END"),
+        ("2", "AVAILABLE"),
+        ("1", "AVAILABLE"),
+    ]
+    assert found[0]["status"]["error_code"] == "UNKNOWN"
+    assert "is no SavedModel" in found[0]["status"]["error_message"]
+    assert found[1]["status"] == {"error_code": "OK", "error_message": ""}
 
 
 # --- status and metadata --------------------------------------------------------------

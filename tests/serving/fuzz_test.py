@@ -1,0 +1,208 @@
+"""Nothing that a client sends takes the server down, holds it, or fills its memory.
+
+Some hundreds of requests; TRAILRANK_FUZZ_REQUESTS=10000 sends so many to a server in a
+process of its own, and then another client's waiting time is judged, too.
+"""
+
+import concurrent.futures
+import contextlib
+import http.client
+import itertools
+import json
+import os
+import random
+import re
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from serving.options import ServerOptions
+from serving.server import serve_in_thread
+from tests.serving import fuzzer
+from tests.serving.http_service import read_all
+
+COUNT = int(os.environ.get("TRAILRANK_FUZZ_REQUESTS", "300"))
+IS_LONG = COUNT > 1000
+MOST_GROWTH_BYTES = 100 * 2**20
+HANG_S = 60  # a reply that takes longer never comes
+SEED = int(os.environ.get("TRAILRANK_FUZZ_SEED", "14"))
+STATUS_LINE = re.compile(rb"^HTTP/1\.1 (\d{3})", re.MULTILINE)
+UNIMPLEMENTED = 501  # of tensors that upstream reads from no JSON
+GOOD = b'{"inputs": [1.0]}'
+LIMITS = {"header_timeout_s": 1.0, "body_timeout_s": 1.0, "keep_alive_s": 1.0}
+SERVER = """
+import sys
+from serving.options import ServerOptions
+from serving.server import serve
+serve(sys.argv[1], ServerOptions(rest_port=int(sys.argv[2]), grpc_port=None, {limits}))
+"""
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory, save_half_plus_two):
+    """The address of a server, and its process."""
+    models = tmp_path_factory.mktemp("fuzz")
+    save_half_plus_two(models / "half" / "1")
+    if IS_LONG:
+        with _process(str(models)) as found:
+            yield found
+        return
+    options = ServerOptions(rest_port=0, grpc_port=None, **LIMITS)
+    with serve_in_thread(str(models), options) as url:
+        yield ("127.0.0.1", int(url.rsplit(":", 1)[1])), os.getpid()
+
+
+@contextlib.contextmanager
+def _process(models):
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        address = free.getsockname()
+    limits = ", ".join(f"{name}={value}" for name, value in LIMITS.items())
+    command = [sys.executable, "-c", SERVER.format(limits=limits), models]
+    with subprocess.Popen([*command, str(address[1])]) as process:
+        while process.poll() is None:
+            with contextlib.suppress(OSError):
+                socket.create_connection(address).close()
+                break
+            time.sleep(0.1)
+        yield address, process.pid
+        process.terminate()
+        assert process.wait(HANG_S) in (0, -15)
+
+
+def resident_bytes(process: int) -> int:
+    with open(f"/proc/{process}/statm") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def send(address, attack: fuzzer.Attack) -> bytes:
+    """What comes back, up to the server's end of the connection."""
+    with socket.create_connection(address, HANG_S) as client:
+        with contextlib.suppress(ConnectionError):
+            for part in attack.parts:
+                client.sendall(part)
+        if attack.ends == "resets":
+            client.setsockopt(
+                socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
+            )
+        return read_all(client) if attack.ends == "reads" else b""
+
+
+class Neighbour(threading.Thread):
+    """A client that asks a good question again and again, and notes how long it waits."""
+
+    def __init__(self, address):
+        super().__init__()
+        self._address, self._stop_now = address, threading.Event()
+        self.waits_s: list[float] = []
+        self.wrong: list[object] = []
+
+    def run(self):
+        connection = http.client.HTTPConnection(*self._address, timeout=HANG_S)
+        while not self._stop_now.wait(0.01):
+            begin = time.perf_counter()
+            connection.request("POST", "/v1/models/half:predict", GOOD)
+            answer = connection.getresponse()
+            found = answer.status, answer.read()
+            self.waits_s.append(time.perf_counter() - begin)
+            if found[0] != 200 or json.loads(found[1]) != {"outputs": [2.5]}:
+                self.wrong.append(found)
+        connection.close()
+
+    def stop(self):
+        self._stop_now.set()
+        self.join()
+
+
+def failures(address, attacks) -> list[tuple[object, bytes]]:
+    """The attacks that got a 5xx, or no reply to a whole request."""
+    found = []
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        replies = pool.map(lambda one: (one, send(address, one)), attacks)
+        for attack, reply in replies:
+            statuses = [int(status) for status in STATUS_LINE.findall(reply)]
+            if any(status >= 500 and status != UNIMPLEMENTED for status in statuses):
+                found.append((attack, reply))
+            if attack.is_whole and not statuses and not _may_be_silent(attack):
+                found.append((attack, reply))
+    return found
+
+
+def _may_be_silent(attack: fuzzer.Attack) -> bool:
+    """Empty lines alone are no request; a reset may overtake the reply to a flood."""
+    sent = b"".join(attack.parts)
+    return not sent.strip() or len(sent) > 16_384
+
+
+def test_bad_requests_get_a_4xx_while_others_are_served(server):
+    address, process = server
+    draw = random.Random(SEED)
+    attacks = (fuzzer.attack(draw) for _ in itertools.count())
+    assert failures(address, itertools.islice(attacks, COUNT // 5)) == []  # warms up
+    before = resident_bytes(process)
+    neighbour = Neighbour(address)
+    neighbour.start()
+    found = failures(address, itertools.islice(attacks, COUNT))
+    neighbour.stop()
+    grown_bytes = resident_bytes(process) - before
+    waits_s = sorted(neighbour.waits_s)
+    late_s = waits_s[int(len(waits_s) * 0.99)]
+    print(
+        f"{COUNT} requests; the neighbour's {len(waits_s)}: 50 % in "
+        f"{waits_s[len(waits_s) // 2] * 1e3:.1f} ms, 99 % in {late_s * 1e3:.0f} ms, "
+        f"all in {waits_s[-1] * 1e3:.0f} ms; memory grew by {grown_bytes / 2**20:.0f} MiB"
+    )
+    assert [(a.parts[0][:300], reply[:300]) for a, reply in found] == []
+    assert neighbour.wrong == []
+    assert grown_bytes < MOST_GROWTH_BYTES
+    if IS_LONG:  # a suite on a loaded machine does not judge time
+        assert late_s < 0.25
+
+
+LEAVES = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text()
+    | st.builds(lambda b64: {"b64": b64}, st.text())
+)
+VALUES = st.recursive(
+    LEAVES, lambda one: st.lists(one) | st.dictionaries(st.text(), one), max_leaves=20
+)
+BODIES = st.fixed_dictionaries(
+    {},
+    optional={
+        "signature_name": st.sampled_from(fuzzer.SIGNATURES) | VALUES,
+        "instances": VALUES,
+        "inputs": VALUES
+        | st.dictionaries(st.sampled_from(("count", "text", "x")), VALUES),
+        "examples": st.lists(st.dictionaries(st.text(), VALUES)) | VALUES,
+        "context": VALUES,
+    },
+)
+
+
+@given(BODIES, st.sampled_from(("predict", "classify", "regress")))
+@settings(
+    max_examples=max(100, COUNT // 10),
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=list(HealthCheck),
+)
+def test_any_json_gets_an_answer_or_a_400(server, body, verb):
+    address, _ = server
+    connection = http.client.HTTPConnection(*address, timeout=HANG_S)
+    text = json.dumps(body).encode()
+    connection.request("POST", f"/v1/models/half:{verb}", text)
+    answer = connection.getresponse()
+    found = json.loads(answer.read())
+    connection.close()
+    assert answer.status in (200, 400, 404, 501)
+    assert set(found) <= {"predictions", "outputs", "results", "error"}
