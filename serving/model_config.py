@@ -16,29 +16,17 @@ from __future__ import annotations
 import logging
 import os
 
-import tensorflow as tf
-from google.protobuf import text_format
-from tensorflow_serving.config import (
-    file_system_storage_path_source_pb2 as source_pb2,
-)
-from tensorflow_serving.config import (
-    model_server_config_pb2,
-)
+from tensorflow_serving.config import file_system_storage_path_source_pb2 as source_pb2
+from tensorflow_serving.config import model_server_config_pb2 as config_pb2
 
-from feature_specs.errors import TrailrankError
-from serving.store_options import (
-    ALL,
-    LATEST,
-    ModelSettings,
-    VersionPolicy,
-    specific,
-)
+from feature_specs.places import PlaceError, check_is_no_glob
+from serving.store_options import ALL, ModelSettings, VersionPolicy, specific
+from serving.text_protos import ConfigFileError, parse, read_text
 
 _LOG = logging.getLogger("trailrank.serving")
-
-
-class ModelConfigError(TrailrankError, ValueError):
-    """A model_config_file that cannot be taken; says where and why."""
+_EXAMPLE = (
+    "model_config_list { config { name: ... base_path: ... model_platform: ... } }"
+)
 
 
 class ModelConfigFile:
@@ -57,14 +45,9 @@ class ModelConfigFile:
         """The models by name.
 
         Raises:
-            ModelConfigError: The file cannot be read, or a rule of its is broken.
+            ConfigFileError: The file cannot be read, or a rule of its is broken.
         """
-        try:
-            with tf.io.gfile.GFile(self.path, "r") as file:
-                text = file.read()
-        except (tf.errors.OpError, UnicodeDecodeError) as error:
-            raise ModelConfigError(f"{self.path}: cannot be read: {error}") from None
-        config = _parse(text, self.path)
+        config = _parse(read_text(self.path), self.path)
         for name in _names_with_logging(config) - self._warned:
             self._warned.add(name)
             _LOG.warning("model %r: logging_config is for tensorflow/serving", name)
@@ -83,29 +66,21 @@ def read_model_config(text: str, where: str) -> dict[str, ModelSettings]:
         where: The file's name, for messages.
 
     Raises:
-        ModelConfigError: It is no such text, or breaks a rule of one.
+        ConfigFileError: It is no such text, or breaks a rule of one.
     """
     return _settings(_parse(text, where), where)
 
 
-def _parse(text: str, where: str) -> model_server_config_pb2.ModelServerConfig:
-    config = model_server_config_pb2.ModelServerConfig()
-    try:
-        text_format.Parse(text, config)
-    except text_format.ParseError as error:
-        raise ModelConfigError(
-            f"{where}:{error}. It must be a text proto, model_config_list {{ config "
-            "{ name, base_path, model_platform } }."
-        ) from None
-    return config
+def _parse(text: str, where: str) -> config_pb2.ModelServerConfig:
+    return parse(text, config_pb2.ModelServerConfig(), where, _EXAMPLE)
 
 
 def _settings(
-    config: model_server_config_pb2.ModelServerConfig, where: str
+    config: config_pb2.ModelServerConfig, where: str
 ) -> dict[str, ModelSettings]:
     kind = config.WhichOneof("config")
     if kind != "model_config_list":
-        raise ModelConfigError(
+        raise ConfigFileError(
             f"{where}: must hold a model_config_list. Got "
             f"{kind or 'an empty configuration'}. Write "
             "`model_config_list {}` to serve no model."
@@ -113,24 +88,28 @@ def _settings(
     models: dict[str, ModelSettings] = {}
     for index, one in enumerate(config.model_config_list.config):
         if not one.name:
-            raise ModelConfigError(f"{where}: config {index}: name is missing.")
+            raise ConfigFileError(f"{where}: config {index}: name is missing.")
         place = f"{where}: model {one.name!r}"
         if one.name in models:
-            raise ModelConfigError(f"{place}: is listed twice. Leave one out.")
+            raise ConfigFileError(f"{place}: is listed twice. Leave one out.")
         models[one.name] = _model(one, place)
     return models
 
 
-def _model(config: model_server_config_pb2.ModelConfig, place: str) -> ModelSettings:
+def _model(config: config_pb2.ModelConfig, place: str) -> ModelSettings:
     _check_platform(config, place)
     path = config.base_path
     if not os.path.isabs(path) and "://" not in path:
-        raise ModelConfigError(
+        raise ConfigFileError(
             f"{place}: base_path must be an absolute path or URI. Got {path!r}."
         )
+    try:
+        check_is_no_glob("base_path", path)
+    except PlaceError as error:
+        raise ConfigFileError(f"{place}: {error}") from None
     for label, version in config.version_labels.items():
         if not label or version < 0:
-            raise ModelConfigError(
+            raise ConfigFileError(
                 f"{place}: version_labels must be a name and a version of 0 or more. "
                 f"Got {label!r}: {version}."
             )
@@ -138,17 +117,17 @@ def _model(config: model_server_config_pb2.ModelConfig, place: str) -> ModelSett
     return ModelSettings(path, policy, dict(config.version_labels))
 
 
-def _check_platform(config: model_server_config_pb2.ModelConfig, place: str) -> None:
+def _check_platform(config: config_pb2.ModelConfig, place: str) -> None:
     # The enum came before the name of the platform, and is still understood.
     platform = config.model_platform
     if config.model_type and platform:
-        raise ModelConfigError(
+        raise ConfigFileError(
             f"{place}: model_type and model_platform are both set. Leave out one."
         )
-    if config.model_type == model_server_config_pb2.TENSORFLOW:
+    if config.model_type == config_pb2.TENSORFLOW:
         platform = "tensorflow"
     if platform != "tensorflow":
-        raise ModelConfigError(
+        raise ConfigFileError(
             f'{place}: model_platform must be "tensorflow". Got {platform!r}.'
         )
 
@@ -163,14 +142,14 @@ def _policy(
     if kind == "specific":
         versions = list(policy.specific.versions)
         if not versions or min(versions) < 0:
-            raise ModelConfigError(
+            raise ConfigFileError(
                 f"{place}: specific must name versions of 0 or more. Got {versions}."
             )
         return specific(versions)
     # Left out, or `latest {}`: as upstream, one.
-    return VersionPolicy(most=policy.latest.num_versions or 1) if kind else LATEST
+    return VersionPolicy(most=policy.latest.num_versions or 1)
 
 
-def _names_with_logging(config: model_server_config_pb2.ModelServerConfig) -> set[str]:
+def _names_with_logging(config: config_pb2.ModelServerConfig) -> set[str]:
     models = config.model_config_list.config
     return {one.name for one in models if one.HasField("logging_config")}

@@ -26,7 +26,7 @@ def ready_store(options: StoreOptions) -> ModelStore:
     Raises:
         ServeError: There is no model, one has no version that can be loaded, or a label
             of the options is for a version that is not available.
-        ModelConfigError: The configuration cannot be taken.
+        ConfigFileError: The configuration cannot be taken.
     """
     store = ModelStore(options)
     store.refresh()
@@ -38,7 +38,7 @@ def ready_store(options: StoreOptions) -> ModelStore:
             _LOG.info("waiting for a first version: %s", "; ".join(waiting))
         waited_for = waiting
         time.sleep(options.poll_s or _LOOK_S)
-        store.refresh()
+        store.refresh_versions()
     _check_labels(store, options)
     return store
 

@@ -18,10 +18,11 @@ from collections.abc import Callable, Iterable, Mapping
 
 from feature_specs.errors import TrailrankError
 from serving import servable
-from serving.model_config import ModelConfigError, ModelConfigFile
+from serving.model_config import ModelConfigFile
 from serving.model_directory import ModelDirectory
 from serving.servable import LoadError, Servable
 from serving.store_options import ModelSettings, Retries, StoreOptions
+from serving.text_protos import ConfigFileError
 from serving.version_directories import Files, files_of, find_versions, is_complete
 
 _LOG = logging.getLogger("trailrank.serving")
@@ -109,6 +110,7 @@ class ModelVersions:
         self._statuses: dict[int, VersionStatus] = {}
         self._leaving: dict[int, weakref.ref[Servable]] = {}
         self._failures: dict[int, _Failure] = {}
+        self._is_away = False
 
     # --- for any thread ---------------------------------------------------------------
 
@@ -154,6 +156,7 @@ class ModelVersions:
 
     def configure(self, settings: ModelSettings) -> None:
         """Takes other settings; the next `refresh` loads and unloads by them."""
+        self._is_away = self._is_away and settings.path == self._settings.path
         self._settings = settings
         self._labels = dict(settings.labels)
 
@@ -171,6 +174,7 @@ class ModelVersions:
         while nothing that is wanted can be loaded.
         """
         found = find_versions(self._settings.path)
+        self._tell_if_away(found is None)
         if found is None:
             return
         self._failures = {v: f for v, f in self._failures.items() if v in found}
@@ -189,6 +193,11 @@ class ModelVersions:
                 self._make_room(kept, wanted)
         if kept:
             self._unload(set(self._loaded) - set(kept))
+
+    def _tell_if_away(self, is_away: bool) -> None:
+        if is_away and not self._is_away:
+            _LOG.warning("%s: is no directory (yet)", self._settings.path)
+        self._is_away = is_away
 
     def _drop_waiting(self, wanted: set[int]) -> None:
         """Versions that were never tried and that nobody wants any more."""
@@ -319,12 +328,21 @@ class ModelStore:
         """One look: which models there are, then each one's versions, which may load.
 
         Raises:
-            ModelConfigError: There is no configuration yet, and the first one cannot be
+            ConfigFileError: There is no configuration yet, and the first one cannot be
                 taken. A later one that cannot be is told in the log.
             tf.errors.OpError: The file system refuses; what it gave is served.
         """
         with self._loading:
             self._reconfigure()
+            self._refresh_models()
+
+    def refresh_versions(self) -> None:
+        """One look at each model's versions; which models there are is not asked.
+
+        Raises:
+            tf.errors.OpError: The file system refuses; what it gave is served.
+        """
+        with self._loading:
             self._refresh_models()
 
     def start(self) -> None:
@@ -335,7 +353,7 @@ class ModelStore:
         else:
             looks = [
                 (options.config_poll_s, self.refresh),
-                (options.poll_s, self._look_for_versions),
+                (options.poll_s, self.refresh_versions),
             ]
         self._threads = [
             threading.Thread(
@@ -360,16 +378,12 @@ class ModelStore:
             except Exception:  # a server outlives a file system's bad minute
                 _LOG.exception("cannot read %s; trying again", self._source.path)
 
-    def _look_for_versions(self) -> None:
-        with self._loading:
-            self._refresh_models()
-
     def _reconfigure(self) -> None:
         """Takes the source's settings, all of them or none."""
         try:
             settings = self._source.models()
             self._check_labels(settings)
-        except ModelConfigError as error:
+        except ConfigFileError as error:
             if not self._models:
                 raise
             if str(error) != self._refused:  # not at every look
@@ -401,7 +415,8 @@ class ModelStore:
                     continue
                 if self._source.may_label_early and label not in now:
                     continue
-                raise ModelConfigError(_label_refusal(name, label, version, now))
+                refusal = _label_refusal(name, label, version, now)
+                raise ConfigFileError(f"{self._source.path}: {refusal}")
 
     def _refresh_models(self) -> None:
         problem: Exception | None = None

@@ -91,7 +91,6 @@ _FOR_PROGRAMMERS = {
     "serving/client.py": 3,
     "serving/rank.py": 1,  # likewise
     "serving/rank_command.py": 3,
-    "serving/serve.py": 1,
     "tpu_configs/chips.py": 2,  # `tpu_configs.slices` makes problems of them
     "trainer/days/shards.py": 3,  # likewise
     "trainer/model/switchers/routing.py": 1,
