@@ -249,9 +249,9 @@ class Service:
             raise ServingError(tf.errors.CANCELLED, "The client has left.")
         begin = time.perf_counter()
         if self._batcher is None:
-            outputs = signature(arrays, tuple(wanted) or None)
+            outputs = signature(arrays, tuple(wanted))
         else:
-            outputs = self._batcher.run(name, signature, arrays, tuple(wanted) or None)
+            outputs = self._batcher.run(name, signature, arrays, tuple(wanted))
         self.metrics.model_took(call.model, call.api, time.perf_counter() - begin)
         return Answer(loaded.version, name, outputs)
 
