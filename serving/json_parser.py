@@ -55,6 +55,10 @@ _WORDS: dict[bytes, Any] = {
     b"-Infinity": float("-inf"),
 }
 _LONGEST_INT = 20  # digits of the largest 64-bit number, or a sign and 19
+_HUGE_EXPONENT = re.compile(rb"[eE]\+?[0-9]{3}")
+_DIGITS_OF_INT64 = 19
+_MANY_DIGITS = re.compile(rb"0000000000000000000+")
+_DIGITS_TO_ZERO = bytes.maketrans(b"123456789", b"0" * 9)
 _SMALLEST, _LARGEST = -(2**63), 2**64 - 1
 
 
@@ -78,6 +82,38 @@ def parse(text: bytes, max_elements: int) -> Any:
 def most_containers(max_elements: int) -> int:
     """The most lists and objects that may stand around `max_elements` values."""
     return 2 * max_elements + 64
+
+
+def _read_flat(text: bytes) -> list[Any] | None:
+    """A list without strings, lists and objects inside; None if unsure."""
+    try:
+        values: list[Any] = orjson.loads(text)
+        return values
+    except orjson.JSONDecodeError:
+        pass
+    if (b"N" not in text and b"I" not in text) or has_huge_number(text):
+        return None
+    # Python knows NaN and Infinity.
+    spelled = text.replace(b"Infinity", b"Inf").replace(b"Inf", b"Infinity")
+    try:
+        values = json.loads(spelled.decode("ascii"))
+        return values
+    except ValueError:
+        return None
+
+
+def has_huge_number(text: bytes) -> bool:
+    """Whether a number may be beyond float64, or whole and beyond 64 bits."""
+    if _HUGE_EXPONENT.search(text):
+        return True
+    # Of digits in a row only those count that are not behind a point.
+    zeros = text.translate(_DIGITS_TO_ZERO)
+    for run in _MANY_DIGITS.finditer(zeros):
+        before = zeros[run.start() - 1 : run.start()]
+        is_long = before == b"-" or len(run.group()) > _DIGITS_OF_INT64
+        if is_long and before != b".":
+            return True
+    return False
 
 
 class _Reader:
@@ -174,16 +210,14 @@ class _Reader:
         return _WORDS[word.group()], False
 
     def _flat_list(self) -> list[Any] | None:
-        """A list of strict JSON's numbers and words, which a parser in C may read."""
+        """A list of numbers and words, if it is one that a parser in C may read."""
         match = _FLAT_LIST.match(self._text, self._at)
         if match is None or match.group().count(b",") >= self._elements_left:
             return None
-        try:
-            values: list[Any] = orjson.loads(match.group())
-        except orjson.JSONDecodeError:
-            return None
-        self._elements_left -= len(values)
-        self._at = match.end()
+        values = _read_flat(match.group())
+        if values is not None:
+            self._elements_left -= len(values)
+            self._at = match.end()
         return values
 
     def _number(self, match: re.Match[bytes]) -> int | float:

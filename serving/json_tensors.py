@@ -53,10 +53,6 @@ _LONGEST_QUOTE = 200  # characters of a value in a message
 
 _SPACED_COLON = re.compile(rb'"[ \t\r\n]+:')
 _LEVELS_OF_ROWS = 3  # the body, the list of rows, and each row
-_HUGE_EXPONENT = re.compile(rb"[eE]\+?[0-9]{3}")
-_DIGITS_OF_INT64 = 19
-_MANY_DIGITS = re.compile(rb"0000000000000000000+")
-_DIGITS_TO_ZERO = bytes.maketrans(b"123456789", b"0" * 9)
 
 
 class BadRequest(TrailrankError, ValueError):
@@ -112,26 +108,14 @@ def _read_with_nan(body: bytes) -> Any:
     """The value of a body that is strict JSON but for `NaN` and `Infinity`."""
     is_strict = b"NaN" not in body and b"Infinity" not in body
     # Python takes half a surrogate pair, and numbers of any size.
-    if is_strict or b"\\ud" in body or b"\\uD" in body or _has_huge_number(body):
+    if is_strict or b"\\ud" in body or b"\\uD" in body:
+        raise _Unsure
+    if json_parser.has_huge_number(body):
         raise _Unsure
     try:
         return json.loads(body.decode())
     except (ValueError, RecursionError):
         raise _Unsure from None
-
-
-def _has_huge_number(body: bytes) -> bool:
-    """Whether a number may be beyond float64, or whole and beyond 64 bits."""
-    if _HUGE_EXPONENT.search(body):
-        return True
-    # Of digits in a row only those count that are not behind a point.
-    zeros = body.translate(_DIGITS_TO_ZERO)
-    for run in _MANY_DIGITS.finditer(zeros):
-        before = zeros[run.start() - 1 : run.start()]
-        is_long = before == b"-" or len(run.group()) > _DIGITS_OF_INT64
-        if is_long and before != b".":
-            return True
-    return False
 
 
 def _has_distinct_keys(value: Any, body: bytes) -> bool:

@@ -20,6 +20,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf import error_codes_pb2
 
 from feature_specs.errors import TrailrankError
+from serving.batching import Batcher
 from serving.metrics import Metrics
 from serving.options import ServerOptions
 from serving.servable import Servable, Signature
@@ -157,6 +158,8 @@ class Service:
         most = self.options.max_waiting
         self.workers = Workers(self.options.worker_count, most)
         self.large_workers = Workers(self.options.large_workers, most)
+        batching = self.options.batching
+        self._batcher = None if batching is None else Batcher(batching)
 
     def submit(
         self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs
@@ -195,6 +198,8 @@ class Service:
         """Ends the workers, after what they run."""
         self.workers.close()
         self.large_workers.close()
+        if self._batcher is not None:
+            self._batcher.close()
 
     def find(
         self, name: str, version: int | None = None, label: str | None = None
@@ -263,7 +268,10 @@ class Service:
         if not call.is_wanted():
             raise ServingError(tf.errors.CANCELLED, "The client has left.")
         begin = time.perf_counter()
-        outputs = signature(arrays, wanted)
+        if self._batcher is None:
+            outputs = signature(arrays, wanted)
+        else:
+            outputs = self._batcher.run(name, signature, arrays, tuple(wanted))
         self.metrics.model_took(call.model, call.api, time.perf_counter() - begin)
         return Answer(loaded.version, name, outputs)
 
