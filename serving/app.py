@@ -79,7 +79,9 @@ class App:
         """Has a worker answer; leaves the queue with the client, or when time is up."""
         service = self._service
         try:
-            future = service.submit(rest.handle, service, request)
+            is_large = rest.size_bytes(request) > service.options.large_body_bytes
+            submit = service.submit_large if is_large else service.submit
+            future = submit(rest.handle, service, request)
         except Overloaded as error:
             service.count(rest.model_of(request), error.name)
             return _busy(error.message, error.retry_after_s)

@@ -25,7 +25,7 @@ from serving.options import BatchingOptions
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 Outputs = dict[str, npt.NDArray[Any]]
-Function = Callable[[Arrays, "Sequence[str] | None"], Outputs]
+Function = Callable[[Arrays, Sequence[str]], Outputs]
 _Key = tuple[Any, ...]
 
 
@@ -36,14 +36,14 @@ class _Task:
     Attributes:
         function: A version's signature; it stays loaded until the task is done.
         arrays: Input -> [rows, ...].
-        wanted: Outputs to compute; None for all.
+        wanted: Outputs to compute; all if empty.
         rows: At least one.
         done: The outputs, each [rows, ...].
     """
 
     function: Function
     arrays: Arrays
-    wanted: tuple[str, ...] | None
+    wanted: tuple[str, ...]
     rows: int
     done: Future[Outputs] = dataclasses.field(default_factory=Future)
 
@@ -95,7 +95,7 @@ class Batcher:
         name: str,
         function: Function,
         arrays: Arrays,
-        wanted: Sequence[str] | None = None,
+        wanted: Sequence[str] = (),
     ) -> Outputs:
         """What `function(arrays, wanted)` gives; waits for others, and until it ran.
 
@@ -103,7 +103,7 @@ class Batcher:
             name: Of the signature; some are never batched.
             function: A version's signature.
             arrays: Input -> values.
-            wanted: Outputs to compute; None for all.
+            wanted: Outputs to compute; all if empty.
 
         Raises:
             tf.errors.OpError: Inputs that cannot be batched, too many batches that
@@ -121,7 +121,7 @@ class Batcher:
                 f"Task size {rows} is larger than maximum batch size {self._most_rows}"
                 " (max_batch_size). Send fewer rows at a time.",
             )
-        names = None if wanted is None else tuple(wanted)
+        names = tuple(wanted)
         tasks = [
             _Task(function, part, names, _common_rows(part))
             for part in _split(arrays, rows, self._most_rows)

@@ -124,6 +124,9 @@ class ServerOptions:
         max_connections: Open at a time, over REST.
         workers: Requests that are in work at a time; 0 is two a processor.
         max_waiting: Requests that wait for a worker; one more is refused.
+        large_body_bytes: A request of more, gzip undone, waits for a worker of its own
+            kind, so that a few large ones do not hold up all others.
+        large_workers: Large requests that are in work at a time, beside the others.
         retry_after_s: When a refused client may come back, as it is told.
         drain_s: For running requests to end after SIGTERM.
     """
@@ -147,6 +150,8 @@ class ServerOptions:
     max_connections: int = 1024
     workers: int = 0
     max_waiting: int = 64
+    large_body_bytes: int = 256 * 1024
+    large_workers: int = 1
     retry_after_s: int = 1
     drain_s: float = 25.0  # Kubernetes kills after 30
 
@@ -187,6 +192,8 @@ _POSITIVE = (
     "send_timeout_s",
     "keep_alive_s",
     "max_connections",
+    "large_body_bytes",
+    "large_workers",
 )
 
 

@@ -193,23 +193,35 @@ def _number(digits: str) -> int:
     return int(digits.lstrip("0")[: _MOST_DIGITS + 1] or 0)
 
 
+def size_bytes(request: Request) -> int:
+    """Of the body as it was before gzip, as the body itself says."""
+    if not _is_gzip(request):
+        return len(request.body)
+    return int.from_bytes(request.body[-4:], "little")
+
+
+def _is_gzip(request: Request) -> bool:
+    return "gzip" in request.headers.get("content-encoding", "")
+
+
 def _inflate(request: Request, most_bytes: int) -> bytes:
     """The body as it was before gzip; a corrupt one reads as empty (sec. 7).
 
-    Stops as soon as there is more than the limit, whatever size is recorded.
+    Stops as soon as there is more than the limit, or than the body says.
     """
-    if "gzip" not in request.headers.get("content-encoding", ""):
+    if not _is_gzip(request):
         return request.body
+    told_bytes = min(size_bytes(request), most_bytes)
     inflater = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
     try:
-        inflated = inflater.decompress(request.body, max_length=most_bytes + 1)
+        inflated = inflater.decompress(request.body, max_length=told_bytes + 1)
     except zlib.error:
         return b""
     if len(inflated) > most_bytes:
         raise BadRequest(
             f"Request too large: more than {most_bytes} bytes before gzip.", status=413
         )
-    return inflated if inflater.eof else b""
+    return inflated if inflater.eof and not inflater.unused_data else b""
 
 
 # --- errors ---------------------------------------------------------------------------

@@ -148,13 +148,16 @@ class Service:
         store, options: As given.
         metrics: Of both APIs.
         workers: The threads that run requests.
+        large_workers: Those that run large ones.
     """
 
     def __init__(self, store: ModelStore, options: ServerOptions | None = None):
         self.store = store
         self.options = options or ServerOptions()
         self.metrics = Metrics()
-        self.workers = Workers(self.options.worker_count, self.options.max_waiting)
+        most = self.options.max_waiting
+        self.workers = Workers(self.options.worker_count, most)
+        self.large_workers = Workers(self.options.large_workers, most)
         batching = self.options.batching
         self._batcher = None if batching is None else Batcher(batching)
 
@@ -168,16 +171,33 @@ class Service:
         """
         future = self.workers.submit(function, *args, **kwargs)
         if future is None:
-            raise Overloaded(
-                f"The server is busy: {self.options.max_waiting} requests wait for "
-                f"{self.options.worker_count} workers. Try again later.",
-                self.options.retry_after_s,
-            )
+            raise self._overloaded(self.options.worker_count)
         return future
+
+    def submit_large(
+        self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs
+    ) -> Future[T]:
+        """`submit` for a request of many bytes: it holds up its like only.
+
+        Raises:
+            Overloaded: Too many wait.
+        """
+        future = self.large_workers.submit(function, *args, **kwargs)
+        if future is None:
+            raise self._overloaded(self.options.large_workers)
+        return future
+
+    def _overloaded(self, workers: int) -> Overloaded:
+        return Overloaded(
+            f"The server is busy: {self.options.max_waiting} requests wait for "
+            f"{workers} workers. Try again later.",
+            self.options.retry_after_s,
+        )
 
     def close(self) -> None:
         """Ends the workers, after what they run."""
         self.workers.close()
+        self.large_workers.close()
         if self._batcher is not None:
             self._batcher.close()
 
@@ -249,9 +269,9 @@ class Service:
             raise ServingError(tf.errors.CANCELLED, "The client has left.")
         begin = time.perf_counter()
         if self._batcher is None:
-            outputs = signature(arrays, tuple(wanted) or None)
+            outputs = signature(arrays, wanted)
         else:
-            outputs = self._batcher.run(name, signature, arrays, tuple(wanted) or None)
+            outputs = self._batcher.run(name, signature, arrays, tuple(wanted))
         self.metrics.model_took(call.model, call.api, time.perf_counter() - begin)
         return Answer(loaded.version, name, outputs)
 
@@ -360,7 +380,7 @@ def _invalid(message: str) -> ServingError:
 
 
 def _check_inputs(signature: Signature, arrays: Arrays) -> None:
-    """Names and types: a session would convert a float for an integer silently."""
+    """All inputs without a default, and no others."""
     missing = signature.inputs.keys() - arrays.keys() - signature.defaults.keys()
     unknown = arrays.keys() - signature.inputs.keys()
     if missing or unknown:
@@ -369,12 +389,6 @@ def _check_inputs(signature: Signature, arrays: Arrays) -> None:
             f"{len(signature.inputs)}. Missing: {sorted(missing)}. Not in the "
             f"signature: {sorted(unknown)}."
         )
-    for name, array in arrays.items():
-        dtype = tf.as_dtype(np.asarray(array).dtype).name
-        if dtype != signature.inputs[name]:
-            raise _invalid(
-                f"input {name!r} must be {signature.inputs[name]}. Got {dtype}."
-            )
 
 
 def _check_wanted(signature: Signature, wanted: Sequence[str]) -> None:

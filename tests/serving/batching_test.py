@@ -9,7 +9,9 @@ import pytest
 import tensorflow as tf
 
 from serving.batching import Batcher
-from serving.options import BatchingOptions
+from serving.options import BatchingOptions, ServerOptions
+from serving.service import Call, Service, ServingError
+from serving.versions import ModelStore
 
 MINUTE = 60_000_000
 PATIENCE_S = 60
@@ -21,7 +23,7 @@ class Twice:
     def __init__(self):
         self.calls = []
 
-    def __call__(self, arrays, wanted=None):
+    def __call__(self, arrays, wanted=()):
         self.calls.append({name: array.copy() for name, array in arrays.items()})
         x = arrays["x"]
         if (x == 13).any():
@@ -113,11 +115,11 @@ def test_of_different_rows_outputs_or_signatures_no_batch_is_made(start):
     table = {"x": np.ones((1, 2), np.int64)}
     floats = {"x": np.ones(1, np.float32)}
     requests = [
-        (one, column(1), None),
-        (one, table, None),
-        (one, floats, None),
+        (one, column(1), ()),
+        (one, table, ()),
+        (one, floats, ()),
         (one, column(1), ["twice"]),
-        (other, column(1), None),
+        (other, column(1), ()),
     ]
     with ThreadPoolExecutor(len(requests)) as pool:
         answers = list(
@@ -249,3 +251,27 @@ def test_what_waits_is_run_before_the_threads_end(start):
         assert waits.result()["twice"].tolist() == [2]
     with pytest.raises(tf.errors.UnavailableError, match="is stopping"):
         batcher.run("serve", twice, column(1))
+
+
+def test_the_service_batches_a_loaded_model(tmp_path, save_half_plus_two):
+    save_half_plus_two(tmp_path / "half" / "1")
+    store = ModelStore(str(tmp_path))
+    store.refresh()
+    options = BatchingOptions(max_batch_size=3, batch_timeout_micros=MINUTE)
+    service = Service(store, ServerOptions(batching=options))
+
+    def predict(values, signature=""):
+        name = "n" if signature else "x"
+        array = np.array(values, np.int32 if signature else np.float32)
+        return service.predict(Call("half", signature=signature), {name: array})
+
+    with ThreadPoolExecutor(2) as pool:  # three rows: each waits for the other
+        answers = list(pool.map(predict, [[1], [2, 4]]))
+    assert [a.outputs["y"].tolist() for a in answers] == [[2.5], [3, 4]]
+    with pytest.raises(ServingError, match="at least one dimension") as refused:
+        predict(1)
+    assert refused.value.code == tf.errors.INVALID_ARGUMENT
+    with pytest.raises(ServingError, match="0 dimensions: sum") as refused:
+        predict([1, 2, 3], "total")
+    assert refused.value.code == tf.errors.FAILED_PRECONDITION
+    service.close()

@@ -199,35 +199,6 @@ def save_half_plus_two():
 
 
 @pytest.fixture(scope="session")
-def half_store(tmp_path_factory, save_half_plus_two):
-    """A store of upstream's example model, called `half`."""
-    from serving.versions import ModelStore
-
-    models = tmp_path_factory.mktemp("half")
-    save_half_plus_two(models / "half" / "1")
-    found = ModelStore(str(models))
-    found.refresh()
-    return found
-
-
-@pytest.fixture
-def serve_half(half_store):
-    """Serves `half` with some options changed, until the end of the test."""
-    from serving.options import ServerOptions
-    from serving.service import Service
-    from tests.serving.http_service import running
-
-    with contextlib.ExitStack() as stack:
-
-        def serve(**options):
-            service = Service(half_store, ServerOptions(**options))
-            stack.callback(service.close)
-            return stack.enter_context(running(service))
-
-        yield serve
-
-
-@pytest.fixture(scope="session")
 def put_version(tmp_path_factory):
     """Puts a whole version at a path at once; it answers y = x + its number."""
     import functools
@@ -258,6 +229,35 @@ def put_version(tmp_path_factory):
         os.rename(path.parent / f"{path.name}.tmp", path)
 
     return put
+
+
+@pytest.fixture(scope="session")
+def half_store(tmp_path_factory, save_half_plus_two):
+    """A store of upstream's example model, called `half`."""
+    from serving.versions import ModelStore
+
+    models = tmp_path_factory.mktemp("half")
+    save_half_plus_two(models / "half" / "1")
+    found = ModelStore(str(models))
+    found.refresh()
+    return found
+
+
+@pytest.fixture
+def serve_half(half_store):
+    """Serves `half` with some options changed, until the end of the test."""
+    from serving.options import ServerOptions
+    from serving.service import Service
+    from tests.serving.http_service import running
+
+    with contextlib.ExitStack() as stack:
+
+        def serve(**options):
+            service = Service(half_store, ServerOptions(**options))
+            stack.callback(service.close)
+            return stack.enter_context(running(service))
+
+        yield serve
 
 
 _DAYS = {"Split-day-20240101": slice(0, 4), "Split-day-20240102": slice(4, 6)}

@@ -281,6 +281,7 @@ def _noise(draw: random.Random) -> bytes:
             b"GET /v1/models/half\r\n\r\n",
             b"A" * 50_000,
             b"GET / HTTP/1.1\r\n" + b"a:\r\n" * 6000 + b"\r\n",
-            _post(b'{"inputs": [1]}').replace(b"close", b"keep-alive") * 20,
+            _post(b'{"inputs": [1]}').replace(b"close", b"keep-alive") * 20
+            + _post(b"{}"),
         )
     )
