@@ -70,11 +70,14 @@ def serve(
         config_poll_s=config_poll_s,
     )
     options = options or ServerOptions(rest_port=0, grpc_port=None)
-    given = {"rest_port": port, "host": host}
-    chosen = {name: value for name, value in given.items() if value is not None}
+    options = dataclasses.replace(
+        options,
+        rest_port=options.rest_port if port is None else port,
+        host=options.host if host is None else host,
+    )
     from serving.server import Server
 
-    return Server(found, dataclasses.replace(options, **chosen))
+    return Server(found, options)
 
 
 def store_options(
