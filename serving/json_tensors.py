@@ -13,7 +13,6 @@ import contextlib
 import itertools
 import json
 import math
-import operator
 import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -136,9 +135,11 @@ def _count_members(value: Any, enough: int, levels: int = sys.maxsize) -> int:
     """Members of the objects in `value`; the count ends at `enough` or after levels."""
     found = 0
     level: list[Any] = [value]
-    while level and found < enough and levels:
+    while level and levels:
         objects = [v for v in level if type(v) is dict]
         found += sum(map(len, objects))
+        if found >= enough:
+            break
         inner: list[Iterable[Any]] = [v for v in level if type(v) is list]
         inner.extend(v.values() for v in objects)
         level = list(itertools.chain.from_iterable(inner))
@@ -206,11 +207,8 @@ def _columns(rows: list[Any], names: list[str]) -> Mapping[str, Sequence[Any]]:
     # {"b64": "..."} is an object or a value; an input of that name takes care.
     is_plain = bool(names) and "b64" not in names and set(map(type, rows)) == {dict}
     if is_plain and set(map(len, rows)) == {len(names)}:
-        # With one name more than needed, a getter always makes tuples.
-        getter = operator.itemgetter(*names, names[0])
         with contextlib.suppress(KeyError):
-            columns = zip(*map(getter, rows), strict=True)
-            return dict(zip(names, columns, strict=False))
+            return {name: [row[name] for row in rows] for name in names}
     return _checked_columns(rows, names)
 
 
