@@ -14,6 +14,7 @@ from feature_specs.past_section import Past
 from feature_specs.reading import Reading, names_of, reads
 from feature_specs.sides import REQUEST_SIDE, Side, Whose
 from feature_specs.spec import (
+    FacetSpec,
     FeatureSpec,
     FilterSpec,
     FusionSpec,
@@ -400,7 +401,10 @@ def _check_label(reading: Reading, past: Past, path: str, label: str) -> None:
 
 
 def read_fusion(
-    reading: Reading, features: list[FeatureSpec], tasks: list[TaskSpec]
+    reading: Reading,
+    features: list[FeatureSpec],
+    tasks: list[TaskSpec],
+    facets: dict[str, FacetSpec],
 ) -> FusionSpec | None:
     """The fused score's formula; None if it is missing or broken."""
     fusion: FusionSpec | None = reading.section(FusionSpec, "fusion", required=True)
@@ -411,6 +415,7 @@ def read_fusion(
         rule = "must have a task whose weight is not 0: all scores would be alike."
         reading.problems.add("fusion.weights", rule, fusion.weights)
     _check_transforms(reading, fusion.transforms, tasks)
+    _check_facet_weights(reading, fusion.facets, facets)
     if fusion.length is not None:
         others = [
             f.name
@@ -446,6 +451,32 @@ def _check_transforms(
                 "factor of 0 has no logarithm. Take linear, log1p or clip."
             )
             reading.problems.add(path, rule, text)
+
+
+def _check_facet_weights(
+    reading: Reading,
+    weights: dict[str, dict[str, dict[str, float]]],
+    facets: dict[str, FacetSpec],
+) -> None:
+    """Facets, partitions and tasks are known, and no task has two facets' weights."""
+    facet_of: dict[str, str] = {}
+    known = list(reading.raw.get("facets") or {})
+    for name, by_partition in weights.items():
+        path = f"fusion.facets.{name}"
+        if name not in known:
+            reading.problems.add(path, f"is no facet.{closest(name, known)}")
+        partitions = list(facets[name].partitions) if name in facets else None
+        for partition, own in by_partition.items():
+            inside = f"{path}.{partition}"
+            if partitions is not None and partition not in partitions:
+                hint = closest(partition, partitions)
+                reading.problems.add(inside, f"is no partition of it.{hint}")
+            check_tasks(reading, inside, own)
+            for task in own:
+                other = facet_of.setdefault(task, name)
+                if other != name:
+                    rule = f"has weights by facet {other!r} already; keep one of both."
+                    reading.problems.add(f"{inside}.{task}", rule)
 
 
 def check_tasks(reading: Reading, path: str, weights: Mapping[str, object]) -> None:

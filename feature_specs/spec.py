@@ -641,11 +641,17 @@ class FusionSpec:
             1 + expm1(y / scale), as for a label LN(1 + seconds); `softplus(scale)` is
             log(1 + exp(y / scale)), `sigmoid(scale)` is 1 / (1 + exp(-y / scale)). A
             scale left out is 1. None has a cliff at 0.
+        facets: Facet -> partition -> task -> exponent in the rows of that partition, in
+            place of `weights`; a task may be named by one facet only. Exponents that a
+            request gives hold for all its rows. Evaluation goes by `weights`.
         length: f of the video's length; none is 1.
     """
 
     weights: dict[str, SignedWeight]
     transforms: dict[str, str] = dataclasses.field(default_factory=dict)
+    facets: dict[str, dict[str, dict[str, SignedWeight]]] = dataclasses.field(
+        default_factory=dict
+    )
     length: LengthSpec | None = None
 
     def transform_of(self, task: TaskSpec) -> Transform:

@@ -497,7 +497,21 @@ def _fusion(fusion: FusionSpec, tasks: Iterable[TaskSpec]) -> FusionSpec:
         fusion,
         weights=weights or fusion.weights,
         transforms={n: text for n, text in stated.items() if text != own.get(n)},
+        facets=_facet_weights(fusion),
     )
+
+
+def _facet_weights(fusion: FusionSpec) -> dict[str, dict[str, dict[str, float]]]:
+    """In order, without what names no task."""
+    found = {
+        facet: {name: dict(sorted(own.items())) for name, own in sorted(parts.items())}
+        for facet, parts in sorted(fusion.facets.items())
+    }
+    return {
+        facet: {name: own for name, own in parts.items() if own}
+        for facet, parts in found.items()
+        if any(parts.values())
+    }
 
 
 def _gates(gates: DataGatesSpec) -> DataGatesSpec:

@@ -96,18 +96,20 @@ def train_and_export(run: RunTraining, model: str, log_dir: str) -> None:
         run.graph,
         run.spec,
         model,
-        lineage=_lineage(directory, splits, run.seed),
-        examples=_newest_rows(run.days),
+        lineage=lineage_of(directory, run.seed),
+        examples=newest_rows(run.days),
     )
 
 
-def _lineage(directory: str, splits: Sequence[str], seed: int) -> Lineage:
-    records = checkpoints.read_metrics(directory)
+def lineage_of(checkpoints_dir: str, seed: int) -> Lineage:
+    """What an exported model's card tells of its training."""
+    records = checkpoints.read_metrics(checkpoints_dir)
     metrics = records[-1] if records else {}
-    return Lineage(days=tuple(splits), seed=seed, metrics=metrics)
+    days = tuple(finished_days(checkpoints_dir))
+    return Lineage(days=days, seed=seed, metrics=metrics)
 
 
-def _newest_rows(days: Sequence[tuple[str, str]]) -> list[bytes]:
+def newest_rows(days: Sequence[tuple[str, str]]) -> list[bytes]:
     """Raw examples for the warmup requests: of the newest day that is still there.
 
     They are spread over the first rows of a file, so that they are several users'.

@@ -10,13 +10,15 @@ float32, which is 0 below some 1e-38, and stays at 3.4e38.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import tensorflow as tf
 
 from feature_specs import Spec
 from feature_specs.spec import LengthSpec, TaskSpec
+from trainer.model.facets import input_of, partition_of
 from trainer.objective.losses import link_of
 
 _MOST_NAMED = 10  # candidates in one message
@@ -45,6 +47,7 @@ def fuse(
     logits: tf.Tensor,
     length: tf.Tensor | None = None,
     weights: tf.Tensor | None = None,
+    encoded: Mapping[str, tf.Tensor] | None = None,
 ) -> Fused:
     """One score a row, higher is better.
 
@@ -56,17 +59,34 @@ def fuse(
         length: Raw values of `fusion.length.feature`, [B] or [1]; None without one.
         weights: Exponents of this request, [K]; NaN stands for the spec's. An infinite
             one ends with InvalidArgumentError, which names its task.
+        encoded: What tells the partitions of `fusion.facets`, as the ranker reads it,
+            [B] or [1]; needed if there are some.
     """
-    exponents = default_weights(spec)
+    exponents = _row_weights(spec, encoded or {})
     if weights is not None:
         given = tf.cast(_without_infinite(spec, weights), tf.float64)
         exponents = tf.where(tf.math.is_nan(given), exponents, given)
-    factors = log_factors(spec, logits)
-    log_score = tf.reduce_sum(factors * exponents, axis=1)  # [B]
+    # [B, K] times [1, K], or [B, K] where they go by a facet of the candidates.
+    log_score = tf.reduce_sum(log_factors(spec, logits) * exponents, axis=1)  # [B]
     if spec.fusion.length is not None and length is not None:
         log_score += spec.fusion.length.weight * _log_length(spec.fusion.length, length)
     score = tf.minimum(tf.exp(log_score), float(tf.float32.max))
     return Fused(tf.cast(score, tf.float32), log_score)
+
+
+def _row_weights(spec: Spec, encoded: Mapping[str, tf.Tensor]) -> tf.Tensor:
+    """The spec's exponents of each row, [1, K] or [B, K] float64."""
+    found = default_weights(spec)[tf.newaxis]
+    for name, by_partition in spec.fusion.facets.items():
+        facet = spec.facets[name]
+        own = [
+            [by_partition.get(p, {}).get(task.name, math.nan) for task in spec.tasks]
+            for p in facet.partitions
+        ]
+        place = tf.gather(partition_of(spec, facet), encoded[input_of(spec, facet)])
+        rows = tf.gather(tf.constant(own, tf.float64), place)
+        found = tf.where(tf.math.is_nan(rows), found, rows)
+    return found
 
 
 def log_factors(spec: Spec, logits: tf.Tensor) -> tf.Tensor:

@@ -105,6 +105,7 @@ class ModelCard:
         formula: Of the fused score, for people; a line a factor.
         weights: Task -> exponent.
         factors: Task -> the factor of its prediction, by its transform.
+        facets: Facet -> partition -> task -> exponent there.
         length: The part of f(length): its factor, its exponent; empty without one.
         signatures: By name.
         views: View of the spec -> its digest.
@@ -120,6 +121,7 @@ class ModelCard:
     formula: tuple[str, ...]
     weights: Mapping[str, float]
     factors: Mapping[str, str]
+    facets: Mapping[str, Mapping[str, Mapping[str, float]]]
     length: Mapping[str, Any]
     signatures: Mapping[str, SignatureCard]
     views: Mapping[str, str]
@@ -150,6 +152,7 @@ def make_card(
         formula=_formula(weights, factors, length),
         weights=weights,
         factors=factors,
+        facets=spec.fusion.facets,
         length=length,
         signatures=signatures,
         views={name: views.digest(spec, name) for name in _VIEWS},
@@ -234,10 +237,7 @@ def read_card(model: Place) -> ModelCard:
             "model. Export it again to have its card."
         )
     try:
-        found = json.loads(text)
-        if found.pop("format") != _FORMAT:
-            raise ValueError("of another release")
-        return _card(found)
+        return _card(json.loads(text))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelCardError(
             f"{path}: is no model card ({error!r}). Export the model again."
@@ -293,6 +293,9 @@ def model_dir_of(model: Place) -> str:
 
 
 def _card(found: dict[str, Any]) -> ModelCard:
+    """TypeError for one of another format, which has other fields."""
+    if found["format"] == _FORMAT:
+        del found["format"]
     signatures = {
         name: SignatureCard(**{side: _tensors(one[side]) for side in one})
         for name, one in found.pop("signatures").items()
@@ -343,7 +346,13 @@ def _tasks(card: ModelCard) -> list[str]:
     if card.length:
         length = (card.length["feature"], card.length["factor"])
         rows.append((*length, f"{card.length['weight']:g}"))
-    return _rows(("prediction", "factor", "weight"), rows)
+    by_facet = [
+        (task, f"where {facet} is {partition}", f"{weight:g}")
+        for facet, partitions in card.facets.items()
+        for partition, own in partitions.items()
+        for task, weight in own.items()
+    ]
+    return _rows(("prediction", "factor", "weight"), [*rows, *by_facet])
 
 
 def _signatures(card: ModelCard) -> list[str]:

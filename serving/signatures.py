@@ -80,14 +80,13 @@ class _Served:
         @tf.function(input_signature=[inputs], autograph=False)
         def rank(features: Tensors) -> Tensors:
             request = {f.name: _one_row(features[f.name]) for f in self._request}
+            asked = self._transformed(request, self._request)
+            shown = self._transformed(features, self._candidate)
             logits = self._ranker.logits_from_sides(
-                self._ranker.request_side(self._transformed(request, self._request)),
-                self._ranker.candidate_side(
-                    self._transformed(features, self._candidate)
-                ),
+                self._ranker.request_side(asked), self._ranker.candidate_side(shown)
             )
             weights = _all_or_none(features[WEIGHTS], count)
-            return self._with_score(logits, features, weights)
+            return self._with_score(logits, features, {**asked, **shown}, weights)
 
         return rank.get_concrete_function()
 
@@ -107,10 +106,9 @@ class _Served:
         return score_examples.get_concrete_function()
 
     def _score_rows(self, features: Tensors, *, checked: bool) -> Tensors:
-        logits = self._ranker.task_logits(
-            self._encoded(features, self._spec.served_features)
-        )
-        return self._with_score(logits, features, checked=checked)
+        encoded = self._encoded(features, self._spec.served_features)
+        logits = self._ranker.task_logits(encoded)
+        return self._with_score(logits, features, encoded, checked=checked)
 
     def _transformed(self, features: Tensors, wanted: Iterable[FeatureSpec]) -> Tensors:
         """Dense raw values of some features -> what the ranker reads for them."""
@@ -127,14 +125,15 @@ class _Served:
         self,
         logits: tf.Tensor,
         features: Tensors,
+        encoded: Tensors,
         weights: tf.Tensor | None = None,
         *,
         checked: bool = True,
     ) -> Tensors:
-        """Logits [B, T] and raw features -> all outputs [B]."""
+        """Logits [B, T], raw and encoded features -> all outputs [B]."""
         length = self._spec.fusion.length
         raw_length = features[length.feature] if length else None
-        fused = fuse(self._spec, logits, raw_length, weights)
+        fused = fuse(self._spec, logits, raw_length, weights, encoded)
         if checked:
             fused = finite(fused)
         return {**self._ranker.predict_tasks(logits), **fused._asdict()}
