@@ -1,24 +1,31 @@
 """JSON bodies <-> arrays, by TensorFlow Serving's rules (REST contract sec. 2 and 3).
 
-Numbers are checked and converted a whole tensor at a time: a Python call per value
-would cost more than the model.
+Well-formed requests are read by parsers in C; whatever these refuse, or might read in
+another way, by `serving.json_parser`. Values are checked and converted a whole tensor
+at a time: a Python call per value would cost more than the model.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import itertools
 import json
+import math
+import operator
 import re
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
 import orjson
 
-from feature_specs import TrailrankError
+from feature_specs.errors import TrailrankError
+from serving import json_parser
+from serving.json_floats import float_tokens
+from serving.options import Limits
 
 Arrays = dict[str, npt.NDArray[Any]]
 
@@ -33,15 +40,18 @@ _INT_RANGES = {  # DType name -> smallest and largest token
     "uint64": (0, 2**64 - 1),
 }
 _FLOATS = ("float32", "float64")
-_REQUEST_KEYS = ("signature_name", "instances", "inputs")
+_KINDS: dict[str, set[type]] = {  # DType name -> what JSON may hold for it
+    **{name: {int, float} for name in _FLOATS},
+    **{name: {int} for name in _INT_RANGES},
+    "bool": {bool},
+    "string": {str, dict},
+}
 _BYTES_SUFFIX = "_bytes"  # string outputs named so are sent as base64
+_LIMITS = Limits()
+_LONGEST_QUOTE = 200  # characters of a value in a message
 
-_INF_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|-?Inf(?:inity)?')
-# A number beyond float64 has three digits in its exponent, or some 200 before it. For
-# the latter a search in translated bytes is 20 times as fast as a pattern.
-_HUGE_EXPONENT = re.compile(rb"[eE]\+?\d{3}")
-_ZEROS = b"0" * 200
-_DIGITS_TO_ZERO = bytes.maketrans(b"123456789", b"0" * 9)
+_MEMBER = re.compile(rb'"[ \t\r\n]*:')
+_LONG_INT = 18  # digits from which an int may not fit into 64 bits
 
 
 class BadRequest(TrailrankError, ValueError):
@@ -59,62 +69,88 @@ class BadRequest(TrailrankError, ValueError):
 # --- requests -------------------------------------------------------------------------
 
 
-def parse_body(body: bytes) -> dict[str, Any]:
+def parse_body(body: bytes, limits: Limits = _LIMITS) -> dict[str, Any]:
     """The JSON object at the beginning of `body`; what follows it is ignored."""
-    if not body:
-        raise BadRequest("JSON Parse error: The document is empty")
-    # surrogateescape: strings are bytes, and pass as they came.
-    text = body.decode("utf-8", "surrogateescape").lstrip(" \t\r\n")
-    if not text:
-        raise BadRequest("JSON Parse error: The document is empty")
-    value = _decode(text, _decoder(body))
+    try:
+        value = _read_fast(body, limits)
+    except _Unsure:
+        try:
+            value = json_parser.parse(bytes(body), limits.max_elements)
+        except json_parser.ParseError as error:
+            raise BadRequest(str(error)) from None
     if not isinstance(value, dict):
         raise BadRequest(f"JSON Value: {_short(value)} Is not object")
     return value
 
 
-def _decoder(body: bytes) -> json.JSONDecoder:
-    """The plain decoder, or one with costlier checks where the body asks for them."""
-    options: dict[str, Any] = {}
-    if any(body.count(b'"%s"' % key.encode()) > 1 for key in _REQUEST_KEYS):
-        options["object_pairs_hook"] = _first_wins
-    if _HUGE_EXPONENT.search(body) or _ZEROS in body.translate(_DIGITS_TO_ZERO):
-        options["parse_float"] = _finite_float
-    return json.JSONDecoder(**options) if options else _DECODER
+class _Unsure(Exception):
+    """A fast parser may read another value than the exact one, or refuse a good one."""
 
 
-_DECODER = json.JSONDecoder()
-
-
-def _decode(text: str, decoder: json.JSONDecoder) -> Any:
+def _read_fast(body: bytes, limits: Limits) -> Any:
+    """The value of a body that fast parsers are sure to read as the exact one would."""
+    containers = body.count(b"[") + body.count(b"{")
+    if body.count(b",") >= limits.max_elements:
+        raise _Unsure  # the exact parser stops where the limit is passed
+    if containers > json_parser.most_containers(limits.max_elements):
+        raise _Unsure
     try:
-        return decoder.raw_decode(text)[0]
-    except json.JSONDecodeError as error:
-        if "Inf" in text:
-            longer = _INF_TOKEN.sub(_spell_infinity, text)
-            if longer != text:
-                return _decode(longer, decoder)
-        raise BadRequest(
-            f"JSON Parse error: Invalid value. at offset: {error.pos} ({error.msg})"
-        ) from None
-    except (ValueError, RecursionError) as error:
-        raise BadRequest(f"JSON Parse error: Invalid value. ({error})") from None
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        value = _read_with_nan(body)
+    if not _has_distinct_keys(value, body):
+        raise _Unsure
+    return value
 
 
-def _spell_infinity(match: re.Match[str]) -> str:
-    token: str = match.group()
-    return token + "inity" if token in ("Inf", "-Inf") else token
-
-
-def _first_wins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    return dict(reversed(pairs))
+def _read_with_nan(body: bytes) -> Any:
+    """The value of a body that is strict JSON but for `NaN` and `Infinity`."""
+    is_strict = b"NaN" not in body and b"Infinity" not in body
+    # Python takes half a surrogate pair.
+    if is_strict or b"\\ud" in body or b"\\uD" in body:
+        raise _Unsure
+    try:
+        text = body.decode()
+        return json.loads(text, parse_float=_finite_float, parse_int=_int_of_64_bits)
+    except (ValueError, RecursionError):
+        raise _Unsure from None
 
 
 def _finite_float(token: str) -> float:
     value = float(token)
     if value in (float("inf"), float("-inf")):
-        raise ValueError(f"number {token} too big to be stored in double")
+        raise _Unsure
     return value
+
+
+def _int_of_64_bits(token: str) -> int:
+    if len(token) > _LONG_INT:
+        raise _Unsure
+    return int(token)
+
+
+def _has_distinct_keys(value: Any, body: bytes) -> bool:
+    """Whether no object of `body` surely has a key twice.
+
+    Of duplicates the first counts, but C parsers keep the last. Each member of an
+    object takes a colon, so no key was lost where the members are as many as colons.
+    """
+    colons = body.count(b":")
+    members = _count_members(value, colons)
+    return members == colons or members == sum(1 for _ in _MEMBER.finditer(body))
+
+
+def _count_members(value: Any, enough: int) -> int:
+    """Members of all objects in `value`; the count ends at `enough`."""
+    found = 0
+    level: list[Any] = [value]
+    while level and found < enough:
+        objects = [v for v in level if type(v) is dict]
+        found += sum(map(len, objects))
+        inner: list[Iterable[Any]] = [v for v in level if type(v) is list]
+        inner.extend(v.values() for v in objects)
+        level = list(itertools.chain.from_iterable(inner))
+    return found
 
 
 def signature_name(body: Mapping[str, Any]) -> str:
@@ -140,59 +176,80 @@ def is_row_format(body: Mapping[str, Any]) -> bool:
     return "instances" in body
 
 
-def request_arrays(body: Mapping[str, Any], dtypes: Mapping[str, str]) -> Arrays:
+def request_arrays(
+    body: Mapping[str, Any], dtypes: Mapping[str, str], limits: Limits = _LIMITS
+) -> Arrays:
     """The tensors of a request.
 
     Args:
         body: A parsed request.
         dtypes: The signature's input -> `DType.name`.
+        limits: Of rows and of nesting; that of elements held while parsing.
     """
     if is_row_format(body):
-        return _from_rows(body["instances"], dtypes)
-    return _from_columns(body["inputs"], dtypes)
+        return _from_rows(body["instances"], dtypes, limits)
+    return _from_columns(body["inputs"], dtypes, limits)
 
 
-def _from_rows(rows: Any, dtypes: Mapping[str, str]) -> Arrays:
+def _from_rows(rows: Any, dtypes: Mapping[str, str], limits: Limits) -> Arrays:
     if not isinstance(rows, list):
         raise BadRequest("Expecting 'instances' to be an list/array")
     if not rows:
         raise BadRequest("No values in 'instances' array")
+    if len(rows) > limits.max_rows:
+        raise BadRequest(
+            f"'instances' must have at most {limits.max_rows} entries (max_rows). Got "
+            f"{len(rows)}. Send fewer at a time."
+        )
+    columns = _columns(rows, list(dtypes))
+    return {
+        name: _stack(column, dtypes[name], name, limits)
+        for name, column in columns.items()
+    }
+
+
+def _columns(rows: list[Any], names: list[str]) -> Mapping[str, Sequence[Any]]:
+    """Rows -> input -> its slices, one a row."""
+    # {"b64": "..."} is an object or a value; an input of that name takes care.
+    is_plain = bool(names) and "b64" not in names and set(map(type, rows)) == {dict}
+    if is_plain and set(map(len, rows)) == {len(names)}:
+        # With one name more than needed, a getter always makes tuples.
+        getter = operator.itemgetter(*names, names[0])
+        with contextlib.suppress(KeyError):
+            columns = zip(*map(getter, rows), strict=True)
+            return dict(zip(names, columns, strict=False))
+    return _checked_columns(rows, names)
+
+
+def _checked_columns(rows: list[Any], names: list[str]) -> Mapping[str, Sequence[Any]]:
+    """The same, with a message for what does not fit."""
     named = _is_object(rows[0])
-    if not named and len(dtypes) > 1:
+    if not named and len(names) > 1:
         raise BadRequest(
             "instances is a plain list, but expecting list of objects as multiple "
-            f"input tensors required: {', '.join(sorted(dtypes))}"
+            f"input tensors required: {', '.join(sorted(names))}"
         )
     for index, row in enumerate(rows):
         if _is_object(row) != named:
             wanted = "object but got list" if named else "value/list but got object"
             raise BadRequest(f"Expecting {wanted} at item {index} of input list")
-    if not named:
-        (name,) = dtypes
-        return {name: _stack(rows, dtypes[name], name)}
-    _check_keys(rows, dtypes)
-    return {
-        name: _stack([row[name] for row in rows], dtype, name)
-        for name, dtype in dtypes.items()
-    }
-
-
-def _check_keys(rows: list[dict[str, Any]], dtypes: Mapping[str, str]) -> None:
-    names = dtypes.keys()
-    for index, row in enumerate(rows):
-        if row.keys() != names:
-            wrong = sorted(row.keys() ^ names)
+        if named and row.keys() != set(names):
             raise BadRequest(
                 f"Failed to process element: {index} of 'instances' list. JSON object: "
                 f"must only have keys: {','.join(sorted(names))}. Missing or unknown: "
-                f"{', '.join(wrong)}"
+                f"{_short(sorted(row.keys() ^ set(names)))}"
             )
+    if named:
+        return {name: [row[name] for row in rows] for name in names}
+    return dict.fromkeys(names, rows)
 
 
-def _stack(slices: list[Any], dtype: str, name: str) -> npt.NDArray[Any]:
+def _stack(
+    slices: Sequence[Any], dtype: str, name: str, limits: Limits
+) -> npt.NDArray[Any]:
     """Slices of one input, one a row -> [rows, ...]."""
     try:
-        return _to_array(slices, dtype)
+        return _to_array(slices, dtype, limits)
     except _Ragged:
         pass  # find the first row that differs, to name it
     except BadRequest as error:
@@ -200,9 +257,9 @@ def _stack(slices: list[Any], dtype: str, name: str) -> npt.NDArray[Any]:
         raise BadRequest(
             f"Failed to process 'instances' list, key: {name}. Error: {error}"
         ) from None
-    first = _to_array(slices[0], dtype)
+    first = _to_array([slices[0]], dtype, limits)[0]
     for index, value in enumerate(slices):
-        array = _to_array(value, dtype)
+        array = _to_array([value], dtype, limits)[0]
         where = f"Failed to process element: {index} key: {name} of 'instances' list. "
         if array.size != first.size:
             what = f"Expecting tensor size: {first.size} but got: {array.size}"
@@ -213,106 +270,101 @@ def _stack(slices: list[Any], dtype: str, name: str) -> npt.NDArray[Any]:
     raise AssertionError("slices of one shape were taken for ragged")
 
 
-def _from_columns(inputs: Any, dtypes: Mapping[str, str]) -> Arrays:
+def _from_columns(inputs: Any, dtypes: Mapping[str, str], limits: Limits) -> Arrays:
     if not _is_object(inputs):
         if len(dtypes) != 1:
             raise BadRequest(
                 "inputs is a plain value/list, but expecting an object as multiple "
                 f"input tensors required: {', '.join(sorted(dtypes))}"
             )
-        (name,) = dtypes
-        return {name: _to_array(inputs, dtypes[name])}
+        inputs = dict.fromkeys(dtypes, inputs)
     for name in dtypes:
         if name not in inputs:
             raise BadRequest(f"Missing named input: {name} in 'inputs' object.")
-    return {name: _to_array(inputs[name], dtype) for name, dtype in dtypes.items()}
+    return {
+        name: _to_array([inputs[name]], dtype, limits)[0]
+        for name, dtype in dtypes.items()
+    }
 
 
 class _Ragged(BadRequest):
     """Lists of one level differ in length or depth."""
 
 
-def _to_array(value: Any, dtype: str) -> npt.NDArray[Any]:
-    leaves, shape = _flatten(value)
-    return _convert(leaves, dtype).reshape(shape)
-
-
-def _flatten(value: Any) -> tuple[list[Any], list[int]]:
-    """Nested lists of equal lengths -> their leaves in order, and the shape."""
-    level: list[Any] = [value]
-    shape: list[int] = []
-    while True:
-        kinds = set(map(type, level))
-        if list not in kinds:
-            return level, shape
+def _to_array(values: Sequence[Any], dtype: str, limits: Limits) -> npt.NDArray[Any]:
+    """[n] nested lists of equal lengths -> array [n, ...]."""
+    level, shape = values, [len(values)]
+    while list in (kinds := set(map(type, level))):
         if len(kinds) > 1:
             raise _Ragged(
-                f"Encountered list at unexpected level: {len(shape)} next to a value"
+                f"Encountered list at unexpected level: {len(shape) - 1} next to a "
+                "value"
+            )
+        if len(shape) == limits.max_nesting:
+            raise BadRequest(
+                f"Lists of a tensor may be nested {limits.max_nesting} deep "
+                "(max_nesting), not deeper."
             )
         sizes = set(map(len, level))
         if len(sizes) > 1:
-            found = ", ".join(map(str, sorted(sizes)))
+            found = _short(sorted(sizes))
             raise _Ragged(
-                f"Encountered list at unexpected size: {found} at level: {len(shape)}"
+                f"Encountered list at unexpected size: {found} at level: "
+                f"{len(shape) - 1}"
             )
         shape.append(sizes.pop())
         level = list(itertools.chain.from_iterable(level))
+    return _convert(level, kinds, dtype).reshape(shape)
 
 
-def _convert(leaves: list[Any], dtype: str) -> npt.NDArray[Any]:
-    """JSON values -> array [n] of the DType called `dtype`."""
+def _convert(leaves: Sequence[Any], kinds: set[type], dtype: str) -> npt.NDArray[Any]:
+    """JSON values [n], of `kinds` of types -> array [n] of the DType called `dtype`."""
+    if dtype not in _KINDS:
+        raise BadRequest(f"Conversion of JSON Value to type: {dtype}", status=501)
+    if not kinds <= _KINDS[dtype]:
+        _refuse(next(v for v in leaves if type(v) not in _KINDS[dtype]), dtype)
     if dtype in _FLOATS:
-        _check_types(leaves, {int, float}, dtype)
-        try:
-            wide = np.array(leaves, np.float64)
-        except OverflowError:
-            raise BadRequest(
-                "JSON Parse error: Number too big to be stored in double."
-            ) from None
+        wide = np.fromiter(leaves, np.float64, len(leaves))
         with np.errstate(over="ignore"):  # beyond float's range is infinity
             return wide.astype(dtype)
     if dtype in _INT_RANGES:
-        _check_types(leaves, {int}, dtype)
-        low, high = _INT_RANGES[dtype]
-        if leaves and not (low <= min(leaves) and max(leaves) <= high):
-            _refuse(next(v for v in leaves if not low <= v <= high), dtype)
-        # int32 tokens for 8 and 16 bits are narrowed by dropping the upper bits.
-        return np.array(leaves, "int64" if low < 0 else dtype).astype(dtype)
+        return _to_integers(leaves, dtype)
     if dtype == "bool":
-        _check_types(leaves, {bool}, dtype)
         return np.array(leaves, bool)
-    if dtype == "string":
-        _check_types(leaves, {str, dict}, dtype)
-        array = np.empty(len(leaves), object)
-        array[:] = _to_bytes_list(leaves)
-        return array
-    raise BadRequest(f"Conversion of JSON Value to type: {dtype}", status=501)
+    array = np.empty(len(leaves), object)
+    array[:] = _to_bytes_list(leaves)
+    return array
 
 
-def _check_types(leaves: list[Any], allowed: set[type], dtype: str) -> None:
-    if not set(map(type, leaves)) <= allowed:
-        _refuse(next(v for v in leaves if type(v) not in allowed), dtype)
+def _to_integers(leaves: Sequence[int], dtype: str) -> npt.NDArray[Any]:
+    low, high = _INT_RANGES[dtype]
+    wide_type = "uint64" if dtype == "uint64" else "int64"
+    try:
+        if dtype == "uint64" and leaves and min(leaves) < 0:
+            raise OverflowError
+        wide = np.fromiter(leaves, wide_type, len(leaves))
+        if leaves and not (low <= int(wide.min()) and int(wide.max()) <= high):
+            raise OverflowError
+    except OverflowError:
+        _refuse(next(v for v in leaves if not low <= v <= high), dtype)
+    # int32 tokens for 8 and 16 bits are narrowed by dropping the upper bits.
+    return wide.astype(dtype)
 
 
-def _refuse(value: Any, dtype: str) -> None:
+def _refuse(value: Any, dtype: str) -> NoReturn:
     raise BadRequest(
         f"JSON Value: {_short(value)} Type: {_json_type(value)} is not of expected "
         f"type: {dtype}"
     )
 
 
-def _to_bytes_list(leaves: list[Any]) -> list[bytes]:
-    try:
-        return [
-            value.encode("utf-8", "surrogateescape")
-            if type(value) is str
-            else _from_base64(value)
-            for value in leaves
-        ]
-    except UnicodeEncodeError:
-        raise BadRequest(
-            "JSON Parse error: The surrogate pair in string is invalid."
-        ) from None
+def _to_bytes_list(leaves: Sequence[Any]) -> list[bytes]:
+    return [
+        value.encode("utf-8", "surrogateescape")
+        if type(value) is str
+        else _from_base64(value)
+        for value in leaves
+    ]
 
 
 def _from_base64(value: dict[str, Any]) -> bytes:
@@ -342,95 +394,105 @@ def _json_type(value: Any) -> str:
 
 
 def _short(value: Any) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 200 else text[:197] + "..."
+    """The JSON of a value, however large or deep, as far as a message has room."""
+    text = ""
+    for part in json.JSONEncoder().iterencode(value):
+        text += part
+        if len(text) > _LONGEST_QUOTE:
+            return text[: _LONGEST_QUOTE - 3] + "..."
+    return text
 
 
 # --- responses ------------------------------------------------------------------------
 
 
-def response_body(outputs: Arrays, row_format: bool) -> bytes:
-    """The JSON answer of a predict call."""
-    if not row_format:
-        return b'{"outputs": %s}' % _columns_text(outputs)
-    return b'{"predictions": [\n%s\n]}' % b",\n".join(_rows_text(outputs))
+def response_body(outputs: Mapping[str, Any], row_format: bool) -> bytes:
+    """The JSON answer of a predict call.
 
-
-def _columns_text(outputs: Arrays) -> bytes:
-    texts = {name: _array_text(array, name) for name, array in outputs.items()}
-    if len(texts) == 1:
-        return next(iter(texts.values()))
-    members = [b"%s: %s" % (orjson.dumps(name), text) for name, text in texts.items()]
-    return b"{\n" + b",\n".join(members) + b"\n}"
-
-
-def _rows_text(outputs: Arrays) -> list[bytes]:
-    for name, array in outputs.items():
-        if np.ndim(array) == 0:  # NumPy gives one string as bytes, which have no ndim
-            raise BadRequest(f"Tensor name: {name} has no shape information")
-    sizes = {name: len(array) for name, array in outputs.items()}
-    if len(set(sizes.values())) > 1:
-        raise BadRequest(f"Tensors have inconsistent batch size: {sizes}")
-    columns = [_row_texts(array, name) for name, array in outputs.items()]
-    if len(columns) == 1:
-        return columns[0]
-    members = b", ".join(
-        orjson.dumps(name).replace(b"%", b"%%") + b": %s" for name in outputs
-    )
-    template = b"{" + members + b"}"
-    return [template % row for row in zip(*columns, strict=True)]
-
-
-def _row_texts(array: npt.NDArray[Any], name: str) -> list[bytes]:
-    """[rows, ...] -> the JSON of each row."""
-    if array.ndim > 1 or array.dtype == object:
-        return [_array_text(row, name) for row in array]
-    inside = _array_text(array, name)[1:-1]
-    return inside.split(b",") if inside else []
-
-
-def _array_text(array: Any, name: str) -> bytes:
-    """The JSON of a tensor of any rank; floats in the fewest digits that read back."""
-    if isinstance(array, bytes):  # how NumPy gives one string
-        return _strings_text(array, name)
-    array = np.asarray(array)
-    if array.dtype == object:
-        return _strings_text(array.tolist(), name)
-    if array.dtype.kind not in "fiub" or array.dtype == np.float16:
-        raise BadRequest(f"Output {name} of type {array.dtype} has no JSON form")
-    if array.dtype.kind == "f":
-        return _floats_text(array)
-    return orjson.dumps(array.tolist())
-
-
-def _strings_text(nested: Any, name: str) -> bytes:
-    text = json.dumps(_from_bytes(nested, name), ensure_ascii=False)
+    Args:
+        outputs: Output -> array, or NumPy scalar, or bytes.
+        row_format: Whether the request was.
+    """
+    arrays = {name: _as_array(output) for name, output in outputs.items()}
+    if not arrays:
+        raise BadRequest("Cannot convert empty tensor map to JSON")
+    if row_format:
+        _check_rows(arrays)
+        rows = ",\n".join(_row_texts(arrays))
+        text = f'{{"predictions": [\n{rows}\n]}}'
+    else:
+        text = f'{{"outputs": {_columns_text(arrays)}}}'
     return text.encode("utf-8", "surrogateescape")
 
 
-def _from_bytes(nested: Any, name: str) -> Any:
-    """Nested lists of bytes -> what JSON holds for them."""
-    if isinstance(nested, list):
-        return [_from_bytes(item, name) for item in nested]
+def _as_array(output: Any) -> npt.NDArray[Any]:
+    """NumPy gives one string as bytes, and would cut zeros off their end."""
+    return np.asarray(output, object if isinstance(output, bytes) else None)
+
+
+def _columns_text(arrays: Arrays) -> str:
+    texts = {}
+    for name, array in arrays.items():
+        parts = _nested(_tokens(array, name), array.shape)
+        texts[name] = f"[{', '.join(parts)}]" if array.ndim else parts[0]
+    if len(texts) == 1:
+        return next(iter(texts.values()))
+    members = [f"{_quoted(name)}: {text}" for name, text in texts.items()]
+    return "{\n" + ",\n".join(members) + "\n}"
+
+
+def _check_rows(arrays: Arrays) -> None:
+    expected = -1
+    for name, array in arrays.items():
+        if array.ndim == 0:
+            raise BadRequest(f"Tensor name: {name} has no shape information")
+        if expected not in (-1, len(array)):
+            raise BadRequest(
+                f"Tensor name: {name} has inconsistent batch size: {len(array)} "
+                f"expecting: {expected}"
+            )
+        expected = len(array)
+
+
+def _row_texts(arrays: Arrays) -> list[str]:
+    columns = [
+        _nested(_tokens(array, name), array.shape) for name, array in arrays.items()
+    ]
+    if len(columns) == 1:
+        return columns[0]
+    members = [_quoted(name).replace("%", "%%") + ": %s" for name in arrays]
+    template = "{" + ", ".join(members) + "}"
+    return [template % row for row in zip(*columns, strict=True)]
+
+
+def _nested(tokens: list[str], shape: tuple[int, ...]) -> list[str]:
+    """The JSON of each value in row-major order -> of each entry of the first axis."""
+    for axis in reversed(range(1, len(shape))):
+        size, count = shape[axis], math.prod(shape[:axis])
+        starts = range(0, size * count, size) if size else [0] * count
+        tokens = [f"[{', '.join(tokens[i : i + size])}]" for i in starts]
+    return tokens
+
+
+def _tokens(array: npt.NDArray[Any], name: str) -> list[str]:
+    """The JSON of each value, in row-major order."""
+    flat = array.reshape(-1)
+    if array.dtype == object:
+        return _string_tokens(flat.tolist(), name)
+    if array.dtype.name in _FLOATS:
+        return float_tokens(flat)
+    if array.dtype.name in _INT_RANGES or array.dtype == bool:
+        text = orjson.dumps(flat, option=orjson.OPT_SERIALIZE_NUMPY).decode()
+        return text[1:-1].split(",") if len(flat) else []
+    raise BadRequest(
+        f"Failed to write JSON value for tensor {name} of type: {array.dtype.name}"
+    )
+
+
+def _string_tokens(values: list[bytes], name: str) -> list[str]:
     if name.endswith(_BYTES_SUFFIX):
-        return {"b64": base64.b64encode(nested).decode()}
-    return nested.decode("utf-8", "surrogateescape")
+        return [f'{{"b64": "{base64.b64encode(v).decode()}"}}' for v in values]
+    return [_quoted(value.decode("utf-8", "surrogateescape")) for value in values]
 
 
-def _floats_text(array: npt.NDArray[Any]) -> bytes:
-    if array.ndim and np.isfinite(array).all():
-        contiguous = np.ascontiguousarray(array)
-        return orjson.dumps(contiguous, option=orjson.OPT_SERIALIZE_NUMPY)
-    return json.dumps(_float_tokens(array)).replace('"', "").encode()
-
-
-def _float_tokens(array: npt.NDArray[Any]) -> Any:
-    """Nested lists of tokens; JSON has none for what is not finite."""
-    if array.ndim:
-        return [_float_tokens(np.asarray(item)) for item in array]
-    value = array[()]
-    if np.isnan(value):
-        return "NaN"
-    if np.isinf(value):
-        return "Infinity" if value > 0 else "-Infinity"
-    return str(value)
+_quoted = json.JSONEncoder(ensure_ascii=False).encode

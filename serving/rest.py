@@ -1,4 +1,4 @@
-"""TensorFlow Serving's REST API over a `ModelStore`: one request in, one answer out.
+"""TensorFlow Serving's REST API over a `Service`: one request in, one reply out.
 
 No socket here: `handle` takes what an HTTP server has read and returns what it should
 send. Rules and texts follow the REST contract, whose section numbers stand below.
@@ -6,21 +6,25 @@ send. Rules and texts follow the REST contract, whose section numbers stand belo
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import logging
 import re
 import urllib.parse
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from serving import json_tensors
+from serving.json_examples import serialized_examples
 from serving.json_tensors import BadRequest
-from serving.servable import Servable, Signature
-from serving.versions import ModelStore, VersionStatus
+from serving.metrics import Metrics
+from serving.service import Call, Classified, Regressed, Service, ServingError
+from serving.versions import VersionStatus
 
 _LOG = logging.getLogger("trailrank.serving")
 
@@ -33,7 +37,7 @@ _LOOK = re.compile(
     rf"{_MODEL}{_VERSION}(?P<metadata>/metadata)?", re.IGNORECASE | re.ASCII
 )
 _LARGEST_VERSION = 2**63 - 1
-_LARGEST_BODY_BYTES = 100 * 2**20  # after inflation
+_MOST_DIGITS = len(str(_LARGEST_VERSION))
 
 _HTTP_STATUS = {  # TensorFlow's error code -> HTTP (sec. 5)
     tf.errors.CANCELLED: 499,
@@ -53,184 +57,257 @@ _HTTP_STATUS = {  # TensorFlow's error code -> HTTP (sec. 5)
     tf.errors.UNAVAILABLE: 503,
     tf.errors.DATA_LOSS: 500,
 }
+_CODE = {501: tf.errors.UNIMPLEMENTED}  # of a BadRequest's status
 _JSON, _HTML = "application/json", "text/html"
 _NOT_FOUND_PAGE = b"<html><head><title>404 Not Found</title></head></html>\n"
+_CORS = (
+    (b"access-control-allow-origin", b"*"),
+    (b"access-control-allow-methods", b"POST, GET"),
+    (b"access-control-allow-headers", b"Content-Type"),
+)
+
+
+def _always() -> bool:
+    return True
 
 
 @dataclasses.dataclass(frozen=True)
-class Answer:
-    """What is sent back."""
-
-    status: int
-    body: bytes
-    content_type: str = _JSON
-
-
-@dataclasses.dataclass(frozen=True)
-class Target:
-    """What a path names.
+class Request:
+    """What a client sent.
 
     Attributes:
-        name: The model.
-        version: A number, or None for the newest.
-        label: A version's label, or None.
-    """
-
-    name: str
-    version: int | None
-    label: str | None
-
-
-def handle(
-    store: ModelStore, method: str, path: str, headers: Mapping[str, str], body: bytes
-) -> Answer:
-    """Answers one request.
-
-    Args:
-        store: The models.
         method: `GET`, `POST`, ...
         path: As sent, still percent-encoded, with the query string (it takes part in
             matching, sec. 1).
         headers: Names in lower case.
         body: As sent.
+        is_wanted: Whether the client still waits.
     """
+
+    method: str
+    path: str
+    headers: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    body: bytes = b""
+    is_wanted: Callable[[], bool] = _always
+
+
+@dataclasses.dataclass(frozen=True)
+class Reply:
+    """What is sent back.
+
+    Attributes:
+        status: Of HTTP.
+        body: All of it.
+        content_type: Of the body.
+        headers: Further ones, names in lower case.
+    """
+
+    status: int
+    body: bytes
+    content_type: str = _JSON
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+
+
+def is_call(request: Request) -> bool:
+    """Whether a request runs a model; all others are answered from memory."""
+    return request.method == "POST" and _CALL.fullmatch(request.path) is not None
+
+
+def model_of(request: Request) -> str:
+    """The model that a request names; empty for none."""
+    match = _CALL.fullmatch(request.path) or _LOOK.fullmatch(request.path)
+    return urllib.parse.unquote(match["name"] or "") if match else ""
+
+
+def handle(service: Service, request: Request) -> Reply:
+    """Answers one request; blocks while a model runs."""
+    path, options = request.path, service.options
+    if path == options.monitoring_path and request.method == "GET":
+        return Reply(200, service.metrics.text(), Metrics.content_type)
     if not path.lower().startswith("/v1/"):
-        return Answer(404, _NOT_FOUND_PAGE, _HTML)
-    if method == "OPTIONS":
-        origin = headers.get("origin", "")
+        return Reply(404, _NOT_FOUND_PAGE, _HTML)
+    reply = _handle_v1(service, request)
+    if options.enable_cors:
+        return dataclasses.replace(reply, headers=reply.headers + _CORS)
+    return reply
+
+
+def error_reply(status: int, message: str, *headers: tuple[bytes, bytes]) -> Reply:
+    """A refusal as TensorFlow Serving words it."""
+    return _json({"error": message}, status, headers)
+
+
+def _handle_v1(service: Service, request: Request) -> Reply:
+    if request.method == "OPTIONS":
+        origin = request.headers.get("origin", "")
         is_web = "http://" in origin or "https://" in origin
-        return Answer(200 if is_web else 400, b"")
+        return Reply(200 if is_web else 400, b"")
     try:
-        return _route(store, method, path, _inflate(headers, body))
-    except BadRequest as error:
-        return _error(error.status, str(error))
-    except tf.errors.OpError as error:
-        return _error(_HTTP_STATUS.get(error.error_code, 500), error.message)
+        return _route(service, request)
+    except _HttpError as error:
+        return error_reply(error.status, error.message)
+    except ServingError as error:
+        return error_reply(_HTTP_STATUS.get(error.code, 500), error.message)
     except Exception as error:  # one request's surprise must not end the server
-        _LOG.exception("%s %s failed", method, path)
-        return _error(500, f"Internal error: {type(error).__name__}: {error}")
+        _LOG.exception("%s %s failed", request.method, request.path)
+        return error_reply(500, f"Internal error: {type(error).__name__}: {error}")
 
 
-def _route(store: ModelStore, method: str, path: str, body: bytes) -> Answer:
+def _route(service: Service, request: Request) -> Reply:
+    method, path = request.method, request.path
     call = _CALL.fullmatch(path) if method == "POST" else None
     look = _LOOK.fullmatch(path) if method == "GET" else None
     match = call or look
     if match is None:
-        raise BadRequest(f"Malformed request: {method} {path}")
+        raise _invalid(f"Malformed request: {method} {path}")
     if not match["name"]:
-        raise BadRequest(f"Missing model name in request: {method} {path}")
-    target = _target(match)
-    if target.version is not None and target.version > _LARGEST_VERSION:
-        return Answer(400, b"")
+        raise _invalid(f"Missing model name in request: {method} {path}")
+    digits = (match["version"] or "").lstrip("0")
+    if len(digits) > _MOST_DIGITS or int(digits or 0) > _LARGEST_VERSION:
+        return Reply(400, b"")
+    target = _target(match, request)
     if look is not None:
         show = _metadata if look["metadata"] else _status
-        return show(store, target)
+        return show(service, target)
     # Only the fixed parts of a path match in any case; the verb does not.
-    if match["verb"] == "predict":
-        return _predict(store, target, body)
-    if match["verb"] in ("classify", "regress"):
-        return _classify_or_regress(store, target, match["verb"], body)
-    raise BadRequest(f"Malformed request: {method} {path}")
+    run = _VERBS.get(match["verb"])
+    if run is None:
+        raise _invalid(f"Malformed request: {method} {path}")
+    with service.measured(target, match["verb"].capitalize()), _http_errors():
+        return run(
+            service, target, _inflate(request, service.options.max_inflated_bytes)
+        )
 
 
-def _target(match: re.Match[str]) -> Target:
+def _target(match: re.Match[str], request: Request) -> Call:
     version, label = match["version"], match["label"]
-    return Target(
-        name=urllib.parse.unquote(match["name"]),
+    return Call(
+        model=urllib.parse.unquote(match["name"]),
         version=int(version) if version else None,
         label=urllib.parse.unquote(label) if label else None,
+        is_wanted=request.is_wanted,
     )
 
 
-def _inflate(headers: Mapping[str, str], body: bytes) -> bytes:
-    """The body as it was before gzip; a corrupt one reads as empty (sec. 7)."""
-    if "gzip" not in headers.get("content-encoding", ""):
-        return body
-    recorded_size = int.from_bytes(body[-4:], "little")
-    if recorded_size > _LARGEST_BODY_BYTES:
-        return b""
+def _inflate(request: Request, most_bytes: int) -> bytes:
+    """The body as it was before gzip; a corrupt one reads as empty (sec. 7).
+
+    Stops as soon as there is more than the limit, whatever size is recorded.
+    """
+    if "gzip" not in request.headers.get("content-encoding", ""):
+        return request.body
     inflater = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
     try:
-        inflated = inflater.decompress(body, max_length=_LARGEST_BODY_BYTES)
+        inflated = inflater.decompress(request.body, max_length=most_bytes + 1)
     except zlib.error:
         return b""
+    if len(inflated) > most_bytes:
+        raise BadRequest(
+            f"Request too large: more than {most_bytes} bytes before gzip.", status=413
+        )
     return inflated if inflater.eof else b""
 
 
-# --- predict --------------------------------------------------------------------------
+# --- errors ---------------------------------------------------------------------------
 
 
-def _predict(store: ModelStore, target: Target, body: bytes) -> Answer:
+class _HttpError(ServingError):
+    """A refusal whose HTTP status does not follow from its code."""
+
+    def __init__(self, status: int, message: str):
+        super().__init__(_CODE.get(status, tf.errors.INVALID_ARGUMENT), message)
+        self.status = status
+
+
+@contextlib.contextmanager
+def _http_errors() -> Iterator[None]:
+    try:
+        yield
+    except BadRequest as error:
+        raise _HttpError(error.status, str(error)) from None
+
+
+def _invalid(message: str) -> ServingError:
+    return ServingError(tf.errors.INVALID_ARGUMENT, message)
+
+
+# --- predict, classify, regress -------------------------------------------------------
+
+
+def _predict(service: Service, target: Call, body: bytes) -> Reply:
     request = json_tensors.parse_body(body)
-    name = json_tensors.signature_name(request)
-    _, servable = _loaded(store, target)
-    signature = _signature(servable, name)
+    call = dataclasses.replace(target, signature=json_tensors.signature_name(request))
+    loaded = service.find_of(call)
+    signature = service.signature(loaded, call.signature)
     row_format = json_tensors.is_row_format(request)
     arrays = json_tensors.request_arrays(request, signature.inputs)
-    outputs = signature(arrays)
-    return Answer(200, json_tensors.response_body(outputs, row_format))
+    del request  # while the model runs
+    answer = service.run(loaded, call, arrays)
+    return Reply(200, json_tensors.response_body(answer.outputs, row_format))
 
 
-def _loaded(store: ModelStore, target: Target) -> tuple[int, Servable]:
-    if target.label is not None:
-        raise BadRequest(f"Unrecognized servable version label: {target.label}")
-    model = store.get(target.name)
-    found = model.servable(target.version) if model else None
-    if found is None:
-        wanted = f"Latest({target.name})"
-        if target.version is not None:
-            wanted = f"Specific({target.name}, {target.version})"
-        raise BadRequest(f"Servable not found for request: {wanted}", status=404)
-    return found
+def _classify(service: Service, target: Call, body: bytes) -> Reply:
+    call, examples = _examples(service, target, body, "classify")
+    found = service.run_classify(call, examples)
+    return Reply(200, b'{"results": [\n%s\n]}' % b",\n".join(_classes_text(found)))
 
 
-def _signature(servable: Servable, name: str) -> Signature:
-    if name not in servable.signatures:
-        raise BadRequest(f'Serving signature name: "{name}" not found in signature def')
-    return servable.signatures[name]
+def _regress(service: Service, target: Call, body: bytes) -> Reply:
+    call, examples = _examples(service, target, body, "regress")
+    found: Regressed = service.run_regress(call, examples)
+    values = ", ".join(map(_number, found.values))
+    return Reply(200, b'{"results": [%s]}' % values.encode())
 
 
-def _classify_or_regress(
-    store: ModelStore, target: Target, verb: str, body: bytes
-) -> Answer:
-    """Errors as upstream; a signature fit for the call is not implemented here."""
+_VERBS = {"predict": _predict, "classify": _classify, "regress": _regress}
+
+
+def _examples(
+    service: Service, target: Call, body: bytes, verb: str
+) -> tuple[Call, list[bytes]]:
     request = json_tensors.parse_body(body)
     name = json_tensors.signature_name(request)
-    examples = request.get("examples")
-    if not isinstance(examples, list) or not examples:
-        raise BadRequest(
-            f"When method is {verb}, key 'examples' is expected and must be a list "
-            "that is not empty"
+    examples = serialized_examples(request, verb, service.options.limits)
+    return dataclasses.replace(target, signature=name), examples
+
+
+def _classes_text(found: Classified) -> Iterator[bytes]:
+    """The JSON of each example's classes."""
+    for labels, scores in zip(found.labels, found.scores, strict=True):
+        pairs = (
+            f"[{_string(label)}, {_number(score)}]"
+            for label, score in zip(labels, scores, strict=True)
         )
-    _, servable = _loaded(store, target)
-    if set(_signature(servable, name).inputs) != {"inputs"}:
-        raise BadRequest(
-            f"Expecting exactly one input named 'inputs' for {verb}; signature "
-            f'"{name}" has none'
-        )
-    raise BadRequest(
-        f"The embedded server has no {verb}. Use predict, or tensorflow/serving.",
-        status=501,
-    )
+        yield f"[{', '.join(pairs)}]".encode("utf-8", "surrogateescape")
+
+
+def _string(label: bytes) -> str:
+    return json.dumps(label.decode("utf-8", "surrogateescape"), ensure_ascii=False)
+
+
+def _number(value: np.float32) -> str:
+    """The fewest digits that read back; JSON has no token for what is not finite."""
+    text = str(value)
+    return {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}.get(text, text)
 
 
 # --- status and metadata --------------------------------------------------------------
 
 
-def _status(store: ModelStore, target: Target) -> Answer:
+def _status(service: Service, target: Call) -> Reply:
     """A label is ignored, as upstream does (sec. 6)."""
-    model = store.get(target.name)
-    if model is None:
-        raise BadRequest(
-            f"Could not find any versions of model {target.name}", status=404
+    model = service.store.get(target.model)
+    statuses = model.statuses() if model else []
+    if not statuses:
+        raise ServingError(
+            tf.errors.NOT_FOUND, f"Could not find any versions of model {target.model}"
         )
-    statuses = model.statuses()
     if target.version is not None:
         statuses = [s for s in statuses if s.version == target.version]
         if not statuses:
-            raise BadRequest(
-                f"Could not find version {target.version} of model {target.name}",
-                status=404,
+            raise ServingError(
+                tf.errors.NOT_FOUND,
+                f"Could not find version {target.version} of model {target.model}",
             )
     return _json({"model_version_status": [_status_json(s) for s in statuses]})
 
@@ -244,16 +321,19 @@ def _status_json(status: VersionStatus) -> dict[str, Any]:
     }
 
 
-def _metadata(store: ModelStore, target: Target) -> Answer:
-    version, servable = _loaded(store, target)
-    spec = {"name": target.name, "signature_name": "", "version": str(version)}
-    signatures = {"signature_def": {"signature_def": servable.metadata}}
+def _metadata(service: Service, target: Call) -> Reply:
+    loaded = service.find_of(target)
+    spec = {
+        "name": target.model,
+        "signature_name": "",
+        "version": str(loaded.version),
+    }
+    signatures = {"signature_def": {"signature_def": loaded.servable.metadata}}
     return _json({"model_spec": spec, "metadata": signatures})
 
 
-def _json(value: Any, status: int = 200) -> Answer:
-    return Answer(status, json.dumps(value, indent=1).encode("utf-8", "replace"))
-
-
-def _error(status: int, message: str) -> Answer:
-    return _json({"error": message}, status)
+def _json(
+    value: Any, status: int = 200, headers: tuple[tuple[bytes, bytes], ...] = ()
+) -> Reply:
+    body = json.dumps(value, indent=1).encode("utf-8", "replace")
+    return Reply(status, body, headers=headers)

@@ -7,63 +7,35 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Mapping
 from typing import Any
 
 import numpy.typing as npt
 import tensorflow as tf
 from google.protobuf import message
 from tensorflow.core.framework import types_pb2
-from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
+from tensorflow.core.protobuf import meta_graph_pb2
 
-from feature_specs.errors import TrailrankError
 from serving.manifest import damaged_file
+from serving.session import LoadError, Signature, load_signatures, read_meta_graph
+
+__all__ = ["LoadError", "Servable", "Signature", "load", "named"]
 
 WARMUP_FILE = os.path.join("assets.extra", "tf_serving_warmup_requests")
 _MOST_WARMUP_RECORDS = 1000
 _LONGEST_ERROR = 400
 
 
-class LoadError(TrailrankError, RuntimeError):
-    """A version directory that cannot be served."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Signature:
-    """One function of a model.
-
-    Attributes:
-        inputs: Input name -> `DType.name`.
-        outputs: Output names.
-        function: Traced for inputs of any shape.
-    """
-
-    inputs: dict[str, str]
-    outputs: tuple[str, ...]
-    function: tf.types.experimental.ConcreteFunction
-
-    def __call__(
-        self, arrays: Mapping[str, npt.NDArray[Any]]
-    ) -> dict[str, npt.NDArray[Any]]:
-        """Runs the model; raises `tf.errors.OpError` where an op refuses its input."""
-        tensors = {name: tf.convert_to_tensor(a) for name, a in arrays.items()}
-        results = self.function(tensors)
-        return {name: results[name].numpy() for name in self.outputs}
-
-
 @dataclasses.dataclass(frozen=True)
 class Servable:
-    """One version of a model, ready to answer.
+    """One version of a model, ready to answer; freed when nobody has it any more.
 
     Attributes:
         signatures: By name.
         metadata: The `signature_def` map of the metadata call.
-        model: What was loaded; its tables and weights live as long as it does.
     """
 
     signatures: dict[str, Signature]
     metadata: dict[str, Any]
-    model: Any = dataclasses.field(repr=False)
 
 
 def load(path: str) -> Servable:
@@ -85,57 +57,19 @@ def load(path: str) -> Servable:
 
 
 def _load(path: str) -> Servable:
-    meta_graph = _read_meta_graph(path)
+    meta_graph = read_meta_graph(path)
     if damage := damaged_file(path):
         raise LoadError(
             f"{path}: {damage}. Bring the directory back from a copy, or export the "
             "model again."
         )
-    model = tf.saved_model.load(path, tags=["serve"])
-    signatures = {
-        name: _signature(function) for name, function in model.signatures.items()
-    }
     metadata = {
         name: _signature_metadata(definition)
         for name, definition in meta_graph.signature_def.items()
     }
-    servable = Servable(signatures, metadata, model)
+    servable = Servable(load_signatures(path), metadata)
     _warm(servable, os.path.join(path, WARMUP_FILE))
     return servable
-
-
-def _read_meta_graph(path: str) -> meta_graph_pb2.MetaGraphDef:
-    file = os.path.join(path, "saved_model.pb")
-    saved_model = saved_model_pb2.SavedModel()
-    try:
-        with tf.io.gfile.GFile(file, "rb") as stream:
-            saved_model.ParseFromString(stream.read())
-    except tf.errors.OpError as error:
-        raise LoadError(f"{file}: cannot be read: {error.message}") from None
-    except Exception as error:  # protobuf's DecodeError has no common base class
-        raise LoadError(f"{file}: is no SavedModel: {error}") from None
-    for meta_graph in saved_model.meta_graphs:
-        if "serve" in meta_graph.meta_info_def.tags:
-            return meta_graph
-    raise LoadError(f"{file}: has no graph tagged 'serve'.")
-
-
-def _signature(function: tf.types.experimental.ConcreteFunction) -> Signature:
-    _, specs = function.structured_input_signature
-    # Declared shapes bind nobody: TensorFlow Serving passes any shape to the graph, and
-    # an op refuses what it cannot take.
-    any_shape = {
-        name: tf.TensorSpec(None, spec.dtype, name=name) for name, spec in specs.items()
-    }
-
-    @tf.function(input_signature=[any_shape], autograph=False)
-    def call(tensors: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        outputs: dict[str, tf.Tensor] = function(**tensors)
-        return outputs
-
-    inputs = {name: spec.dtype.name for name, spec in specs.items()}
-    names = tuple(sorted(function.structured_outputs))
-    return Signature(inputs, names, call.get_concrete_function())
 
 
 # --- metadata -------------------------------------------------------------------------

@@ -10,76 +10,42 @@ why a newer one cannot, and follows what is pushed there. Production uses
 
 from __future__ import annotations
 
-import asyncio
-import concurrent.futures
 import contextlib
 import logging
-import os
+import math
+import resource
 import socket
 import threading
 from collections.abc import Iterator
 
 import uvicorn
-from starlette.applications import Starlette
-from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
-from starlette.routing import Mount
-from starlette.types import Receive, Scope, Send
 
-from feature_specs.errors import TrailrankError
-from serving import rest
-from serving.versions import ModelStore
+from serving.app import App
+from serving.connections import limited_protocol
+from serving.options import ServerOptions
+from serving.service import Service
+from serving.starting import ServeError, ready_store
+from serving.store_options import StoreOptions
 
-DEFAULT_PORT = 8501
 _LOG = logging.getLogger("trailrank.serving")
+_SPARE_FILES = 512  # that a process has open beside its connections
+ANY_PORT = ServerOptions(rest_port=0, grpc_port=None)
 
 
-class ServeError(TrailrankError, RuntimeError):
-    """The server cannot start; the message says what to do."""
+def serve(models: str | StoreOptions, options: ServerOptions | None = None) -> None:
+    """Serves until interrupted or told to end; running requests are answered first.
 
-
-def create_app(store: ModelStore, pool: concurrent.futures.Executor) -> Starlette:
-    """The ASGI application; `pool` runs the models, so that the event loop does not."""
-
-    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
-        request = Request(scope, receive)
-        try:
-            body = await request.body()
-        except ClientDisconnect:
-            return
-        query = scope["query_string"]
-        path = scope["raw_path"] + (b"?" + query if query else b"")
-        found = await asyncio.get_running_loop().run_in_executor(
-            pool,
-            rest.handle,
-            store,
-            request.method,
-            path.decode("latin-1"),
-            request.headers,
-            body,
-        )
-        response = Response(
-            found.body, found.status, headers={"content-type": found.content_type}
-        )
-        await response(scope, receive, send)
-
-    return Starlette(routes=[Mount("/", app=answer)])
-
-
-def serve(
-    models_dir: str,
-    port: int = DEFAULT_PORT,
-    host: str = "127.0.0.1",
-    *,
-    poll_s: float = 1.0,
-) -> None:
-    """Serves until interrupted.
+    Args:
+        models: A directory of `<name>/<version>/`, or all that can be said of models.
+        options: Where, and with which limits.
 
     Raises:
-        ServeError: No model in `models_dir`, one without a version that can be loaded,
+        ServeError: No model there, one without a version that can be loaded,
             or the port is taken.
     """
-    with _server(models_dir, port, host, poll_s) as (server, listener):
+    options = options or ServerOptions()
+    _allow_files(options.max_connections + _SPARE_FILES)
+    with _server(models, options) as (server, listener):
         server.run(sockets=[listener])
 
 
@@ -87,30 +53,22 @@ class Server:
     """A server in a thread of this process. Close it, or use `with`.
 
     Args:
-        models_dir: Holds `<name>/<version>/`.
-        port: 0 takes a free one.
-        host: `0.0.0.0` for every network.
-        poll_s: Seconds between looks for new versions.
+        models: A directory of `<name>/<version>/`, or all that can be said of models.
+        options: Where, and with which limits; a free port by default.
 
     Attributes:
         url: Like `http://127.0.0.1:8501`.
 
     Raises:
-        ServeError: No model in `models_dir`, one without a version that can be loaded,
+        ServeError: No model there, one without a version that can be loaded,
             or the port is taken.
     """
 
     def __init__(
-        self,
-        models_dir: str,
-        port: int = 0,
-        host: str = "127.0.0.1",
-        *,
-        poll_s: float = 1.0,
-    ):
+        self, models: str | StoreOptions, options: ServerOptions = ANY_PORT
+    ) -> None:
         self._running = contextlib.ExitStack()
-        running = serve_in_thread(models_dir, port, host, poll_s=poll_s)
-        self.url: str = self._running.enter_context(running)
+        self.url: str = self._running.enter_context(serve_in_thread(models, options))
 
     def __enter__(self) -> Server:
         return self
@@ -128,18 +86,25 @@ class Server:
 
 @contextlib.contextmanager
 def serve_in_thread(
-    models_dir: str,
-    port: int = 0,
-    host: str = "127.0.0.1",
+    models: str | StoreOptions,
+    options: ServerOptions = ANY_PORT,
     *,
     poll_s: float = 1.0,
 ) -> Iterator[str]:
-    """Serves while the block runs; gives the URL. Port 0 takes a free one."""
-    with _server(models_dir, port, host, poll_s) as (server, listener):
+    """Serves while the block runs; gives the URL.
+
+    Args:
+        models: A directory of `<name>/<version>/`, or all that can be said of models.
+        options: Where, and with which limits; a free port by default.
+        poll_s: Seconds between looks for new versions of a directory.
+    """
+    if isinstance(models, str):
+        models = StoreOptions(models_dir=models, poll_s=poll_s)
+    with _server(models, options) as (server, listener):
         thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
         thread.start()
         try:
-            yield f"http://{host}:{listener.getsockname()[1]}"
+            yield _url(listener)
         finally:
             server.should_exit = True
             thread.join()
@@ -147,33 +112,55 @@ def serve_in_thread(
 
 @contextlib.contextmanager
 def _server(
-    models_dir: str, port: int, host: str, poll_s: float
+    models: str | StoreOptions, options: ServerOptions
 ) -> Iterator[tuple[uvicorn.Server, socket.socket]]:
     """A server that listens and whose models are loaded, not running yet.
 
     It is bound first, so that a taken port is told before the models are loaded.
     """
-    workers = 2 * (os.cpu_count() or 1)
-    with (
-        contextlib.closing(_bind(host, port)) as listener,
-        concurrent.futures.ThreadPoolExecutor(workers, "predict") as pool,
-    ):
-        store = _load(models_dir, poll_s)
+    if isinstance(models, str):
+        models = StoreOptions(models_dir=models)
+    with contextlib.closing(_bind(options.host, options.rest_port)) as listener:
+        store = ready_store(models)
         # Whoever connects from here on waits for the server's loop, and is not refused.
         _listen(listener)
         store.start()
-        config = uvicorn.Config(
-            create_app(store, pool),
-            log_level="warning",
-            access_log=False,
-            lifespan="off",
-        )
+        service = Service(store, options)
         try:
-            names, port = ", ".join(store.names()), listener.getsockname()[1]
-            _LOG.info("serving %s at http://%s:%d", names, host, port)
-            yield uvicorn.Server(config), listener
+            _LOG.info("serving %s at %s", ", ".join(store.names()), _url(listener))
+            yield uvicorn.Server(_config(service)), listener
         finally:
+            service.close()
             store.stop()
+
+
+def _config(service: Service) -> uvicorn.Config:
+    options = service.options
+    return uvicorn.Config(
+        App(service),
+        http=limited_protocol(options),
+        ws="none",
+        h11_max_incomplete_event_size=options.max_header_bytes,
+        timeout_keep_alive=math.ceil(options.keep_alive_s),
+        timeout_graceful_shutdown=math.ceil(options.drain_s),
+        log_level="error",  # a line for each odd request would fill a disk
+        access_log=False,
+        lifespan="off",
+    )
+
+
+def _url(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _allow_files(count: int) -> None:
+    """Lets this process have so many files open, or as many as it may."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY:
+        count = min(count, hard)
+    if soft != resource.RLIM_INFINITY and soft < count:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (count, hard))
 
 
 def _bind(host: str, port: int) -> socket.socket:
@@ -204,23 +191,3 @@ def _port_error(host: str, port: int, error: OSError) -> ServeError:
         f"port {port} on {host} cannot be used ({error.strerror}). Stop the other "
         "server, or choose another --port."
     )
-
-
-def _load(models_dir: str, poll_s: float) -> ModelStore:
-    """The models of a directory, each with an available version."""
-    store = ModelStore(models_dir, poll_s)
-    store.refresh()
-    if not store.names():
-        unfinished = "".join(f" {path} has none (yet)." for path in store.unfinished())
-        raise ServeError(
-            f"{models_dir}: no model here (looked for "
-            f"<name>/<version>/saved_model.pb).{unfinished} "
-            "`trailrank pipeline run --root RUN` trains one and pushes it to "
-            "RUN/models."
-        )
-    for name in store.names():
-        model = store.get(name)
-        if model is not None and model.servable(None) is None:
-            problems = "; ".join(status.error for status in model.statuses())
-            raise ServeError(f"model {name!r} cannot be served: {problems}")
-    return store

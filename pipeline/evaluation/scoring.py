@@ -7,8 +7,8 @@ served: trail features are missing.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TypeAlias
 
 import numpy as np
 import polars as pl
@@ -24,7 +24,8 @@ from pipeline.evaluation.rows import (
     score_key,
 )
 from serving.manifest import damaged_file
-from serving.servable import LoadError, named
+from serving.servable import named
+from serving.session import LoadError, Signature, load_signatures
 from trainer.days.input import match_files
 from trainer.days.shards import check_whole
 
@@ -68,7 +69,7 @@ def score_days(
             numbers = pl.repeat(number, frame.height, dtype=pl.Int32, eager=True)
             columns = {KEY_SPLIT: numbers}
             for place, model in enumerate(models):
-                outputs = model.signatures["score_examples"](examples=serialized)
+                outputs = model({"examples": serialized.numpy()})
                 columns |= _predictions(spec, outputs, place)
             yield frame.with_columns(**columns)
 
@@ -85,28 +86,26 @@ def files_of(split: str, folder: str) -> list[str]:
 
 
 def _predictions(
-    spec: Spec, outputs: dict[str, tf.Tensor], model: int
+    spec: Spec, outputs: Mapping[str, np.ndarray], model: int
 ) -> dict[str, pl.Series]:
     found = {
-        prediction_key(task.name, model): pl.Series(outputs[task.name].numpy())
+        prediction_key(task.name, model): pl.Series(outputs[task.name])
         for task in spec.tasks
         if task.name in outputs
     }
     score = outputs.get(_LOG_SCORE, outputs.get(SCORE))
     if score is not None:
-        found[score_key(model)] = pl.Series(score.numpy())
+        found[score_key(model)] = pl.Series(score)
     return found
 
 
-def _load(model_dir: str) -> Any:
-    """An exported model with a signature for examples."""
+def _load(model_dir: str) -> Signature:
+    """The signature for examples of an exported model."""
     remedy = "Bring it back from a copy, or run the pipeline into a new directory."
     if damage := damaged_file(model_dir):
         raise LoadError(f"{model_dir}: {damage}. {remedy}")
     try:
-        model = tf.saved_model.load(model_dir)
-        model.signatures["score_examples"]
-        return model
+        return load_signatures(model_dir)["score_examples"]
     except Exception as error:  # a broken graph raises KeyError, TypeError, ...
         raise LoadError(
             f"{model_dir}: cannot be loaded: {named(error)}. {remedy}"

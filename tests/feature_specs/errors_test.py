@@ -89,10 +89,8 @@ _FOR_PROGRAMMERS = {
     "pipeline/run_record.py": 1,  # caught where the file is read
     "pipeline/runners/local.py": 1,
     "serving/client.py": 3,
-    "serving/json_tensors.py": 1,
     "serving/rank.py": 1,  # likewise
     "serving/rank_command.py": 3,
-    "serving/serve.py": 1,
     "tpu_configs/chips.py": 2,  # `tpu_configs.slices` makes problems of them
     "trainer/days/shards.py": 3,  # likewise
     "trainer/model/switchers/routing.py": 1,

@@ -197,6 +197,39 @@ def save_half_plus_two():
     return save
 
 
+@pytest.fixture(scope="session")
+def put_version(tmp_path_factory):
+    """Puts a whole version at a path at once; it answers y = x + its number."""
+    import functools
+    import os
+    import shutil
+
+    import tensorflow as tf
+
+    made = tmp_path_factory.mktemp("versions")
+
+    @functools.cache
+    def save(number: int) -> str:
+        module = tf.Module()
+
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.float32, name="x")])
+        def add(x):
+            return {"y": x + float(number)}
+
+        module.add = add
+        path = str(made / str(number))
+        tf.saved_model.save(module, path, signatures={"serving_default": add})
+        return path
+
+    def put(path, number: int | None = None) -> None:
+        saved = save(int(path.name) if number is None else number)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copytree(saved, path.parent / f"{path.name}.tmp")
+        os.rename(path.parent / f"{path.name}.tmp", path)
+
+    return put
+
+
 _DAYS = {"Split-day-20240101": slice(0, 4), "Split-day-20240102": slice(4, 6)}
 
 

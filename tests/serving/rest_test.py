@@ -7,13 +7,14 @@ import urllib.parse
 import pytest
 
 from serving import rest
+from serving.service import Service
 from serving.versions import ModelStore
 
 PREDICT = "/v1/models/half:predict"
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory, save_half_plus_two):
+def service(tmp_path_factory, save_half_plus_two):
     models = tmp_path_factory.mktemp("half_plus_two")
     save_half_plus_two(models / "half" / "00000123")
     (models / "half" / "124.tmp").mkdir()  # no version: not a number
@@ -21,19 +22,21 @@ def store(tmp_path_factory, save_half_plus_two):
     (models / "empty").mkdir()  # no model: no version
     found = ModelStore(str(models))
     found.refresh()
-    return found
+    service = Service(found)
+    yield service
+    service.close()
 
 
-def call(store, method, path, body="", **headers):
+def call(service, method, path, body="", **headers):
     data = body if isinstance(body, bytes) else body.encode()
-    return rest.handle(store, method, path, headers, data)
+    return rest.handle(service, rest.Request(method, path, headers, data))
 
 
-def post(store, body, path=PREDICT, signature=None):
+def post(service, body, path=PREDICT, signature=None):
     if signature:
         body = {"signature_name": signature, **body}
     text = body if isinstance(body, (str, bytes)) else json.dumps(body)
-    answer = call(store, "POST", path, text)
+    answer = call(service, "POST", path, text)
     return answer.status, json.loads(answer.body)
 
 
@@ -55,31 +58,31 @@ def post(store, body, path=PREDICT, signature=None):
         ({"signature_name": "", "other": None, "inputs": [1]}, {"outputs": [2.5]}),
         ('{"inputs": [1.0]} trailing', {"outputs": [2.5]}),
         ('{"inputs": [1.0], "inputs": [2.0]}', {"outputs": [2.5]}),  # the first wins
-        ('{"inputs": [1435774380]}', {"outputs": [717887170.0]}),  # float32(x) / 2 + 2
+        ('{"inputs": [1435774380]}', {"outputs": [717887168.0]}),  # float32(x) / 2 + 2
         ('{"inputs": [1e300, -1e300, 1e-300]}', {"outputs": [float("inf"), -float("inf"), 2.0]}),
         ('{"inputs": [Infinity, -Infinity]}', {"outputs": [float("inf"), -float("inf")]}),
         ('{"inputs": [Inf, -Inf]}', {"outputs": [float("inf"), -float("inf")]}),
     ],
 )  # fmt: skip
-def test_half_plus_two(store, body, answer):
-    assert post(store, body) == (200, answer)
+def test_half_plus_two(service, body, answer):
+    assert post(service, body) == (200, answer)
 
 
-def test_nan_goes_in_and_comes_out_as_a_bare_token(store):
-    answer = call(store, "POST", PREDICT, '{"inputs": [NaN, 2]}')
+def test_nan_goes_in_and_comes_out_as_a_bare_token(service):
+    answer = call(service, "POST", PREDICT, '{"inputs": [NaN, 2]}')
     assert answer.status == 200
     assert b"NaN" in answer.body and b'"NaN"' not in answer.body
 
 
-def test_whole_floats_keep_their_point_and_no_noise_digits_are_added(store):
-    answer = call(store, "POST", PREDICT, '{"instances": [2, 0.4]}')
+def test_whole_floats_keep_their_point_and_no_noise_digits_are_added(service):
+    answer = call(service, "POST", PREDICT, '{"instances": [2, 0.4]}')
     assert b"3.0" in answer.body and b"2.2" in answer.body
     assert b"2.2000" not in answer.body
 
 
-def test_several_outputs_are_objects_and_bytes_are_base64(store):
+def test_several_outputs_are_objects_and_bytes_are_base64(service):
     rows = [{"count": 3, "text": "a\u00e9"}, {"count": 2**62, "text": {"b64": "YQ=="}}]
-    status, answer = post(store, {"instances": rows}, signature="mixed")
+    status, answer = post(service, {"instances": rows}, signature="mixed")
     assert status == 200
     assert answer["predictions"] == [
         {"twice": 6, "raw_bytes": {"b64": "YcOp"}, "text": "a\u00e9"},
@@ -87,36 +90,36 @@ def test_several_outputs_are_objects_and_bytes_are_base64(store):
     ]
 
 
-def test_columns_need_no_common_dimension(store):
+def test_columns_need_no_common_dimension(service):
     body = {"inputs": {"count": [[1, 2], [3, 4]], "text": "one"}}
-    status, answer = post(store, body, signature="mixed")
+    status, answer = post(service, body, signature="mixed")
     assert status == 200
     assert answer["outputs"]["twice"] == [[2, 4], [6, 8]]
     assert answer["outputs"]["text"] == "one"
 
 
-def test_bytes_that_are_no_text_pass_unchanged(store):
+def test_bytes_that_are_no_text_pass_unchanged(service):
     raw = b'{"signature_name": "mixed", "inputs": {"count": [1], "text": ["\xff"]}}'
-    answer = call(store, "POST", PREDICT, raw)
+    answer = call(service, "POST", PREDICT, raw)
     assert answer.status == 200
     assert b'"text": ["\xff"]' in answer.body
 
 
-def test_a_scalar_output_is_fine_by_column_only(store):
-    assert post(store, {"inputs": [1, 2]}, signature="total") == (200, {"outputs": 3})
-    status, answer = post(store, {"instances": [1, 2]}, signature="total")
+def test_a_scalar_output_is_fine_by_column_only(service):
+    assert post(service, {"inputs": [1, 2]}, signature="total") == (200, {"outputs": 3})
+    status, answer = post(service, {"instances": [1, 2]}, signature="total")
     assert status == 400 and "no shape information" in answer["error"]
 
 
-def test_so_is_a_scalar_string(store):
-    answer = post(store, {"inputs": ["a", "b"]}, signature="joined")
+def test_so_is_a_scalar_string(service):
+    answer = post(service, {"inputs": ["a", "b"]}, signature="joined")
     assert answer == (200, {"outputs": "ab"})
-    status, answer = post(store, {"instances": ["a", "b"]}, signature="joined")
+    status, answer = post(service, {"instances": ["a", "b"]}, signature="joined")
     assert status == 400 and "no shape information" in answer["error"]
 
 
-def test_bools(store):
-    answer = post(store, {"instances": [True, False]}, signature="inverted")
+def test_bools(service):
+    answer = post(service, {"instances": [True, False]}, signature="inverted")
     assert answer == (200, {"predictions": [False, True]})
 
 
@@ -129,8 +132,8 @@ def test_bools(store):
         "/v1/models/h%61lf:predict",
     ],
 )
-def test_ways_to_name_the_model(store, path):
-    assert post(store, {"inputs": [1.0]}, path)[0] == 200
+def test_ways_to_name_the_model(service, path):
+    assert post(service, {"inputs": [1.0]}, path)[0] == 200
 
 
 # --- refusals -------------------------------------------------------------------------
@@ -173,8 +176,8 @@ def test_ways_to_name_the_model(store, path):
         ({"inputs": {"y": [1]}}, "Missing named input: x"),
     ],
 )
-def test_bad_bodies(store, body, fragment):
-    status, answer = post(store, body)
+def test_bad_bodies(service, body, fragment):
+    status, answer = post(service, body)
     assert status == 400
     assert set(answer) == {"error"}
     assert fragment in answer["error"]
@@ -193,30 +196,30 @@ def test_bad_bodies(store, body, fragment):
         ("[1]", '[{"b64": "YQ==", "x": 1}]', "base64"),
     ],
 )
-def test_bad_values(store, count, text, fragment):
+def test_bad_values(service, count, text, fragment):
     body = (
         f'{{"signature_name": "mixed", "inputs": {{"count": {count}, "text": {text}}}}}'
     )
-    status, answer = post(store, body)
+    status, answer = post(service, body)
     assert status == 400
     assert fragment in answer["error"]
 
 
-def test_int32_is_a_token_within_its_range(store):
-    assert post(store, {"inputs": [2**31 - 1]}, signature="total")[0] == 200
+def test_int32_is_a_token_within_its_range(service):
+    assert post(service, {"inputs": [2**31 - 1]}, signature="total")[0] == 200
     for value in (2**31, -(2**31) - 1, 1.0):
-        assert post(store, {"inputs": [value]}, signature="total")[0] == 400
+        assert post(service, {"inputs": [value]}, signature="total")[0] == 400
 
 
-def test_a_list_without_names_is_refused_for_several_inputs(store):
+def test_a_list_without_names_is_refused_for_several_inputs(service):
     for body in ({"inputs": [1]}, {"instances": [1]}):
-        status, answer = post(store, body, signature="mixed")
+        status, answer = post(service, body, signature="mixed")
         assert status == 400 and "as multiple input tensors" in answer["error"]
 
 
-def test_half_precision_is_501_by_column_and_400_by_row(store):
-    assert post(store, {"inputs": [1.0]}, signature="half")[0] == 501
-    assert post(store, {"instances": [1.0]}, signature="half")[0] == 400
+def test_half_precision_is_501_by_column_and_400_by_row(service):
+    assert post(service, {"inputs": [1.0]}, signature="half")[0] == 501
+    assert post(service, {"instances": [1.0]}, signature="half")[0] == 400
 
 
 @pytest.mark.parametrize(
@@ -257,8 +260,8 @@ def test_half_precision_is_501_by_column_and_400_by_row(store):
         ("POST", "/v1/models/half:regress", '{"examples": [{"x": 1}]}', 400, "'inputs'"),
     ],
 )  # fmt: skip
-def test_routes(store, method, path, body, status, fragment):
-    answer = call(store, method, path, body)
+def test_routes(service, method, path, body, status, fragment):
+    answer = call(service, method, path, body)
     assert (answer.status, answer.content_type) == (status, "application/json")
     message = json.loads(answer.body)
     assert set(message) == {"error"}
@@ -266,29 +269,29 @@ def test_routes(store, method, path, body, status, fragment):
 
 
 @pytest.mark.parametrize("path", ["/v1", "/", "/v2/models/half", "/monitoring"])
-def test_other_paths_get_a_page_and_no_json(store, path):
-    answer = call(store, "GET", path)
+def test_other_paths_get_a_page_and_no_json(service, path):
+    answer = call(service, "GET", path)
     assert (answer.status, answer.content_type) == (404, "text/html")
 
 
-def test_a_version_beyond_int64_has_no_body(store):
-    answer = call(store, "GET", f"/v1/models/half/versions/{2**63}")
+def test_a_version_beyond_int64_has_no_body(service):
+    answer = call(service, "GET", f"/v1/models/half/versions/{2**63}")
     assert (answer.status, answer.body) == (400, b"")
 
 
-def test_options(store):
-    assert call(store, "OPTIONS", PREDICT, origin="https://a.b").status == 200
-    refused = call(store, "OPTIONS", PREDICT)
+def test_options(service):
+    assert call(service, "OPTIONS", PREDICT, origin="https://a.b").status == 200
+    refused = call(service, "OPTIONS", PREDICT)
     assert (refused.status, refused.body) == (400, b"")
 
 
-def test_gzip_requests_are_inflated_and_corrupt_ones_are_empty(store):
+def test_gzip_requests_are_inflated_and_corrupt_ones_are_empty(service):
     packed = gzip.compress(b'{"inputs": [1.0]}')
     headers = {"content-encoding": "gzip"}
-    answer = rest.handle(store, "POST", PREDICT, headers, packed)
+    answer = rest.handle(service, rest.Request("POST", PREDICT, headers, packed))
     assert json.loads(answer.body) == {"outputs": [2.5]}
     for corrupt in (packed[:-9], b"no gzip", packed[:4] + b"\0" * 20):
-        answer = rest.handle(store, "POST", PREDICT, headers, corrupt)
+        answer = rest.handle(service, rest.Request("POST", PREDICT, headers, corrupt))
         assert answer.status == 400
         assert b"The document is empty" in answer.body
 
@@ -297,8 +300,8 @@ def test_gzip_requests_are_inflated_and_corrupt_ones_are_empty(store):
 
 
 @pytest.mark.parametrize("path", ["", "/versions/123", "/labels/unknown"])
-def test_status(store, path):
-    answer = call(store, "GET", f"/v1/models/half{path}")
+def test_status(service, path):
+    answer = call(service, "GET", f"/v1/models/half{path}")
     assert json.loads(answer.body) == {
         "model_version_status": [
             {
@@ -310,9 +313,9 @@ def test_status(store, path):
     }
 
 
-def test_metadata(store):
+def test_metadata(service):
     path = f"/v1/models/{urllib.parse.quote('half')}/metadata"
-    found = json.loads(call(store, "GET", path).body)
+    found = json.loads(call(service, "GET", path).body)
     assert found["model_spec"] == {
         "name": "half",
         "signature_name": "",
