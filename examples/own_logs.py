@@ -124,8 +124,8 @@ def rank(client: trailrank.Client, listener: int) -> list[tuple[int, float]]:
     songs = list(range(10))
     candidates = [{"song": song, "genre": genre(song)} for song in songs]
     answer = client.rank({"listener": listener, "hour": 20}, candidates)
-    best = sorted(zip(songs, answer["score"], strict=True), key=lambda pair: -pair[1])
-    return best[:3]
+    best = sorted(songs, key=lambda song: -answer["log_score"][song])
+    return [(song, answer["score"][song]) for song in best[:3]]
 
 
 if __name__ == "__main__":

@@ -123,7 +123,7 @@ def best_genres(client: trailrank.Client, query: str) -> list[str]:
     words = query.lower().split(" ")
     request = {"history_searches_words": words, "hour": 12}
     answer = client.rank(request, candidates)
-    order = sorted(songs, key=lambda song: -answer["score"][song])
+    order = sorted(songs, key=lambda song: -answer["log_score"][song])
     return [genre(song) for song in order[:3]]
 
 

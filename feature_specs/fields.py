@@ -183,6 +183,7 @@ Minutes = Annotated[
 ]
 Length = Annotated[int, between(1, 10_000)]  # of a history
 Weight = Annotated[float, between(0, 1_000_000)]  # of a loss
+LengthScale = Annotated[float, between(1e-6, 1_000_000_000)]  # of f(length)
 SignedWeight = Annotated[float, between(-1_000_000, 1_000_000)]  # of the fused score
 Columns = Annotated[int, between(1, MOST_COLUMNS)]
 Parts = Annotated[int, between(1, 1_024)]  # experts, subspaces

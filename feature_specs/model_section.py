@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 
 from feature_specs.build import build, closest
 from feature_specs.ceilings import check_tables
@@ -13,6 +14,7 @@ from feature_specs.past_section import Past
 from feature_specs.reading import Reading, names_of, reads
 from feature_specs.sides import REQUEST_SIDE, Side, Whose
 from feature_specs.spec import (
+    FacetSpec,
     FeatureSpec,
     FilterSpec,
     FusionSpec,
@@ -20,6 +22,7 @@ from feature_specs.spec import (
     TaskSpec,
 )
 from feature_specs.task_kinds import LOSS_KINDS, TASK_KINDS, losses_of
+from feature_specs.transforms import TransformError, parse_transform
 
 _BUILT_IN_FILTERS = ("duplicate", "min_item_impressions", "min_user_events")
 _LONGEST_SEQUENCE = 10_000
@@ -397,7 +400,12 @@ def _check_label(reading: Reading, past: Past, path: str, label: str) -> None:
         reading.problems.add(path, rule, label)
 
 
-def read_fusion(reading: Reading, features: list[FeatureSpec]) -> FusionSpec | None:
+def read_fusion(
+    reading: Reading,
+    features: list[FeatureSpec],
+    tasks: list[TaskSpec],
+    facets: dict[str, FacetSpec],
+) -> FusionSpec | None:
     """The fused score's formula; None if it is missing or broken."""
     fusion: FusionSpec | None = reading.section(FusionSpec, "fusion", required=True)
     if fusion is None:
@@ -406,6 +414,8 @@ def read_fusion(reading: Reading, features: list[FeatureSpec]) -> FusionSpec | N
     if not any(fusion.weights.values()):
         rule = "must have a task whose weight is not 0: all scores would be alike."
         reading.problems.add("fusion.weights", rule, fusion.weights)
+    _check_transforms(reading, fusion.transforms, tasks)
+    _check_facet_weights(reading, fusion.facets, facets)
     if fusion.length is not None:
         others = [
             f.name
@@ -421,7 +431,55 @@ def read_fusion(reading: Reading, features: list[FeatureSpec]) -> FusionSpec | N
     return fusion
 
 
-def check_tasks(reading: Reading, path: str, weights: dict[str, float]) -> None:
+def _check_transforms(
+    reading: Reading, transforms: dict[str, str], tasks: list[TaskSpec]
+) -> None:
+    """Each is of the list, and gives a factor above 0 of what its task predicts."""
+    check_tasks(reading, "fusion.transforms", transforms)
+    kinds = {task.name: task.of_kind for task in tasks}
+    for name, text in transforms.items():
+        path = f"fusion.transforms.{name}"
+        try:
+            found = parse_transform(text)
+        except TransformError as error:
+            reading.problems.add(path, str(error), text)
+            continue
+        is_probability = name not in kinds or kinds[name].is_probability
+        if found.name == "identity" and not is_probability:
+            rule = (
+                "is for probabilities: another task's prediction may be 0, and a "
+                "factor of 0 has no logarithm. Take linear, log1p or clip."
+            )
+            reading.problems.add(path, rule, text)
+
+
+def _check_facet_weights(
+    reading: Reading,
+    weights: dict[str, dict[str, dict[str, float]]],
+    facets: dict[str, FacetSpec],
+) -> None:
+    """Facets, partitions and tasks are known, and no task has two facets' weights."""
+    facet_of: dict[str, str] = {}
+    known = list(reading.raw.get("facets") or {})
+    for name, by_partition in weights.items():
+        path = f"fusion.facets.{name}"
+        if name not in known:
+            reading.problems.add(path, f"is no facet.{closest(name, known)}")
+        partitions = list(facets[name].partitions) if name in facets else None
+        for partition, own in by_partition.items():
+            inside = f"{path}.{partition}"
+            if partitions is not None and partition not in partitions:
+                hint = closest(partition, partitions)
+                reading.problems.add(inside, f"is no partition of it.{hint}")
+            check_tasks(reading, inside, own)
+            for task in own:
+                other = facet_of.setdefault(task, name)
+                if other != name:
+                    rule = f"has weights by facet {other!r} already; keep one of both."
+                    reading.problems.add(f"{inside}.{task}", rule)
+
+
+def check_tasks(reading: Reading, path: str, weights: Mapping[str, object]) -> None:
     """That the keys of the mapping at `path` are tasks."""
     names = reading.entry_names("tasks")
     for name in weights:

@@ -102,7 +102,7 @@ def _read(reading: Reading, text: str) -> Spec | None:
     features = read_features(reading, past, tables)
     tasks = read_tasks(reading, past)
     facets = read_facets(reading, features)
-    fusion = read_fusion(reading, features)
+    fusion = read_fusion(reading, features, tasks, facets)
     evaluation = read_evaluation(reading, log, past, tasks)
     data_gates = read_data_gates(reading, features, tasks)
     if log is None or fusion is None:

@@ -21,6 +21,7 @@ from feature_specs.fields import (
     Confidence,
     Factor,
     Length,
+    LengthScale,
     Named,
     NonNegativeFloat,
     NonNegativeInt,
@@ -49,6 +50,7 @@ from feature_specs.past import (
     with_readers,
 )
 from feature_specs.task_kinds import LOSS_NAMES, TASK_KINDS, TaskKind
+from feature_specs.transforms import Transform, default_transform, parse_transform
 from feature_specs.values import AUTO, MOST_COUNTED
 from feature_specs.values import MISSING as MISSING
 from feature_specs.values import Dtype as Dtype
@@ -610,26 +612,52 @@ class LengthSpec:
 
     Attributes:
         feature: A served number feature; its value as sent, before scaling.
-        transform: `log1p` gives log(1 + x), `sigmoid` gives 1 / (1 + exp(-x)).
+        transform: `log1p` gives 1 + log(1 + x / scale), 1 for a length of 0;
+            `sigmoid` gives 1 / (1 + exp(-x / scale)).
+        scale: A typical length, in the feature's own unit: seconds or milliseconds.
+            The sigmoid of raw seconds is 0.993 at 5 s already.
         weight: Exponent of f.
     """
 
     feature: str
     transform: Literal["log1p", "sigmoid"] = "log1p"
+    scale: LengthScale = 1.0
     weight: SignedWeight = 1.0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class FusionSpec:
-    """score = prod_t p_t^w_t * f(length) (PLE eq. 1); a task left out weighs 0.
+    """score = prod_t g_t^w_t * f(length) (PLE eq. 1); a task left out weighs 0.
+
+    g is the task's prediction, by its transform. The score is served with its logarithm
+    `log_score`, by which everything is ordered.
 
     Attributes:
-        weights: Task -> exponent of its prediction; below 0 it lowers the score.
+        weights: Task -> exponent of its factor; below 0 it lowers the score.
+        transforms: Task -> the factor g of its prediction y. `identity` is y itself,
+            for probabilities, whose default it is; `linear(scale)` is 1 + max(0, y) /
+            scale, all others' default; `clip(low, high)` is 1 + y kept between both;
+            `log1p(scale)` is 1 + log(1 + max(0, y) / scale); `expm1(scale)` is
+            1 + expm1(y / scale), as for a label LN(1 + seconds); `softplus(scale)` is
+            log(1 + exp(y / scale)), `sigmoid(scale)` is 1 / (1 + exp(-y / scale)). A
+            scale left out is 1. None has a cliff at 0.
+        facets: Facet -> partition -> task -> exponent in the rows of that partition, in
+            place of `weights`; a task may be named by one facet only. Exponents that a
+            request gives hold for all its rows. Evaluation goes by `weights`.
         length: f of the video's length; none is 1.
     """
 
     weights: dict[str, SignedWeight]
+    transforms: dict[str, str] = dataclasses.field(default_factory=dict)
+    facets: dict[str, dict[str, dict[str, SignedWeight]]] = dataclasses.field(
+        default_factory=dict
+    )
     length: LengthSpec | None = None
+
+    def transform_of(self, task: TaskSpec) -> Transform:
+        """What makes a factor of the task's prediction."""
+        text = self.transforms.get(task.name)
+        return parse_transform(text) if text else default_transform(task.of_kind)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

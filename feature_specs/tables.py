@@ -260,7 +260,14 @@ def _embedding_tables(spec: Spec) -> Table:
 def _tasks(spec: Spec, seen: Seen | None) -> Table:
     table = _table(spec, "tasks")
     table.add_column("task", no_wrap=True)
-    for head in ("kind", "label", "sample space", "loss weight", "fusion weight"):
+    for head in (
+        "kind",
+        "label",
+        "sample space",
+        "loss weight",
+        "fusion weight",
+        "factor",
+    ):
         table.add_column(head, overflow="fold")
     if seen:
         table.add_column("mean", justify="right", no_wrap=True)
@@ -273,6 +280,7 @@ def _tasks(spec: Spec, seen: Seen | None) -> Table:
             task.sample_space or "all",
             f"{task.loss_weight:g}",
             f"{fusion:g}",
+            spec.fusion.transform_of(task).factor("y"),
             *([seen.mean(task.name)] if seen else []),
         )
     return table

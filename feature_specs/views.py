@@ -35,6 +35,7 @@ from feature_specs.spec import (
     TableSpec,
     TaskSpec,
 )
+from feature_specs.transforms import default_transform, parse_transform
 
 EXAMPLES = "examples"
 LIMITS = "limits"
@@ -374,7 +375,7 @@ def _canonical(spec: Spec) -> Spec:
         features=tuple(_feature(feature) for feature in spec.features),
         tasks=tuple(_task(task) for task in spec.tasks),
         facets={name: _facet(facet) for name, facet in spec.facets.items()},
-        fusion=_fusion(spec.fusion),
+        fusion=_fusion(spec.fusion, spec.tasks),
         evaluation=_limits_in_order(spec.evaluation),
         data_gates=_gates(spec.data_gates),
     )
@@ -482,12 +483,35 @@ def _facet(facet: FacetSpec) -> FacetSpec:
     return dataclasses.replace(facet, partitions=partitions, train_with=others)
 
 
-def _fusion(fusion: FusionSpec) -> FusionSpec:
-    """A task that weighs 0 is one that is left out."""
+def _fusion(fusion: FusionSpec, tasks: Iterable[TaskSpec]) -> FusionSpec:
+    """A task that weighs 0 is one that is left out, and so is a default transform."""
     weights = {
         name: weight for name, weight in sorted(fusion.weights.items()) if weight
     }
-    return dataclasses.replace(fusion, weights=weights or fusion.weights)
+    own = {task.name: default_transform(task.of_kind).text for task in tasks}
+    stated = {
+        name: parse_transform(text).text
+        for name, text in sorted(fusion.transforms.items())
+    }
+    return dataclasses.replace(
+        fusion,
+        weights=weights or fusion.weights,
+        transforms={n: text for n, text in stated.items() if text != own.get(n)},
+        facets=_facet_weights(fusion),
+    )
+
+
+def _facet_weights(fusion: FusionSpec) -> dict[str, dict[str, dict[str, float]]]:
+    """In order, without what names no task."""
+    found = {
+        facet: {name: dict(sorted(own.items())) for name, own in sorted(parts.items())}
+        for facet, parts in sorted(fusion.facets.items())
+    }
+    return {
+        facet: {name: own for name, own in parts.items() if own}
+        for facet, parts in found.items()
+        if any(parts.values())
+    }
 
 
 def _gates(gates: DataGatesSpec) -> DataGatesSpec:

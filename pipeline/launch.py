@@ -22,6 +22,7 @@ from apache_beam.io.filesystem import FileMetadata
 from feature_specs import Spec, views
 from feature_specs.errors import UsageError
 from feature_specs.places import Place, absolute
+from feature_specs.release import code_version
 from pipeline.dag import (
     IN_PROCESS_BEAM_ARGS,
     DagConfig,
@@ -48,7 +49,7 @@ from pipeline.operations.log_files import describe_files
 from pipeline.operations.rollback import settle_rollbacks
 from pipeline.pushing import read_push
 from pipeline.reporting.files import plain, read_json
-from pipeline.run_book import RunBook, Writing, code_version, now, owner
+from pipeline.run_book import RunBook, Writing, now, owner
 from pipeline.run_config import METADATA, LaunchError, RunConfig, Texts, read_texts
 from pipeline.run_plan import Days, RunPlan, plan_run
 from pipeline.run_record import REFUSED, RunRecord, write_record

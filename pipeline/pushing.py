@@ -20,13 +20,14 @@ import pathlib
 import shutil
 import time
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from feature_specs.errors import TrailrankError
 from feature_specs.places import Place, is_bucket
 
 PUSHED_FILE = "pushed.json"  # in a version, and in the step's artifact
+JUDGED_FILES = ("verdict.json", "infra.json")  # in a version: what it was blessed for
 ROLLED_BACK = "rolled_back"  # in a destination: versions that are served no more
 SAVED_MODEL = "saved_model.pb"
 _CHUNK_BYTES = 1 << 24
@@ -53,7 +54,9 @@ class Pushed:
     is_new: bool = True
 
 
-def push(model: Place, destination: Place) -> Pushed:
+def push(
+    model: Place, destination: Place, judged: Mapping[str, bytes] | None = None
+) -> Pushed:
     """Copies a model to a new version, above all others; the newest one stays if it is
     this model.
 
@@ -62,6 +65,7 @@ def push(model: Place, destination: Place) -> Pushed:
     Args:
         model: A SavedModel's directory; a path or a bucket.
         destination: Holds `<version>/`; is made if it is not there.
+        judged: Further files of the version: what it was blessed for.
 
     Raises:
         PushError: There is no SavedModel.
@@ -83,7 +87,7 @@ def push(model: Place, destination: Place) -> Pushed:
     path = os.path.join(target, version)
     pushed = Pushed(version=version, path=path, digest=digest)
     copy = _copy_in_bucket if is_bucket(target) else _copy_and_rename
-    copy(source, path, _to_bytes(pushed))
+    copy(source, path, {PUSHED_FILE: _to_bytes(pushed), **(judged or {})})
     return pushed
 
 
@@ -112,11 +116,11 @@ def content_digest(model: Place) -> str:
     """SHA-256 of the names and contents of a model's files.
 
     Args:
-        model: A directory; `pushed.json` of a version does not count.
+        model: A directory; what a push adds to a version does not count.
     """
     digest = hashlib.sha256()
     for name in _files(os.fspath(model)):
-        if name == PUSHED_FILE:
+        if name in (PUSHED_FILE, *JUDGED_FILES):
             continue
         digest.update(f"{name}\0{_file_digest(os.path.join(model, name))}\n".encode())
     return digest.hexdigest()
@@ -170,22 +174,24 @@ def _noted(directory: str) -> dict[str, Any]:
 # --- copies ---------------------------------------------------------------------------
 
 
-def _copy_and_rename(source: str, path: str, note: bytes) -> None:
+def _copy_and_rename(source: str, path: str, notes: Mapping[str, bytes]) -> None:
     parent, version = os.path.split(path)
     unfinished = os.path.join(parent, f".{version}-{uuid.uuid4().hex}.tmp")
     try:
         for name in _files(source):
             _copy(os.path.join(source, name), os.path.join(unfinished, name))
-        _write(os.path.join(unfinished, PUSHED_FILE), note)
+        for name, note in notes.items():
+            _write(os.path.join(unfinished, name), note)
         os.rename(unfinished, path)
     except BaseException:
         shutil.rmtree(unfinished, ignore_errors=True)
         raise
 
 
-def _copy_in_bucket(source: str, path: str, note: bytes) -> None:
-    # The note comes first: by it the next push knows whose an unfinished copy is.
-    _write(os.path.join(path, PUSHED_FILE), note)
+def _copy_in_bucket(source: str, path: str, notes: Mapping[str, bytes]) -> None:
+    # pushed.json comes first: by it the next push knows whose an unfinished copy is.
+    for name, note in notes.items():
+        _write(os.path.join(path, name), note)
     names = [name for name in _files(source) if name != SAVED_MODEL]
     for name in (*names, SAVED_MODEL):
         _copy(os.path.join(source, name), os.path.join(path, name))

@@ -15,11 +15,8 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime
-import importlib.metadata
 import os
-import pathlib
 import socket
-import subprocess
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -232,18 +229,3 @@ def now() -> str:
 def owner() -> str:
     """`user@host, process 123`."""
     return f"{login_name()}@{socket.gethostname()}, process {os.getpid()}"
-
-
-def code_version() -> str:
-    """trailrank's version, and the commit if it runs from a checkout."""
-    version = importlib.metadata.version("trailrank")
-    here = pathlib.Path(__file__).parent
-    command = ["git", "-C", str(here), "rev-parse", "--short=12", "HEAD"]
-    if not (here.parent / ".git").exists():
-        return version
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=10)
-    except (OSError, subprocess.TimeoutExpired):
-        return version
-    commit = done.stdout.strip()
-    return f"{version} ({commit})" if commit else version

@@ -122,7 +122,7 @@ def _train_and_export(
         f"checkpoints and metrics: {settings.checkpoints}"
     )
     if graph is not None:
-        _export(ranker, spec, graph, str(settings.export))
+        _export(ranker, spec, graph, settings)
 
 
 def find_graph(settings: TrainSettings) -> str:
@@ -154,10 +154,14 @@ def _holds_something(directory: str) -> bool:
     return bool(found)
 
 
-def _export(ranker: Ranker, spec: Spec, graph: str, path: str) -> None:
+def _export(ranker: Ranker, spec: Spec, graph: str, settings: TrainSettings) -> None:
+    from pipeline.training import lineage_of, newest_rows
     from serving.export import export
 
-    export(ranker, graph, spec, path)
+    lineage = lineage_of(settings.checkpoints, settings.seed)
+    days = [(split, str(settings.examples)) for split in lineage.days]
+    path = str(settings.export)
+    export(ranker, graph, spec, path, lineage=lineage, examples=newest_rows(days))
     print(f"Model: {path}")
 
 

@@ -16,6 +16,8 @@ from absl import logging
 from feature_specs import ModelConfig, Spec
 from feature_specs.places import as_glob
 from serving.export import export
+from serving.model_card import Lineage
+from serving.warmup import MOST_ROWS
 from tpu_configs import SliceConfig
 from trainer.days import checkpoints, day_ends
 from trainer.days.checkpoints import CheckpointError, finished_days
@@ -23,6 +25,8 @@ from trainer.days.encoding import Encoding, read_encoding
 from trainer.days.loop import Day, train
 from trainer.days.options import LoopOptions
 from trainer.ownership import sole_training
+
+_ROWS_APART = 20  # of those that warmup requests are made of
 
 
 class RunTraining(NamedTuple):
@@ -87,7 +91,37 @@ def train_and_export(run: RunTraining, model: str, log_dir: str) -> None:
     )
     with sole_training(directory):
         day_ends.keep_day_end(directory)
-    export(ranker, run.graph, run.spec, model)
+    export(
+        ranker,
+        run.graph,
+        run.spec,
+        model,
+        lineage=lineage_of(directory, run.seed),
+        examples=newest_rows(run.days),
+    )
+
+
+def lineage_of(checkpoints_dir: str, seed: int) -> Lineage:
+    """What an exported model's card tells of its training."""
+    records = checkpoints.read_metrics(checkpoints_dir)
+    metrics = records[-1] if records else {}
+    days = tuple(finished_days(checkpoints_dir))
+    return Lineage(days=days, seed=seed, metrics=metrics)
+
+
+def newest_rows(days: Sequence[tuple[str, str]]) -> list[bytes]:
+    """Raw examples for the warmup requests: of the newest day that is still there.
+
+    They are spread over the first rows of a file, so that they are several users'.
+    """
+    for split, folder in reversed(days):
+        (pattern,) = _day(split, folder)[1] or [""]
+        files = sorted(tf.io.gfile.glob(pattern)) if pattern else []
+        if files:
+            rows = tf.data.TFRecordDataset(files, "GZIP").take(MOST_ROWS * _ROWS_APART)
+            found = list(rows.as_numpy_iterator())
+            return found[:: max(1, len(found) // MOST_ROWS)][:MOST_ROWS]
+    return []
 
 
 def encoded_dir(checkpoints: str, encoding: Encoding) -> str:

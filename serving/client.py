@@ -1,7 +1,7 @@
 """Calls a served model over REST: the embedded server or `tensorflow/serving`.
 
 with Client("http://127.0.0.1:8501", spec) as client:
-    scores = client.rank(user_features, candidates)["score"]
+    scores = client.rank(user_features, candidates)["log_score"]
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Client:
     >>> with trailrank.Client(url, spec) as client:
     ...     answer = client.rank({"user_id": 1}, [{"video_id": 10}, {"video_id": 11}])
     >>> sorted(answer), len(answer["score"])
-    (['long_view', 'score', 'watched'], 2)
+    (['log_score', 'long_view', 'score', 'watched'], 2)
 
     Args:
         url: Like `http://127.0.0.1:8501`.
@@ -112,7 +112,9 @@ class Client:
         candidates: Sequence[Mapping[str, Any]],
         weights: Mapping[str, float] | None = None,
     ) -> dict[str, list[float]]:
-        """`score` and every task's prediction, one value a candidate.
+        """`score`, `log_score` and every task's prediction, one value a candidate.
+
+        Order candidates by `log_score`: it is finite and apart where `score` is 0.
 
         Args:
             request: Query and context feature -> value; sequences are lists. A feature

@@ -9,7 +9,9 @@ installed.
 from __future__ import annotations
 
 import os
+import re
 import uuid
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import tensorflow as tf
@@ -17,16 +19,21 @@ import tensorflow as tf
 from feature_specs import Spec
 from feature_specs.errors import TrailrankError
 from feature_specs.named import SpecLike, as_spec
-from feature_specs.places import Place, check_is_no_glob
+from feature_specs.places import Place, check_is_no_glob, is_bucket
 from serving.answers import ask, write_answers
 from serving.manifest import write_manifest
+from serving.model_card import Lineage, make_card, read_signatures, write_card
 from serving.signatures import build_signatures
 from serving.warmup import write_warmup
+from trainer.days.encoding import ENCODING_FILE, read_encoding
 from trainer.model.ranker import Ranker
 from trainer.ownership import sole_export
 
 if TYPE_CHECKING:
     import tensorflow_transform as tft
+
+
+_LAST = "saved_model.pb"  # of a model's files, in a bucket
 
 
 class ExportError(TrailrankError, FileExistsError):
@@ -38,11 +45,15 @@ def export(
     transform: tft.TFTransformOutput | Place,
     spec: SpecLike,
     path: Place,
+    *,
+    lineage: Lineage | None = None,
+    examples: Sequence[bytes] = (),
 ) -> None:
-    """Writes the three signatures and their warmup requests to `path`.
+    """Writes the three signatures, their warmup requests and a model card to `path`.
 
     They appear under `path` at once: a server that polls the parent directory skips the
-    temporary name, as it is no version number. (In a bucket a rename is a copy.)
+    temporary name, as it is no version number. In a bucket, which has no rename,
+    `saved_model.pb` comes last: no server takes a version without it.
 
     >>> trailrank.export(ranker, transform, spec, "models/tiny/1")
     >>> sorted(os.listdir("models/tiny/1"))[-2:]
@@ -53,6 +64,9 @@ def export(
         transform: The encoding's transform graph: its directory, or an object.
         spec: What the ranker was trained on: a shipped name, a file or a spec.
         path: `MODELS/<spec name>/<version>`, which must not be there yet.
+        lineage: What the model was trained on, for its card.
+        examples: Serialized raw examples, of which the warmup requests are made; their
+            served features are kept in the model. Without any, the requests have none.
 
     Raises:
         PlaceError: TensorFlow would not find `path` again.
@@ -68,27 +82,105 @@ def export(
     path = path.rstrip("/")
     check_is_no_glob("export", path)
     with sole_export(path):
-        _write(ranker, transform, spec, path)
+        _check_is_new(path)
+        _remove_leftovers(path)
+        temporary = _temporary(path)
+        try:
+            _write(ranker, transform, spec, temporary, examples)
+            _write_card(ranker, transform, spec, temporary, lineage or Lineage())
+            _publish(temporary, path)
+        except BaseException:
+            _remove(temporary)
+            raise
 
 
-def _write(
-    ranker: Ranker, transform: tft.TFTransformOutput, spec: Spec, path: str
-) -> None:
+def _check_is_new(path: str) -> None:
     if tf.io.gfile.exists(path) and tf.io.gfile.listdir(path):
         raise ExportError(
             f"{path}: a SavedModel is written to a new directory, and this one is not "
             "empty. Export to the next version number."
         )
-    parent, name = os.path.split(path)
-    temporary = os.path.join(parent, f".{name}-{uuid.uuid4().hex[:8]}.tmp")
+
+
+def _write(
+    ranker: Ranker,
+    transform: tft.TFTransformOutput,
+    spec: Spec,
+    path: str,
+    examples: Sequence[bytes],
+) -> None:
     module = tf.Module()
     # What the signatures use is tracked here, and not the Keras model itself: its
     # training graph has no place in the export.
     module.transform = transform.transform_features_layer()
     module.ranker_variables = list(ranker.variables)
     signatures = build_signatures(ranker, module.transform, spec)
-    tf.saved_model.save(module, temporary, signatures=signatures)
-    write_warmup(temporary, spec)
-    write_answers(temporary, ask(spec, signatures))
-    write_manifest(temporary)
-    tf.io.gfile.rename(temporary, path, overwrite=True)
+    tf.saved_model.save(module, path, signatures=signatures)
+    write_warmup(path, spec, examples)
+    write_answers(path, ask(spec, signatures))
+    write_manifest(path)
+
+
+def _write_card(
+    ranker: Ranker,
+    transform: tft.TFTransformOutput,
+    spec: Spec,
+    path: str,
+    lineage: Lineage,
+) -> None:
+    graph = os.path.dirname(transform.transform_savedmodel_dir.rstrip("/"))
+    encoding = {}
+    if tf.io.gfile.exists(os.path.join(graph, ENCODING_FILE)):
+        found = read_encoding(graph)
+        encoding = {
+            "digest": found.digest,
+            "base": found.base,
+            "learned_through": found.learned_through,
+            "days": list(found.days),
+        }
+    signatures = read_signatures(path)
+    write_card(path, make_card(spec, ranker.config, signatures, encoding, lineage))
+
+
+# --- all at once ----------------------------------------------------------------------
+
+
+def _temporary(path: str) -> str:
+    parent, name = os.path.split(path)
+    return os.path.join(parent, f".{name}-{uuid.uuid4().hex[:8]}.tmp")
+
+
+def _publish(temporary: str, path: str) -> None:
+    """The written model becomes the version; whole or not."""
+    if not is_bucket(path):
+        tf.io.gfile.rename(temporary, path, overwrite=True)
+        return
+    names = [
+        os.path.relpath(os.path.join(folder, name), temporary)
+        for folder, _, files in tf.io.gfile.walk(temporary)
+        for name in files
+    ]
+    try:
+        for name in sorted(names, key=lambda name: (name == _LAST, name)):
+            target = os.path.join(path, name)
+            tf.io.gfile.makedirs(os.path.dirname(target))
+            tf.io.gfile.copy(os.path.join(temporary, name), target)
+    except BaseException:
+        _remove(path)
+        raise
+    _remove(temporary)
+
+
+def _remove_leftovers(path: str) -> None:
+    """Of exports to this version whose process was killed; nobody else writes here."""
+    parent, name = os.path.split(path)
+    own = re.compile(rf"\.{re.escape(name)}-[0-9a-f]{{8}}\.tmp/?")
+    listed = tf.io.gfile.listdir(parent) if tf.io.gfile.isdir(parent) else []
+    for found in listed:
+        if own.fullmatch(found):
+            _remove(os.path.join(parent, found.rstrip("/")))
+
+
+def _remove(directory: str) -> None:
+    if tf.io.gfile.exists(directory):
+        tf.io.gfile.rmtree(directory)

@@ -1,64 +1,195 @@
-"""The fused score: score = prod_t p_t^w_t * f(video length) (PLE eq. 1).
+"""The fused score: score = prod_t g_t^w_t * f(video length) (PLE eq. 1).
 
-Computed as exp(sum_t w_t log p_t + w log f), so that no product of small probabilities
-underflows on the way. The score itself is float32: below some 1e-38 it is 0, and above
-3e38 infinite.
+g_t is what the task's transform makes of its prediction (`fusion.transforms`). All is
+added up as logarithms in float64, from the logits: probabilities of 1e-12, and two that
+are both 1 in float32, stay apart, and no finite input or weight gives anything but a
+finite `log_score`. By that one everything is ordered. `score` is its exponential as
+float32, which is 0 below some 1e-38, and stays at 3.4e38.
 """
 
 from __future__ import annotations
 
+import itertools
+import math
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
 import tensorflow as tf
 
 from feature_specs import Spec
-from feature_specs.spec import LengthSpec
+from feature_specs.spec import LengthSpec, TaskSpec
+from trainer.model.facets import input_of, partition_of
+from trainer.objective.losses import link_of
 
-SMALLEST = 1e-6  # predictions and f(length) below it count as it: log 0 has no value
+_MOST_NAMED = 10  # candidates in one message
+
+
+class Fused(NamedTuple):
+    """What everything is ordered by, and what it comes to.
+
+    Attributes:
+        score: [B] float32.
+        log_score: [B] float64.
+    """
+
+    score: tf.Tensor
+    log_score: tf.Tensor
 
 
 def default_weights(spec: Spec) -> tf.Tensor:
-    """The spec's exponents, [K] float32 in the order of its tasks."""
+    """The spec's exponents, [K] float64 in the order of its tasks."""
     weights = [spec.fusion.weights.get(task.name, 0.0) for task in spec.tasks]
-    return tf.constant(weights, tf.float32)
+    return tf.constant(weights, tf.float64)
 
 
-def fused_score(
+def fuse(
     spec: Spec,
-    predictions: dict[str, tf.Tensor],
+    logits: tf.Tensor,
     length: tf.Tensor | None = None,
     weights: tf.Tensor | None = None,
-) -> tf.Tensor:
+    encoded: Mapping[str, tf.Tensor] | None = None,
+) -> Fused:
     """One score a row, higher is better.
 
     B = rows, K = tasks.
 
     Args:
-        spec: Tasks, in the order of `weights`, and the defaults.
-        predictions: Task -> [B] float32; what is below `SMALLEST` counts as that.
+        spec: Tasks, in the order of `logits` and `weights`, and the formula.
+        logits: [B, K] of each task by itself.
         length: Raw values of `fusion.length.feature`, [B] or [1]; None without one.
-        weights: Exponents of this request, [K]; NaN stands for the spec's.
-
-    Returns:
-        [B] float32.
+        weights: Exponents of this request, [K]; NaN stands for the spec's. An infinite
+            one ends with InvalidArgumentError, which names its task.
+        encoded: What tells the partitions of `fusion.facets`, as the ranker reads it,
+            [B] or [1]; needed if there are some.
     """
-    defaults = default_weights(spec)
-    if weights is None:
-        weights = defaults
-    weights = tf.where(tf.math.is_nan(weights), defaults, weights)
-    columns = tf.stack([predictions[task.name] for task in spec.tasks], axis=1)
-    log_score = tf.linalg.matvec(_safe_log(columns), weights)  # [B]
+    exponents = _row_weights(spec, encoded or {})
+    if weights is not None:
+        given = tf.cast(_without_infinite(spec, weights), tf.float64)
+        exponents = tf.where(tf.math.is_nan(given), exponents, given)
+    # [B, K] times [1, K], or [B, K] where they go by a facet of the candidates.
+    log_score = tf.reduce_sum(log_factors(spec, logits) * exponents, axis=1)  # [B]
     if spec.fusion.length is not None and length is not None:
         log_score += spec.fusion.length.weight * _log_length(spec.fusion.length, length)
-    return tf.exp(log_score)
+    score = tf.minimum(tf.exp(log_score), float(tf.float32.max))
+    return Fused(tf.cast(score, tf.float32), log_score)
+
+
+def _row_weights(spec: Spec, encoded: Mapping[str, tf.Tensor]) -> tf.Tensor:
+    """The spec's exponents of each row, [1, K] or [B, K] float64."""
+    found = default_weights(spec)[tf.newaxis]
+    for name, by_partition in spec.fusion.facets.items():
+        facet = spec.facets[name]
+        own = [
+            [by_partition.get(p, {}).get(task.name, math.nan) for task in spec.tasks]
+            for p in facet.partitions
+        ]
+        place = tf.gather(partition_of(spec, facet), encoded[input_of(spec, facet)])
+        rows = tf.gather(tf.constant(own, tf.float64), place)
+        found = tf.where(tf.math.is_nan(rows), found, rows)
+    return found
+
+
+def log_factors(spec: Spec, logits: tf.Tensor) -> tf.Tensor:
+    """Logits [B, K] -> log g [B, K] float64; finite where the logits are."""
+    logits = tf.cast(logits, tf.float64)
+    places = sorted(range(len(spec.tasks)), key=lambda n: _alike(spec, spec.tasks[n]))
+    groups = itertools.groupby(places, key=lambda n: _alike(spec, spec.tasks[n]))
+    columns = [_group_factors(spec, logits, list(own)) for _, own in groups]
+    found = tf.concat(columns, axis=1)
+    if places == sorted(places):
+        return found
+    return tf.gather(found, [places.index(n) for n in range(len(places))], axis=1)
+
+
+def finite(fused: Fused) -> Fused:
+    """The same; a NaN or infinity ends with InvalidArgumentError, which says where."""
+    bad = tf.where(tf.logical_not(tf.math.is_finite(fused.log_score)))[:, 0]
+    named = tf.strings.reduce_join(
+        tf.strings.as_string(bad[:_MOST_NAMED]), separator=", "
+    )
+    told = tf.strings.join(
+        [
+            "log_score: is not finite at position ",
+            named,
+            ". Is a number there infinite, or has the model diverged?",
+        ]
+    )
+    with tf.control_dependencies(
+        [tf.debugging.Assert(tf.equal(tf.size(bad), 0), [told])]
+    ):
+        return Fused(*map(tf.identity, fused))
+
+
+def _alike(spec: Spec, task: TaskSpec) -> tuple[str, str]:
+    """Tasks that have the same go through the formula together."""
+    return spec.fusion.transform_of(task).name, link_of(task).name
+
+
+def _group_factors(spec: Spec, logits: tf.Tensor, places: list[int]) -> tf.Tensor:
+    """log g [B, len(places)] of tasks with one transform and one link."""
+    tasks = [spec.tasks[place] for place in places]
+    link, transforms = link_of(tasks[0]), [spec.fusion.transform_of(t) for t in tasks]
+    own = tf.gather(logits, places, axis=1)
+    if transforms[0].name == "identity":
+        return link.log_predict(own)
+    numbers = tf.constant([t.numbers for t in transforms], tf.float64)  # [P, arguments]
+    return _LOG_FACTORS[transforms[0].name](
+        link.predict(own), *tf.unstack(numbers, axis=1)
+    )
+
+
+def _log_linear(y: tf.Tensor, scale: tf.Tensor) -> tf.Tensor:
+    return tf.math.log1p(tf.nn.relu(y) / scale)
+
+
+def _log_clip(y: tf.Tensor, low: tf.Tensor, high: tf.Tensor) -> tf.Tensor:
+    return tf.math.log1p(tf.minimum(tf.maximum(y, low), high))
+
+
+def _log_log1p(y: tf.Tensor, scale: tf.Tensor) -> tf.Tensor:
+    return tf.math.log1p(_log_linear(y, scale))
+
+
+def _log_expm1(y: tf.Tensor, scale: tf.Tensor) -> tf.Tensor:
+    return y / scale  # 1 + expm1(y) is exp(y)
+
+
+def _log_softplus(y: tf.Tensor, scale: tf.Tensor) -> tf.Tensor:
+    """log log(1 + exp(x)); far below 0 that is x, where the inner one underflows."""
+    x = y / scale
+    inside = tf.math.log(tf.math.softplus(tf.maximum(x, _DEEP)))
+    return tf.where(x < _DEEP, x, inside)
+
+
+def _log_sigmoid(y: tf.Tensor, scale: tf.Tensor) -> tf.Tensor:
+    return tf.math.log_sigmoid(y / scale)
+
+
+_DEEP = -40.0  # below it softplus(x) is exp(x), to the last digit
+_LOG_FACTORS: dict[str, Callable[..., tf.Tensor]] = {
+    "linear": _log_linear,
+    "clip": _log_clip,
+    "log1p": _log_log1p,
+    "expm1": _log_expm1,
+    "softplus": _log_softplus,
+    "sigmoid": _log_sigmoid,
+}
 
 
 def _log_length(length_spec: LengthSpec, length: tf.Tensor) -> tf.Tensor:
     """log f(length) [B]; an unknown length neither helps nor harms: f = 1."""
-    if length_spec.transform == "sigmoid":
-        log_f = tf.maximum(tf.math.log_sigmoid(length), tf.math.log(SMALLEST))
-    else:
-        log_f = _safe_log(tf.math.log1p(tf.maximum(length, 0.0)))
-    return tf.where(tf.math.is_nan(length), 0.0, log_f)
+    log_factor = _LOG_FACTORS[length_spec.transform]
+    log_f = log_factor(tf.cast(length, tf.float64), length_spec.scale)
+    return tf.where(tf.math.is_nan(length), tf.zeros([], tf.float64), log_f)
 
 
-def _safe_log(values: tf.Tensor) -> tf.Tensor:
-    return tf.math.log(tf.maximum(values, SMALLEST))
+def _without_infinite(spec: Spec, weights: tf.Tensor) -> tf.Tensor:
+    """The weights [K], refused if one is infinite."""
+    bad = tf.where(tf.math.is_inf(weights))[:, 0]
+    names = tf.gather(tf.constant([task.name for task in spec.tasks]), bad)
+    named = tf.strings.reduce_join(names, separator=", ")
+    told = tf.strings.join(["weights: must be finite. Infinite ones: ", named])
+    with tf.control_dependencies(
+        [tf.debugging.Assert(tf.equal(tf.size(bad), 0), [told])]
+    ):
+        return tf.identity(weights)

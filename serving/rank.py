@@ -55,8 +55,9 @@ class Ranking:
     Attributes:
         spec: The run's.
         user: The user's id.
-        candidates: In order of their score.
-        outputs: `score` and every task -> a value a candidate, in the same order.
+        candidates: In order of their `log_score`.
+        outputs: `score`, `log_score` and every task -> a value a candidate, in the same
+            order.
         notes: What a reader should know, a sentence each.
     """
 
@@ -81,7 +82,7 @@ def rank(
     >>> found = trailrank.rank("run", 2, [10, 11, 14], url=url)
     >>> sorted(candidate.label for candidate in found.candidates)
     ['10', '11', '14']
-    >>> found.outputs["score"] == sorted(found.outputs["score"], reverse=True)
+    >>> found.outputs["log_score"] == sorted(found.outputs["log_score"], reverse=True)
     True
 
     Args:
@@ -127,8 +128,11 @@ def _ordered(
     outputs: Mapping[str, Sequence[float]],
     notes: Sequence[str],
 ) -> Ranking:
-    """The best first."""
-    scores = outputs["score"]
+    """The best first, by `log_score`: many a `score` is 0 where weights are large.
+
+    A model of an earlier release has the score only.
+    """
+    scores = outputs.get("log_score") or outputs["score"]
     order = sorted(range(len(scores)), key=lambda n: scores[n], reverse=True)
     return Ranking(
         spec=spec,

@@ -48,7 +48,8 @@ def rank_inputs(
         weights: Task -> exponent of the fused score; tasks left out keep the spec's.
 
     Raises:
-        ValueError: A name that the spec does not have, or a vector of another length.
+        ValueError: A name that the spec does not have, a vector of another length, or
+            a weight that is infinite.
     """
     _check_names("request", request, [f.name for f in request_features(spec)])
     known = [f.name for f in candidate_features(spec)]
@@ -72,6 +73,12 @@ def weight_column(spec: Spec, weights: Mapping[str, float]) -> list[float]:
     """One exponent a task in the spec's order; NaN, the spec's own, where unnamed."""
     tasks = [task.name for task in spec.tasks]
     _check_names("weights", weights, tasks)
+    for task, weight in weights.items():
+        if math.isinf(weight):
+            raise RequestError(
+                f"weights: {task!r} must be finite. Got {weight}. A large number is "
+                "enough to let one task decide."
+            )
     return [float(weights.get(task, math.nan)) for task in tasks]
 
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 import tensorflow as tf
 
 from feature_specs import FeatureSpec, Spec
-from serving.fusion import fused_score
+from serving.fusion import finite, fuse
 from serving.requests import candidate_features, request_features
 from trainer.days.raw_rows import raw_columns
 from trainer.model.ranker import Ranker
@@ -29,7 +29,8 @@ EXAMPLES = "examples"  # the input of `score_examples`, [B] serialized tf.Exampl
 def build_signatures(
     ranker: Ranker, transform: Transform, spec: Spec
 ) -> dict[str, tf.types.experimental.ConcreteFunction]:
-    """Signature name -> traced function; each returns tasks and `score`, [B] float32.
+    """Signature name -> traced function; each returns tasks and `score`, [B] float32,
+    and `log_score`, [B] float64.
 
     Args:
         ranker: The trained model; reads transformed features.
@@ -66,7 +67,7 @@ class _Served:
         )
         def serving_default(features: Tensors) -> Tensors:
             sparse = _with_sparse_sequences(features, self._spec.served_features)
-            return self._score_rows(sparse)
+            return self._score_rows(sparse, checked=True)
 
         return serving_default.get_concrete_function()
 
@@ -79,14 +80,13 @@ class _Served:
         @tf.function(input_signature=[inputs], autograph=False)
         def rank(features: Tensors) -> Tensors:
             request = {f.name: _one_row(features[f.name]) for f in self._request}
-            predictions = self._ranker.from_sides(
-                self._ranker.request_side(self._transformed(request, self._request)),
-                self._ranker.candidate_side(
-                    self._transformed(features, self._candidate)
-                ),
+            asked = self._transformed(request, self._request)
+            shown = self._transformed(features, self._candidate)
+            logits = self._ranker.logits_from_sides(
+                self._ranker.request_side(asked), self._ranker.candidate_side(shown)
             )
             weights = _all_or_none(features[WEIGHTS], count)
-            return self._with_score(predictions, features, weights)
+            return self._with_score(logits, features, {**asked, **shown}, weights)
 
         return rank.get_concrete_function()
 
@@ -98,17 +98,17 @@ class _Served:
             autograph=False,
         )
         def score_examples(examples: tf.Tensor) -> Tensors:
+            # Not checked: an evaluation tells a diverged model in words of its own.
             return self._score_rows(
-                tf.io.parse_example(examples, example_spec(self._spec))
+                tf.io.parse_example(examples, example_spec(self._spec)), checked=False
             )
 
         return score_examples.get_concrete_function()
 
-    def _score_rows(self, features: Tensors) -> Tensors:
-        predictions = self._ranker(
-            self._encoded(features, self._spec.served_features), training=False
-        )
-        return self._with_score(predictions, features)
+    def _score_rows(self, features: Tensors, *, checked: bool) -> Tensors:
+        encoded = self._encoded(features, self._spec.served_features)
+        logits = self._ranker.task_logits(encoded)
+        return self._with_score(logits, features, encoded, checked=checked)
 
     def _transformed(self, features: Tensors, wanted: Iterable[FeatureSpec]) -> Tensors:
         """Dense raw values of some features -> what the ranker reads for them."""
@@ -122,12 +122,21 @@ class _Served:
         return found | {name: tf.cast(encoded[name], tf.int32) for name in made}
 
     def _with_score(
-        self, predictions: Tensors, features: Tensors, weights: tf.Tensor | None = None
+        self,
+        logits: tf.Tensor,
+        features: Tensors,
+        encoded: Tensors,
+        weights: tf.Tensor | None = None,
+        *,
+        checked: bool = True,
     ) -> Tensors:
+        """Logits [B, T], raw and encoded features -> all outputs [B]."""
         length = self._spec.fusion.length
         raw_length = features[length.feature] if length else None
-        score = fused_score(self._spec, predictions, raw_length, weights)
-        return {**predictions, "score": score}
+        fused = fuse(self._spec, logits, raw_length, weights, encoded)
+        if checked:
+            fused = finite(fused)
+        return {**self._ranker.predict_tasks(logits), **fused._asdict()}
 
 
 def _inputs(

@@ -45,6 +45,7 @@ COMMANDS = {
     "compare": ("pipeline.compare.command", "presets, with gains over seeds"),
     "inspect": ("trainer.inspect_command", "experts, gates and conflicts"),
     "serve": ("serving.serve_command", "answer predict and rank over REST"),
+    "model": ("serving.model_command", "what an exported model is"),
     "rank": ("serving.rank_command", "rank candidates for a user"),
 }
 
@@ -114,7 +115,7 @@ def _mark_flags_parsed(argv: list[str]) -> list[str]:
 def _call(name: str, argv: Sequence[str]) -> int:
     """Calls a subcommand; a mistake of the user ends in its message, not a trace."""
     try:
-        quick = name == "spec"  # its answer is there before a word about it
+        quick = name in ("spec", "model")  # its answer is there before a word about it
         with contextlib.nullcontext() if quick else starting.told(name):
             status = int(importlib.import_module(COMMANDS[name][0]).run(list(argv)))
         sys.stdout.flush()  # a reader that left is noticed here, not at exit

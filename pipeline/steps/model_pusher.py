@@ -1,5 +1,8 @@
 """The step that pushes a model. No postponed annotations: TFX reads them."""
 
+import contextlib
+import os
+
 from tfx.dsl.component.experimental.annotations import (
     InputArtifact,
     OutputArtifact,
@@ -9,7 +12,8 @@ from tfx.dsl.component.experimental.decorators import component
 from tfx.types import standard_artifacts
 from tfx.utils import path_utils
 
-from pipeline.pushing import push, write_push
+from pipeline.evaluation import buckets
+from pipeline.pushing import JUDGED_FILES, push, write_push
 
 _PUSHED, _DESTINATION, _VERSION = "pushed", "pushed_destination", "pushed_version"
 
@@ -24,6 +28,8 @@ def Pusher(
     needs_blessing: Parameter[int] = 1,
 ) -> None:
     """A blessed model -> `destination/<version>/`, which a server follows.
+
+    What it was blessed for, `verdict.json` and `infra.json`, goes along.
 
     The artifact has TFX's properties (`pushed`, `pushed_destination`,
     `pushed_version`), and `pushed.json` for `pipeline.pushing.read_push`.
@@ -47,7 +53,12 @@ def Pusher(
         write_push(pushed_model.uri, None, why)
         pushed_model.set_int_custom_property(_PUSHED, 0)
         return
-    pushed = push(path_utils.serving_model_path(model.uri), destination)
+    judged = {}
+    blessings = (model_blessing.uri, infra_blessing.uri)
+    for name, folder in zip(JUDGED_FILES, blessings, strict=True):
+        with contextlib.suppress(FileNotFoundError):
+            judged[name] = buckets.read_bytes(os.path.join(folder, name))
+    pushed = push(path_utils.serving_model_path(model.uri), destination, judged)
     write_push(pushed_model.uri, pushed)
     pushed_model.set_int_custom_property(_PUSHED, 1)
     pushed_model.set_string_custom_property(_DESTINATION, pushed.path)

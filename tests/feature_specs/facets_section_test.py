@@ -2,7 +2,7 @@
 
 import pytest
 
-from feature_specs import SpecError, read_spec
+from feature_specs import SpecError, read_spec, views
 
 _SPEC = """
 name: small
@@ -185,3 +185,44 @@ def test_more_values_than_a_graph_should_hold_are_refused():
     facet = f"{{feature: kind, partitions: {{a: [{many}], b: []}}, default: b}}"
     with pytest.raises(SpecError, match="more than 10,000 values in all"):
         _read(facet)
+
+
+def _fused(facets: str):
+    facet = "{feature: level, partitions: {new: [0], old: [1, 2]}, default: old}"
+    own = f"fusion: {{weights: {{click: 1.0}}, facets: {facets}}}"
+    text = _SPEC.format(facet=facet)
+    return read_spec(text.replace("fusion: {weights: {click: 1.0}}", own))
+
+
+def test_weights_of_a_partition():
+    found = _fused("{user_group: {new: {click: 2}, old: {}}}")
+    assert found.fusion.facets == {"user_group": {"new": {"click": 2.0}, "old": {}}}
+    plain = views.view(found, views.SERVING).fusion
+    assert plain.facets == {"user_group": {"new": {"click": 2.0}}}
+    assert (
+        views.view(_fused("{user_group: {new: {}}}"), views.SERVING).fusion.facets == {}
+    )
+
+
+@pytest.mark.parametrize(
+    ("facets", "message"),
+    [
+        (
+            "{user_grop: {new: {click: 2}}}",
+            r"facets\.user_grop: is no facet.*'user_group'",
+        ),
+        (
+            "{user_group: {nwe: {click: 2}}}",
+            r"user_group\.nwe: is no partition of it.*'new'",
+        ),
+        ("{user_group: {new: {clik: 2}}}", r"new\.clik: is no task.*'click'"),
+        ("{user_group: {new: {click: .inf}}}", r"new\.click: must be a finite"),
+        (
+            "{user_group: {new: {click: 2}}, x: {a: {click: 1}}}",
+            r"x\.a\.click: has weights by facet 'user_group' already",
+        ),
+    ],
+)
+def test_mistakes_in_weights_of_partitions(facets, message):
+    with pytest.raises(SpecError, match=message):
+        _fused(facets)

@@ -164,6 +164,27 @@ def test_a_label_without_an_outcome_teaches_nothing(mistakes, label):
         ("{like: 1.0}", "{like: -.inf}", r"fusion\.weights\.like: must be a finite"),
         (
             "{like: 1.0}}",
+            '{like: 1}, transforms: {like: "clip(3, 0)"}}',
+            r"transforms\.like: must be clip.* Got 'clip\(3, 0\)'",
+        ),
+        (
+            "{like: 1.0}}",
+            "{like: 1}, transforms: {lik: linear}}",
+            r"fusion\.transforms\.lik: is no task.*'like'",
+        ),
+        (
+            'binary, label: "well"}\nfusion: {weights: {like: 1.0}}',
+            'regression, label: "well"}\n'
+            "fusion: {weights: {like: 1}, transforms: {well: identity}}",
+            r"fusion\.transforms\.well: is for probabilities",
+        ),
+        (
+            "{like: 1.0}}",
+            "{like: 1}, length: {feature: age, scale: 0}}",
+            r"fusion\.length\.scale: must be from",
+        ),
+        (
+            "{like: 1.0}}",
             "{like: 1}, length: {feature: age}}",
             r"feature: must be a ser",
         ),

@@ -168,3 +168,15 @@ def test_in_a_bucket_the_marker_comes_last_and_an_unfinished_copy_goes(
     assert content_digest(pushed.path) == content_digest(model) == pushed.digest
     assert not push(model, models).is_new
     assert int(next_version(models)) > int(pushed.version)
+
+
+def test_what_a_model_was_blessed_for_goes_along_and_makes_no_other_model(
+    model, tmp_path
+):
+    models = tmp_path / "models"
+    judged = {"verdict.json": b"{}", "infra.json": b"[]"}
+    first = push(model, models, judged)
+    with open(f"{first.path}/verdict.json", "rb") as file:
+        assert file.read() == b"{}"
+    assert content_digest(first.path) == first.digest == content_digest(model)
+    assert not push(model, models).is_new

@@ -9,7 +9,14 @@ import tensorflow as tf
 
 from feature_specs import read_preset, read_spec
 from pipeline.encoding.graph import write_transform_graph
-from pipeline.training import RunTraining, check_days, encoded_dir, train_and_export
+from pipeline.training import (
+    RunTraining,
+    check_days,
+    encoded_dir,
+    newest_rows,
+    train_and_export,
+)
+from serving.model_card import read_card
 from tests.trainer.conftest import PRESET
 from tests.trainer.raw_days import ENCODING, RAW_SPEC, raw_rows, write_rows
 from tpu_configs import SliceConfig
@@ -89,6 +96,10 @@ def test_a_day_is_trained_once_and_a_run_may_go_back_to_its_end(run, tmp_path):
     assert len(whole) > 20
     model = tf.saved_model.load(str(tmp_path / "model" / "3"))
     assert "rank" in model.signatures
+    card = read_card(tmp_path / "model" / "3")
+    assert (card.lineage.days, card.lineage.seed) == (_DAYS, 3)
+    assert card.lineage.metrics["day"] == _DAYS[-1]
+    assert card.encoding["digest"] == ENCODING.digest
 
 
 @pytest.mark.slow
@@ -104,3 +115,29 @@ def test_a_new_encoding_begins_with_the_weights_before_by_value(run, tmp_path):
     before = encoded_dir(run.checkpoints, ENCODING)
     assert now != before
     assert checkpoints.finished_days(before) == list(_DAYS)  # and stays as it was
+
+
+def _write(folder, split: str, rows: int) -> None:
+    directory = folder / f"Split-{split}"
+    directory.mkdir(parents=True)
+    path = str(directory / "data_tfrecord-00000-of-00001.gz")
+    with tf.io.TFRecordWriter(path, "GZIP") as writer:
+        for row in range(rows):
+            writer.write(f"{split} {row}".encode())
+
+
+def test_rows_for_warmup_are_of_the_newest_day_that_is_there(tmp_path):
+    _write(tmp_path, "day-20240101", 5000)
+    _write(tmp_path, "day-20240102", 3)
+    days = [("day-20240101", str(tmp_path)), ("day-20240102", str(tmp_path))]
+    assert newest_rows(days) == [
+        b"day-20240102 0",
+        b"day-20240102 1",
+        b"day-20240102 2",
+    ]
+    gone = [*days[:1], ("day-20240102", ""), ("day-20240103", str(tmp_path))]
+    found = newest_rows(gone)
+    assert len(found) == 100  # of the first 2,000
+    assert found[:2] == [b"day-20240101 0", b"day-20240101 20"]
+    assert found[-1] == b"day-20240101 1980"
+    assert newest_rows([("day-20240102", "")]) == newest_rows([]) == []

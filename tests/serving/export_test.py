@@ -15,12 +15,12 @@ import tensorflow as tf
 from feature_specs.places import PlaceError
 from serving import servable
 from serving.client import Client, ClientError
-from serving.export import export
+from serving.export import _publish, _remove_leftovers, export
 from serving.requests import columns
 from serving.servable import WARMUP_FILE, LoadError
 
 NAN = float("nan")
-OUTPUTS = ("long_view", "watched", "score")
+OUTPUTS = ("long_view", "watched", "score", "log_score")
 # Of one user, with a sequence longer than the 3 the model keeps and a missing number.
 ROW = {
     "user_id": 2,
@@ -63,10 +63,10 @@ def expected(ranker, tft_output):
         k: v.numpy()
         for k, v in ranker(tft_output.transform_features_layer()(raw)).items()
     }
-    view = np.maximum(outputs["long_view"], 1e-6)
-    watched = np.maximum(outputs["watched"], 1e-6)
-    length = np.array([1.0, np.log(8.0) ** 0.25])  # unknown: 1; log(1 + 7)
-    return {**outputs, "score": view * watched**-0.5 * length}
+    view, watched = outputs["long_view"], 1 + np.maximum(outputs["watched"], 0)
+    length = np.array([1.0, (1 + np.log(8.0)) ** 0.25])  # unknown: 1; 1 + log(1 + 7)
+    score = view * watched**-0.5 * length
+    return {**outputs, "score": score, "log_score": np.log(score)}
 
 
 def tensors(spec, rows) -> dict:
@@ -221,8 +221,8 @@ def test_weights_of_the_request_replace_the_specs(
     spec, signatures, expected, weights, exponents
 ):
     outputs = signatures["rank"](**rank_tensors(spec, [ROW, OTHER], weights))
-    view, watched = (np.maximum(expected[n], 1e-6) for n in ("long_view", "watched"))
-    length = np.array([1.0, np.log(8.0) ** 0.25])
+    view, watched = expected["long_view"], 1 + np.maximum(expected["watched"], 0)
+    length = np.array([1.0, (1 + np.log(8.0)) ** 0.25])
     score = view ** exponents[0] * watched ** exponents[1] * length
     np.testing.assert_allclose(outputs["score"], score, rtol=1e-4)
 
@@ -409,3 +409,56 @@ def test_a_place_that_tensorflow_would_not_find_again_is_refused(
     with pytest.raises(PlaceError, match=r"export .*a\[x\]/1: must have none of"):
         export(ranker, tft_output, spec, tmp_path / "a[x]" / "1")
     assert not list(tmp_path.iterdir())
+
+
+# --- all at once ----------------------------------------------------------------------
+
+
+def test_an_export_that_fails_leaves_nothing(
+    ranker, tft_output, spec, tmp_path, monkeypatch
+):
+    def fail(model_dir):
+        raise OSError("disk full")
+
+    monkeypatch.setattr("serving.export.write_manifest", fail)
+    with pytest.raises(OSError, match="disk full"):
+        export(ranker, tft_output, spec, tmp_path / "7")
+    assert [p.name for p in tmp_path.iterdir() if p.is_dir()] == []
+
+
+def test_what_a_killed_export_has_left_is_removed(tmp_path):
+    own, other = tmp_path / ".7-0123abcd.tmp", tmp_path / ".77-0123abcd.tmp"
+    for folder in (own, other, tmp_path / "6"):
+        (folder / "variables").mkdir(parents=True)
+    _remove_leftovers(str(tmp_path / "7"))
+    assert sorted(p.name for p in tmp_path.iterdir()) == [".77-0123abcd.tmp", "6"]
+
+
+def test_in_a_bucket_the_graph_comes_last_and_a_failure_leaves_nothing(monkeypatch):
+    temporary, path, copied = "ram://models/.7-0123abcd.tmp", "ram://models/7", []
+    names = ("saved_model.pb", "variables/a", "assets/b")
+
+    def write():
+        for name in names:
+            tf.io.gfile.makedirs(os.path.dirname(f"{temporary}/{name}"))
+            with tf.io.gfile.GFile(f"{temporary}/{name}", "w") as file:
+                file.write(name)
+
+    def copy(source, target):
+        copied.append(target.removeprefix(f"{path}/"))
+        if fails and len(copied) == 2:
+            raise OSError("connection lost")
+        with tf.io.gfile.GFile(target, "w") as file:
+            file.write(copied[-1])
+
+    monkeypatch.setattr(tf.io.gfile, "copy", copy)
+    write()
+    fails = True
+    with pytest.raises(OSError, match="connection lost"):
+        _publish(temporary, path)
+    assert not tf.io.gfile.exists(f"{path}/assets/b")
+    fails, copied[:] = False, []
+    _publish(temporary, path)
+    assert copied == ["assets/b", "variables/a", "saved_model.pb"]
+    assert tf.io.gfile.exists(f"{path}/saved_model.pb")
+    assert not tf.io.gfile.exists(f"{temporary}/saved_model.pb")

@@ -28,7 +28,7 @@ features:
   - {name: country, group: query, kind: id, table: country}
   - {name: video_id, group: candidate, kind: id, table: video}
 tasks: [{name: liked, kind: binary, label: "liked = 1"}]
-fusion: {weights: {liked: 1.0}}
+fusion: {weights: {liked: 1.0}, facets: {market: {de: {liked: 3.0}}}}
 facets:
   market: {feature: country, partitions: {br: [BR], de: [DE, AT]}, default: br}
   series: {feature: video_id, partitions: {old: [8], fresh: [9, 7]}, default: fresh}
@@ -112,6 +112,31 @@ def test_whole_rows_are_scored_alike(served, ranker):
     )
     expected = [_expected(ranker, "DE", [8])[0], _expected(ranker, "BR", [9])[0]]
     np.testing.assert_allclose(found["liked"], expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("country", _MARKET)
+def test_weights_go_by_the_partition(served, country):
+    weight = 3.0 if country in ("DE", "AT") else 1.0
+    request = {
+        "user_id": tf.constant([1], tf.int64),
+        "country": tf.constant([country]),
+        "video_id": tf.constant(list(_SERIES), tf.int64),
+    }
+    found = served["rank"](**request, weights=tf.constant([np.nan]))
+    np.testing.assert_allclose(found["score"], found["liked"] ** weight, rtol=1e-5)
+    own = served["rank"](**request, weights=tf.constant([2.0]))  # of the request: all
+    np.testing.assert_allclose(own["score"], own["liked"] ** 2, rtol=1e-5)
+
+
+def test_rows_of_several_partitions_have_their_own_weights(served):
+    found = served["serving_default"](
+        user_id=tf.constant([1, 1], tf.int64),
+        country=tf.constant(["DE", "BR"]),
+        video_id=tf.constant([8, 8], tf.int64),
+    )
+    liked = found["liked"].numpy()
+    expected = [liked[0] ** 3, liked[1]]
+    np.testing.assert_allclose(found["score"], expected, rtol=1e-5)
 
 
 def test_another_partition_has_other_weights(ranker):

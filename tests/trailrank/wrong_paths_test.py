@@ -17,6 +17,8 @@ _CASES = {
     "rank moved": ("rank --root {moved} --user 1", "moved or cleaned"),
     "serve": ("serve --root {none}", "no model here"),
     "serve models": ("serve --models {there}", "no model here"),
+    "model show": ("model show {none}", "must hold a SavedModel"),
+    "model show card": ("model show {there}", "must hold a SavedModel"),
     "inspect checkpoints": (
         "inspect --spec kuairand --checkpoints {none} --examples {days} --out {out}",
         "--checkpoints",

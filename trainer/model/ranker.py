@@ -196,8 +196,18 @@ class Ranker(tfrs.Model):
 
         Trail features may be left out: they count as missing then, as in serving.
         """
+        return self.predict_tasks(self.task_logits(features, training))
+
+    def task_logits(self, features: Features, training: bool = False) -> tf.Tensor:
+        """Transformed features -> logits [B, T] float32, trail included if known."""
         logits, _ = self._logits(features, training)
-        return self._predictions(self._rows.to_tasks(logits, features))
+        return self._rows.to_tasks(logits, features)
+
+    def predict_tasks(self, logits: tf.Tensor) -> Features:
+        """Logits [B, T] -> task -> prediction, float32 [B]."""
+        columns = tf.unstack(losses.predictions(self.spec.tasks, logits), axis=1)
+        names = [task.name for task in self.spec.tasks]
+        return dict(zip(names, columns, strict=True))
 
     def with_vectors(self, features: Features) -> Features:
         """With what the embedding engine has for them: one look-up, before all else.
@@ -231,13 +241,17 @@ class Ranker(tfrs.Model):
 
     def from_sides(self, request: Side, candidate: Side) -> Features:
         """One request and N candidates -> task -> prediction, float32 [N]; no trail."""
+        return self.predict_tasks(self.logits_from_sides(request, candidate))
+
+    def logits_from_sides(self, request: Side, candidate: Side) -> tf.Tensor:
+        """The same -> logits [N, T] float32."""
         rows = row_count(candidate.parts[0].hidden)
         once = {name: to_rows(value, rows) for name, value in request.kept.items()}
         kept = {**once, **candidate.kept}
         logits, _ = self._main_logits(request, candidate, kept, training=False)
         logits += self._rows.to_leaves(self._missing_trail())
         logits = chains.product_logits(logits, self._chains)
-        return self._predictions(self._rows.to_tasks(logits, kept))
+        return self._rows.to_tasks(logits, kept)
 
     def example_features(self, rows: int) -> Features:
         """Features of `rows` rows with everything missing; shows names and shapes."""
@@ -448,11 +462,6 @@ class Ranker(tfrs.Model):
     def _draw_seed(self, stream: int) -> tf.Tensor:
         first = self._seed * (_NETWORK_DRAW + len(self.networks)) + stream
         return tf.stack([first, tf.cast(self.steps, tf.int32)])
-
-    def _predictions(self, logits: tf.Tensor) -> Features:
-        columns = tf.unstack(losses.predictions(self.spec.tasks, logits), axis=1)
-        names = [task.name for task in self.spec.tasks]
-        return dict(zip(names, columns, strict=True))
 
 
 class _Seen(NamedTuple):

@@ -8,6 +8,7 @@ import math
 import tensorflow as tf
 
 _RAREST = 1e-6  # label means are kept this far from 0 and 1
+_SMALLEST = 1.2e-38  # of float32, whatever the type: a little above 2^-126
 _LARGEST_LOG = 80.0  # expm1 of it is 5e34, which float32 still holds
 
 
@@ -28,6 +29,15 @@ class Link(abc.ABC):
     def logit(self, mean: float) -> float:
         """The logit that predicts a label mean."""
 
+    def log_predict(self, logits: tf.Tensor) -> tf.Tensor:
+        """Logarithms of the means, where these are above 0; finite for any logit.
+
+        A link that knows them from the logits keeps apart what means are too coarse
+        for; here a mean of 0 counts as the smallest number above it.
+        """
+        means = self.predict(logits)
+        return tf.math.log(tf.maximum(means, _SMALLEST))
+
 
 class Probability(Link):
     """p = sigmoid(z)."""
@@ -36,6 +46,10 @@ class Probability(Link):
 
     def predict(self, logits: tf.Tensor) -> tf.Tensor:
         return tf.sigmoid(logits)
+
+    def log_predict(self, logits: tf.Tensor) -> tf.Tensor:
+        """-log(1 + exp(-z)): logits of 20 and 30 differ, where both means are 1."""
+        return tf.math.log_sigmoid(logits)
 
     def logit(self, mean: float) -> float:
         mean = min(max(mean, _RAREST), 1 - _RAREST)

@@ -25,3 +25,15 @@ def test_examples_with_requests_are_read_with_them():
     assert "key_request" not in scoring.labels_of(
         SPEC, tf.constant([example.SerializeToString()])
     )
+
+
+def test_rows_are_ordered_by_the_log_score_where_a_model_has_one():
+    outputs = {
+        "like": tf.constant([0.5, 0.5], tf.float32),
+        "score": tf.constant([0.0, 0.0], tf.float32),  # both are below float32
+        "log_score": tf.constant([-900.0, -901.0], tf.float64),
+    }
+    found = scoring._predictions(SPEC, outputs, model=1)
+    assert found["score@1"].to_list() == [-900.0, -901.0]
+    del outputs["log_score"]  # of an earlier release
+    assert scoring._predictions(SPEC, outputs, model=1)["score@1"].to_list() == [0, 0]
