@@ -1,11 +1,11 @@
-"""The embedded server: TensorFlow Serving's REST API for a laptop and for tests.
+"""The embedded server: TensorFlow Serving's REST and gRPC APIs in this process.
 
-    trailrank serve --root RUN                 # serves RUN/models on port 8501
-    trailrank serve --models DIR --port 9000
+    trailrank serve --root RUN         # serves RUN/models on ports 8501 and 8500 (gRPC)
+    trailrank serve --models DIR --port 9000 --grpc_port off
 
-Serves the newest version of every model below the directory that can be loaded, says
-why a newer one cannot, and follows what is pushed there. Production uses
-`tensorflow/serving`; see `serving/deploy/`.
+Without more words it serves the newest version of every model below the directory that
+can be loaded, says why a newer one cannot, and follows what is pushed there. Production
+uses `tensorflow/serving`; see `serving/deploy/`.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import uvicorn
 
 from serving.app import App
 from serving.connections import limited_protocol
+from serving.grpc_server import grpc_serving
 from serving.options import ServerOptions
 from serving.service import Service
 from serving.starting import ServeError, ready_store
@@ -132,8 +133,12 @@ def _server(
         store.start()
         service = Service(store, options)
         try:
-            _LOG.info("serving %s at %s", ", ".join(store.names()), _url(listener))
-            yield uvicorn.Server(_config(service)), listener
+            with grpc_serving(service) as grpc_port:
+                names, where = ", ".join(store.names()), _url(listener)
+                if grpc_port is not None:
+                    where += f", and over gRPC at {options.host}:{grpc_port}"
+                _LOG.info("serving %s at %s", names, where)
+                yield uvicorn.Server(_config(service)), listener
         finally:
             service.close()
             store.stop()

@@ -1,0 +1,139 @@
+"""TensorProtos of a client -> arrays, and back.
+
+`tf.make_ndarray` believes what a proto says: a shape of 2^40 with one value would be
+written out. Here all is checked before anything is made.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+from tensorflow.core.framework import tensor_pb2
+
+from serving.options import Limits
+
+# Field of a TensorProto with the values of a type, and values an element.
+_FIELDS = {
+    "float16": ("half_val", 1),
+    "bfloat16": ("half_val", 1),
+    "float32": ("float_val", 1),
+    "float64": ("double_val", 1),
+    "int8": ("int_val", 1),
+    "int16": ("int_val", 1),
+    "int32": ("int_val", 1),
+    "uint8": ("int_val", 1),
+    "uint16": ("int_val", 1),
+    "uint32": ("uint32_val", 1),
+    "int64": ("int64_val", 1),
+    "uint64": ("uint64_val", 1),
+    "bool": ("bool_val", 1),
+    "string": ("string_val", 1),
+    "complex64": ("scomplex_val", 2),
+    "complex128": ("dcomplex_val", 2),
+}
+
+
+class TensorError(ValueError):
+    """A tensor that is none; the message goes to the client."""
+
+
+def arrays_of(
+    protos: Mapping[str, tensor_pb2.TensorProto], limits: Limits
+) -> dict[str, npt.NDArray[Any]]:
+    """Input -> values.
+
+    Raises:
+        TensorError: A proto is malformed, or all of them hold more than allowed.
+    """
+    sizes = {name: _elements(name, proto) for name, proto in protos.items()}
+    if sum(sizes.values()) > limits.max_elements:
+        raise TensorError(
+            f"the inputs hold {sum(sizes.values())} values, more than the "
+            f"{limits.max_elements} that are allowed"
+        )
+    return {name: _array(name, protos[name], size) for name, size in sizes.items()}
+
+
+def proto_of(array: npt.NDArray[Any]) -> tensor_pb2.TensorProto:
+    """An output as a client reads it, numbers as bytes."""
+    proto: tensor_pb2.TensorProto = tf.make_tensor_proto(array)
+    return proto
+
+
+def _elements(name: str, proto: tensor_pb2.TensorProto) -> int:
+    """How many values a shape asks for."""
+    shape = proto.tensor_shape
+    sizes = [dim.size for dim in shape.dim]
+    if shape.unknown_rank or any(size < 0 for size in sizes):
+        raise TensorError(f"input {name!r} has no whole shape: {sizes}")
+    if len(sizes) > Limits.max_nesting:
+        raise TensorError(
+            f"input {name!r} has {len(sizes)} dimensions, more than "
+            f"{Limits.max_nesting}"
+        )
+    return math.prod(sizes)
+
+
+def _array(name: str, proto: tensor_pb2.TensorProto, elements: int) -> npt.NDArray[Any]:
+    dtype = _dtype(name, proto)
+    field, width = _FIELDS[dtype.name]
+    given = len(getattr(proto, field))
+    if proto.tensor_content:
+        if dtype == tf.string:
+            raise TensorError(f"input {name!r}: strings stand in string_val")
+        expected = elements * dtype.size
+        if len(proto.tensor_content) != expected:
+            raise TensorError(
+                f"input {name!r}: tensor_content must have {expected} bytes. Got "
+                f"{len(proto.tensor_content)}"
+            )
+    elif given > elements * width or (elements and given < width):
+        # Fewer are allowed: the last one then fills the rest.
+        raise TensorError(
+            f"input {name!r}: {field} must have {elements * width} values. Got {given}"
+        )
+    try:
+        found: npt.NDArray[Any] = tf.make_ndarray(proto)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise TensorError(f"input {name!r}: {error}") from None
+    return found
+
+
+def _dtype(name: str, proto: tensor_pb2.TensorProto) -> tf.DType:
+    try:
+        dtype = tf.as_dtype(proto.dtype)
+    except TypeError:
+        dtype = None
+    if dtype is None or dtype.name not in _FIELDS:
+        raise TensorError(f"input {name!r} has dtype {proto.dtype}, which is no type")
+    return dtype
+
+
+def example_bytes(context: Any, examples: Any) -> list[bytes]:
+    """Serialized `tf.train.Example`s; each has the context's features, too.
+
+    Args:
+        context: An Example with features of all of them, or None.
+        examples: Their own, which count where both have one.
+    """
+    if context is None:
+        return [example.SerializeToString() for example in examples]
+    found = []
+    for example in examples:
+        whole = tf.train.Example()
+        whole.CopyFrom(context)
+        for key, feature in example.features.feature.items():
+            whole.features.feature[key].CopyFrom(feature)
+        found.append(whole.SerializeToString())
+    return found
+
+
+def as_text(value: Any) -> str:
+    """A class's label: bytes that need not be UTF-8."""
+    raw = value if isinstance(value, bytes) else bytes(np.asarray(value))
+    return raw.decode("utf-8", "replace")
