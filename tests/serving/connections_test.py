@@ -33,7 +33,7 @@ def test_headers_that_do_not_end_are_closed(serve_half):
 
 
 def test_so_are_those_of_a_second_request(serve_half):
-    server = serve_half(header_timeout_s=BRIEF_S)
+    server = serve_half(header_timeout_s=1.0)
     with server.connect() as client:
         client.sendall(GOOD)
         assert status(read_reply(client)) == 200
