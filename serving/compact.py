@@ -11,7 +11,7 @@ Large tables stay variables: they are in the SavedModel once, for all signatures
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import tensorflow as tf

@@ -1,0 +1,357 @@
+"""gRPC with real stubs over a real port: the contract's sec. 11, classify, regress,
+status, metadata and health; and what a hostile tensor gets."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+
+import grpc
+import numpy as np
+import pytest
+import tensorflow as tf
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from tensorflow.core.framework import tensor_pb2
+from tensorflow_serving.apis import (
+    classification_pb2,
+    get_model_metadata_pb2,
+    get_model_status_pb2,
+    model_service_pb2_grpc,
+    predict_pb2,
+    prediction_service_pb2_grpc,
+    regression_pb2,
+)
+
+from serving.grpc_server import GrpcPortError, grpc_serving
+from serving.options import Limits, ServerOptions
+from serving.service import Service
+from serving.store_options import ALL, StoreOptions
+from serving.versions import ModelStore
+from tests.serving.toy_models import Examples
+
+_STATE = get_model_status_pb2.ModelVersionStatus.State
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory, save_half_plus_two):
+    models = tmp_path_factory.mktemp("models")
+    save_half_plus_two(models / "half" / "123")
+    Examples(bias=10.0).save(models / "x" / "1")
+    Examples(bias=20.0).save(models / "x" / "2")
+    (models / "x" / "3").mkdir()
+    (models / "x" / "3" / "saved_model.pb").write_bytes(b"no model")
+    labels = {"stable": 1}
+    options = StoreOptions(
+        models_dir=str(models), policy=ALL, labels=labels, allow_early_labels=True
+    )
+    found = ModelStore(options)
+    found.refresh()
+    return found
+
+
+@contextlib.contextmanager
+def _channel(store, **options):
+    service = Service(store, ServerOptions(grpc_port=0, **options))
+    try:
+        with (
+            grpc_serving(service) as port,
+            grpc.insecure_channel(f"127.0.0.1:{port}") as channel,
+        ):
+            yield channel
+    finally:
+        service.close()
+
+
+@pytest.fixture(scope="module")
+def channel(store):
+    with _channel(store, limits=Limits(max_elements=1000)) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def predictions(channel):
+    return prediction_service_pb2_grpc.PredictionServiceStub(channel)
+
+
+def _request(model="half", signature="", wanted=(), version=None, label=None, **inputs):
+    request = predict_pb2.PredictRequest()
+    request.model_spec.name = model
+    request.model_spec.signature_name = signature
+    if version is not None:
+        request.model_spec.version.value = version
+    if label is not None:
+        request.model_spec.version_label = label
+    request.output_filter.extend(wanted)
+    for name, value in inputs.items():
+        proto = value
+        if not isinstance(value, tensor_pb2.TensorProto):
+            proto = tf.make_tensor_proto(value)
+        request.inputs[name].CopyFrom(proto)
+    return request
+
+
+def _floats(*values):
+    return np.array(values, np.float32)
+
+
+def _refusal(call, request):
+    with pytest.raises(grpc.RpcError) as error:
+        call(request, timeout=30)
+    return error.value.code(), error.value.details()
+
+
+# --- predict --------------------------------------------------------------------------
+
+
+def test_predict_tells_the_version_that_answered(predictions):
+    answer = predictions.Predict(_request(x=_floats(1, 2, 5)))
+    (name,) = answer.outputs
+    assert tf.make_ndarray(answer.outputs[name]).tolist() == [2.5, 3.0, 4.5]
+    spec = answer.model_spec
+    assert (spec.name, spec.version.value) == ("half", 123)
+    assert spec.signature_name == "serving_default"
+
+
+def test_strings_and_scalars_come_back_as_they_are(predictions):
+    answer = predictions.Predict(
+        _request(signature="joined", s=np.array([b"a\xff", b"b"], object))
+    )
+    (proto,) = answer.outputs.values()
+    assert proto.dtype == tf.string.as_datatype_enum and not proto.tensor_shape.dim
+    assert list(proto.string_val) == [b"a\xffb"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "details"),
+    [
+        ({"model": ""}, "INVALID_ARGUMENT", "Missing ModelSpec"),
+        (
+            {"model": "none"},
+            "NOT_FOUND",
+            "Servable not found for request: Latest(none)",
+        ),
+        (
+            {"version": 7},
+            "NOT_FOUND",
+            "Servable not found for request: Specific(half, 7)",
+        ),
+        ({"label": "no"}, "INVALID_ARGUMENT", "Unrecognized servable version label"),
+        (
+            {"signature": "no"},
+            "FAILED_PRECONDITION",
+            'Serving signature name: "no" not found in signature def',
+        ),
+        ({"x": None}, "INVALID_ARGUMENT", "Missing: ['x']"),
+        ({"y": _floats(1)}, "INVALID_ARGUMENT", "Not in the signature: ['y']"),
+        ({"wanted": ["no"]}, "INVALID_ARGUMENT", "no"),
+        ({"x": np.int64([1])}, "INVALID_ARGUMENT", "'x' must be float32. Got int64"),
+    ],
+)
+def test_what_does_not_fit_is_refused_with_upstreams_code(
+    predictions, changes, code, details
+):
+    asked = {"x": _floats(1)} | changes
+    request = _request(**{name: v for name, v in asked.items() if v is not None})
+    found, told = _refusal(predictions.Predict, request)
+    assert found == grpc.StatusCode[code]
+    assert details in told
+
+
+def test_an_output_is_sent_once_or_refused(predictions):
+    answer = predictions.Predict(_request(x=_floats(1)))
+    (name,) = answer.outputs
+    request = _request(x=_floats(1), wanted=[name, name])
+    code, told = _refusal(predictions.Predict, request)
+    assert code == grpc.StatusCode.INVALID_ARGUMENT and name in told
+
+
+# --- tensors --------------------------------------------------------------------------
+
+
+def _tensor(shape, dtype=1, **fields):
+    proto = tensor_pb2.TensorProto(dtype=dtype, **fields)
+    for size in shape:
+        proto.tensor_shape.dim.add(size=size)
+    return proto
+
+
+def _unknown_rank():
+    proto = _tensor([])
+    proto.tensor_shape.unknown_rank = True
+    return proto
+
+
+@pytest.mark.parametrize(
+    ("proto", "told"),
+    [
+        (_tensor([1 << 40], float_val=[1.0]), "more than the 1000 that are allowed"),
+        (_tensor([1 << 40, 1 << 40], float_val=[1.0]), "more than the 1000"),
+        (_tensor([-1], float_val=[1.0]), "has no whole shape"),
+        (_unknown_rank(), "has no whole shape"),
+        (_tensor([1] * 33, float_val=[1.0]), "33 dimensions"),
+        (_tensor([2], tensor_content=b"1234567"), "must have 8 bytes. Got 7"),
+        (_tensor([2], float_val=[1.0, 2.0, 3.0]), "must have 2 values. Got 3"),
+        (_tensor([2]), "must have 2 values. Got 0"),
+        (_tensor([2], int_val=[1, 2]), "must have 2 values. Got 0"),
+        (_tensor([1], dtype=7, tensor_content=b"abcd"), "stand in string_val"),
+        (_tensor([1], dtype=20), "which is no type"),  # a resource
+        (_tensor([1], dtype=999), "which is no type"),
+        (_tensor([1], dtype=0), "which is no type"),
+    ],
+)
+def test_a_tensor_that_is_none_is_refused(predictions, proto, told):
+    code, details = _refusal(predictions.Predict, _request(x=proto))
+    assert code == grpc.StatusCode.INVALID_ARGUMENT
+    assert told in details
+
+
+def test_the_last_value_fills_a_tensor_as_upstream_has_it(predictions):
+    answer = predictions.Predict(_request(x=_tensor([3], float_val=[4.0])))
+    (proto,) = answer.outputs.values()
+    assert tf.make_ndarray(proto).tolist() == [4.0, 4.0, 4.0]
+
+
+def test_a_message_that_is_too_large_is_refused(store):
+    with _channel(store, max_body_bytes=1000, max_inflated_bytes=1000) as channel:
+        stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+        code, _ = _refusal(stub.Predict, _request(x=np.zeros(500, np.float32)))
+        assert code == grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert stub.Predict(_request(x=_floats(1))).outputs
+
+
+# --- examples -------------------------------------------------------------------------
+
+
+def _fill_examples(request, signature, *values, version=None):
+    request.model_spec.name = "x"
+    request.model_spec.signature_name = signature
+    if version:
+        request.model_spec.version.value = version
+    for value in values:
+        example = request.input.example_list.examples.add()
+        example.features.feature["x"].float_list.value.append(value)
+    return request
+
+
+def test_classify(predictions):
+    request = classification_pb2.ClassificationRequest()
+    answer = predictions.Classify(_fill_examples(request, "both", 0.25, 1.0))
+    found = [
+        [(c.label, c.score) for c in one.classes]
+        for one in answer.result.classifications
+    ]
+    assert found == [
+        [("lo\u00e9", 0.75), ("high", 0.25)],
+        [("lo\u00e9", 0.0), ("high", 1.0)],
+    ]
+    assert answer.model_spec.version.value == 2
+
+
+@pytest.mark.parametrize(("version", "bias"), [(1, 10.0), (2, 20.0)])
+def test_regress(predictions, version, bias):
+    request = regression_pb2.RegressionRequest()
+    request = _fill_examples(request, "value", 0.5, 3.0, version=version)
+    found = [r.value for r in predictions.Regress(request).result.regressions]
+    assert found == [0.5 + bias, 3.0 + bias]
+
+
+def test_a_context_counts_where_an_example_says_nothing(predictions):
+    request = regression_pb2.RegressionRequest()
+    request.model_spec.name, request.model_spec.signature_name = "x", "value"
+    given = request.input.example_list_with_context
+    given.context.features.feature["x"].float_list.value.append(7.0)
+    given.examples.add()
+    given.examples.add().features.feature["x"].float_list.value.append(1.0)
+    answer = predictions.Regress(request)
+    assert [r.value for r in answer.result.regressions] == [27.0, 21.0]
+
+
+def test_no_example_is_refused(predictions):
+    request = _fill_examples(regression_pb2.RegressionRequest(), "value")
+    code, told = _refusal(predictions.Regress, request)
+    assert code == grpc.StatusCode.INVALID_ARGUMENT and "empty" in told
+
+
+# --- status, metadata, health ---------------------------------------------------------
+
+
+def _status(channel, **spec):
+    request = get_model_status_pb2.GetModelStatusRequest()
+    request.model_spec.name = spec.pop("name", "x")
+    if "version" in spec:
+        request.model_spec.version.value = spec["version"]
+    stub = model_service_pb2_grpc.ModelServiceStub(channel)
+    return stub.GetModelStatus(request, timeout=30).model_version_status
+
+
+def test_status_tells_every_version_and_why_one_failed(channel):
+    found = {status.version: status for status in _status(channel)}
+    assert [status.version for status in _status(channel)] == [3, 2, 1]
+    assert found[1].state == found[2].state == _STATE.Value("AVAILABLE")
+    assert found[3].state == _STATE.Value("END")
+    assert "is no SavedModel" in found[3].status.error_message
+    assert found[3].status.error_code == tf.errors.UNKNOWN
+    assert found[1].status.error_code == tf.errors.OK
+    assert [status.version for status in _status(channel, version=1)] == [1]
+
+
+@pytest.mark.parametrize("spec", [{"name": "none"}, {"version": 9}])
+def test_status_of_what_nobody_knows_is_not_found(channel, spec):
+    with pytest.raises(grpc.RpcError) as error:
+        _status(channel, **spec)
+    assert error.value.code() == grpc.StatusCode.NOT_FOUND
+
+
+def test_metadata_are_the_signatures(predictions):
+    request = get_model_metadata_pb2.GetModelMetadataRequest()
+    request.model_spec.name = "half"
+    request.metadata_field.append("signature_def")
+    answer = predictions.GetModelMetadata(request)
+    assert answer.model_spec.version.value == 123
+    found = get_model_metadata_pb2.SignatureDefMap()
+    assert answer.metadata["signature_def"].Unpack(found)
+    definition = found.signature_def["serving_default"]
+    assert definition.inputs["x"].dtype == tf.float32.as_datatype_enum
+    assert definition.method_name == "tensorflow/serving/predict"
+    request.metadata_field[0] = "other"
+    code, _ = _refusal(predictions.GetModelMetadata, request)
+    assert code == grpc.StatusCode.INVALID_ARGUMENT
+
+
+def test_health_is_told(channel):
+    stub = health_pb2_grpc.HealthStub(channel)
+    for name in ("", "tensorflow.serving.PredictionService"):
+        found = stub.Check(health_pb2.HealthCheckRequest(service=name), timeout=30)
+        assert found.status == health_pb2.HealthCheckResponse.SERVING
+
+
+# --- load -----------------------------------------------------------------------------
+
+
+def test_requests_are_counted_beside_those_of_rest(store):
+    service = Service(store, ServerOptions(grpc_port=0))
+    with (
+        contextlib.closing(service),
+        grpc_serving(service) as port,
+        grpc.insecure_channel(f"127.0.0.1:{port}") as channel,
+    ):
+        stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+        for _ in range(3):
+            stub.Predict(_request(x=_floats(1)))
+        _refusal(stub.Predict, _request(y=_floats(1)))
+        text = service.metrics.text().decode()
+    count = ':tensorflow:serving:request_count{model_name="half",status='
+    assert f'{count}"OK"}} 3.0' in text
+    assert f'{count}"INVALID_ARGUMENT"}} 1.0' in text
+
+
+def test_a_taken_port_is_told(store):
+    with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as taken:
+        port = taken.getsockname()[1]
+        service = Service(store, ServerOptions(grpc_port=port))
+        with (
+            contextlib.closing(service),
+            pytest.raises(GrpcPortError, match=f"port {port} on 127.0.0.1"),
+            grpc_serving(service),
+        ):
+            pass
