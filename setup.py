@@ -58,6 +58,7 @@ setuptools.setup(
         "google-crc32c",
         "grpcio",
         "grpcio-health-checking",
+        "h11",
         "httpx",
         "numpy",
         "orjson",
@@ -69,7 +70,6 @@ setuptools.setup(
         "rich",
         "scipy",
         "setuptools<81",  # TensorFlow Hub and others still import pkg_resources
-        "starlette",
         "tenacity",
         "tensorflow-datasets",
         f"tensorboard; {_PY311}",  # TFX imports it; TensorFlow 2.21 needs it no more
