@@ -2,9 +2,9 @@
 
 A request pays for every op of a graph, a few microseconds each, however few its rows.
 Functions are inlined, weights that are small become constants, and what follows from
-constants alone, or is used by nobody, is worked out or dropped by TensorFlow's own graph
-optimizer (Grappler). A server does the first and the last when it loads a model, but it
-can fold no variable, and leaves functions that hold state as they are.
+constants alone, or is used by nobody, is worked out or dropped by TensorFlow's own
+optimizer of graphs (Grappler). A server runs that when it loads a model, but it can
+fold no variable, and leaves functions that hold state as they are.
 
 Large tables stay variables: they are in the SavedModel once, for all signatures.
 """

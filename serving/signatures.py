@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 import tensorflow as tf
 
 from feature_specs import FeatureSpec, Spec
+from serving.compact import compact
 from serving.fusion import finite, fuse
 from serving.requests import candidate_features, request_features
 from trainer.days.raw_rows import raw_columns
@@ -88,7 +89,7 @@ class _Served:
             weights = _all_or_none(features[WEIGHTS], count)
             return self._with_score(logits, features, {**asked, **shown}, weights)
 
-        return rank.get_concrete_function()
+        return compact(rank.get_concrete_function(), self._ranker.variables)
 
     def examples_function(self) -> tf.types.experimental.ConcreteFunction:
         """Serialized raw examples [B] -> outputs [B]."""
