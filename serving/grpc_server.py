@@ -10,7 +10,7 @@ from __future__ import annotations
 import concurrent.futures
 import contextlib
 from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import grpc
 import tensorflow as tf
@@ -50,7 +50,7 @@ _CODES = {code.value[0]: code for code in grpc.StatusCode}
 _SPARE_THREADS = 4  # for health, status and metadata beside full workers
 _RETRY_AFTER = "retry-after"
 T = TypeVar("T")
-Context = grpc.ServicerContext
+Context: TypeAlias = Any  # grpc.ServicerContext; the package has no types
 
 
 class GrpcPortError(TrailrankError, OSError):
@@ -58,8 +58,8 @@ class GrpcPortError(TrailrankError, OSError):
 
 
 @contextlib.contextmanager
-def grpc_serving(service: Service) -> Iterator[int | None]:
-    """Serves gRPC while the block runs, and gives its port; None if none is asked for.
+def grpc_serving(service: Service) -> Iterator[str | None]:
+    """Serves gRPC while the block runs, and gives `host:port`; None without gRPC.
 
     At the end what runs is answered, for `drain_s` seconds at most; health says that
     the server goes from the beginning of that.
@@ -71,12 +71,12 @@ def grpc_serving(service: Service) -> Iterator[int | None]:
         yield None
         return
     server, health_servicer = _server(service)
-    port = _bind(server, service.options)
+    address = _bind(server, service.options)
     server.start()
     for name in HEALTH_SERVICES:
         health_servicer.set(name, health_pb2.HealthCheckResponse.SERVING)
     try:
-        yield port
+        yield address
     finally:
         health_servicer.enter_graceful_shutdown()
         server.stop(service.options.drain_s).wait()
@@ -107,7 +107,7 @@ def _server(service: Service) -> tuple[grpc.Server, health.HealthServicer]:
     return server, health_servicer
 
 
-def _bind(server: grpc.Server, options: ServerOptions) -> int:
+def _bind(server: grpc.Server, options: ServerOptions) -> str:
     host = f"[{options.host}]" if ":" in options.host else options.host
     try:
         port = server.add_insecure_port(f"{host}:{options.grpc_port}")
@@ -118,7 +118,7 @@ def _bind(server: grpc.Server, options: ServerOptions) -> int:
             f"port {options.grpc_port} on {options.host} cannot be used for gRPC. Stop "
             "the other server, or choose another --grpc_port (off: no gRPC)."
         )
-    return int(port)
+    return f"{host}:{port}"
 
 
 class PredictionServicer(prediction_service_pb2_grpc.PredictionServiceServicer):  # type: ignore[misc]

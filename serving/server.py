@@ -18,6 +18,7 @@ import socket
 import sys
 import threading
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import uvicorn
 
@@ -51,8 +52,8 @@ def serve(models: str | StoreOptions, options: ServerOptions | None = None) -> N
     options = options or ServerOptions()
     _allow_files(options.max_connections + _SPARE_FILES)
     sys.setswitchinterval(_SWITCH_S)
-    with _server(models, options) as (server, listener):
-        server.run(sockets=[listener])
+    with _server(models, options) as running:
+        running.server.run(sockets=[running.listener])
 
 
 class Server:
@@ -64,6 +65,7 @@ class Server:
 
     Attributes:
         url: Like `http://127.0.0.1:8501`.
+        grpc_address: Like `127.0.0.1:8500`; None where no gRPC is served.
 
     Raises:
         ServeError: No model there, one without a version that can be loaded,
@@ -74,7 +76,9 @@ class Server:
         self, models: str | StoreOptions, options: ServerOptions = ANY_PORT
     ) -> None:
         self._running = contextlib.ExitStack()
-        self.url: str = self._running.enter_context(serve_in_thread(models, options))
+        running = self._running.enter_context(_in_thread(models, options))
+        self.url: str = _url(running.listener)
+        self.grpc_address: str | None = running.grpc_address
 
     def __enter__(self) -> Server:
         return self
@@ -106,20 +110,35 @@ def serve_in_thread(
     """
     if isinstance(models, str):
         models = StoreOptions(models_dir=models, poll_s=poll_s)
-    with _server(models, options) as (server, listener):
+    with _in_thread(models, options) as running:
+        yield _url(running.listener)
+
+
+class _Running(NamedTuple):
+    """A server that listens, with its gRPC one beside it."""
+
+    server: uvicorn.Server
+    listener: socket.socket
+    grpc_address: str | None
+
+
+@contextlib.contextmanager
+def _in_thread(
+    models: str | StoreOptions, options: ServerOptions
+) -> Iterator[_Running]:
+    with _server(models, options) as running:
+        server, listener = running.server, running.listener
         thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
         thread.start()
         try:
-            yield _url(listener)
+            yield running
         finally:
             server.should_exit = True
             thread.join()
 
 
 @contextlib.contextmanager
-def _server(
-    models: str | StoreOptions, options: ServerOptions
-) -> Iterator[tuple[uvicorn.Server, socket.socket]]:
+def _server(models: str | StoreOptions, options: ServerOptions) -> Iterator[_Running]:
     """A server that listens and whose models are loaded, not running yet.
 
     It is bound first, so that a taken port is told before the models are loaded.
@@ -133,12 +152,12 @@ def _server(
         store.start()
         service = Service(store, options)
         try:
-            with grpc_serving(service) as grpc_port:
+            with grpc_serving(service) as grpc_address:
                 names, where = ", ".join(store.names()), _url(listener)
-                if grpc_port is not None:
-                    where += f", and over gRPC at {options.host}:{grpc_port}"
+                if grpc_address is not None:
+                    where += f", and over gRPC at {grpc_address}"
                 _LOG.info("serving %s at %s", names, where)
-                yield uvicorn.Server(_config(service)), listener
+                yield _Running(uvicorn.Server(_config(service)), listener, grpc_address)
         finally:
             service.close()
             store.stop()

@@ -54,8 +54,8 @@ def _channel(store, **options):
     service = Service(store, ServerOptions(grpc_port=0, **options))
     try:
         with (
-            grpc_serving(service) as port,
-            grpc.insecure_channel(f"127.0.0.1:{port}") as channel,
+            grpc_serving(service) as address,
+            grpc.insecure_channel(address) as channel,
         ):
             yield channel
     finally:
@@ -332,8 +332,8 @@ def test_requests_are_counted_beside_those_of_rest(store):
     service = Service(store, ServerOptions(grpc_port=0))
     with (
         contextlib.closing(service),
-        grpc_serving(service) as port,
-        grpc.insecure_channel(f"127.0.0.1:{port}") as channel,
+        grpc_serving(service) as address,
+        grpc.insecure_channel(address) as channel,
     ):
         stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
         for _ in range(3):

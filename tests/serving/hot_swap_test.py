@@ -1,15 +1,20 @@
-"""Through HTTP: versions that come while clients ask, labels, and states."""
+"""Versions that come while clients ask over both APIs; through HTTP labels, states."""
 
 import concurrent.futures
 import threading
 import time
 import weakref
 
+import grpc
 import httpx
+import numpy as np
 import pytest
+import tensorflow as tf
+from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
 from serving import servable
-from serving.server import serve_in_thread
+from serving.options import ServerOptions
+from serving.server import Server, serve_in_thread
 from serving.store_options import ALL, StoreOptions, specific
 
 PATIENCE_S = 60
@@ -56,7 +61,7 @@ def alive(monkeypatch):
     return lambda: [found for found in (one() for one in references) if found]
 
 
-def test_ten_new_versions_while_four_clients_ask(tmp_path, put_version, alive):
+def test_ten_new_versions_while_eight_clients_ask(tmp_path, put_version, alive):
     put_version(tmp_path / "m" / "1")
     options = StoreOptions(models_dir=str(tmp_path), poll_s=0.01)
     done = threading.Event()
@@ -73,12 +78,28 @@ def test_ten_new_versions_while_four_clients_ask(tmp_path, put_version, alive):
                 answers.append(predictions[0])
         return answers
 
+    def ask_on_grpc(address) -> list[float]:
+        answers = []
+        with grpc.insecure_channel(address) as channel:
+            stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+            request = predict_pb2.PredictRequest()
+            request.model_spec.name = "m"
+            zeros = tf.make_tensor_proto(np.zeros(ROWS, np.float32))
+            request.inputs["x"].CopyFrom(zeros)
+            while not done.is_set():
+                answer = stub.Predict(request, timeout=PATIENCE_S)
+                (number,) = set(tf.make_ndarray(answer.outputs["y"]).tolist())
+                assert answer.model_spec.version.value == number
+                answers.append(number)
+        return answers
+
     with (
-        serve_in_thread(options) as url,
-        httpx.Client(base_url=url, timeout=PATIENCE_S) as client,
-        concurrent.futures.ThreadPoolExecutor(4) as clients,
+        Server(options, ServerOptions(rest_port=0, grpc_port=0)) as server,
+        httpx.Client(base_url=server.url, timeout=PATIENCE_S) as client,
+        concurrent.futures.ThreadPoolExecutor(8) as clients,
     ):
-        asking = [clients.submit(ask_on, url) for _ in range(4)]
+        asking = [clients.submit(ask_on, server.url) for _ in range(4)]
+        asking += [clients.submit(ask_on_grpc, server.grpc_address) for _ in range(4)]
         try:
             for number in range(2, 12):
                 put_version(tmp_path / "m" / str(number))
