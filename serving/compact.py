@@ -25,10 +25,10 @@ _INLINE = ("function",)
 _FOLD = ("pruning", "constfold", "shape", "arithmetic", "dependency", "constfold")
 _ROUNDS = 2  # what one round makes constant lets the next fold more
 
-Function = tf.types.experimental.ConcreteFunction
 
-
-def compact(function: Function, variables: Iterable[tf.Variable]) -> Function:
+def compact(
+    function: tf.types.experimental.ConcreteFunction, variables: Iterable[tf.Variable]
+) -> tf.types.experimental.ConcreteFunction:
     """The same inputs and outputs, of the same values, for the weights of now.
 
     Args:
@@ -49,14 +49,16 @@ def compact(function: Function, variables: Iterable[tf.Variable]) -> Function:
     return _function(function, graph_def, captures)
 
 
-def _captures(function: Function) -> dict[str, tf.Tensor]:
+def _captures(function: tf.types.experimental.ConcreteFunction) -> dict[str, tf.Tensor]:
     """Placeholder -> the variable's or table's handle that it stands for."""
     inside = [tensor.op.name for tensor in function.graph.internal_captures]
     return dict(zip(inside, function.captured_inputs, strict=True))
 
 
 def _optimized(
-    function: Function, graph_def: graph_pb2.GraphDef, passes: tuple[str, ...]
+    function: tf.types.experimental.ConcreteFunction,
+    graph_def: graph_pb2.GraphDef,
+    passes: tuple[str, ...],
 ) -> graph_pb2.GraphDef:
     meta_graph = tf.compat.v1.train.export_meta_graph(
         graph_def=graph_def, graph=function.graph, clear_devices=True
@@ -118,8 +120,10 @@ def _become_gather(node: node_def_pb2.NodeDef, table: str) -> None:
 
 
 def _function(
-    like: Function, graph_def: graph_pb2.GraphDef, captures: Mapping[str, tf.Tensor]
-) -> Function:
+    like: tf.types.experimental.ConcreteFunction,
+    graph_def: graph_pb2.GraphDef,
+    captures: Mapping[str, tf.Tensor],
+) -> tf.types.experimental.ConcreteFunction:
     """The graph as a function, with its placeholders bound to inputs and handles."""
     (inputs,), _ = like.structured_input_signature
     own = [t.op.name for t in like.inputs[: len(inputs)]]
