@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from pipeline.trail_bias.run import trail_bias
     from serving.client import Client
     from serving.export import export
+    from serving.options import ServerOptions
     from serving.rank import rank
     from serving.serve import serve
     from tpu_configs import load_slice
@@ -68,6 +69,7 @@ __all__ = [
     "Ranker",
     "RunConfig",
     "RunRecord",
+    "ServerOptions",
     "Spec",
     "TrailrankError",
     "__version__",
@@ -131,6 +133,7 @@ _HOMES = {
     "read_spec": "feature_specs",
     "rollback": "pipeline.operations.rollback",
     "run_pipeline": "pipeline.run",
+    "ServerOptions": "serving.options",
     "serve": "serving.serve",
     "simulate": "pipeline.simulator",
     "status": "pipeline.operations.status",

@@ -39,7 +39,7 @@ def walk(tmp_path_factory):
             if "pipeline run" in command:
                 _without_gate(folder / "feed.yaml")
             if "serve" in command:
-                server.start(command, folder, port)
+                server.start(f"{command} --grpc_port 0", folder, port)
                 continue
             printed[" ".join(command.split()[1:3])] = _run(command, folder)
             if "spec init" in command:
