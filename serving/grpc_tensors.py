@@ -15,6 +15,7 @@ import numpy.typing as npt
 import tensorflow as tf
 from tensorflow.core.framework import tensor_pb2
 
+from feature_specs.errors import TrailrankError
 from serving.options import Limits
 
 # Field of a TensorProto with the values of a type, and values an element.
@@ -38,7 +39,7 @@ _FIELDS = {
 }
 
 
-class TensorError(ValueError):
+class TensorError(TrailrankError, ValueError):
     """A tensor that is none; the message goes to the client."""
 
 
