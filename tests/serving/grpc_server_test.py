@@ -280,6 +280,8 @@ def _status(channel, **spec):
     request.model_spec.name = spec.pop("name", "x")
     if "version" in spec:
         request.model_spec.version.value = spec["version"]
+    if "label" in spec:
+        request.model_spec.version_label = spec["label"]
     stub = model_service_pb2_grpc.ModelServiceStub(channel)
     return stub.GetModelStatus(request, timeout=30).model_version_status
 
@@ -293,6 +295,7 @@ def test_status_tells_every_version_and_why_one_failed(channel):
     assert found[3].status.error_code == tf.errors.UNKNOWN
     assert found[1].status.error_code == tf.errors.OK
     assert [status.version for status in _status(channel, version=1)] == [1]
+    assert [status.version for status in _status(channel, label="stable")] == [1]
 
 
 @pytest.mark.parametrize("spec", [{"name": "none"}, {"version": 9}])
