@@ -21,9 +21,10 @@ from feature_specs.errors import TrailrankError
 from feature_specs.named import SpecLike, as_spec
 from feature_specs.places import Place, check_is_no_glob, is_bucket
 from serving.answers import ask, write_answers
+from serving.compact import compact
 from serving.manifest import write_manifest
 from serving.model_card import Lineage, make_card, read_signatures, write_card
-from serving.signatures import build_signatures
+from serving.signatures import RANK, build_signatures
 from serving.warmup import write_warmup
 from trainer.days.encoding import ENCODING_FILE, read_encoding
 from trainer.model.ranker import Ranker
@@ -115,8 +116,10 @@ def _write(
     module.transform = transform.transform_features_layer()
     module.ranker_variables = list(ranker.variables)
     signatures = build_signatures(ranker, module.transform, spec)
-    tf.saved_model.save(module, path, signatures=signatures)
+    served = signatures | {RANK: compact(signatures[RANK], ranker.variables)}
+    tf.saved_model.save(module, path, signatures=served)
     write_warmup(path, spec, examples)
+    # Of the functions as they were traced: what came of compacting is compared as well.
     write_answers(path, ask(spec, signatures))
     write_manifest(path)
 

@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterable
 import tensorflow as tf
 
 from feature_specs import FeatureSpec, Spec
-from serving.compact import compact
 from serving.fusion import finite, fuse
 from serving.requests import candidate_features, request_features
 from trainer.days.raw_rows import raw_columns
@@ -23,6 +22,7 @@ from trainer.model.ranker import Ranker
 Tensors = dict[str, tf.Tensor]
 Transform = Callable[[dict[str, tf.Tensor | tf.SparseTensor]], Tensors]
 
+RANK = "rank"
 WEIGHTS = "weights"  # the input of `rank` with the request's exponents, [K]
 EXAMPLES = "examples"  # the input of `score_examples`, [B] serialized tf.Example
 
@@ -42,7 +42,7 @@ def build_signatures(
     served = _Served(ranker, transform, spec)
     return {
         "serving_default": served.rows_function(),
-        "rank": served.rank_function(),
+        RANK: served.rank_function(),
         "score_examples": served.examples_function(),
     }
 
@@ -89,7 +89,7 @@ class _Served:
             weights = _all_or_none(features[WEIGHTS], count)
             return self._with_score(logits, features, {**asked, **shown}, weights)
 
-        return compact(rank.get_concrete_function(), self._ranker.variables)
+        return rank.get_concrete_function()
 
     def examples_function(self) -> tf.types.experimental.ConcreteFunction:
         """Serialized raw examples [B] -> outputs [B]."""
