@@ -88,7 +88,7 @@ _FOR_PROGRAMMERS = {
     "pipeline/reporting/intervals.py": 2,
     "pipeline/run_record.py": 1,  # caught where the file is read
     "pipeline/runners/local.py": 1,
-    "serving/grpc_client.py": 2,  # it tells them of the input by a ClientError
+    "serving/grpc_client.py": 1,  # it tells them of the input by a ClientError
     "serving/rank.py": 1,  # likewise
     "serving/rank_command.py": 3,
     "serving/rest_client.py": 1,  # as `json.dumps` has it
