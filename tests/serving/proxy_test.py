@@ -95,6 +95,8 @@ def _listening():
     """A port; the first line that whoever connects sends, or None."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
+        listener.settimeout(30)  # where nobody comes, the test fails
+
         def first_line():
             connection, _ = listener.accept()
             with connection:
