@@ -94,7 +94,6 @@ def test_an_unusable_proxy_is_told_and_no_hindrance_on_this_machine(monkeypatch)
 def _listening():
     """A port; the first line that whoever connects sends, or None."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-
         listener.settimeout(30)  # where nobody comes, the test fails
 
         def first_line():
