@@ -95,8 +95,12 @@ def _as_array(value: Any) -> npt.NDArray[Any]:
     return np.asarray(value, object if isinstance(value, bytes) else None)
 
 
-def load_signatures(path: str) -> dict[str, Signature]:
+def load_signatures(path: str, names: Sequence[str] = ()) -> dict[str, Signature]:
     """The signatures of a SavedModel, whose variables and tables are ready.
+
+    Args:
+        path: Its directory.
+        names: Those that are made ready, which takes most of the time; all if empty.
 
     Raises:
         LoadError: No SavedModel that can be read, or none with a graph to serve.
@@ -112,7 +116,7 @@ def load_signatures(path: str) -> dict[str, Signature]:
         loaded = tf.compat.v1.saved_model.load(session, [SERVE], path)
     return {
         name: _signature(session, loaded.signature_def[name])
-        for name in definitions
+        for name in names or definitions
         if name != _INIT
     }
 

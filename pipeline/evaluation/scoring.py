@@ -29,6 +29,7 @@ from serving.session import LoadError, Signature, load_signatures
 from trainer.days.input import match_files
 from trainer.days.shards import check_whole
 
+EXAMPLES_SIGNATURE = "score_examples"
 _BATCH = 4096
 _LOG_SCORE = "log_score"  # orders where `score` has no more room, if a model has it
 
@@ -105,7 +106,7 @@ def _load(model_dir: str) -> Signature:
     if damage := damaged_file(model_dir):
         raise LoadError(f"{model_dir}: {damage}. {remedy}")
     try:
-        return load_signatures(model_dir)["score_examples"]
+        return load_signatures(model_dir, [EXAMPLES_SIGNATURE])[EXAMPLES_SIGNATURE]
     except Exception as error:  # a broken graph raises KeyError, TypeError, ...
         raise LoadError(
             f"{model_dir}: cannot be loaded: {named(error)}. {remedy}"

@@ -37,7 +37,7 @@ def test_tasks_show_label_means_where_there_are_rows(lines):
     (liked,) = [line for line in lines if line.startswith("liked binary")]
     assert liked.endswith("0.5537")
     (loved,) = [line for line in lines if line.startswith("loved binary")]
-    assert loved.endswith("0.5")  # its fusion weight
+    assert loved.endswith("0.5 y")  # its fusion weight, of the prediction as it is
 
 
 def test_without_a_sample_the_tables_are_as_they_were():

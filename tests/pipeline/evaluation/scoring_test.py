@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import numpy as np
 import tensorflow as tf
 
 from feature_specs.spec import RequestSpec
@@ -29,9 +30,9 @@ def test_examples_with_requests_are_read_with_them():
 
 def test_rows_are_ordered_by_the_log_score_where_a_model_has_one():
     outputs = {
-        "like": tf.constant([0.5, 0.5], tf.float32),
-        "score": tf.constant([0.0, 0.0], tf.float32),  # both are below float32
-        "log_score": tf.constant([-900.0, -901.0], tf.float64),
+        "like": np.array([0.5, 0.5], np.float32),
+        "score": np.array([0.0, 0.0], np.float32),  # both are below float32
+        "log_score": np.array([-900.0, -901.0]),
     }
     found = scoring._predictions(SPEC, outputs, model=1)
     assert found["score@1"].to_list() == [-900.0, -901.0]
