@@ -238,7 +238,9 @@ class PredictionServicer(prediction_service_pb2_grpc.PredictionServiceServicer):
             patience_s = service.options.request_timeout_s
             left_s = context.time_remaining()
             try:
-                return future.result(min(patience_s, left_s or patience_s))
+                return future.result(
+                    patience_s if left_s is None else min(patience_s, left_s)
+                )
             except concurrent.futures.TimeoutError:
                 future.cancel()
                 service.count(call.model, "DEADLINE_EXCEEDED")

@@ -61,8 +61,22 @@ def arrays_of(
 
 
 def proto_of(array: npt.NDArray[Any]) -> tensor_pb2.TensorProto:
-    """An output as a client reads it, numbers as bytes."""
-    proto: tensor_pb2.TensorProto = tf.make_tensor_proto(array)
+    """An output in the form that TensorFlow Serving answers in.
+
+    Numbers stand in the field of their type (`float_val`, ...), not as bytes: clients
+    in other languages read the field.
+    """
+    dtype = tf.as_dtype(array.dtype)
+    if dtype == tf.string or dtype.is_complex:
+        strings: tensor_pb2.TensorProto = tf.make_tensor_proto(array)
+        return strings
+    field, _ = _FIELDS[dtype.name]
+    values = array.view(np.uint16) if field == "half_val" else array
+    proto = tensor_pb2.TensorProto(
+        dtype=dtype.as_datatype_enum,
+        tensor_shape=tf.TensorShape(array.shape).as_proto(),
+    )
+    getattr(proto, field).extend(values.ravel().tolist())
     return proto
 
 

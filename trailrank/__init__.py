@@ -18,7 +18,7 @@ A whole run: `RunConfig`, `run_pipeline`, `RunRecord`, `read_record`, `evaluate`
 day by day: `status`, `history`, `lineage`, `rollback`, `prune`
 Rankers: `train`, `LoopOptions`, `load_ranker`, `Ranker`, `inspect`;
 `compare`, `CompareOptions`
-Serving: `export`, `serve`, `Client`, `rank`
+Serving: `export`, `serve`, `Client`, `AsyncClient`, `rank`
 Errors: `TrailrankError` is the base of every error that is meant for a user
 """
 
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from pipeline.run_record import RunRecord, read_record
     from pipeline.simulator import simulate
     from pipeline.trail_bias.run import trail_bias
-    from serving.client import Client
+    from serving.client import AsyncClient, Client
     from serving.export import export
     from serving.options import ServerOptions
     from serving.rank import rank
@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     __version__: str
 
 __all__ = [
+    "AsyncClient",
     "Client",
     "CompareOptions",
     "DryRun",
@@ -102,6 +103,7 @@ __all__ = [
 
 # Where each name lives; the imports above say the same to type checkers and editors.
 _HOMES = {
+    "AsyncClient": "serving.client",
     "Client": "serving.client",
     "CompareOptions": "pipeline.compare.run",
     "DryRun": "pipeline.dry_run.run",

@@ -1,5 +1,6 @@
 """The examples in the docstrings of export, server, client and rank, as they stand."""
 
+import asyncio
 import os
 
 import httpx
@@ -15,6 +16,7 @@ def test_export_and_serve(
 
 def test_client(run_docstring, model_url, spec):
     run_docstring("Client", url=model_url, spec=spec)
+    run_docstring("AsyncClient", url=model_url, spec=spec, asyncio=asyncio)
 
 
 def test_rank(run_docstring, write_run, model_url, tmp_path, monkeypatch):

@@ -112,6 +112,17 @@ def test_predict_tells_the_version_that_answered(predictions):
     assert spec.signature_name == "serving_default"
 
 
+def test_numbers_stand_in_the_field_of_their_type(predictions):
+    """As upstream answers: clients in other languages read no tensor_content."""
+    (proto,) = predictions.Predict(_request(x=_floats(1, 2))).outputs.values()
+    assert list(proto.float_val) == [2.5, 3.0] and not proto.tensor_content
+    given = _request(signature="half", x=np.float16([[1.5, -2]]))
+    (proto,) = predictions.Predict(given).outputs.values()
+    assert list(proto.half_val) == [0x3E00, 0xC000]  # bits of 1.5 and -2
+    assert [dim.size for dim in proto.tensor_shape.dim] == [1, 2]
+    assert tf.make_ndarray(proto).tolist() == [[1.5, -2]]
+
+
 def test_strings_and_scalars_come_back_as_they_are(predictions):
     answer = predictions.Predict(
         _request(signature="joined", s=np.array([b"a\xff", b"b"], object))

@@ -1,12 +1,15 @@
 """Which requests go through the environment's proxy: real servers that note them."""
 
+import concurrent.futures
 import contextlib
 import http.server
+import socket
 import threading
 
 import pytest
 
 from serving.client import Client, ClientError
+from serving.retries import Retries
 
 _STATUS = b'{"model_version_status": [{"version": "1", "state": "AVAILABLE"}]}'
 
@@ -85,3 +88,39 @@ def test_an_unusable_proxy_is_told_and_no_hindrance_on_this_machine(monkeypatch)
         Client("http://ranker.invalid", "tiny")
     with _server() as (port, _), Client(f"http://127.0.0.1:{port}", "t") as client:
         assert len(client.status()) == 1
+
+
+@contextlib.contextmanager
+def _listening():
+    """A port; the first line that whoever connects sends, or None."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(30)  # where nobody comes, the test fails
+
+        def first_line():
+            connection, _ = listener.accept()
+            with connection:
+                return connection.makefile("rb").readline()
+
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            yield listener.getsockname()[1], pool.submit(first_line)
+
+
+def test_grpc_goes_through_the_proxy_to_other_machines_only(monkeypatch):
+    for name in ("no_proxy", "no_grpc_proxy", "NO_PROXY", "grpc_proxy", "https_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    once = Retries(tries=1)
+    with _listening() as (port, line):
+        monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{port}")
+        with (
+            Client("grpc://ranker.invalid", "tiny", 10, retries=once) as client,
+            pytest.raises(ClientError, match="no answer|UNAVAILABLE"),
+        ):
+            client.status()
+        assert line.result(60).startswith(b"CONNECT ranker.invalid:8500 HTTP/1.")
+    with _listening() as (port, line):
+        with (
+            Client(f"grpc://127.0.0.1:{port}", "tiny", 10, retries=once) as client,
+            pytest.raises(ClientError),
+        ):
+            client.status()
+        assert line.result(60).startswith(b"PRI * HTTP/2.0")  # not CONNECT
