@@ -18,10 +18,8 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from serving.options import ServerOptions
 
 _LINGER_S = 2.0  # for a refused client to read why; a closed socket would drop that
-_FREE_PIECES, _PIECE_BYTES = (
-    4096,
-    256,
-)  # a body's pieces beyond the free ones: on average
+# Of a body: pieces beyond the free ones have so many bytes on average.
+_FREE_PIECES, _PIECE_BYTES = 4096, 256
 _REASONS = {
     400: b"Bad Request",
     408: b"Request Timeout",

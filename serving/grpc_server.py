@@ -37,7 +37,7 @@ from serving.grpc_tensors import (
     proto_of,
 )
 from serving.options import ServerOptions
-from serving.service import Call, Overloaded, Service, ServingError
+from serving.service import Call, Overloaded, Service, ServingError, always
 from serving.versions import VersionStatus
 
 HEALTH_SERVICES = (
@@ -191,7 +191,7 @@ class PredictionServicer(prediction_service_pb2_grpc.PredictionServiceServicer):
                 raise _invalid(
                     f"metadata_field must be {_SIGNATURE_DEF!r}. Got {sorted(fields)}."
                 )
-            call = _call(request.model_spec, lambda: True)
+            call = _call(request.model_spec)
             loaded = self._service.find_of(call)
             signatures = json_format.ParseDict(
                 {"signature_def": loaded.servable.metadata},
@@ -265,26 +265,14 @@ class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):  # type: ignor
     ) -> get_model_status_pb2.GetModelStatusResponse:
         """The states of all known versions, or of the one that is named."""
         with _aborting(context):
-            call = _call(request.model_spec, lambda: True)
+            call = _call(request.model_spec)
             response = get_model_status_pb2.GetModelStatusResponse()
-            for status in self._statuses(call):
+            version = call.version
+            if call.label is not None:
+                version = self._service.find_of(call).version
+            for status in self._service.statuses(call.model, version):
                 _add_status(response, status)
             return response
-
-    def _statuses(self, call: Call) -> list[VersionStatus]:
-        model = self._service.store.get(call.model)
-        found = model.statuses() if model else []
-        version = call.version
-        if call.label is not None:
-            version = self._service.find_of(call).version
-        if version is not None:
-            found = [status for status in found if status.version == version]
-        if not found:
-            which = "any versions" if version is None else f"version {version}"
-            raise ServingError(
-                tf.errors.NOT_FOUND, f"Could not find {which} of model {call.model}"
-            )
-        return found
 
 
 def _add_status(
@@ -298,7 +286,7 @@ def _add_status(
     added.status.error_message = status.error
 
 
-def _call(spec: model_pb2.ModelSpec, is_wanted: Callable[[], bool]) -> Call:
+def _call(spec: model_pb2.ModelSpec, is_wanted: Callable[[], bool] = always) -> Call:
     """What a `ModelSpec` asks for.
 
     Raises:

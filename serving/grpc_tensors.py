@@ -112,6 +112,12 @@ def _array(name: str, proto: tensor_pb2.TensorProto, elements: int) -> npt.NDArr
         raise TensorError(
             f"input {name!r}: {field} must have {elements * width} values. Got {given}"
         )
+    if field == "int_val" and any(
+        not dtype.min <= value <= dtype.max for value in proto.int_val
+    ):
+        raise TensorError(
+            f"input {name!r}: int_val holds a value that is no {dtype.name}"
+        )
     try:
         found: npt.NDArray[Any] = tf.make_ndarray(proto)
     except (ValueError, TypeError, OverflowError) as error:

@@ -23,7 +23,7 @@ from serving.json_examples import serialized_examples
 from serving.json_floats import float_tokens
 from serving.json_tensors import BadRequest
 from serving.metrics import Metrics
-from serving.service import Call, Classified, Service, ServingError
+from serving.service import Call, Classified, Service, ServingError, always
 from serving.versions import VersionStatus
 
 _LOG = logging.getLogger("trailrank.serving")
@@ -67,10 +67,6 @@ _CORS = (
 )
 
 
-def _always() -> bool:
-    return True
-
-
 @dataclasses.dataclass(frozen=True)
 class Request:
     """What a client sent.
@@ -88,7 +84,7 @@ class Request:
     path: str
     headers: Mapping[str, str] = dataclasses.field(default_factory=dict)
     body: bytes = b""
-    is_wanted: Callable[[], bool] = _always
+    is_wanted: Callable[[], bool] = always
 
 
 @dataclasses.dataclass(frozen=True)
@@ -306,19 +302,7 @@ def _string(label: bytes) -> str:
 
 def _status(service: Service, target: Call) -> Reply:
     """A label is ignored, as upstream does (sec. 6)."""
-    model = service.store.get(target.model)
-    statuses = model.statuses() if model else []
-    if not statuses:
-        raise ServingError(
-            tf.errors.NOT_FOUND, f"Could not find any versions of model {target.model}"
-        )
-    if target.version is not None:
-        statuses = [s for s in statuses if s.version == target.version]
-        if not statuses:
-            raise ServingError(
-                tf.errors.NOT_FOUND,
-                f"Could not find version {target.version} of model {target.model}",
-            )
+    statuses = service.statuses(target.model, target.version)
     return _json({"model_version_status": [_status_json(s) for s in statuses]})
 
 

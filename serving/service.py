@@ -24,7 +24,7 @@ from serving.batching import Batcher
 from serving.metrics import Metrics
 from serving.options import ServerOptions
 from serving.servable import Servable, Signature
-from serving.versions import ModelStore
+from serving.versions import ModelStore, VersionStatus
 from serving.workers import Workers
 
 _LOG = logging.getLogger("trailrank.serving")
@@ -68,7 +68,8 @@ class Overloaded(ServingError):
         self.retry_after_s = retry_after_s
 
 
-def _always() -> bool:
+def always() -> bool:
+    """Of a request that nobody can take back."""
     return True
 
 
@@ -91,7 +92,7 @@ class Call:
     label: str | None = None
     signature: str = ""
     api: str = "REST"
-    is_wanted: Callable[[], bool] = _always
+    is_wanted: Callable[[], bool] = always
 
 
 @dataclasses.dataclass(frozen=True)
@@ -224,6 +225,23 @@ class Service:
             )
         return Loaded(*found)
 
+    def statuses(self, name: str, version: int | None = None) -> list[VersionStatus]:
+        """The states of a model's versions, or of the one that is named.
+
+        Raises:
+            ServingError: Nobody knows of one.
+        """
+        model = self.store.get(name)
+        found = model.statuses() if model else []
+        if version is not None:
+            found = [status for status in found if status.version == version]
+        if not found:
+            which = "any versions" if version is None else f"version {version}"
+            raise ServingError(
+                tf.errors.NOT_FOUND, f"Could not find {which} of model {name}"
+            )
+        return found
+
     def signature(self, loaded: Loaded, name: str) -> Signature:
         """A version's signature; an empty name is `serving_default`.
 
@@ -339,7 +357,10 @@ class Service:
 
     @contextlib.contextmanager
     def measured(self, call: Call, entrypoint: str) -> Iterator[None]:
-        """Counts and times what the block does; its errors leave as `ServingError`."""
+        """Counts and times what the block does; its errors leave as `ServingError`.
+
+        What nobody waits for any more was counted by whoever gave it up.
+        """
         begin, status = time.perf_counter(), "OK"
         try:
             with _serving_errors(call, entrypoint):
@@ -348,7 +369,8 @@ class Service:
             status = error.name
             raise
         finally:
-            self.count(call.model, status)
+            if call.is_wanted():
+                self.count(call.model, status)
             if status == "OK":
                 took_s = time.perf_counter() - begin
                 self.metrics.request_took(call.model, call.api, entrypoint, took_s)

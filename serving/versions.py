@@ -16,7 +16,6 @@ import time
 import weakref
 from collections.abc import Callable, Iterable, Mapping
 
-from feature_specs.errors import TrailrankError
 from serving import servable
 from serving.model_config import ModelConfigFile
 from serving.model_directory import ModelDirectory
@@ -26,10 +25,6 @@ from serving.text_protos import ConfigFileError
 from serving.version_directories import Files, files_of, find_versions, is_complete
 
 _LOG = logging.getLogger("trailrank.serving")
-
-
-class UnknownLabelError(TrailrankError, LookupError):
-    """No version of the model has this label."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,21 +109,12 @@ class ModelVersions:
 
     # --- for any thread ---------------------------------------------------------------
 
-    def servable(
-        self, version: int | None = None, label: str | None = None
-    ) -> tuple[int, Servable] | None:
+    def servable(self, version: int | None = None) -> tuple[int, Servable] | None:
         """A loaded version with its number; the highest one if none is named.
 
         None if that version is not loaded, or none is.
-
-        Raises:
-            UnknownLabelError: No version has this label.
         """
         loaded = self._loaded
-        if label is not None:
-            version = self._labels.get(label)
-            if version is None:
-                raise UnknownLabelError(f"Unrecognized servable version label: {label}")
         if version is None:
             version = max(loaded, default=None)
         found = None if version is None else loaded.get(version)

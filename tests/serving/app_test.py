@@ -8,6 +8,8 @@ import pytest
 
 from serving.options import Limits
 from tests.serving.http_service import (
+    BRIEF_S,
+    PREDICT,
     busy,
     post,
     read_all,
@@ -16,9 +18,7 @@ from tests.serving.http_service import (
     until,
 )
 
-PREDICT = "/v1/models/half:predict"
 GOOD = post(PREDICT, b'{"inputs": [1.0]}')
-BRIEF_S = 0.05
 
 
 def error(reply: bytes) -> str:

@@ -198,6 +198,15 @@ def save_half_plus_two():
     return save
 
 
+@pytest.fixture
+def models(tmp_path):
+    """A directory that looks like one of models; nothing is loaded here."""
+    version = tmp_path / "models" / "m" / "1"
+    version.mkdir(parents=True)
+    (version / "saved_model.pb").write_bytes(b"")
+    return str(tmp_path / "models")
+
+
 @pytest.fixture(scope="session")
 def put_version(tmp_path_factory):
     """Puts a whole version at a path at once; it answers y = x + its number."""

@@ -5,6 +5,8 @@ import json
 import pytest
 
 from tests.serving.http_service import (
+    BRIEF_S,
+    PREDICT,
     post,
     read_all,
     read_reply,
@@ -12,10 +14,8 @@ from tests.serving.http_service import (
     until,
 )
 
-PREDICT = "/v1/models/half:predict"
 GOOD = post(PREDICT, b'{"inputs": [1.0]}')
 LAST = post(PREDICT, b'{"inputs": [1.0]}', "connection: close")
-BRIEF_S = 0.05
 
 
 def error(reply: bytes) -> str:

@@ -204,6 +204,8 @@ def _unknown_rank():
         (_tensor([2], float_val=[1.0, 2.0, 3.0]), "must have 2 values. Got 3"),
         (_tensor([2]), "must have 2 values. Got 0"),
         (_tensor([2], int_val=[1, 2]), "must have 2 values. Got 0"),
+        (_tensor([1], dtype=6, int_val=[300]), "a value that is no int8"),
+        (_tensor([1], dtype=4, int_val=[-1]), "a value that is no uint8"),
         (_tensor([1], dtype=7, tensor_content=b"abcd"), "stand in string_val"),
         (_tensor([1], dtype=20), "which is no type"),  # a resource
         (_tensor([1], dtype=999), "which is no type"),

@@ -11,6 +11,8 @@ from serving.server import _bind, _config, _listen
 from serving.service import Service
 
 PATIENCE_S = 60
+BRIEF_S = 0.05  # a limit that a test waits for
+PREDICT = "/v1/models/half:predict"
 
 
 class Running:

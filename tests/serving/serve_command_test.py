@@ -10,15 +10,6 @@ from serving.text_protos import ConfigFileError
 
 
 @pytest.fixture
-def models(tmp_path):
-    """A directory that looks like one of models; nothing is loaded here."""
-    version = tmp_path / "models" / "m" / "1"
-    version.mkdir(parents=True)
-    (version / "saved_model.pb").write_bytes(b"")
-    return str(tmp_path / "models")
-
-
-@pytest.fixture
 def config(tmp_path):
     file = tmp_path / "models.config"
     file.write_text(

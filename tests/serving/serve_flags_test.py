@@ -9,15 +9,6 @@ from serving.options import BatchingOptions, Limits, ServerOptions
 from serving.serve_command import parser, read_flags
 
 
-@pytest.fixture
-def models(tmp_path):
-    """A directory that looks like one of models; nothing is loaded here."""
-    version = tmp_path / "models" / "m" / "1"
-    version.mkdir(parents=True)
-    (version / "saved_model.pb").write_bytes(b"")
-    return str(tmp_path / "models")
-
-
 def server_options(models, *flags: str) -> ServerOptions:
     return read_flags(["--models", models, *flags])[1]
 

@@ -80,6 +80,7 @@ def test_who_has_left_costs_no_run_of_the_model(service):
     arrays = {"x": np.float32([1.0])}
     assert refused(service.predict, call, arrays)[0] == "CANCELLED"
     assert b"runtime_latency_count{" not in service.metrics.text()
+    assert b"request_count{" not in service.metrics.text()  # whoever gave it up counts
 
 
 def test_a_full_server_says_when_to_come_back(service):

@@ -76,4 +76,4 @@ def test_a_label_of_the_flags_must_be_available_or_allowed(tmp_path, put_version
     )
     assert ready_store(early).get("m").labels() == labels
     both = StoreOptions(models_dir=str(tmp_path), labels=labels, policy=ALL)
-    assert ready_store(both).get("m").servable(label="stable")[0] == 1
+    assert ready_store(both).get("m").servable(1)[0] == 1

@@ -20,7 +20,7 @@ from serving.store_options import (
     specific,
 )
 from serving.text_protos import ConfigFileError
-from serving.versions import ModelStore, ModelVersions, UnknownLabelError
+from serving.versions import ModelStore, ModelVersions
 
 LATEST_2 = VersionPolicy(most=2)
 
@@ -31,7 +31,7 @@ def states(versions) -> dict[int, str]:
 
 def answer(versions, version=None, label=None) -> float:
     """Of x = 0: the version's own number."""
-    _, found = versions.servable(version, label)
+    _, found = versions.servable(version if label is None else versions.labels()[label])
     x = np.zeros(1, np.float32)
     return float(found.signatures["serving_default"]({"x": x})["y"][0])
 
@@ -183,13 +183,9 @@ def test_a_label_names_a_version(tmp_path, put_version):
         put_version(tmp_path / number)
     versions = model(tmp_path, ALL, {"stable": 1, "canary": 2, "next": 3})
     assert versions.labels() == {"stable": 1, "canary": 2, "next": 3}
-    assert versions.servable(label="stable")[0] == 1
+    assert answer(versions, label="stable") == 1.0
     assert answer(versions, label="canary") == 2.0
-    assert versions.servable(label="next") is None  # known, but not loaded
-    with pytest.raises(
-        UnknownLabelError, match="^Unrecognized servable version label: old$"
-    ):
-        versions.servable(label="old")
+    assert versions.servable(3) is None  # its label is known, but it is not loaded
 
 
 def test_whose_labelled_version_is_unloaded_is_told(tmp_path, put_version, caplog):
@@ -197,7 +193,8 @@ def test_whose_labelled_version_is_unloaded_is_told(tmp_path, put_version, caplo
     versions = model(tmp_path, labels={"stable": 1})
     put_version(tmp_path / "2")
     versions.refresh()
-    assert versions.servable(label="stable") is None
+    assert versions.labels() == {"stable": 1}
+    assert versions.servable(1) is None
     assert "label 'stable': its version 1 is unloaded" in caplog.text
 
 
