@@ -44,7 +44,7 @@ COMMANDS = {
     "job": ("pipeline.cloud.command", "train on Vertex AI or a TPU VM"),
     "compare": ("pipeline.compare.command", "presets, with gains over seeds"),
     "inspect": ("trainer.inspect_command", "experts, gates and conflicts"),
-    "serve": ("serving.serve_command", "answer predict and rank over REST"),
+    "serve": ("serving.serve_command", "answer predict and rank over REST and gRPC"),
     "model": ("serving.model_command", "what an exported model is"),
     "rank": ("serving.rank_command", "rank candidates for a user"),
 }
