@@ -3,9 +3,10 @@
     python benchmarks/whole_pipeline.py [--quick] [--rows N ...] [--no_days]
 
 Simulated KuaiRand logs of three sizes go through `trailrank pipeline run`, each in a
-process of its own; a fourth one goes on day by day, as a nightly job does. What one
-more day costs early and late is then measured again in turns, each time in the run as
-it was before that day: a neighbour on the machine then slows both. Of each step:
+process of its own; a fourth one, with as many rows every day, goes on day by day, as a
+nightly job does. What one more day costs early and late is then measured again in
+turns, each time in the run as it was before that day: a neighbour on the machine then
+slows both. Of each step:
 processor time (threads and children included), wall time, and the highest memory of the
 process while it ran (Linux resets it on demand). `start-up` is what importing
 TensorFlow, Beam and TFX takes.
@@ -30,6 +31,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import measured
+import polars as pl
 import rich.console
 import rich.table
 
@@ -112,6 +114,7 @@ def _measure_days(
     """Day number -> its price in each round, gone on with after the days before."""
     users = max(20, round(sizes.day_rows / _ROWS_PER_USER_DAY))
     logs = _simulate(folder / "logs-daily", users, sizes.days)
+    _level(logs)
     console.print(f"{sizes.days} days of {sizes.day_rows:,} rows, one after another")
     first = _first_day(logs)
     root = folder / "run-daily"
@@ -139,6 +142,17 @@ def _simulate(out: pathlib.Path, users: int, days: int) -> pathlib.Path:
     )
     subprocess.run([sys.executable, "-c", code], check=True)
     return out / "data"
+
+
+def _level(logs: pathlib.Path) -> None:
+    """Leaves each day the rows of the smallest one.
+
+    Users come and go: without this the days differ by half, and so would their prices.
+    """
+    for path in logs.glob("log_*.csv"):
+        rows = pl.read_csv(path, infer_schema=False)  # texts as they are
+        number = rows["date"].value_counts()["count"].min()
+        rows.filter(pl.int_range(pl.len()).over("date") < number).write_csv(path)
 
 
 def _run(logs: pathlib.Path, root: pathlib.Path, days: str = "") -> list[_Cost]:
