@@ -195,7 +195,7 @@ def evaluate_rows(
     if score_key(number) in rows.columns:
         ranking, sums = fused.measure_ranking(spec, rows, number, alone=alone)
         if empty.folder:
-            user_sums.write(empty.folder, FUSED, sums)
+            user_sums.write(empty.folder, FUSED, [sums])
     names = [name for slicing in slicings for name in slicing.names]
     found = dataclasses.replace(
         empty,
@@ -218,13 +218,13 @@ def _measure(
     model: ModelEvaluation,
 ) -> dict[str, TaskQuality]:
     """One task on all slices; keeps the sums of each."""
-    qualities: dict[str, TaskQuality] = {}
-    for slicing in slicings:
-        found = quality.measure_task(rows, task, number, slicing, alone=alone)
-        qualities |= found.qualities
-        if model.folder:
-            user_sums.write(model.folder, task.name, found.sums, slicing.of)
-    return qualities
+    found = [
+        quality.measure_task(rows, task, number, slicing, alone=alone)
+        for slicing in slicings
+    ]
+    if model.folder:
+        user_sums.write(model.folder, task.name, [one.sums for one in found])
+    return {name: of for one in found for name, of in one.qualities.items()}
 
 
 # --- as a file ------------------------------------------------------------------------

@@ -36,13 +36,11 @@ class Slicing:
         column: Example column; "" for all rows.
         names: Of the slices.
         values: What the column has in each, sorted.
-        of: The column's name in the spec; "" for all rows.
     """
 
     column: str = ""
     names: tuple[str, ...] = (ALL,)
     values: tuple[Any, ...] = ()
-    of: str = ""
 
     @classmethod
     def by(cls, column: str, rows: Rows) -> Slicing:
@@ -52,7 +50,7 @@ class Slicing:
         for frame in rows.read([key]):
             values.update(frame[key].unique().to_list())
         known = tuple(sorted(values))
-        return cls(key, tuple(f"{column}={value}" for value in known), known, column)
+        return cls(key, tuple(f"{column}={value}" for value in known), known)
 
     def codes(self, frame: pl.DataFrame) -> npt.NDArray[np.int64]:
         """[N], the number of each row's slice."""

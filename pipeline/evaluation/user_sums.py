@@ -122,18 +122,17 @@ def _ratio(over: _Floats, under: _Floats) -> _Floats:
     return np.divide(over, under, out=np.full(len(over), np.nan), where=under != 0)
 
 
-def write(folder: str, name: str, frame: pl.DataFrame, column: str = "") -> None:
+def write(folder: str, name: str, frames: Sequence[pl.DataFrame]) -> None:
     """Keeps the sums of a task: one row a slice and user.
 
     Args:
         folder: Of a `ModelEvaluation`.
         name: A task, or `FUSED`.
-        frame: As `task_sums.sums_by_user` gives them.
-        column: Of the spec's slices, whose values these are; "" for all rows.
+        frames: As `task_sums.sums_by_user` gives them; a sum that one lacks is null.
     """
     content = io.BytesIO()
-    frame.write_parquet(content, compression="zstd")
-    buckets.write_bytes(_path(folder, name, column), content.getvalue())
+    pl.concat(frames, how="diagonal").write_parquet(content, compression="zstd")
+    buckets.write_bytes(_path(folder, name), content.getvalue())
 
 
 def read(folder: str, name: str, slices: Sequence[str] = (ALL,)) -> dict[str, UserSums]:
@@ -144,23 +143,21 @@ def read(folder: str, name: str, slices: Sequence[str] = (ALL,)) -> dict[str, Us
         name: A task, or `FUSED`.
         slices: Those wanted; one without a row is left out.
     """
-    found: dict[str, UserSums] = {}
-    for column in dict.fromkeys(one.partition("=")[0] for one in slices):
-        content = buckets.read_bytes(_path(folder, name, column))
-        frame = pl.read_parquet(io.BytesIO(content))
-        wanted = frame.filter(pl.col(SLICE).is_in(list(slices)))
-        parts = wanted.partition_by(SLICE, as_dict=True, include_key=False)
-        found |= {str(value): of_frame(rows) for (value,), rows in parts.items()}
-    return found
+    frame = pl.read_parquet(io.BytesIO(buckets.read_bytes(_path(folder, name))))
+    wanted = frame.filter(pl.col(SLICE).is_in(list(slices)))
+    parts = wanted.partition_by(SLICE, as_dict=True)
+    return {str(value): of_frame(rows) for (value,), rows in parts.items()}
 
 
 def of_frame(frame: pl.DataFrame) -> UserSums:
-    """The sums of a frame with a row a user."""
-    sums = frame.drop(USER, SLICE, strict=False)
-    columns = {c.name: c.to_numpy().astype(np.float64) for c in sums.iter_columns()}
+    """The sums of a frame with a row a user; those that are null are left out."""
+    columns = {
+        column.name: column.to_numpy().astype(np.float64)
+        for column in frame.iter_columns()
+        if column.name not in (USER, SLICE) and not column.null_count()
+    }
     return UserSums(frame[USER], columns)
 
 
-def _path(folder: str, name: str, column: str) -> str:
-    file = f"{name}@{column}" if column else name
-    return os.path.join(folder, FOLDER, f"{file}.parquet")
+def _path(folder: str, name: str) -> str:
+    return os.path.join(folder, FOLDER, f"{name}.parquet")

@@ -28,8 +28,8 @@ class Draws:
     """Draws of all groups, each as often as it comes.
 
     Attributes:
-        counts: [D, G]. Groups without a row are drawn, too: how many others there are
-            differs from draw to draw, as in a Poisson bootstrap.
+        counts: [D, G]. Groups without a row are drawn, too, and add nothing: how many
+            others there are differs from draw to draw, as in a Poisson bootstrap.
     """
 
     def __init__(self, draws: int):
@@ -37,16 +37,26 @@ class Draws:
         even = np.full(GROUPS, 1 / GROUPS)
         found = generator.multinomial(GROUPS, even, size=draws)
         self.counts: Floats = found.astype(np.float64)
+        self._known: dict[bytes, Floats] = {}
 
     @staticmethod
     def grouped(sums: UserSums) -> UserSums:
-        """The sums of users as sums of groups: [G] each."""
-        groups = groups_of(sums.users)
+        """The sums of users as sums of the groups that have any, by their numbers."""
+        groups, place = np.unique(groups_of(sums.users), return_inverse=True)
         found = {
-            name: np.bincount(groups, column, minlength=GROUPS).astype(np.float64)
+            name: np.bincount(place, column, len(groups)).astype(np.float64)
             for name, column in sums.sums.items()
         }
-        return UserSums(pl.Series(np.arange(GROUPS)), found)
+        return UserSums(pl.Series(groups), found)
+
+    def of_metric(self, metric: str, sums: UserSums) -> Floats:
+        """[D], a metric of all draws of grouped sums; NaN where one has no number."""
+        groups = sums.users.to_numpy()
+        key = groups.tobytes()
+        if key not in self._known:  # a few users' groups cost as much as a few
+            self._known = {key: self.counts[:, groups]}
+        drawn: Floats = sums.draws(metric, self._known[key])
+        return drawn
 
 
 def groups_of(users: pl.Series) -> Ints:

@@ -209,7 +209,7 @@ class _Comparison:
 
     def _estimate(self, measure: Measure, sums: UserSums) -> Estimate:
         value = sums.value(measure.metric)
-        drawn = sums.draws(measure.metric, self._draws.counts).astype(np.float64)
+        drawn = self._draws.of_metric(measure.metric, sums)
         if measure is MISCALIBRATION:
             if sums.sums["label"].min(initial=0) < 0:
                 return self._none()  # a ratio of sums says nothing there

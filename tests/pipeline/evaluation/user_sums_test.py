@@ -139,12 +139,12 @@ def test_sums_are_kept_by_slice(frame, tmp_path):
     rows = Rows.of(frame)
     whole = sums_by_user(rows, _LIKE, "prediction_like")
     by_tab = sums_by_user(rows, _LIKE, "prediction_like", Slicing.by("tab", rows))
-    user_sums.write(str(tmp_path), "like", whole)
-    user_sums.write(str(tmp_path), "like", by_tab, "tab")
+    user_sums.write(str(tmp_path), "like", [whole, by_tab.drop("area", "mixed")])
     found = user_sums.read(str(tmp_path), "like", ["", "tab=2", "tab=7"])
     assert set(found) == {"", "tab=2"}
     assert found[""].users.is_sorted()
     assert found[""].value("auc") == of_frame(whole).value("auc")
     assert found["tab=2"].total("rows") < found[""].total("rows")
+    assert "gauc" in found[""].metrics and "gauc" not in found["tab=2"].metrics
     with pytest.raises(FileNotFoundError):
         user_sums.read(str(tmp_path), "stay")

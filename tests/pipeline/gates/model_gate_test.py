@@ -111,7 +111,7 @@ class _World:
         users = np.unique(self.users)
         sums = {"groups": np.ones(len(users)), "ndcg@10": ranked[number]}
         frame = pl.DataFrame({SLICE: "", USER: users, **sums})
-        user_sums.write(found.folder, FUSED, frame)
+        user_sums.write(found.folder, FUSED, [frame])
         ranking = Ranking(**{f.name: () for f in dataclasses.fields(Ranking)})
         return dataclasses.replace(found, ranking=ranking)
 
