@@ -38,8 +38,8 @@ TIMEOUT_S = 600
 REPORT_FILE = "infra.json"
 # What a served model may not need: this package, packages with operations of their own
 # that the ones we train with would register by being imported, and Keras, which
-# TensorFlow looks for as it starts and does without; with it come pandas and more, which
-# take as long to import as TensorFlow does.
+# TensorFlow looks for as it starts and does without: what it brings, pandas and more,
+# takes as long to import as TensorFlow itself.
 BARRED = (
     *("trailrank", "pipeline", "serving", "trainer", "feature_specs", "tpu_configs"),
     *("tensorflow_transform", "tensorflow_recommenders", "tensorflow_text", "tfx"),
