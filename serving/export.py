@@ -12,7 +12,7 @@ import os
 import re
 import uuid
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
 
@@ -111,8 +111,8 @@ def _write(
     examples: Sequence[bytes],
 ) -> None:
     module = tf.Module()
-    # What the signatures use is tracked here, and not the Keras models themselves: their
-    # own graphs have no place in the export, and take time to trace.
+    # What the signatures use is tracked here, and not the Keras models themselves: they
+    # would be traced again, and their own graphs have no place in the export.
     layer = transform.transform_features_layer()
     module.transform_resources = _resources(layer)
     module.ranker_variables = list(ranker.variables)
@@ -125,7 +125,7 @@ def _write(
     write_manifest(path)
 
 
-def _resources(layer: tf.keras.layers.Layer) -> list[tf.__internal__.tracking.Trackable]:
+def _resources(layer: tf.keras.layers.Layer) -> list[Any]:
     """Tables and files that a layer reads."""
     kinds = (tf.saved_model.experimental.TrackableResource, tf.saved_model.Asset)
     found = tf.train.TrackableView(layer).descendants()
