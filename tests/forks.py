@@ -38,6 +38,9 @@ import json, os, sys
 import trainer.days.loop, trailrank.cli
 import pipeline.examples.make, pipeline.launch, serving.export, serving.rank
 
+# TFX loads IPython, which adds a directory that has a package `tests` too.
+sys.path[:] = [folder for folder in sys.path if "IPython" not in folder]
+
 def run(asked):
     os.environ.update(asked["environment"])
     for number, path in ((1, asked["out"]), (2, asked["err"])):
