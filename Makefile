@@ -3,6 +3,9 @@
 PY ?= 3.10
 VENV ?= .venv
 BIN := $(VENV)/bin
+# What is imported once is compiled once, whatever the environment says: without
+# bytecode each process that starts TensorFlow takes twice as long to be ready.
+export PYTHONDONTWRITEBYTECODE :=
 LOCK := requirements/py$(subst .,,$(PY)).txt
 STAMP := $(VENV)/.installed-py$(PY)
 DEMO ?= demo

@@ -10,6 +10,7 @@ right. So the page says what the reader does; a test compares it.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import inspect
 import json
 import pathlib
@@ -256,11 +257,16 @@ def example_files() -> list[pathlib.Path]:
 
 def example_of(path: str) -> str:
     """What the first of the examples that has a key says at it; "" without one."""
-    for file in example_files():
-        value = _at(yaml.safe_load(file.read_text()), path.split("."))
+    for example in _examples():
+        value = _at(example, path.split("."))
         if value is not None:
             return _as_yaml(value)
     return ""
+
+
+@functools.cache
+def _examples() -> list[Any]:
+    return [yaml.safe_load(file.read_text()) for file in example_files()]
 
 
 def _at(value: Any, path: list[str]) -> Any:

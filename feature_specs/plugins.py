@@ -8,9 +8,12 @@ YAML names no module, so that reading one never runs code.
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import importlib
 import importlib.metadata
 import os
+import sys
 from collections.abc import Iterator
 
 from feature_specs.errors import TrailrankError
@@ -56,4 +59,17 @@ def _named() -> Iterator[tuple[str, str]]:
 
 
 def _entry_points() -> importlib.metadata.EntryPoints:
+    return _installed(tuple((path, _changed_ns(path)) for path in sys.path))
+
+
+@functools.lru_cache(maxsize=1)
+def _installed(path: tuple[tuple[str, int], ...]) -> importlib.metadata.EntryPoints:
+    """Read again when a package came or went, which changes its directory's time: all
+    that is installed is looked through, longer than it takes to read a spec."""
     return importlib.metadata.entry_points(group=GROUP)
+
+
+def _changed_ns(path: str) -> int:
+    with contextlib.suppress(OSError):  # an entry of sys.path need not be there
+        return os.stat(path or ".").st_mtime_ns
+    return 0

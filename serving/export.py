@@ -12,7 +12,7 @@ import os
 import re
 import uuid
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
 
@@ -111,17 +111,25 @@ def _write(
     examples: Sequence[bytes],
 ) -> None:
     module = tf.Module()
-    # What the signatures use is tracked here, and not the Keras model itself: its
-    # training graph has no place in the export.
-    module.transform = transform.transform_features_layer()
+    # What the signatures use is tracked here, and not the Keras models themselves: they
+    # would be traced again, and their own graphs have no place in the export.
+    layer = transform.transform_features_layer()
+    module.transform_resources = _resources(layer)
     module.ranker_variables = list(ranker.variables)
-    signatures = build_signatures(ranker, module.transform, spec)
+    signatures = build_signatures(ranker, layer, spec)
     served = signatures | {RANK: compact(signatures[RANK], ranker.variables)}
     tf.saved_model.save(module, path, signatures=served)
     write_warmup(path, spec, examples)
     # Of the functions as they were traced: what came of compacting is compared as well.
     write_answers(path, ask(spec, signatures))
     write_manifest(path)
+
+
+def _resources(layer: tf.keras.layers.Layer) -> list[Any]:
+    """Tables and files that a layer reads."""
+    kinds = (tf.saved_model.experimental.TrackableResource, tf.saved_model.Asset)
+    found = tf.train.TrackableView(layer).descendants()
+    return [child for child in found if isinstance(child, (*kinds, tf.Variable))]
 
 
 def _write_card(

@@ -72,6 +72,8 @@ _LONGEST_FIRST = (
 )
 # They start processes from one that takes as long to be ready as TensorFlow takes.
 _FORKING = (
+    "tests/e2e/own_logs_test.py",
+    "tests/examples/scripts_test.py",
     "tests/pipeline/train_command_test.py",
     "tests/trainer/days/packed_test.py",
     "tests/trainer/days/recovery_test.py",

@@ -1,7 +1,7 @@
 """Processes that train and can be killed, without a start of TensorFlow each.
 
-One Python loads TensorFlow and the trainer, and starts nothing; every process is forked
-from it, which takes no time.
+One Python loads TensorFlow, TFX and what is ours, and starts nothing; every process is
+forked from it, which takes no time.
 """
 
 from __future__ import annotations
@@ -17,10 +17,29 @@ from collections.abc import Callable, Mapping, Sequence
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
+# What a newcomer types, as `Forks.run` takes it; the first argument is the directory.
+SCRIPT = """
+import os, runpy, sys
+folder, *sys.argv = sys.argv[1:]
+os.chdir(folder)
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+COMMAND = """
+import os, sys
+folder, *sys.argv = sys.argv[1:]
+os.chdir(folder)
+from trailrank.cli import console_main
+console_main()
+"""
+
 # Each line of stdin starts a process, or asks how one ended.
 _SERVER = """
 import json, os, sys
 import trainer.days.loop, trailrank.cli
+import pipeline.examples.make, pipeline.launch, serving.export, serving.rank
+
+# TFX loads IPython, which adds a directory that has a package `tests` too.
+sys.path[:] = [folder for folder in sys.path if "IPython" not in folder]
 
 def run(asked):
     os.environ.update(asked["environment"])

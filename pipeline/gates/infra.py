@@ -36,12 +36,15 @@ TOLERANCE = 1e-5  # of a prediction; above 1 as a share of it
 BFLOAT16_TOLERANCE = 2e-2
 TIMEOUT_S = 600
 REPORT_FILE = "infra.json"
-# What a served model may not need: this package, and packages with operations of their
-# own that the ones we train with would register by being imported.
+# What a served model may not need: this package, packages with operations of their own
+# that the ones we train with would register by being imported, and Keras, which
+# TensorFlow looks for as it starts and does without: what it brings, pandas and more,
+# takes as long to import as TensorFlow itself.
 BARRED = (
     *("trailrank", "pipeline", "serving", "trainer", "feature_specs", "tpu_configs"),
     *("tensorflow_transform", "tensorflow_recommenders", "tensorflow_text", "tfx"),
     *("tensorflow_addons", "struct2tensor", "tensorflow_serving", "tf_keras"),
+    "keras.src",
 )
 _CHILD = pathlib.Path(__file__).with_name("infra_child.py")
 _LONGEST_ERROR = 600

@@ -17,14 +17,14 @@ _LONGEST_ERROR = 600
 
 
 class _Barred(importlib.abc.MetaPathFinder):
-    """Refuses packages that a served model may not need."""
+    """Refuses packages, and modules inside them, that a served model may not need."""
 
     def __init__(self, names):
-        self._names = frozenset(names)
+        self._names = tuple(f"{name}." for name in names)
 
     def find_spec(self, name, path=None, target=None):
         """Raises for a barred package; leaves others to the finders after it."""
-        if name.partition(".")[0] in self._names:
+        if f"{name}.".startswith(self._names):
             raise ModuleNotFoundError(f"a served model may not import {name}")
 
 

@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import re
+import shlex
 import signal
 import socket
 import subprocess
@@ -13,6 +14,8 @@ import urllib.request
 
 import polars as pl
 import pytest
+
+from tests.forks import COMMAND, SCRIPT, Forks
 
 _ROOT = pathlib.Path(__file__).parents[2]
 _PAGE = _ROOT / "docs" / "own_logs.md"
@@ -27,7 +30,7 @@ def _blocks(kind: str) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def walk(tmp_path_factory):
+def walk(tmp_path_factory, forks):
     """(directory, command's first words -> what it printed) of the whole page."""
     folder = tmp_path_factory.mktemp("own_logs")
     port = _free_port()
@@ -41,7 +44,7 @@ def walk(tmp_path_factory):
             if "serve" in command:
                 server.start(f"{command} --grpc_port 0", folder, port)
                 continue
-            printed[" ".join(command.split()[1:3])] = _run(command, folder)
+            printed[" ".join(command.split()[1:3])] = _run(forks, command, folder)
             if "spec init" in command:
                 _patch(folder)
     return folder, printed
@@ -56,20 +59,16 @@ def _environment() -> dict[str, str]:
     }
 
 
-def _run(command: str, folder: pathlib.Path) -> str:
-    command = command.replace("examples/feed_logs", f"{_ROOT}/examples/feed_logs")
-    done = subprocess.run(
-        command,
-        shell=True,
-        cwd=folder,
-        env=_environment(),
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, (
-        f"{command}\n{done.stdout[-2000:]}{done.stderr[-3000:]}"
-    )
-    return done.stdout
+def _run(forks: Forks, command: str, folder: pathlib.Path) -> str:
+    """`python SCRIPT ...` or `trailrank ...`; what it printed."""
+    program, *rest = shlex.split(command)
+    if program == "python":
+        rest[0] = _ROOT / rest[0]
+    else:
+        assert program == "trailrank"
+        rest.insert(0, program)
+    code = SCRIPT if program == "python" else COMMAND
+    return forks.run(code, [folder, *rest]).out
 
 
 def _patch(folder: pathlib.Path) -> None:

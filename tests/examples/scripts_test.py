@@ -1,35 +1,32 @@
 """The scripts in `examples/`, run as a newcomer runs them."""
 
-import os
 import pathlib
-import subprocess
-import sys
 
 import pytest
 
 import trainer.model.switchers
 from feature_specs import load_spec
+from tests.forks import SCRIPT
 
 _ROOT = pathlib.Path(__file__).parents[2]
 
 
-def _run(script: str, *args: str) -> str:
-    """What a script of `examples/` prints."""
-    done = subprocess.run(
-        [sys.executable, str(_ROOT / "examples" / script), *args],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(_ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"},
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    return done.stdout
+@pytest.fixture(scope="module")
+def run_script(forks):
+    """(script of `examples/`, arguments) -> what it prints."""
+
+    def run(script: str, *args: str) -> str:
+        path = _ROOT / "examples" / script
+        return forks.run(SCRIPT, [_ROOT, path, *args]).out
+
+    return run
 
 
 @pytest.fixture(scope="module")
-def own_logs(tmp_path_factory):
+def own_logs(tmp_path_factory, run_script):
     """(directory, what was printed) of own_logs.py."""
     out = tmp_path_factory.mktemp("examples") / "own_logs"
-    return out, _run("own_logs.py", str(out))
+    return out, run_script("own_logs.py", str(out))
 
 
 @pytest.mark.slow
@@ -48,9 +45,9 @@ def test_own_logs_rank_what_each_listener_likes(own_logs):
     not hasattr(trainer.model.switchers, "switcher"),
     reason="the decorator that registers a switcher is not there yet",
 )
-def test_a_structure_of_ones_own_trains_exports_and_serves(own_logs):
+def test_a_structure_of_ones_own_trains_exports_and_serves(own_logs, run_script):
     out, _ = own_logs
-    printed = _run("own_structure.py", str(out))
+    printed = run_script("own_structure.py", str(out))
     shares = [line for line in printed.splitlines() if "of the shared bottom" in line]
     assert [line.split(":")[0] for line in shares] == ["heard", "liked"]
     answer = printed.splitlines()[-1]
@@ -62,8 +59,9 @@ def test_a_structure_of_ones_own_trains_exports_and_serves(own_logs):
 
 
 @pytest.mark.slow
-def test_search_history_ranks_what_was_searched_for(tmp_path):
-    printed = _run("search_history.py", str(tmp_path / "out")).splitlines()
+def test_search_history_ranks_what_was_searched_for(tmp_path, run_script):
+    printed = run_script("search_history.py", str(tmp_path / "out"))
+    printed = printed.splitlines()
     # 50 listeners, 15 pages of 4 songs on 3 days; 6 searches a day.
     assert printed[0] == "9,000 plays, 2,250 pages"
     assert printed[1].startswith("900 searches: {'used': ")
@@ -81,8 +79,8 @@ def test_the_spec_of_search_histories_is_right():
 
 
 @pytest.mark.slow
-def test_results_of_a_run_are_read(shared_run):
-    printed = _run("read_results.py", str(shared_run.root))
+def test_results_of_a_run_are_read(shared_run, run_script):
+    printed = run_script("read_results.py", str(shared_run.root))
     assert "kuairand with preset mmoe, 20220408:20220414" in printed
     for part in (
         "filtered: ",

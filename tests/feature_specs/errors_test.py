@@ -2,6 +2,7 @@
 
 import ast
 import builtins
+import functools
 import pathlib
 
 from feature_specs import SpecError, TrailrankError
@@ -10,6 +11,7 @@ _ROOT = pathlib.Path(__file__).parents[2]
 _ROOMS = ("feature_specs", "tpu_configs", "trainer", "serving", "pipeline", "trailrank")
 
 
+@functools.cache
 def _bases() -> dict[str, list[str]]:
     """`file:class` -> the names of its bases, of every class in the rooms.
 

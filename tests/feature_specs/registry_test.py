@@ -102,6 +102,16 @@ def test_an_installed_package_names_its_plugins(tmp_path):
     assert done.returncode == 0, done.stderr
 
 
+def test_a_package_that_comes_later_is_seen(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    before = set(plugins._entry_points().names)
+    info = tmp_path / "later-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: later\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[trailrank.plugins]\nlater = kinds\n")
+    assert set(plugins._entry_points().names) - before == {"later"}
+
+
 _UNPICKLED = (
     "import pickle, sys\n"
     "found = pickle.loads(bytes.fromhex(sys.argv[1]))\n"

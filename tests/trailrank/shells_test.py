@@ -3,6 +3,7 @@ and all parsers take flags by their whole names only."""
 
 import argparse
 import ast
+import functools
 import importlib
 import pathlib
 import subprocess
@@ -29,18 +30,22 @@ def _is_command(path: pathlib.Path) -> bool:
     return path.name in names or path.name.endswith("_command.py")
 
 
-def _below_commands() -> Iterator[tuple[str, ast.Module]]:
-    for room in _ROOMS:
-        for path in sorted((_ROOT / room).rglob("*.py")):
-            if not _is_command(path):
-                yield str(path.relative_to(_ROOT)), ast.parse(path.read_text())
+@functools.cache
+def _below_commands() -> dict[str, list[ast.AST]]:
+    """File -> all nodes of its code."""
+    return {
+        str(path.relative_to(_ROOT)): list(ast.walk(ast.parse(path.read_text())))
+        for room in _ROOMS
+        for path in sorted((_ROOT / room).rglob("*.py"))
+        if not _is_command(path)
+    }
 
 
 def test_no_function_below_a_command_takes_parsed_arguments():
     found = [
         f"{name}:{node.lineno}"
-        for name, tree in _below_commands()
-        for node in ast.walk(tree)
+        for name, nodes in _below_commands().items()
+        for node in nodes
         if (isinstance(node, ast.Attribute) and node.attr == "Namespace")
         or (isinstance(node, ast.Name) and node.id == "Namespace")
         or (
@@ -53,10 +58,11 @@ def test_no_function_below_a_command_takes_parsed_arguments():
 def test_nothing_below_a_command_prints_to_a_console_of_its_own():
     found = [
         f"{name}:{node.lineno}"
-        for name, tree in _below_commands()
+        for name, nodes in _below_commands().items()
         if name not in _SPEAKS
-        for node in ast.walk(tree)
+        for node in nodes
         if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name | ast.Attribute)
         and ast.unparse(node.func) in ("print", "Console", "rich.console.Console")
     ]
     assert found == []

@@ -417,6 +417,8 @@ def _differences(found, expected):
 
 def _equal(got, wanted):
     """Whether lists are equal; floats are float32 in an example."""
+    if got == wanted and list(map(type, got)) == list(map(type, wanted)):
+        return True
     if len(got) != len(wanted):
         return False
     return all(
@@ -432,7 +434,7 @@ def _equal(got, wanted):
 
 
 _CASES = {
-    "a large log": ("Asia/Shanghai", datetime.date(2022, 4, 8), 60, 55),
+    "a large log": ("Asia/Shanghai", datetime.date(2022, 4, 8), 32, 55),
     "autumn": ("America/New_York", datetime.date(2022, 11, 3), 16, 45),
     "spring": ("America/New_York", datetime.date(2022, 3, 10), 16, 45),
     "half an hour": ("Asia/Kolkata", datetime.date(2022, 4, 8), 16, 45),

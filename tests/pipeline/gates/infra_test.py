@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from feature_specs.spec import InfraSpec
-from pipeline.gates import infra
+from pipeline.gates import infra, infra_child
 from pipeline.gates.infra import InfraReport, RefusedExportError, check_export
 from serving.answers import Answer, write_answers
 
@@ -88,6 +88,15 @@ def test_a_model_that_needs_python_is_refused(model_dir):
     write_answers(model_dir, [Answer("host", {"x": _X}, {"y": _X})])
     (problem,) = check_export(model_dir, InfraSpec()).problems
     assert problem.startswith("it cannot be used: ") and "pyfunc" in problem
+
+
+def test_its_process_has_neither_our_code_nor_keras():
+    finder = infra_child._Barred(infra.BARRED)
+    for name in ("trainer", "tf_keras", "tfx.types", "keras.src.optimizers"):
+        with pytest.raises(ModuleNotFoundError, match=f"may not import {name}"):
+            finder.find_spec(name)
+    for name in ("tensorflow", "trainers", "keras"):  # TensorFlow asks where Keras is
+        assert finder.find_spec(name) is None
 
 
 def test_a_model_that_takes_too_long_is_refused(model_dir):

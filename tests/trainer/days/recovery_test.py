@@ -60,6 +60,19 @@ def whole(spec, config, folder, tmp_path_factory):
     return directory
 
 
+@pytest.fixture(scope="module")
+def first_day_only(spec, config, folder, tmp_path_factory):
+    directory = tmp_path_factory.mktemp("first")
+    _train(spec, config, folder, directory, days=days_below(folder)[:1])
+    return directory
+
+
+@pytest.fixture
+def first_trained(first_day_only, tmp_path):
+    """A directory of one's own where the first day is trained."""
+    return shutil.copytree(first_day_only, tmp_path / "run")
+
+
 def _train(spec, config, folder, directory, days=None):
     return loop.train(
         spec,
@@ -184,14 +197,12 @@ def test_whoever_loads_passes_over_a_checkpoint_that_is_cut_off(
 
 @pytest.mark.parametrize("content", ["", 'model_checkpoint_path: "ck', "\0\1"])
 def test_a_damaged_list_of_checkpoints_is_written_anew(
-    spec, config, folder, tmp_path, content
+    spec, config, folder, first_trained, content
 ):
-    first, second, _ = days_below(folder)
-    _train(spec, config, folder, tmp_path, days=[first])
-    (tmp_path / "checkpoint").write_text(content)
-    _train(spec, config, folder, tmp_path, days=[first, second])
-    assert checkpoints.finished_days(str(tmp_path)) == [DAYS[0], DAYS[1]]
-    text = (tmp_path / "checkpoint").read_text()
+    (first_trained / "checkpoint").write_text(content)
+    _train(spec, config, folder, first_trained, days=days_below(folder)[:2])
+    assert checkpoints.finished_days(str(first_trained)) == [DAYS[0], DAYS[1]]
+    text = (first_trained / "checkpoint").read_text()
     assert text.startswith('model_checkpoint_path: "ckpt-')
 
 
@@ -228,18 +239,16 @@ def _files_of_at_most(size):
 
 
 def test_a_full_disk_leaves_the_checkpoint_before(
-    spec, config, folder, whole, tmp_path
+    spec, config, folder, whole, first_trained
 ):
-    first, *_ = days_below(folder)
-    _train(spec, config, folder, tmp_path, days=[first])
     with (
         _files_of_at_most(100_000),
         pytest.raises(loop.CheckpointError, match="cannot be written .* Make room"),
     ):
-        _train(spec, config, folder, tmp_path)
-    assert checkpoints.finished_days(str(tmp_path)) == [DAYS[0]]
-    _train(spec, config, folder, tmp_path)
-    _assert_same(tmp_path, whole)
+        _train(spec, config, folder, first_trained)
+    assert checkpoints.finished_days(str(first_trained)) == [DAYS[0]]
+    _train(spec, config, folder, first_trained)
+    _assert_same(first_trained, whole)
 
 
 def test_finished_days_are_those_of_the_newest_checkpoint(folder, whole, tmp_path):

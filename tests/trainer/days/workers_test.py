@@ -10,7 +10,7 @@ from trainer import strategy
 from trainer.days.means import DISENTANGLE
 
 # Trains the days below argv[1] into argv[2] with the seed argv[3], and keeps what every
-# step returned.
+# step returned. If there is an argv[4], TensorBoard's summaries go there.
 _TRAIN = """
 import sys
 import numpy as np
@@ -36,7 +36,7 @@ loop.train(
     slice=t.small_slice(),
     seed=int(sys.argv[3]),
     checkpoint_dir=sys.argv[2],
-    log_dir=sys.argv[2] + "/logs",
+    log_dir=next(iter(sys.argv[4:]), None),
     options=loop.LoopOptions(checkpoint_steps=8, validate_rows=128),
 )
 if strategy.is_chief():
@@ -91,11 +91,9 @@ def test_two_workers_give_the_losses_of_one_process(
     for seed, day in enumerate(DAYS):
         make_rows(1500, seed=seed).write(tmp_path / f"{day}.gz")
     addresses = [f"127.0.0.1:{port}" for port in _free_ports(2)]
+    arguments = [tmp_path, tmp_path / "two", any_seed, tmp_path / "two" / "logs"]
     two = [
-        forks.start(
-            _TRAIN, [tmp_path, tmp_path / "two", any_seed], _cluster(index, addresses)
-        )
-        for index in range(2)
+        forks.start(_TRAIN, arguments, _cluster(index, addresses)) for index in range(2)
     ]
     for worker in two:
         assert worker.end() == 0, worker.err[-3000:]

@@ -1,6 +1,7 @@
 """Tables on the embedding engine against dense ones: the same numbers, off TPU."""
 
 import dataclasses
+import shutil
 
 import numpy as np
 import pytest
@@ -223,22 +224,29 @@ def days(make_rows, tmp_path_factory):
     return [(day, [str(folder / f"Split-{day}" / "data.gz")]) for day in DAYS]
 
 
-def test_a_training_resumes_with_its_tables(spec, config, days, tmp_path):
-    def train(days, folder):
-        options = loop.LoopOptions(checkpoint_steps=4, validate_rows=64)
-        return loop.train(
-            spec,
-            config,
-            days,
-            checkpoint_dir=str(tmp_path / folder),
-            slice=on("tpu_embedding"),
-            options=options,
-        )
+def _trained(spec, config, days, folder, embedding="tpu_embedding", **options):
+    return loop.train(
+        spec,
+        config,
+        days,
+        checkpoint_dir=str(folder),
+        slice=on(embedding),
+        options=loop.LoopOptions(checkpoint_steps=4, validate_rows=64, **options),
+    )
 
-    whole = weights(train(days, "whole"))
-    train(days[:1], "stopped")
-    resumed = weights(train(days, "stopped"))
-    loaded = loop.load(spec, config, str(tmp_path / "stopped"), on("tpu_embedding"))
+
+@pytest.fixture(scope="module")
+def first_day(spec, config, days, tmp_path_factory):
+    """A training of the first day: its directory, its weights. Copy to go on."""
+    folder = tmp_path_factory.mktemp("first")
+    return folder, weights(_trained(spec, config, days[:1], folder))
+
+
+def test_a_training_resumes_with_its_tables(spec, config, days, first_day, tmp_path):
+    whole = weights(_trained(spec, config, days, tmp_path / "whole"))
+    stopped = shutil.copytree(first_day[0], tmp_path / "stopped")
+    resumed = weights(_trained(spec, config, days, stopped))
+    loaded = loop.load(spec, config, str(stopped), on("tpu_embedding"))
     for name, value in whole.items():
         np.testing.assert_array_equal(value, resumed[name], err_msg=name)
         np.testing.assert_array_equal(value, weights(loaded.ranker)[name], err_msg=name)
@@ -283,22 +291,15 @@ def test_a_tpu_that_cannot_is_told_what_to_do(generation, told):
     embedding_engine.check_generation(kinds.V1, on("partial"))
 
 
-def test_a_checkpoint_knows_where_its_tables_are(spec, config, days, tmp_path):
-    def train(embedding, folder, **options):
-        return loop.train(
-            spec,
-            config,
-            days[:1],
-            checkpoint_dir=str(tmp_path / folder),
-            slice=on(embedding),
-            options=loop.LoopOptions(**options),
-        )
-
-    trained = weights(train("tpu_embedding", "engine"))
-    loaded = loop.load(spec, config, str(tmp_path / "engine"), SLICE)  # says dense
+def test_a_checkpoint_knows_where_its_tables_are(
+    spec, config, days, first_day, tmp_path
+):
+    folder, trained = first_day
+    loaded = loop.load(spec, config, str(folder), SLICE)  # says dense
     for name, value in weights(loaded.ranker).items():
         np.testing.assert_array_equal(value, trained[name], err_msg=name)
     with pytest.raises(ValueError, match="embedding was 'tpu_embedding' and is None"):
-        train("dense", "engine")
+        _trained(spec, config, days[:1], folder, "dense")
+    other, begin = tmp_path / "other", {"warm_start": str(folder)}
     with pytest.raises(ValueError, match="embedding was 'tpu_embedding' and is None"):
-        train("dense", "other", warm_start=str(tmp_path / "engine"))
+        _trained(spec, config, days[:1], other, "dense", **begin)
