@@ -18,7 +18,7 @@ A whole run: `RunConfig`, `run_pipeline`, `RunRecord`, `read_record`, `evaluate`
 day by day: `status`, `history`, `lineage`, `rollback`, `prune`
 Rankers: `train`, `LoopOptions`, `load_ranker`, `Ranker`, `inspect`;
 `compare`, `CompareOptions`
-Serving: `export`, `serve`, `Client`, `AsyncClient`, `rank`
+Serving: `export`, `serve`, `Client`, `AsyncClient`, `rank`; `loadtest`, `LoadOptions`
 Errors: `TrailrankError` is the base of every error that is meant for a user
 """
 
@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from pipeline.trail_bias.run import trail_bias
     from serving.client import AsyncClient, Client
     from serving.export import export
+    from serving.loadtest import LoadOptions, loadtest
     from serving.options import ServerOptions
     from serving.rank import rank
     from serving.serve import serve
@@ -64,6 +65,7 @@ __all__ = [
     "Client",
     "CompareOptions",
     "DryRun",
+    "LoadOptions",
     "LoopOptions",
     "ModelConfig",
     "ProposedSpec",
@@ -85,6 +87,7 @@ __all__ = [
     "load_ranker",
     "load_slice",
     "load_spec",
+    "loadtest",
     "make_encoding",
     "make_examples",
     "propose_spec",
@@ -107,6 +110,7 @@ _HOMES = {
     "Client": "serving.client",
     "CompareOptions": "pipeline.compare.run",
     "DryRun": "pipeline.dry_run.run",
+    "LoadOptions": "serving.loadtest",
     "LoopOptions": "trainer.days.options",
     "ModelConfig": "feature_specs",
     "ProposedSpec": "pipeline.proposing.propose",
@@ -126,6 +130,7 @@ _HOMES = {
     "load_ranker": "trainer.train",
     "load_slice": "tpu_configs",
     "load_spec": "feature_specs",
+    "loadtest": "serving.loadtest",
     "make_encoding": "pipeline.encoding.make",
     "make_examples": "pipeline.examples.make",
     "propose_spec": "pipeline.proposing.propose",

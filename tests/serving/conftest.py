@@ -136,12 +136,19 @@ def models_dir(ranker, tft_output, spec, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def model_url(models_dir):
-    """The embedded server, running on `models_dir`."""
-    from serving.server import serve_in_thread
+def model_server(models_dir):
+    """The embedded server, running on `models_dir`, over REST and gRPC."""
+    from serving.options import ServerOptions
+    from serving.server import Server
 
-    with serve_in_thread(str(models_dir)) as url:
-        yield url
+    with Server(str(models_dir), ServerOptions(rest_port=0, grpc_port=0)) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def model_url(model_server):
+    """Where it answers over REST."""
+    return model_server.url
 
 
 @pytest.fixture(scope="session")

@@ -23,3 +23,9 @@ def test_rank(run_docstring, write_run, model_url, tmp_path, monkeypatch):
     write_run(tmp_path / "run")
     monkeypatch.chdir(tmp_path)
     run_docstring("rank", url=model_url)
+
+
+def test_loadtest(run_docstring, write_run, model_url, tmp_path, monkeypatch):
+    write_run(tmp_path / "run")
+    monkeypatch.chdir(tmp_path)
+    run_docstring("loadtest", server=model_url)

@@ -15,6 +15,13 @@ _CASES = {
     "evaluate moved": ("evaluate --root {moved}", "was moved or cleaned"),
     "evaluate truth": ("evaluate --root {moved} --truth {none}", "--truth"),
     "rank moved": ("rank --root {moved} --user 1", "moved or cleaned"),
+    "loadtest": ("loadtest --root {none}", "no finished run here"),
+    "loadtest moved": ("loadtest --root {moved}", "moved or cleaned"),
+    "loadtest requests": (
+        "loadtest --requests {none} --model m",
+        "cannot be read (No such file",
+    ),
+    "loadtest out": ("loadtest --root {none} --out {file}", "must be a directory"),
     "serve": ("serve --root {none}", "no model here"),
     "serve models": ("serve --models {there}", "no model here"),
     "model show": ("model show {none}", "must hold a SavedModel"),
