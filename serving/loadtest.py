@@ -25,7 +25,7 @@ from serving.calls import ClientError, Predict, Target
 from serving.knee import ERRORS, GENERATOR, LATENCY, Knee, Missed, find_knee
 from serving.load_requests import RANK, read_requests, requests_of_examples
 from serving.load_targets import LoadTarget, load_target
-from serving.rank import read_run
+from serving.served_run import read_run
 
 # Name of a percentile -> values of a thousand that are at or below it.
 _PERCENTILES = {"p50": 500, "p90": 900, "p95": 950, "p99": 990, "p99.9": 999}
@@ -205,7 +205,7 @@ def loadtest(
 
     Raises:
         UsageError: Arguments that do not go together.
-        RankError, LoadRequestError: There is no such run, or no such request.
+        RunError, LoadRequestError: There is no such run, or no such request.
         ClientError: The server could not be reached, or refuses the requests.
         NoMatplotlibError: A picture is to be drawn, and cannot.
     """
@@ -274,15 +274,16 @@ def _calls(
             f"candidates and distinct must be at least 1. Got {candidates} and "
             f"{distinct}."
         )
-    spec, directory = read_run(root) if root is not None else (None, "")
+    run = read_run(root) if root is not None else None
     if requests is not None:
-        return spec, read_requests(requests, signature)
-    assert spec, "a run has one"
+        return run and run.spec, read_requests(requests, signature)
+    assert run, "it was named"
+    run.check_examples()
     from serving.lookup import Examples
 
-    return spec, requests_of_examples(
-        Examples(directory, spec),
-        spec,
+    return run.spec, requests_of_examples(
+        Examples(run.examples, run.spec),
+        run.spec,
         signature=signature or RANK,
         candidates=candidates,
         count=distinct,
@@ -329,7 +330,11 @@ class _Test:
             return None
         if self._steps and self._steps[-1].missed:
             await self._recover()
-        return (await self._step(rate)).missed
+        missed = (await self._step(rate)).missed
+        if missed == GENERATOR and self._left >= rate * self._options.seconds:
+            # What another program took of this machine may be over by now.
+            missed = (await self._step(rate)).missed
+        return missed
 
     async def _step(self, rate: float) -> LoadStep:
         options, number = self._options, len(self._steps)

@@ -64,11 +64,11 @@ def _draw_histogram(panel: Axes, step: LoadStep) -> None:
     low, high = latency_ms.min(), latency_ms.max()
     edges = np.geomspace(low / 1.01, high * 1.01, _BINS + 1)
     panel.hist(latency_ms, bins=edges, color=BLUE)  # type: ignore[arg-type]
-    panel.set_xscale("log")
     panel.set_yscale("log")
     panel.set_ylim(bottom=0.7)
-    for name in _MARKED:
-        value = step.latency_ms[name]
+    _set_logarithmic(panel)
+    marked = {step.latency_ms[name]: name for name in _MARKED}
+    for value, name in marked.items():  # of those that are equal the last
         panel.axvline(value, color=GREY, linewidth=0.8)
         panel.annotate(
             name,
@@ -99,9 +99,19 @@ def _draw_rates(panel: Axes, report: LoadReport) -> None:
     if report.knee and report.knee.rate:
         panel.axvline(report.knee.rate, color=GREY, linewidth=0.8)
         panel.set_title(f"knee: {report.knee.rate:.4g} requests/s", fontsize=TITLE_SIZE)
-    panel.set_xscale("log")
     panel.set_yscale("log")
+    _set_logarithmic(panel)
     panel.set_xlabel("requests/s that were due (hollow: missed a limit)")
     panel.set_ylabel("latency, ms")
     panel.legend(frameon=False, fontsize=SMALL_SIZE)
     tidy(panel, "both")
+
+
+def _set_logarithmic(panel: Axes) -> None:
+    """The horizontal axis, with few and plain numbers whatever it spans."""
+    from matplotlib.ticker import LogLocator, NullFormatter
+
+    panel.set_xscale("log")
+    panel.xaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
+    panel.xaxis.set_major_formatter("{x:g}")
+    panel.xaxis.set_minor_formatter(NullFormatter())

@@ -7,7 +7,6 @@ import pytest
 import tensorflow as tf
 
 from feature_specs.spec import InfraSpec
-from pipeline.gates import infra
 from pipeline.gates.infra import InfraReport, RefusedExportError, check_export
 from serving.answers import Answer, write_answers
 
@@ -69,18 +68,6 @@ def test_all_that_is_wrong_is_told(model_dir):
         report.check()
     assert told.value.exit_status == 3
     assert InfraReport.from_json(report.to_json()) == report
-
-
-def test_bfloat16_is_compared_by_what_it_can_tell(model_dir, tmp_path):
-    class Rough(tf.Module):
-        @tf.function(input_signature=[tf.TensorSpec([None], tf.float32, name="x")])
-        def half(self, x):
-            return {"y": tf.cast(tf.cast(x, tf.bfloat16) / 2, tf.float32)}
-
-    rough = Rough()
-    tf.saved_model.save(rough, str(tmp_path), signatures={"half": rough.half})
-    assert infra._tolerance(str(tmp_path)) == infra.BFLOAT16_TOLERANCE
-    assert infra._tolerance(model_dir) == infra.TOLERANCE
 
 
 def test_a_model_that_needs_python_is_refused(model_dir):
