@@ -208,6 +208,18 @@ class Client:
         found: dict[str, Any] = self._send(Metadata())
         return found
 
+    def as_read(self, call: Predict) -> dict[str, Any]:
+        """What a server reads of a call: input -> array, after all of the wire format.
+
+        The model's metadata is asked for.
+
+        Raises:
+            ClientError: As in `metadata`.
+            BadRequest, TensorError: A server would refuse the call.
+        """
+        found = self.metadata()["metadata"]["signature_def"]["signature_def"]
+        return self._transport.as_read(call, found[call.signature]["inputs"])
+
     def _send(self, call: Call) -> Any:
         return self._retries.run(
             lambda left_s: self._transport.send(call, left_s), self._timeout_s

@@ -276,7 +276,8 @@ def _calls(
         )
     run = read_run(root) if root is not None else None
     if requests is not None:
-        return run and run.spec, read_requests(requests, signature)
+        spec = run.spec if run else None
+        return spec, read_requests(requests, signature)
     assert run, "it was named"
     run.check_examples()
     from serving.lookup import Examples

@@ -17,10 +17,13 @@ import numpy as np
 import orjson
 
 from serving.calls import Call, ClientError, Metadata, Predict, Status, Target
+from serving.json_tensors import parse_body, request_arrays
 from serving.proxies import by_proxy, is_here, proxy_variables
 
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 _BUSY = (429, 503)
+# TensorFlow's name of a type in metadata -> that of arrays, where it is another word.
+_DTYPES = {"DT_FLOAT": "float32", "DT_DOUBLE": "float64", "DT_HALF": "float16"}
 # The connection did not come about, or ended without an answer.
 _BROKEN_OFF = (httpx.NetworkError, httpx.RemoteProtocolError)
 T = TypeVar("T", httpx.Client, httpx.AsyncClient)
@@ -51,6 +54,18 @@ class RestTransport:
         except (httpx.TransportError, httpx.InvalidURL) as error:
             raise self._wire.no_answer(error) from None
         return self._wire.answer(request, response)
+
+    def as_read(self, call: Predict, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """The call's arrays, as a server reads them of its body.
+
+        Args:
+            call: Of one signature.
+            inputs: Its inputs, as the metadata has them.
+        """
+        body = self._wire.request(call).body or b""
+        names = {name: info["dtype"] for name, info in inputs.items()}
+        dtypes = {name: _DTYPES.get(d, d[3:].lower()) for name, d in names.items()}
+        return request_arrays(parse_body(body), dtypes)
 
     def close(self) -> None:
         """Closes the connections."""

@@ -18,7 +18,8 @@ A whole run: `RunConfig`, `run_pipeline`, `RunRecord`, `read_record`, `evaluate`
 day by day: `status`, `history`, `lineage`, `rollback`, `prune`
 Rankers: `train`, `LoopOptions`, `load_ranker`, `Ranker`, `inspect`;
 `compare`, `CompareOptions`
-Serving: `export`, `serve`, `Client`, `AsyncClient`, `rank`; `loadtest`, `LoadOptions`
+Serving: `export`, `serve`, `Client`, `AsyncClient`, `rank`; `loadtest`, `LoadOptions`,
+`skew`
 Errors: `TrailrankError` is the base of every error that is meant for a user
 """
 
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
     from serving.options import ServerOptions
     from serving.rank import rank
     from serving.serve import serve
+    from serving.skew import skew
     from tpu_configs import load_slice
     from trainer.days.options import LoopOptions
     from trainer.inspect import inspect
@@ -99,6 +101,7 @@ __all__ = [
     "run_pipeline",
     "serve",
     "simulate",
+    "skew",
     "status",
     "trail_bias",
     "train",
@@ -143,6 +146,7 @@ _HOMES = {
     "ServerOptions": "serving.options",
     "serve": "serving.serve",
     "simulate": "pipeline.simulator",
+    "skew": "serving.skew",
     "status": "pipeline.operations.status",
     "train": "trainer.train",
     "trail_bias": "pipeline.trail_bias.run",

@@ -48,6 +48,7 @@ COMMANDS = {
     "model": ("serving.model_command", "what an exported model is"),
     "rank": ("serving.rank_command", "rank candidates for a user"),
     "loadtest": ("serving.loadtest_command", "how a server bears a load"),
+    "skew": ("serving.skew_command", "do requests and training agree?"),
 }
 
 # Exit status -> what it says; `feature_specs.errors.Status` has their names.

@@ -280,9 +280,13 @@ _DAYS = {"Split-day-20240101": slice(0, 4), "Split-day-20240102": slice(4, 6)}
 
 
 @pytest.fixture(scope="session")
-def write_run(spec):
-    """Writes a finished run's directory, its record and its examples; returns it."""
+def write_run(spec, models_dir, tft_output):
+    """Writes a finished run's directory, its record and its examples; returns it.
+
+    Its model and its encoding are the session's.
+    """
     import json
+    import os
 
     import tensorflow as tf
 
@@ -293,7 +297,16 @@ def write_run(spec):
             with tf.io.TFRecordWriter(path, "GZIP") as writer:
                 for row in ROWS[part]:
                     writer.write(_serialized(row))
-        record = {"spec_text": spec.text, "examples": str(folder / "examples")}
+        examples = str(folder / "examples")
+        record = {
+            "spec_text": spec.text,
+            "examples": examples,
+            "example_dirs": {name.removeprefix("Split-"): examples for name in _DAYS},
+            "eval_splits": ["day-20240102"],
+            "transform_graph": os.path.dirname(tft_output.transform_savedmodel_dir),
+            "model": str(models_dir / "tiny" / "1"),
+            "version": "1",
+        }
         (folder / "run.json").write_text(json.dumps(record))
         return folder
 
