@@ -27,6 +27,7 @@ from feature_specs.errors import Status, TrailrankError, UsageError
 from feature_specs.places import Place, check_directory
 from serving.agreement import TOLERANCE, apart
 from serving.loadtest import server_url
+from serving.logged_rows import read_logged
 from serving.served_run import RunError, ServedRun, read_run
 from serving.skew_causes import likely_cause
 
@@ -231,6 +232,7 @@ def skew(
     run = read_run(root)
     directories = _directories(run, splits, use_all=requests is not None)
     _check_run(run)
+    logged = read_logged(requests, run.spec) if requests is not None else None
     from serving.skew_compare import Comparison
 
     return Comparison(
@@ -241,7 +243,7 @@ def skew(
         label=label,
         timeout_s=timeout_s,
         tolerance=tolerance,
-    ).of(directories, requests, rows, seed)
+    ).of(directories, logged, rows, seed)
 
 
 def _directories(

@@ -9,11 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from feature_specs import FeatureSpec
-from feature_specs.places import Place
 from serving.agreement import tolerance_of
 from serving.calls import Predict, Target
 from serving.client import Client
 from serving.load_requests import ROWS
+from serving.logged_rows import LoggedRowError, LoggedRows, refusal
 from serving.requests import columns
 from serving.served_run import ServedRun
 from serving.session import load_signatures
@@ -26,16 +26,7 @@ from serving.skew import (
     feature_skew,
     prediction_skew,
 )
-from serving.skew_rows import (
-    LoggedRowError,
-    LoggedRows,
-    TrainedRow,
-    read_logged,
-    refusal,
-    sample_rows,
-    trained_values,
-    with_values,
-)
+from serving.skew_rows import TrainedRow, sample_rows, trained_values, with_values
 from trainer.days.encoding import read_encoding
 from trainer.days.layout import Layout
 
@@ -76,10 +67,9 @@ class Comparison:
         self._tolerance = tolerance_of(run.model) if tolerance is None else tolerance
 
     def of(
-        self, directories: list[str], requests: Place | None, rows: int, seed: int
+        self, directories: list[str], logged: LoggedRows | None, rows: int, seed: int
     ) -> SkewReport:
-        """Compares rows of splits, as they are or as a file of requests has them."""
-        logged = read_logged(requests, self._spec) if requests is not None else None
+        """Compares rows of splits, as they are or as a backend sent them."""
         wanted = logged.rows.keys() if logged else None
         found = sample_rows(self._spec, directories, rows, seed, wanted)
         self._check_found(found, logged, directories)

@@ -9,7 +9,7 @@ import pytest
 
 from serving.calls import ClientError
 from serving.skew import SkewError, prediction_skew, skew
-from serving.skew_rows import TrainedRow, draw, read_logged, refusal, sample_rows
+from serving.skew_rows import TrainedRow, draw, sample_rows
 from trailrank import cli
 
 DAYS = ["day-20240101", "day-20240102"]
@@ -167,44 +167,6 @@ def test_rows_of_a_run_have_their_keys(root, spec):
         *((1, 10), (1, 11), (1, 12), (2, 10), (2, 13), (3, 14))
     ]
     assert (3, 14, 2 * 86_400_000 + 1000) in [row.key for row in found]
-
-
-@pytest.mark.parametrize(
-    ("name", "value", "told"),
-    [
-        ("user_id", 3, ""),
-        ("user_id", None, ""),
-        ("user_id", True, "must be a number"),
-        ("user_id", 2**63, "must fit in 64 bits"),
-        ("seconds", 3, ""),
-        ("seconds", "3", "must be a number"),
-        ("kind", 3, "must be text"),
-        ("history_video_id", 3, "must be a list"),
-        ("history_video_id", [3, None], "must have no null in it"),
-        ("history_video_id", [3, 1.5], "must be a whole number"),
-        ("cover", [1.0, None], ""),
-        ("cover", [], ""),
-        ("cover", [1.0], "must have 2 numbers"),
-    ],
-)
-def test_what_a_server_refuses(spec, name, value, told):
-    assert refusal(spec.feature(name), value) == told
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("", "no row in it"),
-        ("{", "line 1: not JSON"),
-        ('{"key_user": 1}', "must be an object with key_user, key_item, key_time_ms"),
-        ('{"key_user": 1.5, "key_item": 1, "key_time_ms": 1}', "must be whole numbers"),
-        (2 * '{"key_user": 1, "key_item": 1, "key_time_ms": 1}\n', "an earlier line"),
-    ],
-)
-def test_files_that_hold_no_rows(tmp_path, spec, text, message):
-    (tmp_path / "sent").write_text(text)
-    with pytest.raises(ValueError, match=message):
-        read_logged(tmp_path / "sent", spec)
 
 
 # --- what goes wrong ------------------------------------------------------------------

@@ -22,6 +22,8 @@ _CASES = {
         "cannot be read (No such file",
     ),
     "loadtest out": ("loadtest --root {none} --out {file}", "must be a directory"),
+    "skew": ("skew --root {none}", "no finished run here"),
+    "skew moved": ("skew --root {moved}", "names no splits of examples"),
     "serve": ("serve --root {none}", "no model here"),
     "serve models": ("serve --models {there}", "no model here"),
     "model show": ("model show {none}", "must hold a SavedModel"),
