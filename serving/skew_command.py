@@ -30,6 +30,7 @@ from feature_specs.flags import ArgumentParser
 from serving.loadtest_command import add_server
 from serving.skew import DEFAULT_ROWS, FeatureSkew, SkewReport, skew
 
+_FIGURES = 6  # of a number that is shown
 _LONGEST = 60  # characters of a value that is shown
 
 
@@ -95,7 +96,9 @@ def _lines(report: SkewReport) -> list[str]:
     for found in report.features:
         lines += _feature_lines(found)
     if not report.features:
-        lines.append("  features: agree")
+        lines.append(
+            "  features: agree, so the server's model is another than the run's"
+        )
     worst = report.worst
     if worst:
         lines.append(
@@ -136,5 +139,7 @@ def _key(key: tuple[Any, ...]) -> str:
 
 
 def _short(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False)
+    from pipeline.reporting.files import plain
+
+    text = json.dumps(plain(value, _FIGURES), ensure_ascii=False)
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."

@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from feature_specs import FeatureSpec
+from feature_specs import FeatureSpec, Spec
 from serving.agreement import tolerance_of
-from serving.calls import Predict, Target
-from serving.client import Client
+from serving.calls import Call, ClientError, Metadata, Predict, Target
+from serving.client import transport
 from serving.load_requests import ROWS
 from serving.logged_rows import LoggedRowError, LoggedRows, refusal
 from serving.requests import columns
+from serving.retries import Retries
 from serving.served_run import ServedRun
 from serving.session import load_signatures
 from serving.signatures import EXAMPLES
@@ -35,6 +36,68 @@ _SCORES = ("score", "log_score")
 
 Arrays = dict[str, npt.NDArray[Any]]
 Values = Mapping[str, Any]
+
+
+class _Served:
+    """Rows to one model of a server: `serving_default`, as a client calls it.
+
+    Attributes:
+        version: That answers.
+    """
+
+    def __init__(self, url: str, target: Target, timeout_s: float, spec: Spec):
+        self._url, self._model, self._timeout_s = url, target.model, timeout_s
+        self._spec = spec
+        self._transport = transport(url, target)
+        self.version = ""
+        self._inputs: dict[str, Any] = {}  # as the metadata has them
+
+    def __enter__(self) -> _Served:
+        try:
+            self._look()
+        except BaseException:
+            self._transport.close()
+            raise
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._transport.close()
+
+    def _look(self) -> None:
+        """The version and its inputs; ClientError if it is no model of the spec."""
+        found = self._send(Metadata())
+        self.version = str(found["model_spec"]["version"])
+        signatures = found["metadata"]["signature_def"]["signature_def"]
+        signature = signatures.get(ROWS, {"inputs": {}, "outputs": {}})
+        self._inputs = signature["inputs"]
+        features = [feature.name for feature in self._spec.served_features]
+        absent = [f"input {n}" for n in features if n not in self._inputs]
+        tasks = [task.name for task in self._spec.tasks]
+        absent += [f"output {n}" for n in tasks if n not in signature["outputs"]]
+        if absent:
+            more = f" and {len(absent) - 1} more" if absent[1:] else ""
+            raise ClientError(
+                f"{self._url}: signature {ROWS!r} of model {self._model!r} has no "
+                f"{absent[0]}{more}: it was made with another spec than the run. Serve "
+                "this run's model, or name another --model."
+            )
+
+    def as_read(self, inputs: dict[str, list[Any]]) -> Arrays:
+        """Input -> what a server reads of it, after all of the wire format."""
+        call = Predict(signature=ROWS, inputs=inputs)
+        return self._transport.as_read(call, self._inputs)
+
+    def predict(self, inputs: dict[str, list[Any]]) -> dict[str, list[float]]:
+        """Output -> predictions."""
+        found: dict[str, list[float]] = self._send(
+            Predict(signature=ROWS, inputs=inputs)
+        )
+        return found
+
+    def _send(self, call: Call) -> Any:
+        return Retries().run(
+            lambda left_s: self._transport.send(call, left_s), self._timeout_s
+        )
 
 
 class Comparison:
@@ -82,28 +145,18 @@ class Comparison:
         taken = [
             n for n in range(len(found)) if not any(r[n] for r in refusals.values())
         ]
-        with self._client() as client:
-            served = client.metadata()["model_spec"]["version"]
-            features = self._features(found, expected, sent, refusals, client)
-            predictions = self._predictions(found, sent, taken, client)
+        with _Served(self._url, self._target, self._timeout_s, self._spec) as served:
+            features = self._features(found, expected, sent, refusals, served)
+            predictions = self._predictions(found, sent, taken, served)
         return SkewReport(
             url=self._url,
-            version=str(served),
+            version=served.version,
             rows=len(found),
             predicted=len(taken),
             tolerance=self._tolerance,
             features=features,
             predictions=predictions,
-            notes=tuple(self._notes(str(served), found, logged, taken, directories)),
-        )
-
-    def _client(self) -> Client:
-        return Client(
-            self._url,
-            self._target.model,
-            self._timeout_s,
-            version=self._target.version,
-            label=self._target.label,
+            notes=tuple(self._notes(served.version, found, logged, taken, directories)),
         )
 
     def _check_found(
@@ -132,17 +185,18 @@ class Comparison:
         expected: Sequence[Values],
         sent: Sequence[Values],
         refusals: Mapping[str, list[str]],
-        client: Client,
+        served: _Served,
     ) -> tuple[FeatureSkew, ...]:
         """Every served feature of the spec that differs, in its order."""
         graph = self._run.transform_graph
         vocabularies = read_encoding(graph).vocabularies
         layout = Layout(self._spec, graph)
         trained = self._encoded(layout, [row.serialized for row in rows])
-        served = self._encoded(layout, self._as_served(rows, sent, refusals, client))
+        as_served = self._as_served(rows, sent, refusals, served)
+        given = self._encoded(layout, as_served)
         found = []
         for feature in self._spec.served_features:
-            both = (self._of(feature, trained), self._of(feature, served))
+            both = (self._of(feature, trained), self._of(feature, given))
             known = vocabularies.get(feature.name)
             told = refusals[feature.name]
             found.append(feature_skew(feature, rows, expected, sent, both, told, known))
@@ -153,7 +207,7 @@ class Comparison:
         rows: list[TrainedRow],
         sent: Sequence[Values],
         refusals: Mapping[str, list[str]],
-        client: Client,
+        served: _Served,
     ) -> list[bytes]:
         """The examples with what a server reads of the values; refused ones missing."""
         features = self._spec.served_features
@@ -164,7 +218,7 @@ class Comparison:
         found = []
         for part in chunks(len(rows)):
             inputs = columns(features, given[part])
-            arrays = client.as_read(Predict(signature=ROWS, inputs=inputs))
+            arrays = served.as_read(inputs)
             found += [
                 with_values(self._spec, row, arrays, place)
                 for place, row in enumerate(rows[part])
@@ -192,7 +246,7 @@ class Comparison:
         rows: list[TrainedRow],
         sent: Sequence[Values],
         taken: list[int],
-        client: Client,
+        served: _Served,
     ) -> tuple[PredictionSkew, ...]:
         """Every output, of the rows that a server takes."""
         if not taken:
@@ -201,20 +255,20 @@ class Comparison:
         score = load_signatures(self._run.model)[_SCORE_EXAMPLES]
         serialized = np.array([row.serialized for row in chosen], object)
         expected = score({EXAMPLES: serialized})
-        got = self._asked([sent[n] for n in taken], client)
-        names = [*(task.name for task in self._spec.tasks), *_SCORES]
+        got = self._asked([sent[n] for n in taken], served)
+        tasks = [task.name for task in self._spec.tasks]
         return tuple(
             prediction_skew(name, chosen, expected[name], got[name], self._tolerance)
-            for name in names
-            if name in expected and name in got
+            for name in (*tasks, *_SCORES)
+            if name in expected and name in got  # a model of an earlier release has one
         )
 
-    def _asked(self, sent: Sequence[Values], client: Client) -> Arrays:
+    def _asked(self, sent: Sequence[Values], served: _Served) -> Arrays:
         """Output -> the server's predictions, [B]."""
         features, answers = self._spec.served_features, []
         for part in chunks(len(sent)):
             inputs = columns(features, sent[part])
-            answers.append(client.predict(inputs=inputs, signature_name=ROWS))
+            answers.append(served.predict(inputs))
         return {
             name: np.concatenate([np.asarray(answer[name]) for answer in answers])
             for name in answers[0]

@@ -35,12 +35,21 @@ def write(path, rows):
     return path
 
 
-def test_a_server_of_the_runs_model_agrees(root, model_server, tmp_path):
-    """Over gRPC; over REST it is asked by the tests below, and by the docstring's."""
+def test_a_server_and_a_backend_that_agree(root, spec, rows, model_server, tmp_path):
+    """Over gRPC, and with NaN as null and features that are missing left out.
+
+    Over REST it is asked by the tests below, and without a backend by the docstring's.
+    """
     record = json.loads((root / "run.json").read_text())
     (tmp_path / "run.json").write_text(json.dumps({**record, "version": "7"}))
+    sent = backend(rows, spec, seconds=lambda v: None if np.isnan(v) else v)
+    del sent[0]["history_video_id"], sent[5]["kind"]
+    sent[1]["key_request"] = 7
     report = skew(
-        tmp_path, server=model_server.grpc_address, protocol="grpc", splits=DAYS
+        tmp_path,
+        requests=write(tmp_path / "sent", sent),
+        server=model_server.grpc_address,
+        protocol="grpc",
     )
     assert report.is_equal and report.features == () and report.worst is None
     assert (report.rows, report.predicted, report.version) == (6, 6, "1")
@@ -49,17 +58,6 @@ def test_a_server_of_the_runs_model_agrees(root, model_server, tmp_path):
     (note,) = report.notes
     assert note.startswith("the server has version 1, and the run's is 7")
     report.check()
-
-
-def test_a_backend_that_sends_what_was_trained_on_agrees(
-    root, spec, rows, model_url, tmp_path
-):
-    """NaN as null, and a feature that is missing left out."""
-    sent = backend(rows, spec, seconds=lambda v: None if np.isnan(v) else v)
-    del sent[0]["history_video_id"], sent[5]["kind"]
-    sent[1]["key_request"] = 7
-    report = skew(root, server=model_url, requests=write(tmp_path / "sent", sent))
-    assert report.is_equal and (report.rows, report.notes) == (6, ())
 
 
 def test_each_fault_of_a_backend_is_named_with_its_cause(
@@ -116,13 +114,15 @@ def test_values_that_a_server_refuses_are_told_and_not_sent(
 ):
     sent = backend(rows, spec, user_id=str)
     sent[3]["user_id"], sent[4]["tab"] = 2, 1.0
+    sent[5]["kind"] = 0  # of a row that has none: it is missing to the model both ways
     report = skew(root, server=model_url, requests=write(tmp_path / "sent", sent))
-    user, tab = report.features
+    user, tab, kind = report.features
     assert (user.feature, user.rows, user.refused) == ("user_id", 5, "must be a number")
     assert user.cause == "a number sent as text"
     assert (user.example.sent, user.example.encoded_sent) == ("1", None)
     assert (tab.rows, tab.refused) == (1, "must be a whole number")
     assert tab.cause == "a whole number sent as a float"
+    assert (kind.rows, kind.refused) == (1, "must be text")
     assert (report.predicted, report.worst) == (1, None)
     assert "refuses 5 of the rows" in report.notes[0]
     with pytest.raises(SkewError, match="'user_id' differs in 5 of 6 rows") as error:
@@ -189,6 +189,13 @@ def test_rows_of_another_log(root, model_url, tmp_path):
 def test_mistakes_are_named(root, capsys, more, status, message):
     assert cli.main(["trailrank", "skew", "--root", str(root), *more]) == status
     assert message in capsys.readouterr().err
+
+
+def test_no_such_model_and_one_of_another_spec(root, serve_half, model_url):
+    with pytest.raises(ClientError, match="Servable not found for request"):
+        skew(root, server=model_url, model="none")
+    with pytest.raises(ClientError, match="has no input user_id and 10 more: it was"):
+        skew(root, server=serve_half().url, model="half")
 
 
 def test_nobody_there(root):
