@@ -319,8 +319,11 @@ class _Test:
             await self._ask()
             if options.find_knee:
                 knee = await find_knee(self._try, options.rate, options.most_rate)
-            else:
-                await self._step(options.rate)
+            elif not (await self._step(options.rate)).due:
+                raise UsageError(
+                    f"no request is due within {options.seconds:g} s at "
+                    f"{options.rate:g} a second: raise --rate or --seconds."
+                )
         finally:
             await self._to.close()
         return self._steps, knee
@@ -408,7 +411,7 @@ def _missed(step: LoadStep, options: LoadOptions) -> Missed:
     latency, lag = step.latency_ms.get("p99", 0.0), step.lag_ms.get("p99", 0.0)
     if lag > max(options.most_lag_ms, _LAG_SHARE * latency):
         return GENERATOR
-    if step.error_share > options.most_errors:
+    if step.error_share > options.most_errors or not step.answered:
         return ERRORS
     if options.p99_ms is not None and not latency <= options.p99_ms:
         return LATENCY

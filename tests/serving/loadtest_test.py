@@ -108,6 +108,17 @@ def test_limits_of_latencies_and_errors():
     assert _step([10] * 95, [0] * 100, **same, p99_ms=9.9).missed == "latency"
 
 
+def test_nothing_answered_keeps_no_limit(bodies, serve_half):
+    assert _step([], [], most_errors=1).missed == "errors"
+    with pytest.raises(UsageError, match="no request is due within 0.001 s at 1e-06"):
+        loadtest(
+            requests=bodies,
+            server=serve_half().url,
+            model="half",
+            options=options(rate=1e-6, seconds=0.001),
+        )
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
