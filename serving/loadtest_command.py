@@ -140,7 +140,10 @@ def _show(report: LoadReport) -> None:
 
 
 def _notes(report: LoadReport) -> list[str]:
-    notes = [line for step in report.steps for line in _step_notes(step)]
+    notes = [_failures(step) for step in report.steps if step.error_share]
+    late = [step for step in report.steps if step.missed == GENERATOR]
+    if late:
+        notes.append(_lateness(min(late, key=lambda step: step.rate)))
     knee = report.knee
     if knee and knee.rate:
         end = f"; {knee.missed_at:.4g} misses: {knee.missed}" if knee.missed_at else ""
@@ -151,18 +154,17 @@ def _notes(report: LoadReport) -> list[str]:
     return notes
 
 
-def _step_notes(step: LoadStep) -> list[str]:
-    notes = []
-    if step.errors or step.not_sent:
-        kinds = [f"{kind}: {count:,}" for kind, count in sorted(step.errors.items())]
-        if step.not_sent:
-            kinds.append(f"not sent, as too many waited: {step.not_sent:,}")
-        notes.append(f"At {step.rate:.6g} requests/s failed: {'; '.join(kinds)}.")
-    if step.missed == GENERATOR:
-        notes.append(
-            f"At {step.rate:.6g} requests/s this program was too slow itself: one of a "
-            f"hundred requests was sent {step.lag_ms['p99']:.1f} ms late or more, so "
-            "that its latencies would not be the server's. Run it on another machine, "
-            "lower --rate, or allow more with --most_lag_ms."
-        )
-    return notes
+def _failures(step: LoadStep) -> str:
+    kinds = [f"{kind}: {count:,}" for kind, count in sorted(step.errors.items())]
+    if step.not_sent:
+        kinds.append(f"not sent, as too many waited: {step.not_sent:,}")
+    return f"At {step.rate:.6g} requests/s failed: {'; '.join(kinds)}."
+
+
+def _lateness(step: LoadStep) -> str:
+    return (
+        f"At {step.rate:.6g} requests/s this program was too slow itself: one of a "
+        f"hundred requests was sent {step.lag_ms['p99']:.1f} ms late or more, so that "
+        "its latencies would not be the server's. Run it on another machine, lower "
+        "--rate, or allow more with --most_lag_ms."
+    )

@@ -18,6 +18,7 @@ from pipeline.reporting.figures import (
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
     from serving.loadtest import LoadReport, LoadStep
@@ -53,7 +54,7 @@ def shown_step(report: LoadReport) -> LoadStep:
 
 def _draw_histogram(panel: Axes, step: LoadStep) -> None:
     """Both axes logarithmic: the few slow ones are what matters."""
-    panel.set_title(f"{step.rate:.6g} requests/s", fontsize=TITLE_SIZE)
+    panel.set_title(f"{step.rate:.4g} requests/s", fontsize=TITLE_SIZE)
     panel.set_xlabel("latency from when it was due, ms")
     panel.set_ylabel("requests")
     latency_ms = 1000 * step.latencies_s
@@ -64,9 +65,10 @@ def _draw_histogram(panel: Axes, step: LoadStep) -> None:
     low, high = latency_ms.min(), latency_ms.max()
     edges = np.geomspace(low / 1.01, high * 1.01, _BINS + 1)
     panel.hist(latency_ms, bins=edges, color=BLUE)  # type: ignore[arg-type]
+    panel.set_xscale("log")
     panel.set_yscale("log")
     panel.set_ylim(bottom=0.7)
-    _set_logarithmic(panel)
+    _number(panel.xaxis)
     marked = {step.latency_ms[name]: name for name in _MARKED}
     for value, name in marked.items():  # of those that are equal the last
         panel.axvline(value, color=GREY, linewidth=0.8)
@@ -99,19 +101,20 @@ def _draw_rates(panel: Axes, report: LoadReport) -> None:
     if report.knee and report.knee.rate:
         panel.axvline(report.knee.rate, color=GREY, linewidth=0.8)
         panel.set_title(f"knee: {report.knee.rate:.4g} requests/s", fontsize=TITLE_SIZE)
+    panel.set_xscale("log")
     panel.set_yscale("log")
-    _set_logarithmic(panel)
+    for axis in (panel.xaxis, panel.yaxis):
+        _number(axis)
     panel.set_xlabel("requests/s that were due (hollow: missed a limit)")
     panel.set_ylabel("latency, ms")
     panel.legend(frameon=False, fontsize=SMALL_SIZE)
     tidy(panel, "both")
 
 
-def _set_logarithmic(panel: Axes) -> None:
-    """The horizontal axis, with few and plain numbers whatever it spans."""
+def _number(axis: Axis) -> None:
+    """A logarithmic one, with few and plain numbers, whatever it spans."""
     from matplotlib.ticker import LogLocator, NullFormatter
 
-    panel.set_xscale("log")
-    panel.xaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
-    panel.xaxis.set_major_formatter("{x:g}")
-    panel.xaxis.set_minor_formatter(NullFormatter())
+    axis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
+    axis.set_major_formatter("{x:g}")
+    axis.set_minor_formatter(NullFormatter())
