@@ -118,7 +118,7 @@ class Client:
         self._spec = None if isinstance(model, str) else model
         self._target = _target(model, version, label)
         self._timeout_s, self._retries = timeout_s, retries
-        self._transport = _transport(url, self._target)
+        self._transport = transport(url, self._target)
 
     def __enter__(self) -> Client:
         return self
@@ -298,7 +298,12 @@ def _target(model: Spec | str, version: int | None, label: str | None) -> Target
     return Target(model=name, version=version, label=label)
 
 
-def _transport(url: str, target: Target) -> RestTransport | GrpcTransport:
+def transport(url: str, target: Target) -> RestTransport | GrpcTransport:
+    """What carries a client's calls to a URL; it repeats none.
+
+    Raises:
+        ClientError: As in `Client`.
+    """
     if _is_grpc(url):
         from serving.grpc_client import GrpcTransport
 

@@ -28,6 +28,8 @@ from tensorflow_serving.apis import (
 )
 
 from serving.calls import Call, ClientError, Metadata, Predict, Status, Target
+from serving.grpc_tensors import arrays_of
+from serving.options import Limits
 from serving.proxies import by_proxy, is_here
 
 DEFAULT_PORT = 8500
@@ -51,7 +53,7 @@ _HTTP_STATUS = {  # as TensorFlow Serving has it over REST
     grpc.StatusCode.DEADLINE_EXCEEDED: 504,
 }
 # How gRPC says that no server was reached; its code is that of a busy one, too.
-_NOT_REACHED = ("failed to connect", "DNS resolution", "name resolution")
+NOT_REACHED = ("failed to connect", "DNS resolution", "name resolution")
 
 Signatures = Mapping[str, Mapping[str, tf.DType]]  # signature -> input -> type
 
@@ -65,7 +67,7 @@ class GrpcTransport:
     """
 
     def __init__(self, url: str, target: Target):
-        self._wire = _Wire(url, target)
+        self._wire = GrpcWire(url, target)
         self._channel = grpc.insecure_channel(
             self._wire.address, options=self._wire.channel_options()
         )
@@ -89,6 +91,16 @@ class GrpcTransport:
         except grpc.RpcError as error:
             raise self._wire.refused(error) from None
 
+    def as_read(self, call: Predict, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """The call's arrays, as a server reads them of its message.
+
+        Args:
+            call: Of one signature; metadata was asked for before.
+            inputs: As in `RestTransport.as_read`; the channel knows them already.
+        """
+        del inputs
+        return arrays_of(self._wire.predict_request(call).inputs, Limits())
+
     def close(self) -> None:
         """Closes the channel."""
         self._channel.close()
@@ -98,7 +110,7 @@ class AsyncGrpcTransport:
     """`GrpcTransport` for coroutines of one event loop."""
 
     def __init__(self, url: str, target: Target):
-        self._wire = _Wire(url, target)
+        self._wire = GrpcWire(url, target)
         self._channel: Any = None  # it belongs to the loop that runs, so not made here
         self._methods: dict[str, Any] = {}
 
@@ -137,7 +149,7 @@ def _methods(channel: Any) -> dict[str, Any]:
     }
 
 
-class _Wire:
+class GrpcWire:
     """Calls as messages, and messages as answers.
 
     Attributes:
@@ -158,6 +170,7 @@ class _Wire:
         self._signatures: Signatures | None = None  # until they are asked for
 
     def channel_options(self) -> list[tuple[str, int]]:
+        """Of a channel to `address`."""
         return [
             ("grpc.max_receive_message_length", -1),
             ("grpc.max_send_message_length", -1),  # the server has a limit of its own
@@ -177,7 +190,7 @@ class _Wire:
             return self._read_metadata((yield _METADATA, self._metadata_request()))
         if self._signatures is None:
             self._read_metadata((yield _METADATA, self._metadata_request()))
-        return self._outputs(call, (yield _PREDICT, self._predict_request(call)))
+        return self._outputs(call, (yield _PREDICT, self.predict_request(call)))
 
     def _status_request(self) -> get_model_status_pb2.GetModelStatusRequest:
         spec = self._model_spec()
@@ -210,7 +223,8 @@ class _Wire:
             "metadata": {_SIGNATURE_DEF: _as_json(found)},
         }
 
-    def _predict_request(self, call: Predict) -> predict_pb2.PredictRequest:
+    def predict_request(self, call: Predict) -> predict_pb2.PredictRequest:
+        """Of a call; in the model's types once its metadata was asked for."""
         request = predict_pb2.PredictRequest(model_spec=self._model_spec())
         request.model_spec.signature_name = call.signature
         types = (self._signatures or {}).get(call.signature, {})
@@ -247,7 +261,7 @@ class _Wire:
             self._signatures = None
         retry_after_s = _retry_after_s(error.trailing_metadata())
         if code is grpc.StatusCode.UNAVAILABLE and any(
-            words in details for words in _NOT_REACHED
+            words in details for words in NOT_REACHED
         ):
             return ClientError(
                 f"{self._url}: no answer ({details})"

@@ -79,6 +79,12 @@ class Examples:
             return None
         return self._values(found[user], request_features(self._spec))
 
+    def newest_users(self, count: int) -> list[Values]:
+        """The same of the `count` users who were shown something last."""
+        features = request_features(self._spec)
+        found = self._newest_of(KEY_USER, count)
+        return [self._values(row, features) for row in found.values()]
+
     def items(self, items: Iterable[Key]) -> dict[Key, Values]:
         """Item -> its candidate features at its newest impression; unknown left out.
 
@@ -89,13 +95,17 @@ class Examples:
 
     def newest_items(self, count: int) -> dict[Key, Values]:
         """The same for the `count` items shown last."""
+        return self._item_values(self._newest_of(KEY_ITEM, count))
+
+    def _newest_of(self, key: str, count: int) -> dict[Key, _Found]:
+        """The newest examples of the `count` users or items shown last."""
         found: dict[Key, _Found] = {}
         for split in self._splits:
-            found = {**self._newest(split, KEY_ITEM, None), **found}
+            found = {**self._newest(split, key, None), **found}
             if len(found) >= count:
                 break
         newest = sorted(found.items(), key=lambda item: item[1].time_ms, reverse=True)
-        return self._item_values(dict(newest[:count]))
+        return dict(newest[:count])
 
     def _search(self, key: str, wanted: list[Key]) -> dict[Key, _Found]:
         """Newest splits first, until everything is found."""

@@ -15,10 +15,11 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from feature_specs import Spec, read_spec
+from feature_specs import Spec
 from feature_specs.errors import TrailrankError
-from feature_specs.places import Place, is_bucket
+from feature_specs.places import Place
 from serving.requests import candidate_features, paired_features
+from serving.served_run import read_run
 
 if TYPE_CHECKING:
     from serving.lookup import Examples, Key
@@ -95,16 +96,19 @@ def rank(
         url: The server's.
 
     Raises:
-        RankError: There is no run or no such file, or the server has another model.
+        RunError: There is no run, or its examples are gone.
+        RankError: There is no such file, or the server has another model.
         ClientError: The server refused the request or could not be reached.
         ValueError: A name or an id that cannot be.
     """
-    spec, examples_dir = read_run(root)
+    run = read_run(root)
+    run.check_examples()
+    spec = run.spec
     lines = None if candidates is None else _lines(candidates)
     from serving.client import Client
     from serving.lookup import Examples, as_key
 
-    examples = Examples(examples_dir, spec)
+    examples = Examples(run.examples, spec)
     request = examples.user(as_key(str(user), spec, spec.log.user))
     found = _candidates(lines, sample, spec, examples)
     with Client(url, spec) as client:
@@ -141,32 +145,6 @@ def _ordered(
         outputs={name: [values[n] for n in order] for name, values in outputs.items()},
         notes=tuple(notes),
     )
-
-
-def read_run(root: Place) -> tuple[Spec, str]:
-    """The spec of a run and the directory of its raw examples, from `run.json`."""
-    path = pathlib.Path(root) / "run.json"
-    try:
-        record = json.loads(path.read_bytes())
-        spec, examples = read_spec(record["spec_text"], str(path)), record["examples"]
-        if not isinstance(examples, str):
-            raise TypeError("`examples` is no path")
-    except FileNotFoundError:
-        raise RankError(
-            f"{path} is missing: no finished run here. Run `trailrank pipeline run "
-            f"--root {root}` first, or name another --root."
-        ) from None
-    except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
-        raise RankError(
-            f"{path} is no run's record: {error!r}. Run `trailrank pipeline run --root "
-            f"{root}` again."
-        ) from None
-    if not is_bucket(examples) and not os.path.isdir(examples):
-        raise RankError(
-            f"{examples}: the examples of {root} are not here, so no user or item can "
-            "be looked up. Was the run's directory moved or cleaned?"
-        )
-    return spec, examples
 
 
 def _check_tasks(outputs: Mapping[str, Any], spec: Spec, url: str, root: Place) -> None:

@@ -17,10 +17,13 @@ import numpy as np
 import orjson
 
 from serving.calls import Call, ClientError, Metadata, Predict, Status, Target
+from serving.json_tensors import parse_body, request_arrays
 from serving.proxies import by_proxy, is_here, proxy_variables
 
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 _BUSY = (429, 503)
+# TensorFlow's name of a type in metadata -> that of arrays, where it is another word.
+_DTYPES = {"DT_FLOAT": "float32", "DT_DOUBLE": "float64", "DT_HALF": "float16"}
 # The connection did not come about, or ended without an answer.
 _BROKEN_OFF = (httpx.NetworkError, httpx.RemoteProtocolError)
 T = TypeVar("T", httpx.Client, httpx.AsyncClient)
@@ -34,8 +37,8 @@ class RestTransport:
     """
 
     def __init__(self, url: str, target: Target):
-        self._wire = _Wire(url, target)
-        self._http = _http(url, httpx.Client, httpx.HTTPTransport)
+        self._wire = RestWire(url, target)
+        self._http = http_client(url, httpx.Client, httpx.HTTPTransport)
 
     def send(self, call: Call, timeout_s: float) -> Any:
         """The answer, in TensorFlow Serving's form.
@@ -52,6 +55,18 @@ class RestTransport:
             raise self._wire.no_answer(error) from None
         return self._wire.answer(request, response)
 
+    def as_read(self, call: Predict, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """The call's arrays, as a server reads them of its body.
+
+        Args:
+            call: Of one signature.
+            inputs: Its inputs, as the metadata has them.
+        """
+        body = self._wire.request(call).body or b""
+        names = {name: info["dtype"] for name, info in inputs.items()}
+        dtypes = {name: _DTYPES.get(d, d[3:].lower()) for name, d in names.items()}
+        return request_arrays(parse_body(body), dtypes)
+
     def close(self) -> None:
         """Closes the connections."""
         self._http.close()
@@ -61,8 +76,8 @@ class AsyncRestTransport:
     """`RestTransport` for coroutines."""
 
     def __init__(self, url: str, target: Target):
-        self._wire = _Wire(url, target)
-        self._http = _http(url, httpx.AsyncClient, httpx.AsyncHTTPTransport)
+        self._wire = RestWire(url, target)
+        self._http = http_client(url, httpx.AsyncClient, httpx.AsyncHTTPTransport)
 
     async def send(self, call: Call, timeout_s: float) -> Any:
         """`RestTransport.send`."""
@@ -81,7 +96,7 @@ class AsyncRestTransport:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Request:
+class WireRequest:
     """What is sent, and the key that its answer has."""
 
     method: str
@@ -90,7 +105,7 @@ class _Request:
     body: bytes | None = None
 
 
-class _Wire:
+class RestWire:
     """Calls as HTTP requests, and HTTP responses as answers."""
 
     def __init__(self, url: str, target: Target):
@@ -102,16 +117,16 @@ class _Wire:
         elif target.label is not None:
             self._version = f"/labels/{urllib.parse.quote(target.label, safe='')}"
 
-    def request(self, call: Call) -> _Request:
+    def request(self, call: Call) -> WireRequest:
         path = f"{self._model}{self._version}"
         if isinstance(call, Status):
-            return _Request("GET", path, "model_version_status")
+            return WireRequest("GET", path, "model_version_status")
         if isinstance(call, Metadata):
-            return _Request("GET", f"{path}/metadata", "metadata")
+            return WireRequest("GET", f"{path}/metadata", "metadata")
         wanted = "outputs" if call.instances is None else "predictions"
-        return _Request("POST", f"{path}:predict", wanted, _body(call))
+        return WireRequest("POST", f"{path}:predict", wanted, _body(call))
 
-    def answer(self, request: _Request, response: httpx.Response) -> Any:
+    def answer(self, request: WireRequest, response: httpx.Response) -> Any:
         """An object that has the key `wanted`: its value, and all of metadata's."""
         if response.status_code != 200:
             raise ClientError(
@@ -121,7 +136,7 @@ class _Wire:
                 may_pass=response.status_code in _BUSY,
             )
         try:
-            answer = _parsed(response.content)
+            answer = parsed(response.content)
         except ValueError:
             answer = None
         if not isinstance(answer, dict) or request.wanted not in answer:
@@ -142,8 +157,19 @@ class _Wire:
         )
 
 
-def _http(url: str, client: type[T], own_transport: Callable[[], Any]) -> T:
-    """Connections to a server; straight to one on this machine."""
+def http_client(
+    url: str, client: Callable[..., T], own_transport: Callable[[], Any]
+) -> T:
+    """Connections to a server; straight to one on this machine.
+
+    Args:
+        url: The server's.
+        client: Makes the client, of its own transport or of none.
+        own_transport: Makes that.
+
+    Raises:
+        ClientError: The environment's proxy cannot be used.
+    """
     if is_here(_host(url)):
         # A transport of one's own leaves the environment's proxies out, and nothing
         # else that the environment says.
@@ -205,7 +231,8 @@ def _plain(value: Any) -> Any:
 # --- answers --------------------------------------------------------------------------
 
 
-def _parsed(content: bytes) -> Any:
+def parsed(content: bytes) -> Any:
+    """JSON with NaN, infinities and strings as base64; ValueError if it is none."""
     try:
         found = orjson.loads(content)
     except orjson.JSONDecodeError:  # NaN and infinities stand in answers

@@ -18,7 +18,8 @@ A whole run: `RunConfig`, `run_pipeline`, `RunRecord`, `read_record`, `evaluate`
 day by day: `status`, `history`, `lineage`, `rollback`, `prune`
 Rankers: `train`, `LoopOptions`, `load_ranker`, `Ranker`, `inspect`;
 `compare`, `CompareOptions`
-Serving: `export`, `serve`, `Client`, `AsyncClient`, `rank`
+Serving: `export`, `serve`, `Client`, `AsyncClient`, `rank`; `loadtest`, `LoadOptions`,
+`skew`
 Errors: `TrailrankError` is the base of every error that is meant for a user
 """
 
@@ -48,9 +49,11 @@ if TYPE_CHECKING:
     from pipeline.trail_bias.run import trail_bias
     from serving.client import AsyncClient, Client
     from serving.export import export
+    from serving.loadtest import LoadOptions, loadtest
     from serving.options import ServerOptions
     from serving.rank import rank
     from serving.serve import serve
+    from serving.skew import skew
     from tpu_configs import load_slice
     from trainer.days.options import LoopOptions
     from trainer.inspect import inspect
@@ -64,6 +67,7 @@ __all__ = [
     "Client",
     "CompareOptions",
     "DryRun",
+    "LoadOptions",
     "LoopOptions",
     "ModelConfig",
     "ProposedSpec",
@@ -85,6 +89,7 @@ __all__ = [
     "load_ranker",
     "load_slice",
     "load_spec",
+    "loadtest",
     "make_encoding",
     "make_examples",
     "propose_spec",
@@ -96,6 +101,7 @@ __all__ = [
     "run_pipeline",
     "serve",
     "simulate",
+    "skew",
     "status",
     "trail_bias",
     "train",
@@ -107,6 +113,7 @@ _HOMES = {
     "Client": "serving.client",
     "CompareOptions": "pipeline.compare.run",
     "DryRun": "pipeline.dry_run.run",
+    "LoadOptions": "serving.loadtest",
     "LoopOptions": "trainer.days.options",
     "ModelConfig": "feature_specs",
     "ProposedSpec": "pipeline.proposing.propose",
@@ -126,6 +133,7 @@ _HOMES = {
     "load_ranker": "trainer.train",
     "load_slice": "tpu_configs",
     "load_spec": "feature_specs",
+    "loadtest": "serving.loadtest",
     "make_encoding": "pipeline.encoding.make",
     "make_examples": "pipeline.examples.make",
     "propose_spec": "pipeline.proposing.propose",
@@ -138,6 +146,7 @@ _HOMES = {
     "ServerOptions": "serving.options",
     "serve": "serving.serve",
     "simulate": "pipeline.simulator",
+    "skew": "serving.skew",
     "status": "pipeline.operations.status",
     "train": "trainer.train",
     "trail_bias": "pipeline.trail_bias.run",

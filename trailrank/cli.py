@@ -47,6 +47,8 @@ COMMANDS = {
     "serve": ("serving.serve_command", "answer predict and rank over REST and gRPC"),
     "model": ("serving.model_command", "what an exported model is"),
     "rank": ("serving.rank_command", "rank candidates for a user"),
+    "loadtest": ("serving.loadtest_command", "how a server bears a load"),
+    "skew": ("serving.skew_command", "do requests and training agree?"),
 }
 
 # Exit status -> what it says; `feature_specs.errors.Status` has their names.
@@ -54,7 +56,7 @@ STATUSES = {
     0: "done",
     1: "a mistake that the message explains, or a fault, with its trace",
     2: "usage: arguments that are wrong or do not go together",
-    3: "refused: a model, examples or a program miss a limit that was set for them",
+    3: "refused: a model, examples, a program or a server miss a limit set for them",
     75: "preempted: stopped by SIGTERM; the same command goes on",
     130: "stopped by Ctrl-C; the same command goes on",
 }

@@ -29,11 +29,8 @@ from feature_specs.errors import Status, TrailrankError
 from feature_specs.places import Place
 from feature_specs.spec import InfraSpec
 from pipeline.evaluation import buckets
+from serving.agreement import apart, tolerance_of
 
-TOLERANCE = 1e-5  # of a prediction; above 1 as a share of it
-# The same of a model whose products are of bfloat16, with 8 bits: which way the last of
-# them is rounded differs from processor to processor.
-BFLOAT16_TOLERANCE = 2e-2
 TIMEOUT_S = 600
 REPORT_FILE = "infra.json"
 # What a served model may not need: this package, packages with operations of their own
@@ -139,10 +136,10 @@ def check_export(
         found = _asked(model, pathlib.Path(folder), timeout_s)
     size = _size_bytes(model)
     problems = [found["error"]] if "error" in found else []
-    apart, tolerance = math.nan, _tolerance(model)
+    worst_of_all, tolerance = math.nan, tolerance_of(model)
     for asked in found.get("answers", ()):
         worst, where = _compared(asked, tolerance)
-        apart = max(worst, apart) if apart == apart else worst
+        worst_of_all = np.fmax(worst, worst_of_all)
         problems += [where] if where else []
     latency = {name: float(ms) for name, ms in found.get("latency_ms", {}).items()}
     problems += _over(latency, size, limits)
@@ -152,7 +149,7 @@ def check_export(
         size_bytes=size,
         load_s=found.get("load_s", math.nan),
         latency_ms=latency,
-        apart=apart,
+        apart=float(worst_of_all),
     )
 
 
@@ -189,26 +186,6 @@ def _asked(model: str, folder: pathlib.Path, timeout_s: float) -> dict[str, Any]
     return found
 
 
-def _tolerance(model: str) -> float:
-    """How far predictions may be apart, by the types that the graph computes with."""
-    from tensorflow.core.framework import types_pb2
-    from tensorflow.core.protobuf import saved_model_pb2
-
-    try:
-        content = buckets.read_bytes(os.path.join(model, "saved_model.pb"))
-    except FileNotFoundError:  # told by who loads it
-        return TOLERANCE
-    saved = saved_model_pb2.SavedModel.FromString(content)
-    types = {
-        value.type
-        for graph in saved.meta_graphs
-        for function in graph.graph_def.library.function
-        for node in function.node_def
-        for value in node.attr.values()
-    }
-    return BFLOAT16_TOLERANCE if types_pb2.DT_BFLOAT16 in types else TOLERANCE
-
-
 def _compared(asked: dict[str, Any], tolerance: float) -> tuple[float, str]:
     """The largest difference of a request's outputs; a sentence if it is too large."""
     expected = asked["expected"]
@@ -221,25 +198,21 @@ def _compared(asked: dict[str, Any], tolerance: float) -> tuple[float, str]:
         )
     worst = 0.0
     for name, values in expected.items():
-        apart = _apart(found[name], values)
-        if not apart <= tolerance:
-            return apart, (
-                f"{where}: {name} is {apart:.3g} off the Trainer's predictions; at "
+        off = _largest(found[name], values)
+        if not off <= tolerance:
+            return off, (
+                f"{where}: {name} is {off:.3g} off the Trainer's predictions; at "
                 f"most {tolerance:g} is right. Export it again"
             )
-        worst = max(worst, apart)
+        worst = max(worst, off)
     return worst, ""
 
 
-def _apart(found: npt.NDArray[Any], expected: npt.NDArray[Any]) -> float:
-    """Largest difference of two arrays, as a share of what is above 1."""
+def _largest(found: npt.NDArray[Any], expected: npt.NDArray[Any]) -> float:
+    """The largest difference of two arrays, as `apart` has it."""
     if found.shape != expected.shape:
         return math.inf
-    same = (found == expected) | (np.isnan(found) & np.isnan(expected))
-    with np.errstate(invalid="ignore"):
-        apart = np.abs(found - expected) / np.maximum(np.abs(expected), 1)
-    apart = np.where(same, 0, apart)
-    return float(np.where(np.isnan(apart), np.inf, apart).max(initial=0))
+    return float(apart(found, expected).max(initial=0))
 
 
 def _over(latency: dict[str, float], size: int, limits: InfraSpec) -> list[str]:

@@ -91,7 +91,7 @@ _FOR_PROGRAMMERS = {
     "pipeline/run_record.py": 1,  # caught where the file is read
     "pipeline/runners/local.py": 1,
     "serving/grpc_client.py": 1,  # it tells them of the input by a ClientError
-    "serving/rank.py": 1,  # likewise
+    "serving/served_run.py": 1,  # likewise
     "serving/rank_command.py": 3,
     "serving/rest_client.py": 1,  # as `json.dumps` has it
     "tpu_configs/chips.py": 2,  # `tpu_configs.slices` makes problems of them

@@ -136,12 +136,19 @@ def models_dir(ranker, tft_output, spec, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def model_url(models_dir):
-    """The embedded server, running on `models_dir`."""
-    from serving.server import serve_in_thread
+def model_server(models_dir):
+    """The embedded server, running on `models_dir`, over REST and gRPC."""
+    from serving.options import ServerOptions
+    from serving.server import Server
 
-    with serve_in_thread(str(models_dir)) as url:
-        yield url
+    with Server(str(models_dir), ServerOptions(rest_port=0, grpc_port=0)) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def model_url(model_server):
+    """Where it answers over REST."""
+    return model_server.url
 
 
 @pytest.fixture(scope="session")
@@ -273,9 +280,13 @@ _DAYS = {"Split-day-20240101": slice(0, 4), "Split-day-20240102": slice(4, 6)}
 
 
 @pytest.fixture(scope="session")
-def write_run(spec):
-    """Writes a finished run's directory, its record and its examples; returns it."""
+def write_run(spec, models_dir, tft_output):
+    """Writes a finished run's directory, its record and its examples; returns it.
+
+    Its model and its encoding are the session's.
+    """
     import json
+    import os
 
     import tensorflow as tf
 
@@ -286,7 +297,16 @@ def write_run(spec):
             with tf.io.TFRecordWriter(path, "GZIP") as writer:
                 for row in ROWS[part]:
                     writer.write(_serialized(row))
-        record = {"spec_text": spec.text, "examples": str(folder / "examples")}
+        examples = str(folder / "examples")
+        record = {
+            "spec_text": spec.text,
+            "examples": examples,
+            "example_dirs": {name.removeprefix("Split-"): examples for name in _DAYS},
+            "eval_splits": ["day-20240102"],
+            "transform_graph": os.path.dirname(tft_output.transform_savedmodel_dir),
+            "model": str(models_dir / "tiny" / "1"),
+            "version": "1",
+        }
         (folder / "run.json").write_text(json.dumps(record))
         return folder
 

@@ -23,3 +23,10 @@ def test_rank(run_docstring, write_run, model_url, tmp_path, monkeypatch):
     write_run(tmp_path / "run")
     monkeypatch.chdir(tmp_path)
     run_docstring("rank", url=model_url)
+
+
+def test_loadtest_and_skew(run_docstring, write_run, model_url, tmp_path, monkeypatch):
+    write_run(tmp_path / "run")
+    monkeypatch.chdir(tmp_path)
+    run_docstring("loadtest", server=model_url)
+    run_docstring("skew", server=model_url)

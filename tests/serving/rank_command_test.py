@@ -63,6 +63,13 @@ def test_the_items_shown_last(examples):
     assert set(examples.newest_items(100)) == {10, 11, 12, 13, 14}
 
 
+def test_the_users_shown_something_last(examples):
+    # day 2: user 2 (position 2), then user 3 (position 1); user 1 on day 1 alone
+    assert [user["user_id"] for user in examples.newest_users(2)] == [2, 3]
+    assert [user["user_id"] for user in examples.newest_users(9)] == [2, 3, 1]
+    assert examples.newest_users(1) == [examples.user(2)]
+
+
 def test_no_examples(tmp_path, spec):
     with pytest.raises(NoExamplesError, match="no Split-day"):
         Examples(str(tmp_path), spec)

@@ -21,7 +21,7 @@ _TESTS = (
 )
 _WITHOUT_EXAMPLE = {  # what functions take or give, shown by their examples
     *("ModelConfig", "Ranker", "RunRecord", "Spec", "TrailrankError", "__version__"),
-    *("DryRun", "ProposedSpec", "ServerOptions"),
+    *("DryRun", "LoadOptions", "ProposedSpec", "ServerOptions"),
 }
 
 

@@ -71,18 +71,6 @@ def test_all_that_is_wrong_is_told(model_dir):
     assert InfraReport.from_json(report.to_json()) == report
 
 
-def test_bfloat16_is_compared_by_what_it_can_tell(model_dir, tmp_path):
-    class Rough(tf.Module):
-        @tf.function(input_signature=[tf.TensorSpec([None], tf.float32, name="x")])
-        def half(self, x):
-            return {"y": tf.cast(tf.cast(x, tf.bfloat16) / 2, tf.float32)}
-
-    rough = Rough()
-    tf.saved_model.save(rough, str(tmp_path), signatures={"half": rough.half})
-    assert infra._tolerance(str(tmp_path)) == infra.BFLOAT16_TOLERANCE
-    assert infra._tolerance(model_dir) == infra.TOLERANCE
-
-
 def test_a_model_that_needs_python_is_refused(model_dir):
     """Here it would run: its function is in this process's table."""
     write_answers(model_dir, [Answer("host", {"x": _X}, {"y": _X})])
