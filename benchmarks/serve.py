@@ -3,7 +3,7 @@
     python benchmarks/serve.py [--quick] [--work DIR]
 
 The shipped spec and preset, exported with the vocabularies of simulated logs and
-untrained weights, are served by `trailrank serve` in a process of its own. Requests are
+drawn weights, are served by `trailrank serve` in a process of its own. Requests are
 made of real rows, missing values included: one user with 1, 50, 500 and 2,000
 candidates, as `rank` and as that many rows (`instances`), over REST and over gRPC, one
 at a time on an open connection. The same arrays go to the signature in a session of
@@ -58,7 +58,7 @@ _SIZES = (1, 50, 500, 2000)
 _BUDGET = 500  # candidates, of the budgets
 _FIXED_MS, _ALL_IN_MS, _CHEAPER = 2.0, 8.0, 5.0
 _ROWS = "serving_default"
-_STARTS_S = 120
+_NOISE = 0.05  # of untrained weights
 _LISTENS = re.compile(r"serving .* at http://(\S+), and over gRPC at (\S+)")
 
 Arrays = dict[str, np.ndarray]
@@ -150,6 +150,9 @@ def _model(work: pathlib.Path, spec) -> tuple[pathlib.Path, list[bytes]]:
     if not version.exists():
         means = {task.name: 0.3 for task in spec.tasks}
         ranker = Ranker(spec, load_preset("mmoe"), means)
+        draws = np.random.default_rng(0)
+        for variable in ranker.trainable_variables:  # each prediction another number
+            variable.assign_add(draws.normal(0, _NOISE, variable.shape))
         export(ranker, log.graph, spec, version, examples=examples[:100])
     return version, examples
 
