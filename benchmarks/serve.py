@@ -188,7 +188,7 @@ def _inputs(spec, examples: Sequence[bytes], size: int) -> dict[str, Arrays]:
     shown = {f.name: rows[f.name] for f in requests.candidate_features(spec)}
     weights = np.asarray(requests.weight_column(spec, {}), np.float32)
     return {
-        RANK: {**asked, **shown, "weights": weights},
+        RANK: {**asked, **shown, "weights": weights, "top_k": np.int32(0)},
         _ROWS: {**{n: np.repeat(v, size, axis=0) for n, v in asked.items()}, **shown},
     }
 

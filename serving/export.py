@@ -24,7 +24,7 @@ from serving.answers import ask, write_answers
 from serving.compact import compact
 from serving.manifest import write_manifest
 from serving.model_card import Lineage, make_card, read_signatures, write_card
-from serving.signatures import RANK, build_signatures
+from serving.signatures import RANK, build_signatures, write_defaults
 from serving.warmup import write_warmup
 from trainer.days.encoding import ENCODING_FILE, read_encoding
 from trainer.model.ranker import Ranker
@@ -118,6 +118,7 @@ def _write(
     signatures = build_signatures(ranker, module.transform, spec)
     served = signatures | {RANK: compact(signatures[RANK], ranker.variables)}
     tf.saved_model.save(module, path, signatures=served)
+    write_defaults(path)
     write_warmup(path, spec, examples)
     # Of the functions as they were traced: what came of compacting is compared as well.
     write_answers(path, ask(spec, signatures))

@@ -15,7 +15,7 @@ import json
 import math
 import re
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any, NoReturn
 
 import numpy as np
@@ -209,7 +209,10 @@ def is_row_format(body: Mapping[str, Any]) -> bool:
 
 
 def request_arrays(
-    body: Mapping[str, Any], dtypes: Mapping[str, str], limits: Limits = _LIMITS
+    body: Mapping[str, Any],
+    dtypes: Mapping[str, str],
+    limits: Limits = _LIMITS,
+    optional: Container[str] = (),
 ) -> Arrays:
     """The tensors of a request.
 
@@ -217,10 +220,11 @@ def request_arrays(
         body: A parsed request.
         dtypes: The signature's input -> `DType.name`.
         limits: Of rows and of nesting; that of elements held while parsing.
+        optional: Inputs that may be left out where they stand by column.
     """
     if is_row_format(body):
         return _from_rows(body["instances"], dtypes, limits)
-    return _from_columns(body["inputs"], dtypes, limits)
+    return _from_columns(body["inputs"], dtypes, limits, optional)
 
 
 def _from_rows(rows: Any, dtypes: Mapping[str, str], limits: Limits) -> Arrays:
@@ -299,7 +303,9 @@ def _stack(
     raise AssertionError("slices of one shape were taken for ragged")
 
 
-def _from_columns(inputs: Any, dtypes: Mapping[str, str], limits: Limits) -> Arrays:
+def _from_columns(
+    inputs: Any, dtypes: Mapping[str, str], limits: Limits, optional: Container[str]
+) -> Arrays:
     if not _is_object(inputs):
         if len(dtypes) != 1:
             raise BadRequest(
@@ -308,11 +314,12 @@ def _from_columns(inputs: Any, dtypes: Mapping[str, str], limits: Limits) -> Arr
             )
         inputs = dict.fromkeys(dtypes, inputs)
     for name in dtypes:
-        if name not in inputs:
+        if name not in inputs and name not in optional:
             raise BadRequest(f"Missing named input: {name} in 'inputs' object.")
     return {
         name: _to_array([inputs[name]], [], dtype, limits)
         for name, dtype in dtypes.items()
+        if name in inputs
     }
 
 

@@ -142,7 +142,7 @@ def test_a_label_without_an_outcome_teaches_nothing(mistakes, label):
             r"features\[5\] \(age_years\)\.name: is taken",
         ),
         ("name: hour", "name: label_x", r"name: may not begin with label_"),
-        ("name: hour,", "name: weights,", r"is the input of `rank`"),
+        ("name: hour,", "name: weights,", r"is an input of `rank`"),
         ("long: ", "duplicate: ", r"keep\.duplicate: is a built-in rule's name"),
         ('"duration > 5000"', "tags", r"filters\.keep\.long: must be a condition"),
         (
