@@ -34,7 +34,7 @@ def float_lists(lists: Sequence[npt.NDArray[Any]]) -> list[str]:
     every = _printed(np.concatenate(lists))
     found, begin = [], 0
     for values in lists:
-        own = _Printed(*(part[begin : begin + len(values)] for part in every))
+        own = every.part(begin, begin + len(values))
         if own.is_exact.all():
             text = orjson.dumps(own.numbers, option=orjson.OPT_SERIALIZE_NUMPY)
             found.append(text.decode().replace(",", ", "))
@@ -56,6 +56,11 @@ class _Printed(NamedTuple):
     numbers: npt.NDArray[np.float64]
     is_exact: npt.NDArray[np.bool_]
     is_long: npt.NDArray[np.bool_]
+
+    def part(self, begin: int, end: int) -> _Printed:
+        """Of `numbers[begin:end]`."""
+        own = slice(begin, end)
+        return _Printed(self.numbers[own], self.is_exact[own], self.is_long[own])
 
 
 def _tokens(values: npt.NDArray[Any], printed: _Printed) -> list[str]:

@@ -127,15 +127,15 @@ def _put_nan(value: Any, count: int) -> bool:
     while count and level:
         lists = [v for v in level if type(v) is list]
         objects = [v for v in level if type(v) is dict]
-        for found in lists:
-            if None in found:
-                count -= found.count(None)
-                found[:] = [math.nan if v is None else v for v in found]
-        for found in objects:
-            if None in found.values():
-                absent = [key for key, v in found.items() if v is None]
+        for values in lists:
+            if None in values:
+                count -= values.count(None)
+                values[:] = [math.nan if v is None else v for v in values]
+        for members in objects:
+            if None in members.values():
+                absent = [key for key, v in members.items() if v is None]
                 count -= len(absent)
-                found.update(dict.fromkeys(absent, math.nan))
+                members.update(dict.fromkeys(absent, math.nan))
         inner: list[Iterable[Any]] = [*lists, *(v.values() for v in objects)]
         level = list(itertools.chain.from_iterable(inner)) if count else []
     return count == 0
