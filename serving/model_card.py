@@ -412,7 +412,7 @@ def _stored(card: ModelCard) -> list[str]:
 
 
 def _listed_value(value: Any) -> list[Any]:
-    return value if isinstance(value, list | tuple) else [value]
+    return list(value) if isinstance(value, list | tuple) else [value]
 
 
 def _figure(value: float | None) -> str:
