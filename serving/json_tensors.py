@@ -385,7 +385,8 @@ def _to_integers(leaves: Sequence[int], dtype: str) -> npt.NDArray[Any]:
         if dtype == "uint64" and leaves and min(leaves) < 0:
             raise OverflowError
         wide = np.fromiter(leaves, wide_type, len(leaves))
-        if leaves and not (low <= int(wide.min()) and int(wide.max()) <= high):
+        # NumPy itself refuses what is beyond 64 bits.
+        if leaves and dtype != wide_type and (wide.min() < low or wide.max() > high):
             raise OverflowError
     except OverflowError:
         _refuse(next(v for v in leaves if not low <= v <= high), dtype)
