@@ -143,6 +143,7 @@ def test_a_label_without_an_outcome_teaches_nothing(mistakes, label):
         ),
         ("name: hour", "name: label_x", r"name: may not begin with label_"),
         ("name: hour,", "name: weights,", r"is an input of `rank`"),
+        ("name: hour,", "name: top_k,", r"is an input of `rank`"),
         ("long: ", "duplicate: ", r"keep\.duplicate: is a built-in rule's name"),
         ('"duration > 5000"', "tags", r"filters\.keep\.long: must be a condition"),
         (
@@ -157,7 +158,8 @@ def test_a_label_without_an_outcome_teaches_nothing(mistakes, label):
         ),
         ('label: "liked = 1"', "label: tags", r"label: must be a number .*type String"),
         ('"duration > 0"', "tags", r"\(like\)\.sample_space: must be a condition"),
-        ("name: like,", "name: score,", r"is the fused score's"),
+        ("name: like,", "name: score,", r"is an output of the served model"),
+        ("name: like,", "name: positions,", r"is an output of the served model"),
         ("name: like,", "name: like, loss_weight: .nan,", r"weight: must be a finite"),
         ("name: like,", "name: like, loss: huber,", r"\.loss: belongs to regressions"),
         ("{like: 1.0}", "{lik: 1.0}", r"fusion\.weights\.lik: is no task.*'like'"),
