@@ -231,26 +231,27 @@ def _with_sparse_sequences(features: Tensors, wanted: Iterable[FeatureSpec]) -> 
     """
     found = {}
     for feature in wanted:
-        values = _rows_of_none(features[feature.name], feature)
-        found[feature.name] = (
-            _drop_padding(values, feature)
-            if feature.is_sequence
-            else tf.ensure_shape(values, [None, *_values_of(feature)])
-        )
+        values = features[feature.name]
+        if values.shape[0] != 1:  # that of a request, which `_one_row` has looked at
+            values = _rows(values, feature)
+        if feature.is_sequence:
+            values = _drop_padding(values, feature)
+        found[feature.name] = values
     return found
 
 
-def _rows_of_none(values: tf.Tensor, feature: FeatureSpec) -> tf.Tensor:
-    """The same; of no rows with the shape that they would have.
+def _rows(values: tf.Tensor, feature: FeatureSpec) -> tf.Tensor:
+    """[B], [B, T] or [B, N], refused if they are others.
 
     In JSON no rows are `[]`, however wide each of them would be.
     """
-    width = [1 if size is None else size for size in _values_of(feature)]
-    if not width or values.shape[0] == 1:
-        return values
-    # Of any other flat list the shape is one that it does not fit in, so it is refused.
-    width = tf.where(tf.equal(tf.size(values), 0), width, [0])
-    return tf.reshape(values, tf.concat([tf.shape(values), width], axis=0)[:2])
+    own = _values_of(feature)
+    if own:
+        width = [1 if size is None else size for size in own]
+        # Of any other flat list the shape is one that it does not fit in.
+        width = tf.where(tf.equal(tf.size(values), 0), width, [0])
+        values = tf.reshape(values, tf.concat([tf.shape(values), width], axis=0)[:2])
+    return tf.ensure_shape(values, [None, *own])
 
 
 def _drop_padding(values: tf.Tensor, feature: FeatureSpec) -> tf.SparseTensor:
