@@ -105,8 +105,8 @@ def _feature(
 ) -> tuple[FeatureSpec, bool]:
     """The feature, its expression and type filled in, and whether it has a type."""
     reading.free_name(f"{path}.name", feature.name)
-    if feature.name == "weights":
-        rule = "is the input of `rank` with the fusion weights; rename it."
+    if feature.name in ("weights", "top_k"):
+        rule = "is an input of `rank` of its own; rename it."
         reading.problems.add(f"{path}.name", rule)
     text = feature.expr or f'"{feature.name}"'  # quoted: it may be an SQL word
     kind = feature.of_kind
@@ -322,8 +322,8 @@ def read_tasks(reading: Reading, past: Past) -> list[TaskSpec]:
     for path, task in reading.entries(TaskSpec, "tasks"):
         reading.unique(f"{path}.name", task.name, [t.name for t in tasks])
         reading.name(f"{path}.name", task.name)
-        if task.name in ("score", "log_score"):
-            rule = "is the fused score's; rename it."
+        if task.name in ("score", "log_score", "positions"):
+            rule = "is an output of the served model of its own; rename it."
             reading.problems.add(f"{path}.name", rule)
         _check_label(reading, past, f"{path}.label", task.label)
         if task.sample_space:

@@ -33,7 +33,7 @@ checkpoint: start it again. `trailrank --help` has the others.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import rich.console
@@ -45,6 +45,7 @@ from feature_specs.flags import ArgumentParser
 from feature_specs.places import PlaceError, is_bucket
 from pipeline import train_flags
 from pipeline.train_flags import TrainSettings
+from trainer.days.folders import find_days
 from trainer.ownership import sole_training
 from trainer.slices import choose_slice
 from trainer.train import check_places, train
@@ -161,8 +162,53 @@ def _export(ranker: Ranker, spec: Spec, graph: str, settings: TrainSettings) -> 
     lineage = lineage_of(settings.checkpoints, settings.seed)
     days = [(split, str(settings.examples)) for split in lineage.days]
     path = str(settings.export)
-    export(ranker, graph, spec, path, lineage=lineage, examples=newest_rows(days))
+    is_changed = settings.tables != "float32"
+    export(
+        ranker,
+        graph,
+        spec,
+        path,
+        lineage=lineage,
+        examples=newest_rows(days),
+        tables=settings.tables,
+        measure=_change(ranker, spec, graph, settings) if is_changed else None,
+    )
     print(f"Model: {path}")
+
+
+def _change(
+    ranker: Ranker, spec: Spec, graph: str, settings: TrainSettings
+) -> Callable[[str], dict[str, Any]]:
+    """Measures on the newest day what other tables change, and prints that."""
+    from pipeline.table_change import table_change
+
+    (*_, (split, (pattern, *_))) = find_days(settings.examples)
+    folder = os.path.dirname(os.path.dirname(pattern))
+    measure = table_change(spec, ranker, graph, [(split, folder)])
+
+    def told(model_dir: str) -> dict[str, Any]:
+        found = measure(model_dir)
+        print(f"Tables as {settings.tables}, on {found['rows']:,} rows of {split}:")
+        rich.console.Console().print(change_table(found["tasks"]))
+        return found
+
+    return told
+
+
+def change_table(tasks: Mapping[str, Mapping[str, Any]]) -> rich.table.Table:
+    """A line a task: metrics of tables as trained and as stored."""
+    table = rich.table.Table(box=None)
+    heads = ("AUC, float32", "AUC", "GAUC, float32", "GAUC", "largest change")
+    table.add_column("task")
+    for head in heads:
+        table.add_column(head, justify="right")
+    for name, own in tasks.items():
+        table.add_row(
+            name,
+            *("-" if v is None else f"{v:.5f}" for v in (*own["auc"], *own["gauc"])),
+            f"{own['largest_change']:.2g}",
+        )
+    return table
 
 
 def days_table(spec: Spec, records: Sequence[dict[str, Any]]) -> rich.table.Table:

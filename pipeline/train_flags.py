@@ -41,12 +41,18 @@ class TrainSettings:
     cache: str | None = None
     tensorboard: str | None = None
     export: str | None = None
+    tables: Literal["float32", "float16", "int8"] = "float32"
 
     def __post_init__(self) -> None:
         if self.tpu and self.accelerator not in ("auto", "tpu"):
             raise UsageError(
                 f"--tpu {self.tpu}: is for --accelerator tpu. Got --accelerator "
                 f"{self.accelerator}. Leave one of them out."
+            )
+        if self.tables != "float32" and not self.export:
+            raise UsageError(
+                f"--tables {self.tables}: is about the exported model. Name one with "
+                "--export, or leave it out."
             )
         if self.warm_start_partial and not self.warm_start:
             raise UsageError(
@@ -161,3 +167,10 @@ def _add_results(add: Add) -> None:
         help="TensorBoard summaries, and inspection/: figures of experts and conflicts",
     )
     add("--export", metavar="DIR", help="the model to serve, as MODELS/<version>")
+    add(
+        "--tables",
+        choices=("float32", "float16", "int8"),
+        default="float32",
+        help="how the model stores large embedding tables; what that changes on the "
+        "newest day is printed, and written into its card",
+    )

@@ -123,6 +123,7 @@ def made_up_requests(spec: Spec) -> Iterator[tuple[str, Arrays]]:
             **arrays(requests.request_features(spec), rows[:1]),
             **arrays(requests.candidate_features(spec), rows),
             "weights": weights,
+            "top_k": np.zeros((), np.int32),
         },
     )
     examples = [_example(served, row).SerializeToString() for row in rows]

@@ -138,13 +138,25 @@ async def _read(
     declared = headers.get("content-length", "0")
     if declared.isdecimal() and int(declared) > options.max_body_bytes:
         raise _Refused(_too_large(options))
+    # asyncio.wait_for would make a task of it, though most bodies are there already.
+    task, is_late = asyncio.current_task(), False
+
+    def stop() -> None:
+        nonlocal is_late
+        is_late = True
+        if task is not None:
+            task.cancel()
+
+    timer = asyncio.get_running_loop().call_later(options.body_timeout_s, stop)
     try:
-        return await asyncio.wait_for(
-            _read_parts(receive, options, loan), options.body_timeout_s
-        )
-    except asyncio.TimeoutError:
+        return await _read_parts(receive, options, loan)
+    except asyncio.CancelledError:
+        if not is_late:
+            raise
         text = f"Timed out: no complete body within {options.body_timeout_s:g} s."
         raise _Refused(error_reply(408, text, _CLOSE)) from None
+    finally:
+        timer.cancel()
 
 
 async def _read_parts(receive: Receive, options: ServerOptions, loan: _Loan) -> bytes:

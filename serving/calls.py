@@ -63,11 +63,13 @@ class Predict:
         signature: Its name.
         inputs: Columns, or the one input's values; None if there are rows.
         instances: Rows, or None.
+        optional: Inputs that count for nothing where the signature has none of them.
     """
 
     signature: str
     inputs: Any = None
     instances: Sequence[Any] | None = None
+    optional: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 DEFAULT_TIMEOUT_S = 30.0
 _RETRIES = Retries()
+_POSITIONS = "positions"  # in a model of this release
 _SCHEMES = ("http", "https", "grpc")
 
 
@@ -177,8 +178,9 @@ class Client:
                 Of none the answer is empty, and the server is not asked.
             weights: Task -> exponent of the fused score; tasks left out keep the
                 spec's.
-            top_k: Keep the best so many, the best first, by `log_score`. All are
-                scored and sent; the client keeps them.
+            top_k: The best so many, the best first, by `log_score`. All are scored;
+                the server sends these. Of a model of an earlier release it sends all,
+                and the client keeps these.
 
         Raises:
             RequestError: A name that the spec does not have, a `top_k` that is not
@@ -355,11 +357,11 @@ def _rank(
         )
     if top_k is not None and top_k < 1:
         raise RequestError(f"rank: top_k must be at least 1. Got {top_k}.")
-    inputs = rank_inputs(spec, request, candidates, weights)
+    inputs = rank_inputs(spec, request, candidates, weights, top_k or 0)
     if not len(candidates):  # JSON cannot say how wide the vectors of no candidate are
         names = ["score", "log_score", *(task.name for task in spec.tasks)]
         return Scores({name: [] for name in names}, ())
-    return Predict(signature="rank", inputs=inputs)
+    return Predict(signature="rank", inputs=inputs, optional=("top_k",))
 
 
 def _scores(outputs: Any, top_k: int | None) -> Scores:
@@ -367,5 +369,8 @@ def _scores(outputs: Any, top_k: int | None) -> Scores:
         raise ClientError(
             "The server's signature 'rank' gives no 'score': it is none of Trailrank's."
         )
-    scores = Scores(outputs, tuple(range(len(outputs["score"]))))
+    values = {n: found for n, found in outputs.items() if n != _POSITIONS}
+    if _POSITIONS in outputs:
+        return Scores(values, tuple(outputs[_POSITIONS]))
+    scores = Scores(values, tuple(range(len(values["score"]))))
     return scores if top_k is None else scores.best(top_k)

@@ -44,6 +44,7 @@ def compact(
     }
     frozen = {n: small[h._id] for n, h in captures.items() if h._id in small}
     _freeze(graph_def, {name: v.numpy() for name, v in frozen.items()})
+    _bind_placeholders(graph_def)
     for _ in range(_ROUNDS):
         graph_def = _optimized(function, graph_def, _FOLD)
     return _function(function, graph_def, captures)
@@ -95,6 +96,19 @@ def _freeze(graph_def: graph_pb2.GraphDef, values: Mapping[str, Any]) -> None:
             held.name = f"{node.name}/table"
             _become_constant(held, values[name])
             _become_gather(node, held.name)
+
+
+def _bind_placeholders(graph_def: graph_pb2.GraphDef) -> None:
+    """Placeholders that have an input -> Identity, which is optimized away.
+
+    In a function nobody feeds them: they stand where a transform's inputs were.
+    """
+    for node in graph_def.node:
+        if node.op == "PlaceholderWithDefault":
+            dtype = node.attr["dtype"].type
+            node.op = "Identity"
+            node.attr.clear()
+            node.attr["T"].type = dtype
 
 
 _READS = ("ReadVariableOp", "ResourceGather")

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import re
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
@@ -24,7 +24,8 @@ from serving.answers import ask, write_answers
 from serving.compact import compact
 from serving.manifest import write_manifest
 from serving.model_card import Lineage, make_card, read_signatures, write_card
-from serving.signatures import RANK, build_signatures
+from serving.signatures import RANK, build_signatures, write_defaults
+from serving.stored_tables import TableType, stored_tables
 from serving.warmup import write_warmup
 from trainer.days.encoding import ENCODING_FILE, read_encoding
 from trainer.model.ranker import Ranker
@@ -49,6 +50,8 @@ def export(
     *,
     lineage: Lineage | None = None,
     examples: Sequence[bytes] = (),
+    tables: TableType = "float32",
+    measure: Callable[[str], Mapping[str, Any]] | None = None,
 ) -> None:
     """Writes the three signatures, their warmup requests and a model card to `path`.
 
@@ -68,8 +71,12 @@ def export(
         lineage: What the model was trained on, for its card.
         examples: Serialized raw examples, of which the warmup requests are made; their
             served features are kept in the model. Without any, the requests have none.
+        tables: How large embedding tables are stored (`serving.stored_tables`).
+        measure: Given the written model's directory, what its card says of the change
+            that comes of that.
 
     Raises:
+        TablesError: No table can be stored so.
         PlaceError: TensorFlow would not find `path` again.
         LockedError: Another command exports to `path`.
         ExportError: `path` holds something; a served version never changes.
@@ -87,8 +94,10 @@ def export(
         _remove_leftovers(path)
         temporary = _temporary(path)
         try:
-            _write(ranker, transform, spec, temporary, examples)
-            _write_card(ranker, transform, spec, temporary, lineage or Lineage())
+            stored = _write(ranker, transform, spec, temporary, examples, tables)
+            change = {} if measure is None else measure(temporary)
+            about = {"type": tables, **stored, **change} if stored else {}
+            _write_card(ranker, transform, spec, temporary, lineage or Lineage(), about)
             _publish(temporary, path)
         except BaseException:
             _remove(temporary)
@@ -109,20 +118,32 @@ def _write(
     spec: Spec,
     path: str,
     examples: Sequence[bytes],
-) -> None:
+    tables: TableType,
+) -> dict[str, Any]:
+    """Returns what was stored in another type; empty if nothing was."""
     module = tf.Module()
     # What the signatures use is tracked here, and not the Keras models themselves: they
     # would be traced again, and their own graphs have no place in the export.
     layer = transform.transform_features_layer()
     module.transform_resources = _resources(layer)
-    module.ranker_variables = list(ranker.variables)
-    signatures = build_signatures(ranker, layer, spec)
-    served = signatures | {RANK: compact(signatures[RANK], ranker.variables)}
+    with stored_tables(ranker, tables) as stored:
+        signatures = build_signatures(ranker, layer, spec)
+    replaced = {one.replaces for one in stored}
+    kept = [v for v in ranker.variables if v.ref() not in replaced]
+    module.ranker_variables, module.stored_tables = kept, stored
+    served = signatures | {RANK: compact(signatures[RANK], kept)}
     tf.saved_model.save(module, path, signatures=served)
+    write_defaults(path)
     write_warmup(path, spec, examples)
     # Of the functions as they were traced: what came of compacting is compared as well.
     write_answers(path, ask(spec, signatures))
     write_manifest(path)
+    if not stored:
+        return {}
+    return {
+        "bytes": sum(one.size_bytes for one in stored),
+        "float32_bytes": sum(one.float32_bytes for one in stored),
+    }
 
 
 def _resources(layer: tf.keras.layers.Layer) -> list[Any]:
@@ -138,6 +159,7 @@ def _write_card(
     spec: Spec,
     path: str,
     lineage: Lineage,
+    tables: Mapping[str, Any],
 ) -> None:
     graph = os.path.dirname(transform.transform_savedmodel_dir.rstrip("/"))
     encoding = {}
@@ -150,7 +172,8 @@ def _write_card(
             "days": list(found.days),
         }
     signatures = read_signatures(path)
-    write_card(path, make_card(spec, ranker.config, signatures, encoding, lineage))
+    card = make_card(spec, ranker.config, signatures, encoding, lineage, tables)
+    write_card(path, card)
 
 
 # --- all at once ----------------------------------------------------------------------

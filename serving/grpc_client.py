@@ -229,6 +229,8 @@ class GrpcWire:
         request.model_spec.signature_name = call.signature
         types = (self._signatures or {}).get(call.signature, {})
         for name, value in self._columns(call, types).items():
+            if name in call.optional and name not in types:
+                continue
             try:
                 request.inputs[name].CopyFrom(_proto(value, types.get(name)))
             except (TypeError, ValueError, OverflowError) as error:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -66,17 +66,15 @@ def proto_of(array: npt.NDArray[Any]) -> tensor_pb2.TensorProto:
     Numbers stand in the field of their type (`float_val`, ...), not as bytes: clients
     in other languages read the field.
     """
-    dtype = tf.as_dtype(array.dtype)
-    if dtype == tf.string or dtype.is_complex:
+    kind = _KINDS.get(array.dtype.name)
+    if kind is None or kind.name == "string" or kind.width > 1:
         strings: tensor_pb2.TensorProto = tf.make_tensor_proto(array)
         return strings
-    field, _ = _FIELDS[dtype.name]
-    values = array.view(np.uint16) if field == "half_val" else array
-    proto = tensor_pb2.TensorProto(
-        dtype=dtype.as_datatype_enum,
-        tensor_shape=tf.TensorShape(array.shape).as_proto(),
-    )
-    getattr(proto, field).extend(values.ravel().tolist())
+    values = array.view(np.uint16) if kind.field == "half_val" else array
+    proto = tensor_pb2.TensorProto(dtype=kind.enum)
+    for size in array.shape:
+        proto.tensor_shape.dim.add(size=size)
+    getattr(proto, kind.field).extend(values.ravel().tolist())
     return proto
 
 
@@ -95,13 +93,13 @@ def _elements(name: str, proto: tensor_pb2.TensorProto) -> int:
 
 
 def _array(name: str, proto: tensor_pb2.TensorProto, elements: int) -> npt.NDArray[Any]:
-    dtype = _dtype(name, proto)
-    field, width = _FIELDS[dtype.name]
+    kind = _kind(name, proto)
+    field, width = kind.field, kind.width
     given = len(getattr(proto, field))
     if proto.tensor_content:
-        if dtype == tf.string:
+        if kind.name == "string":
             raise TensorError(f"input {name!r}: strings stand in string_val")
-        expected = elements * dtype.size
+        expected = elements * kind.size_bytes
         if len(proto.tensor_content) != expected:
             raise TensorError(
                 f"input {name!r}: tensor_content must have {expected} bytes. Got "
@@ -112,12 +110,18 @@ def _array(name: str, proto: tensor_pb2.TensorProto, elements: int) -> npt.NDArr
         raise TensorError(
             f"input {name!r}: {field} must have {elements * width} values. Got {given}"
         )
-    if field == "int_val" and any(
-        not dtype.min <= value <= dtype.max for value in proto.int_val
-    ):
-        raise TensorError(
-            f"input {name!r}: int_val holds a value that is no {dtype.name}"
-        )
+    if field == "int_val" and proto.int_val:
+        _check_range(name, proto, kind)
+    shape = [dim.size for dim in proto.tensor_shape.dim]
+    # The forms that clients send most; TensorFlow takes ten times as long for them.
+    if proto.tensor_content:
+        return np.frombuffer(proto.tensor_content, kind.numpy).reshape(shape).copy()
+    if kind.name == "string" and given == elements:
+        texts = np.empty(elements, object)
+        texts[:] = proto.string_val
+        return texts.reshape(shape)
+    if width == 1 and field != "half_val" and given == elements:
+        return np.fromiter(getattr(proto, field), kind.numpy, elements).reshape(shape)
     try:
         found: npt.NDArray[Any] = tf.make_ndarray(proto)
     except (ValueError, TypeError, OverflowError) as error:
@@ -125,14 +129,51 @@ def _array(name: str, proto: tensor_pb2.TensorProto, elements: int) -> npt.NDArr
     return found
 
 
-def _dtype(name: str, proto: tensor_pb2.TensorProto) -> tf.DType:
-    try:
-        dtype = tf.as_dtype(proto.dtype)
-    except TypeError:
-        dtype = None
-    if dtype is None or dtype.name not in _FIELDS:
+def _check_range(name: str, proto: tensor_pb2.TensorProto, kind: _Kind) -> None:
+    dtype = tf.as_dtype(kind.enum)
+    if any(not dtype.min <= value <= dtype.max for value in proto.int_val):
+        raise TensorError(
+            f"input {name!r}: int_val holds a value that is no {kind.name}"
+        )
+
+
+def _kind(name: str, proto: tensor_pb2.TensorProto) -> _Kind:
+    found = _KIND_OF.get(proto.dtype)
+    if found is None:
         raise TensorError(f"input {name!r} has dtype {proto.dtype}, which is no type")
-    return dtype
+    return found
+
+
+class _Kind(NamedTuple):
+    """What is known of a type.
+
+    Attributes:
+        name: `DType.name`.
+        enum: Its number in protos.
+        numpy: Its type of arrays.
+        size_bytes: Of an element.
+        field: Of a TensorProto, that has the values.
+        width: Values an element.
+    """
+
+    name: str
+    enum: int
+    numpy: Any
+    size_bytes: int
+    field: str
+    width: int
+
+
+def _kind_of(name: str, field: str, width: int) -> _Kind:
+    dtype = tf.as_dtype(name)
+    numpy = np.dtype(dtype.as_numpy_dtype)
+    return _Kind(name, dtype.as_datatype_enum, numpy, dtype.size, field, width)
+
+
+_KIND_OF = {
+    kind.enum: kind for kind in (_kind_of(n, *own) for n, own in _FIELDS.items())
+}
+_KINDS = {kind.numpy.name: kind for kind in _KIND_OF.values()}  # by NumPy's names
 
 
 def example_bytes(context: Any, examples: Any) -> list[bytes]:

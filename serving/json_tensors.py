@@ -15,7 +15,7 @@ import json
 import math
 import re
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any, NoReturn
 
 import numpy as np
@@ -24,7 +24,7 @@ import orjson
 
 from feature_specs.errors import TrailrankError
 from serving import json_parser
-from serving.json_floats import float_tokens
+from serving.json_floats import float_lists, float_tokens
 from serving.options import Limits
 
 Arrays = dict[str, npt.NDArray[Any]]
@@ -94,16 +94,54 @@ def _read_fast(body: bytes, limits: Limits) -> Any:
         raise _Unsure  # the exact parser stops where the limit is passed
     if containers > json_parser.most_containers(limits.max_elements):
         raise _Unsure
-    try:
-        value = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        value = _read_with_nan(body)
+    value = _read_with_null(body)
+    if value is None:
+        try:
+            value = orjson.loads(body)
+        except orjson.JSONDecodeError:
+            value = _read_with_infinity(body)
     if not _has_distinct_keys(value, body):
         raise _Unsure
     return value
 
 
-def _read_with_nan(body: bytes) -> Any:
+def _read_with_null(body: bytes) -> Any:
+    """The value of a body that is strict JSON but for `NaN`; None if it may be another.
+
+    A strict parser reads it with `null` for `NaN`. Each of them is found again as a
+    value, unless it stood in a string or has gone with a key that is there twice.
+    """
+    count = body.count(b"NaN")
+    if not count or b"null" in body:
+        return None
+    try:
+        value = orjson.loads(body.replace(b"NaN", b"null"))
+    except orjson.JSONDecodeError:
+        return None
+    return value if _put_nan(value, count) else None
+
+
+def _put_nan(value: Any, count: int) -> bool:
+    """Makes each None in lists and objects a NaN; whether these are so many."""
+    level: list[Any] = [value]
+    while count and level:
+        lists = [v for v in level if type(v) is list]
+        objects = [v for v in level if type(v) is dict]
+        for values in lists:
+            if None in values:
+                count -= values.count(None)
+                values[:] = [math.nan if v is None else v for v in values]
+        for members in objects:
+            if None in members.values():
+                absent = [key for key, v in members.items() if v is None]
+                count -= len(absent)
+                members.update(dict.fromkeys(absent, math.nan))
+        inner: list[Iterable[Any]] = [*lists, *(v.values() for v in objects)]
+        level = list(itertools.chain.from_iterable(inner)) if count else []
+    return count == 0
+
+
+def _read_with_infinity(body: bytes) -> Any:
     """The value of a body that is strict JSON but for `NaN` and `Infinity`."""
     is_strict = b"NaN" not in body and b"Infinity" not in body
     # Python takes half a surrogate pair, and numbers of any size.
@@ -171,7 +209,10 @@ def is_row_format(body: Mapping[str, Any]) -> bool:
 
 
 def request_arrays(
-    body: Mapping[str, Any], dtypes: Mapping[str, str], limits: Limits = _LIMITS
+    body: Mapping[str, Any],
+    dtypes: Mapping[str, str],
+    limits: Limits = _LIMITS,
+    optional: Container[str] = (),
 ) -> Arrays:
     """The tensors of a request.
 
@@ -179,10 +220,11 @@ def request_arrays(
         body: A parsed request.
         dtypes: The signature's input -> `DType.name`.
         limits: Of rows and of nesting; that of elements held while parsing.
+        optional: Inputs that may be left out where they stand by column.
     """
     if is_row_format(body):
         return _from_rows(body["instances"], dtypes, limits)
-    return _from_columns(body["inputs"], dtypes, limits)
+    return _from_columns(body["inputs"], dtypes, limits, optional)
 
 
 def _from_rows(rows: Any, dtypes: Mapping[str, str], limits: Limits) -> Arrays:
@@ -261,7 +303,9 @@ def _stack(
     raise AssertionError("slices of one shape were taken for ragged")
 
 
-def _from_columns(inputs: Any, dtypes: Mapping[str, str], limits: Limits) -> Arrays:
+def _from_columns(
+    inputs: Any, dtypes: Mapping[str, str], limits: Limits, optional: Container[str]
+) -> Arrays:
     if not _is_object(inputs):
         if len(dtypes) != 1:
             raise BadRequest(
@@ -270,11 +314,12 @@ def _from_columns(inputs: Any, dtypes: Mapping[str, str], limits: Limits) -> Arr
             )
         inputs = dict.fromkeys(dtypes, inputs)
     for name in dtypes:
-        if name not in inputs:
+        if name not in inputs and name not in optional:
             raise BadRequest(f"Missing named input: {name} in 'inputs' object.")
     return {
         name: _to_array([inputs[name]], [], dtype, limits)
         for name, dtype in dtypes.items()
+        if name in inputs
     }
 
 
@@ -340,7 +385,8 @@ def _to_integers(leaves: Sequence[int], dtype: str) -> npt.NDArray[Any]:
         if dtype == "uint64" and leaves and min(leaves) < 0:
             raise OverflowError
         wide = np.fromiter(leaves, wide_type, len(leaves))
-        if leaves and not (low <= int(wide.min()) and int(wide.max()) <= high):
+        # NumPy itself refuses what is beyond 64 bits.
+        if leaves and dtype != wide_type and (wide.min() < low or wide.max() > high):
             raise OverflowError
     except OverflowError:
         _refuse(next(v for v in leaves if not low <= v <= high), dtype)
@@ -356,6 +402,11 @@ def _refuse(value: Any, dtype: str) -> NoReturn:
 
 
 def _to_bytes_list(leaves: Sequence[Any]) -> list[bytes]:
+    with contextlib.suppress(TypeError):  # no object is among them
+        joined = "\0".join(leaves).encode("utf-8", "surrogateescape")
+        found = joined.split(b"\0")
+        if len(found) == len(leaves):  # no text has such a byte itself
+            return found
     return [
         value.encode("utf-8", "surrogateescape")
         if type(value) is str
@@ -428,13 +479,17 @@ def _as_array(output: Any) -> npt.NDArray[Any]:
 
 
 def _columns_text(arrays: Arrays) -> str:
-    texts = {
-        name: f"[{', '.join(parts)}]" if arrays[name].ndim else parts[0]
-        for name, parts in _texts(arrays).items()
-    }
+    texts: dict[str, str] = {}
+    for dtype in _FLOATS:
+        lists = {n: a for n, a in arrays.items() if a.dtype == dtype and a.ndim == 1}
+        if lists:
+            texts |= zip(lists, float_lists(list(lists.values())), strict=True)
+    others = {name: a for name, a in arrays.items() if name not in texts}
+    for name, parts in _texts(others).items():
+        texts[name] = f"[{', '.join(parts)}]" if arrays[name].ndim else parts[0]
     if len(texts) == 1:
         return next(iter(texts.values()))
-    members = [f"{_quoted(name)}: {text}" for name, text in texts.items()]
+    members = [f"{_quoted(name)}: {texts[name]}" for name in arrays]
     return "{\n" + ",\n".join(members) + "\n}"
 
 

@@ -114,6 +114,9 @@ class ModelCard:
         encoding: `digest`, `base`, `learned_through` and `days` of the encoding; empty
             where it is not known.
         lineage: As the training says it.
+        tables: How large embedding tables are stored, if not as they were trained:
+            their `type`, `bytes` and `float32_bytes`, and what was measured of the
+            change; empty if they are.
     """
 
     name: str
@@ -129,6 +132,7 @@ class ModelCard:
     preset: str
     encoding: Mapping[str, Any]
     lineage: Lineage
+    tables: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def to_json(self) -> str:
         """As text."""
@@ -141,6 +145,7 @@ def make_card(
     signatures: Mapping[str, SignatureCard],
     encoding: Mapping[str, Any],
     lineage: Lineage,
+    tables: Mapping[str, Any] | None = None,
 ) -> ModelCard:
     """The card of a model that is being exported."""
     weights = {t.name: spec.fusion.weights.get(t.name, 0.0) for t in spec.tasks}
@@ -160,6 +165,7 @@ def make_card(
         preset=preset_as_text(preset),
         encoding=encoding,
         lineage=lineage,
+        tables=tables or {},
     )
 
 
@@ -331,6 +337,7 @@ def as_markdown(card: ModelCard, gates: Sequence[Gate] = ()) -> str:
         ["## Signatures", *_signatures(card)],
         ["## Lineage", "", *_lineage(card)],
         *([judged] if judged else []),
+        *([["## Tables", "", *_stored(card)]] if card.tables else []),
         ["## Spec views", "", *_rows(("view", "digest"), card.views.items())],
         ["## Spec", "", "```yaml", card.spec.rstrip(), "```"],
         ["## Preset", "", "```json", card.preset, "```"],
@@ -381,6 +388,35 @@ def _lineage(card: ModelCard) -> list[str]:
         for key, value in card.lineage.metrics.items()
     ]
     return _rows(("what", "value"), [*told.items(), *metrics])
+
+
+def _stored(card: ModelCard) -> list[str]:
+    """How the tables are stored, and what that changed."""
+    told = {k: v for k, v in card.tables.items() if not isinstance(v, Mapping)}
+    rows = _rows(("what", "value"), told.items())
+    changes = card.tables.get("tasks", {})
+    if not changes:
+        return rows
+    heads = ("auc", "gauc", "largest_change")
+    return [
+        *rows,
+        "",
+        *_rows(
+            ("task", "AUC, float32", "AUC", "GAUC, float32", "GAUC", "largest change"),
+            [
+                (task, *(_figure(v) for h in heads for v in _listed_value(own[h])))
+                for task, own in changes.items()
+            ],
+        ),
+    ]
+
+
+def _listed_value(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, list | tuple) else [value]
+
+
+def _figure(value: float | None) -> str:
+    return "" if value is None else f"{value:.6g}"
 
 
 def _gates(gates: Sequence[Gate]) -> list[str]:

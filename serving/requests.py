@@ -37,7 +37,8 @@ def rank_inputs(
     request: Values,
     candidates: Sequence[Values],
     weights: Mapping[str, float] | None = None,
-) -> dict[str, list[Any]]:
+    top_k: int = 0,
+) -> dict[str, Any]:
     """The columnar inputs of signature `rank`.
 
     Args:
@@ -46,6 +47,7 @@ def rank_inputs(
             feature left out, or None, is missing.
         candidates: The same for each candidate's features, one mapping a candidate.
         weights: Task -> exponent of the fused score; tasks left out keep the spec's.
+        top_k: How many of the best are wanted; 0 is all, in their order.
 
     Raises:
         ValueError: A name that the spec does not have, a vector of another length, or
@@ -59,6 +61,7 @@ def rank_inputs(
         **columns(request_features(spec), [request]),
         **columns(candidate_features(spec), candidates),
         "weights": weight_column(spec, weights or {}),
+        "top_k": top_k,
     }
 
 

@@ -253,7 +253,9 @@ def _predict(service: Service, target: Call, body: bytes) -> Reply:
     loaded = service.find_of(call)
     signature = service.signature(loaded, call.signature)
     row_format = json_tensors.is_row_format(request)
-    arrays = json_tensors.request_arrays(request, signature.inputs, limits)
+    arrays = json_tensors.request_arrays(
+        request, signature.inputs, limits, signature.defaults
+    )
     del request  # while the model runs
     answer = service.run(loaded, call, arrays)
     return Reply(200, json_tensors.response_body(answer.outputs, row_format))

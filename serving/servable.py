@@ -11,12 +11,18 @@ from typing import Any
 
 import numpy.typing as npt
 import tensorflow as tf
-from google.protobuf import message
+from google.protobuf import json_format, message
 from tensorflow.core.framework import types_pb2
 from tensorflow.core.protobuf import meta_graph_pb2
 
 from serving.manifest import damaged_file
-from serving.session import LoadError, Signature, load_signatures, read_meta_graph
+from serving.session import (
+    LoadError,
+    Signature,
+    defaults_of,
+    load_signatures,
+    read_meta_graph,
+)
 
 __all__ = ["LoadError", "Servable", "Signature", "load", "named"]
 
@@ -80,7 +86,10 @@ def _signature_metadata(definition: meta_graph_pb2.SignatureDef) -> dict[str, An
         "inputs": {n: _tensor_metadata(t) for n, t in definition.inputs.items()},
         "outputs": {n: _tensor_metadata(t) for n, t in definition.outputs.items()},
         "method_name": definition.method_name,
-        "defaults": {},
+        "defaults": {
+            name: json_format.MessageToDict(value, preserving_proto_field_name=True)
+            for name, value in defaults_of(definition).items()
+        },
     }
 
 

@@ -172,7 +172,7 @@ def _signature(
         method_name=definition.method_name,
         defaults={
             name: tf.make_ndarray(value)
-            for name, value in _defaults(definition).items()
+            for name, value in defaults_of(definition).items()
         },
         _fetched=tuple(tensors.index(definition.outputs[n].name) for n in outputs),
         _run=_callable(session, [definition.inputs[n].name for n in inputs], tensors),
@@ -192,7 +192,7 @@ def _callable(
     return run
 
 
-def _defaults(definition: meta_graph_pb2.SignatureDef) -> Mapping[str, Any]:
+def defaults_of(definition: meta_graph_pb2.SignatureDef) -> Mapping[str, Any]:
     """Newer TensorFlow's `SignatureDef.defaults`; older ones have no such field."""
     return getattr(definition, "defaults", {})
 

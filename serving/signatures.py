@@ -9,12 +9,17 @@ serialized raw examples. No signature has a trail feature (SFV sec. 4.2).
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
+import numpy as np
 import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
+from tensorflow.python.saved_model import fingerprinting_utils
 
 from feature_specs import FeatureSpec, Spec
-from serving.fusion import finite, fuse
+from serving.fusion import Fused, finite, fuse
 from serving.requests import candidate_features, request_features
 from trainer.days.raw_rows import raw_columns
 from trainer.model.ranker import Ranker
@@ -23,7 +28,12 @@ Tensors = dict[str, tf.Tensor]
 Transform = Callable[[dict[str, tf.Tensor | tf.SparseTensor]], Tensors]
 
 RANK = "rank"
-WEIGHTS = "weights"  # the input of `rank` with the request's exponents, [K]
+WEIGHTS = "weights"  # the input of `rank` with the request's exponents, [K] or [0]
+TOP_K = "top_k"  # the input of `rank` that says how many are wanted, []
+POSITIONS = "positions"  # the output of `rank`: whose values the others are
+# What the inputs of `rank` are that a client may leave out: the spec's own weights; all
+# candidates, in their order.
+DEFAULTS = {WEIGHTS: np.zeros(0, np.float32), TOP_K: np.zeros((), np.int32)}
 EXAMPLES = "examples"  # the input of `score_examples`, [B] serialized tf.Example
 
 
@@ -31,7 +41,7 @@ def build_signatures(
     ranker: Ranker, transform: Transform, spec: Spec
 ) -> dict[str, tf.types.experimental.ConcreteFunction]:
     """Signature name -> traced function; each returns tasks and `score`, [B] float32,
-    and `log_score`, [B] float64.
+    and `log_score`, [B] float64; `rank` also `positions`, [B] int32.
 
     Args:
         ranker: The trained model; reads transformed features.
@@ -73,10 +83,13 @@ class _Served:
         return serving_default.get_concrete_function()
 
     def rank_function(self) -> tf.types.experimental.ConcreteFunction:
-        """Request features of one row, candidate ones of N rows -> outputs [N]."""
+        """Request features of one row, candidate ones of N rows -> outputs [N], or
+        those of the best `top_k`.
+        """
         count = len(self._spec.tasks)
         inputs = _inputs(self._request, rows=1) | _inputs(self._candidate)
         inputs[WEIGHTS] = tf.TensorSpec([None], tf.float32, name=WEIGHTS)
+        inputs[TOP_K] = tf.TensorSpec([], tf.int32, name=TOP_K)
 
         @tf.function(input_signature=[inputs], autograph=False)
         def rank(features: Tensors) -> Tensors:
@@ -87,7 +100,13 @@ class _Served:
                 self._ranker.request_side(asked), self._ranker.candidate_side(shown)
             )
             weights = _all_or_none(features[WEIGHTS], count)
-            return self._with_score(logits, features, {**asked, **shown}, weights)
+            fused = self._fused(logits, features, {**asked, **shown}, weights)
+            best = _best(finite(fused), features[TOP_K])
+            return {
+                **self._ranker.predict_tasks(tf.gather(logits, best.positions)),
+                **best.fused._asdict(),
+                POSITIONS: best.positions,
+            }
 
         return rank.get_concrete_function()
 
@@ -123,21 +142,70 @@ class _Served:
         return found | {name: tf.cast(encoded[name], tf.int32) for name in made}
 
     def _with_score(
+        self, logits: tf.Tensor, features: Tensors, encoded: Tensors, *, checked: bool
+    ) -> Tensors:
+        """Logits [B, T], raw and encoded features -> all outputs [B]."""
+        fused = self._fused(logits, features, encoded)
+        if checked:
+            fused = finite(fused)
+        return {**self._ranker.predict_tasks(logits), **fused._asdict()}
+
+    def _fused(
         self,
         logits: tf.Tensor,
         features: Tensors,
         encoded: Tensors,
         weights: tf.Tensor | None = None,
-        *,
-        checked: bool = True,
-    ) -> Tensors:
-        """Logits [B, T], raw and encoded features -> all outputs [B]."""
+    ) -> Fused:
         length = self._spec.fusion.length
         raw_length = features[length.feature] if length else None
-        fused = fuse(self._spec, logits, raw_length, weights, encoded)
-        if checked:
-            fused = finite(fused)
-        return {**self._ranker.predict_tasks(logits), **fused._asdict()}
+        return fuse(self._spec, logits, raw_length, weights, encoded)
+
+
+def write_defaults(model_dir: str) -> None:
+    """Writes into a SavedModel what `rank` takes for inputs that are left out.
+
+    `tf.saved_model.save` has them of a function's default arguments only, which a
+    function of one dictionary cannot have.
+    """
+    path = os.path.join(model_dir, "saved_model.pb")
+    with tf.io.gfile.GFile(path, "rb") as file:
+        saved_model = saved_model_pb2.SavedModel.FromString(file.read())
+    for meta_graph in saved_model.meta_graphs:
+        for name, value in DEFAULTS.items():
+            proto = tf.make_tensor_proto(value)
+            meta_graph.signature_def[RANK].defaults[name].CopyFrom(proto)
+    with tf.io.gfile.GFile(path, "wb") as file:
+        file.write(saved_model.SerializeToString(deterministic=True))
+    fingerprinting_utils.write_fingerprint(model_dir)
+
+
+class _Best(NamedTuple):
+    """Some of N candidates.
+
+    Attributes:
+        positions: Which, [k] int32.
+        fused: Their scores, [k].
+    """
+
+    positions: tf.Tensor
+    fused: Fused
+
+
+def _best(fused: Fused, top_k: tf.Tensor) -> _Best:
+    """The best `top_k` [] of N, the best first, or all where there are fewer.
+
+    Of two that are alike the first one is the better. 0 asks for all N as they are.
+    """
+    top_k = tf.ensure_shape(top_k, [])
+    told = f"{TOP_K}: must be 0, for all candidates in their order, or more."
+    with tf.control_dependencies([tf.debugging.Assert(top_k >= 0, [told, top_k])]):
+        top_k = tf.identity(top_k)
+    count = tf.size(fused.log_score)
+    order = tf.math.top_k(fused.log_score, tf.minimum(top_k, count)).indices
+    others = tf.range(tf.where(top_k > 0, 0, count))
+    positions = tf.concat([order, others], axis=0)  # one of them is empty
+    return _Best(positions, Fused(*(tf.gather(part, positions) for part in fused)))
 
 
 def _inputs(
@@ -161,12 +229,29 @@ def _with_sparse_sequences(features: Tensors, wanted: Iterable[FeatureSpec]) -> 
 
     Servers pass any shape: a vector of another length is refused here.
     """
-    return {
-        f.name: _drop_padding(features[f.name], f)
-        if f.is_sequence
-        else tf.ensure_shape(features[f.name], [None, *_values_of(f)])
-        for f in wanted
-    }
+    found = {}
+    for feature in wanted:
+        values = features[feature.name]
+        if values.shape[0] != 1:  # that of a request, which `_one_row` has looked at
+            values = _rows(values, feature)
+        if feature.is_sequence:
+            values = _drop_padding(values, feature)
+        found[feature.name] = values
+    return found
+
+
+def _rows(values: tf.Tensor, feature: FeatureSpec) -> tf.Tensor:
+    """[B], [B, T] or [B, N], refused if they are others.
+
+    In JSON no rows are `[]`, however wide each of them would be.
+    """
+    own = _values_of(feature)
+    if own:
+        width = [1 if size is None else size for size in own]
+        # Of any other flat list the shape is one that it does not fit in.
+        width = tf.where(tf.equal(tf.size(values), 0), width, [0])
+        values = tf.reshape(values, tf.concat([tf.shape(values), width], axis=0)[:2])
+    return tf.ensure_shape(values, [None, *own])
 
 
 def _drop_padding(values: tf.Tensor, feature: FeatureSpec) -> tf.SparseTensor:

@@ -71,6 +71,7 @@ def sampled_requests(spec: Spec, examples: Sequence[bytes]) -> Iterator[Request]
                 **{name: rows[name][:1] for name in asked},
                 **{name: rows[name] for name in shown},
                 "weights": weights,
+                "top_k": np.zeros((), np.int32),
             },
         )
         kept = [_only(spec, example) for example in examples[:size]]
@@ -109,6 +110,7 @@ def warmup_requests(spec: Spec) -> Iterator[Request]:
             **arrays(requests.request_features(spec), [{}]),
             **arrays(requests.candidate_features(spec), nobody),
             "weights": weights,
+            "top_k": np.zeros((), np.int32),
         },
     )
     empty = tf.train.Example().SerializeToString()

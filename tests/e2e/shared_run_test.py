@@ -265,6 +265,7 @@ def _rank_one(model, client, spec, values: dict, index: int) -> list[dict]:
     one = {name: column[index : index + 1] for name, column in values.items()}
     tensors = _tensors(spec, one)
     tensors["weights"] = tf.fill([len(spec.tasks)], math.nan)
+    tensors["top_k"] = tf.constant(0)
     lists = {**_lists(spec, one), "weights": [math.nan] * len(spec.tasks)}
     return [
         model.signatures["rank"](**tensors),

@@ -115,6 +115,7 @@ def test_tpu_needs_a_slice(examples, capsys):
         (["--sample", "1.5"], "sample: must be above 0 and at most 1. Got 1.5"),
         (["--checkpoint_steps", "-1"], "checkpoint_steps: must be 0 or more. Got -1"),
         (["--export", "m/1"], "Name it with --encoding"),
+        (["--tables", "int8"], "--tables int8: is about the exported model"),
         (["--spec", "absent"], "absent"),
         (["--tpu_config", "v9"], "v9"),
     ],

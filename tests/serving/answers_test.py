@@ -41,5 +41,5 @@ def test_the_same_rows_go_to_rows_and_examples(models_dir):
 def test_no_served_feature_is_left_out(spec):
     (_, rows), (_, rank), _ = made_up_requests(spec)
     served = {feature.name for feature in spec.served_features}
-    assert set(rows) == served and set(rank) == {*served, "weights"}
+    assert set(rows) == served and set(rank) == {*served, "weights", "top_k"}
     assert all(len(np.unique(rows[name].astype(str))) > 1 for name in served)

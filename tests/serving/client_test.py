@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from feature_specs.errors import UsageError
-from serving.client import AsyncClient, Client, ClientError, Scores
+from serving.client import AsyncClient, Client, ClientError, Scores, _scores
 from serving.options import ServerOptions
 from serving.requests import RequestError
 from serving.retries import Retries
@@ -312,3 +312,12 @@ def test_rest_loads_no_tensorflow():
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def test_the_client_keeps_the_best_of_a_model_without_top_k():
+    """One that an earlier release exported sends all, and no positions."""
+    answer = {"score": [0.0, 0.0, 1.0], "log_score": [-900.0, -800.0, 0.0]}
+    found = _scores(answer, 2)
+    assert found.positions == (2, 1)
+    assert found == {"score": [1.0, 0.0], "log_score": [0.0, -800.0]}
+    assert _scores(answer, None).positions == (0, 1, 2)

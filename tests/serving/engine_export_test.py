@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from serving import signatures
 from serving.export import export
 from serving.requests import columns
 from trainer.days import optimizers
@@ -50,7 +51,7 @@ def test_predict_and_rank_give_the_scores_of_dense_tables(
     rows = {f.name: tf.constant(found[f.name], f.dtype) for f in spec.served_features}
     asked = {f.name for f in spec.served_features if f.group in ("query", "context")}
     once = {name: v[:1] if name in asked else v for name, v in rows.items()}
-    calls = {"serving_default": rows, "rank": {**once, "weights": tf.zeros([0])}}
+    calls = {"serving_default": rows, "rank": {**once, **signatures.DEFAULTS}}
     for name, inputs in calls.items():
         expected = dense.signatures[name](**inputs)
         scores = mine.signatures[name](**inputs)

@@ -79,7 +79,11 @@ def rank_tensors(spec, rows, weights=(NAN, NAN)) -> dict:
     for feature in spec.served_features:
         if feature.group in ("query", "context"):
             both[feature.name] = both[feature.name][:1]
-    return {**both, "weights": tf.constant(weights, tf.float32)}
+    return {
+        **both,
+        "weights": tf.constant(weights, tf.float32),
+        "top_k": tf.constant(0),
+    }
 
 
 def example(row, **extra) -> bytes:
@@ -98,7 +102,7 @@ def example(row, **extra) -> bytes:
 
 
 def assert_outputs(outputs, expected):
-    assert set(outputs) == set(OUTPUTS)
+    assert set(outputs) - {"positions"} == set(OUTPUTS)
     for name in OUTPUTS:
         np.testing.assert_allclose(
             outputs[name], expected[name], rtol=1e-5, err_msg=name
@@ -208,7 +212,7 @@ def test_signatures_have_every_served_feature_and_no_trail_feature(spec, signatu
     inputs = {n: set(s.structured_input_signature[1]) for n, s in signatures.items()}
     assert inputs == {
         "serving_default": served,
-        "rank": served | {"weights"},
+        "rank": served | {"weights", "top_k"},
         "score_examples": {"examples"},
     }
 
@@ -244,6 +248,109 @@ def test_no_weights_are_the_specs_own(spec, model_url):
         own = client.predict(inputs=inputs | {"weights": []}, signature_name="rank")
         nan = client.predict(inputs=inputs, signature_name="rank")
     assert own["score"] == nan["score"]
+
+
+# --- what a client may leave out, and the best of all ---------------------------------
+
+FIVE = [
+    {**ROW, "video_id": video, "kind": kind, "seconds": seconds}
+    for video, kind, seconds in (
+        (11, "b", 900.0),
+        (14, "", 15.0),
+        (10, "a", 7.0),
+        (13, "c", NAN),
+        (10, "a", 7.0),  # once more
+    )
+]
+
+
+@pytest.fixture(scope="module")
+def rank_loaded(models_dir):
+    return servable.load(str(models_dir / "tiny" / "1")).signatures["rank"]
+
+
+def rank_arrays(spec, rows, **own) -> dict:
+    """Inputs of `rank` without those that have a default."""
+    found = rank_tensors(spec, rows)
+    arrays = {n: t.numpy() for n, t in found.items() if n not in ("weights", "top_k")}
+    return arrays | {name: np.asarray(value) for name, value in own.items()}
+
+
+@pytest.mark.parametrize("top_k", [1, 2, 3, 4, 5, 6, 1000])
+def test_the_best_come_in_descending_order(spec, rank_loaded, top_k):
+    every = rank_loaded(rank_arrays(spec, FIVE))
+    assert every["positions"].tolist() == [0, 1, 2, 3, 4]
+    # Stable: of the two that are alike the first comes first.
+    order = np.argsort(-every["log_score"], kind="stable")[:top_k]
+    assert order.tolist() != sorted(order.tolist()) or top_k < 3
+    best = rank_loaded(rank_arrays(spec, FIVE, top_k=np.int32(top_k)))
+    assert best["positions"].tolist() == order.tolist()
+    for name in OUTPUTS:
+        np.testing.assert_array_equal(best[name], every[name][order])
+
+
+@pytest.mark.parametrize(
+    ("top_k", "message"),
+    [
+        (np.int32(-1), "top_k: must be 0, for all"),
+        (np.ones(1, np.int32), r"\[1\] is not compatible"),
+    ],
+)
+def test_another_top_k_is_refused(spec, rank_loaded, top_k, message):
+    with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+        rank_loaded(rank_arrays(spec, FIVE, top_k=top_k))
+
+
+def test_what_is_left_out_has_its_default(spec, rank_loaded):
+    given = {"weights": np.float32([NAN, NAN]), "top_k": np.int32(0)}
+    short = rank_loaded(rank_arrays(spec, FIVE))
+    for name, values in rank_loaded(rank_arrays(spec, FIVE, **given)).items():
+        np.testing.assert_array_equal(values, short[name])
+
+
+def test_rest_takes_requests_without_what_has_a_default(spec, model_url):
+    inputs = {n: a.tolist() for n, a in rank_arrays(spec, FIVE).items()}
+    inputs |= {f"{n}": [row[n] for row in FIVE] for n in ("kind", "title")}
+    with Client(model_url, "tiny") as client:
+        every = client.predict(inputs=inputs, signature_name="rank")
+        best = client.predict(inputs={**inputs, "top_k": 2}, signature_name="rank")
+        del inputs["tab"]
+        with pytest.raises(ClientError, match="Missing named input: tab"):
+            client.predict(inputs=inputs, signature_name="rank")
+        metadata = client.metadata()["metadata"]["signature_def"]["signature_def"]
+    assert best["score"] == sorted(every["score"], reverse=True)[:2]
+    assert set(metadata["rank"]["defaults"]) == {"weights", "top_k"}
+    assert metadata["serving_default"]["defaults"] == {}
+
+
+@pytest.mark.parametrize("wide", [False, True])
+def test_of_no_candidates_the_answer_is_empty(spec, rank_loaded, model_url, wide):
+    """JSON's `[]` says nothing of the width of vectors; gRPC can."""
+    arrays = rank_arrays(spec, [ROW])
+    asked = {f.name for f in spec.features if f.group in ("query", "context")}
+    none = {n: a if n in asked else a[:0] for n, a in arrays.items()}
+    if not wide:
+        none |= {n: a.reshape(-1) for n, a in none.items() if n not in asked}
+    for top_k in (0, 3):
+        found = rank_loaded({**none, "top_k": np.int32(top_k)})
+        assert {n: v.shape for n, v in found.items()} == dict.fromkeys(
+            (*OUTPUTS, "positions"), (0,)
+        )
+    with Client(model_url, "tiny") as client:
+        lists = {n: a.tolist() for n, a in none.items()}
+        answer = client.predict(inputs=lists, signature_name="rank")
+        rows = client.predict(inputs={n: [] for n in lists})
+    assert answer == {name: [] for name in (*OUTPUTS, "positions")}
+    assert rows == {name: [] for name in OUTPUTS}
+
+
+def test_values_that_training_never_saw_are_others_and_not_missing(spec, signatures):
+    unseen = [{**OTHER, "kind": kind, "title": "cat"} for kind in ("zz", "yy", "")]
+    zz, yy, none = signatures["rank"](**rank_tensors(spec, unseen))["score"].numpy()
+    assert zz == yy != none
+    ids = [{**OTHER, "video_id": video} for video in (2**62, -(2**63), -1)]
+    scores = signatures["rank"](**rank_tensors(spec, ids))["score"].numpy()
+    assert np.isfinite(scores).all() and scores[2] not in scores[:2]
 
 
 @pytest.mark.parametrize("rows", [1, 3])

@@ -99,6 +99,7 @@ def test_a_request_is_ranked_by_its_own_partition(served, ranker, country):
         country=tf.constant([country]),
         video_id=tf.constant(list(_SERIES), tf.int64),
         weights=tf.constant([np.nan]),
+        top_k=tf.constant(0),
     )
     expected = _expected(ranker, country, list(_SERIES))
     np.testing.assert_allclose(found["liked"], expected, rtol=1e-5)
@@ -121,6 +122,7 @@ def test_weights_go_by_the_partition(served, country):
         "user_id": tf.constant([1], tf.int64),
         "country": tf.constant([country]),
         "video_id": tf.constant(list(_SERIES), tf.int64),
+        "top_k": tf.constant(0),
     }
     found = served["rank"](**request, weights=tf.constant([np.nan]))
     np.testing.assert_allclose(found["score"], found["liked"] ** weight, rtol=1e-5)

@@ -22,6 +22,7 @@ from tensorflow_serving.apis import (
     regression_pb2,
 )
 
+from serving import grpc_tensors
 from serving.grpc_server import GrpcPortError, grpc_serving
 from serving.options import Limits, ServerOptions
 from serving.service import Service
@@ -371,3 +372,17 @@ def test_a_taken_port_is_told(store):
             grpc_serving(service),
         ):
             pass
+
+
+@pytest.mark.parametrize("name", [*grpc_tensors._FIELDS])
+def test_tensors_of_every_type_are_read_as_tensorflow_reads_them(name):
+    dtype = tf.as_dtype(name)
+    for values in ([1], [0, 1, 1], []):
+        texts = [b"\0a\0"] * len(values)
+        array = np.array(texts, object) if name == "string" else np.array(values, dtype.as_numpy_dtype)  # fmt: skip
+        # As our client sends them, as bytes or in a field, and as others do.
+        for proto in (tf.make_tensor_proto(array, dtype), grpc_tensors.proto_of(array)):
+            found = grpc_tensors.arrays_of({"x": proto}, Limits())["x"]
+            expected = tf.make_ndarray(proto)
+            assert found.dtype == expected.dtype and found.shape == array.shape
+            assert found.tolist() == expected.tolist() == array.tolist()

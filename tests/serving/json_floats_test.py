@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from serving.json_floats import float_tokens
+from serving.json_floats import float_lists, float_tokens
 
 
 @pytest.mark.parametrize(
@@ -66,3 +66,16 @@ def test_agrees_with_printf_on_every_kind_of_number(dtype, digits):
     ]
     values = np.concatenate([kind.astype(dtype) for kind in kinds])
     assert float_tokens(values) == [printf(value, digits) for value in values]
+
+
+def test_lists_are_the_tokens_of_each():
+    lists = [
+        np.array([0.5, 1 / 3, 2.0], np.float32),
+        np.zeros(0, np.float32),
+        np.array([0.5, np.nan, 1e-7], np.float32),  # not all by the fast way
+    ]
+    assert float_lists(lists) == [
+        "[0.5, 0.333333343, 2.0]",
+        "[]",
+        "[0.5, NaN, 1e-07]",
+    ]

@@ -50,13 +50,18 @@ def test_card_has_the_signatures_of_the_saved_model(model, spec):
     card = read_card(model)
     assert set(card.signatures) == {"serving_default", "rank", "score_examples"}
     rank = card.signatures["rank"]
-    assert set(rank.inputs) == {f.name for f in spec.served_features} | {"weights"}
+    assert set(rank.inputs) == {f.name for f in spec.served_features} | {
+        "weights",
+        "top_k",
+    }
     assert rank.inputs["user_id"] == Tensor(dtype="int64", shape=(1,))
     assert rank.inputs["cover"] == Tensor(dtype="float32", shape=(None, 2))
     assert str(rank.inputs["cover"]) == "float32 [?, 2]"
-    for signature in card.signatures.values():
+    for name, signature in card.signatures.items():
         assert signature.outputs["log_score"].dtype == "float64"
-        assert set(signature.outputs) == {"long_view", "watched", "score", "log_score"}
+        own = {"positions"} if name == "rank" else set()
+        tasks = {"long_view", "watched"}
+        assert set(signature.outputs) == {*tasks, "score", "log_score", *own}
 
 
 def test_card_tells_where_the_model_comes_from(model, tft_output):

@@ -29,6 +29,7 @@ def test_fills_what_is_missing_and_pads_sequences(spec):
         "title": ["", "A cat"],
         "cover": [[3, 4.5]],
         "weights": [1.0],
+        "top_k": 0,
     }
 
 

@@ -6,8 +6,10 @@ TPU.
 
 from __future__ import annotations
 
+import contextlib
+import contextvars
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import tensorflow as tf
@@ -138,7 +140,12 @@ class FeatureEmbeddings(tf.keras.layers.Layer):
             return self._unified.look_up(self._key(feature), ids, gather)
         table = self._tables[self._key(feature)]
         dense = not self._sparse or not self._is_large(feature)
-        return _gather_dense(table, ids) if dense else tf.gather(table, ids)
+        return _gather(table, ids, dense=dense)
+
+    @property
+    def large_tables(self) -> list[tf.Variable]:
+        """The variables of tables that are gathered from by themselves."""
+        return [t for t in self._tables.values() if t.shape[0] > SMALL_ROWS]
 
     def _pooled(self, feature: FeatureSpec, inputs: dict[str, tf.Tensor]) -> tf.Tensor:
         """[B, D] of one feature by itself."""
@@ -193,7 +200,7 @@ class FeatureEmbeddings(tf.keras.layers.Layer):
         rows = tf.concat(moved, axis=1)
         table = tf.concat(tables, axis=0) if joined else tables[0]
         dense = joined or not self._sparse
-        vectors = _gather_dense(table, rows) if dense else tf.gather(table, rows)
+        vectors = _gather(table, rows, dense=dense)
         pieces = tf.split(vectors, [i.shape[1] for i in ids], axis=1)
         return {
             f.name: EMBEDS[f.of_kind](f, i, piece)
@@ -260,6 +267,34 @@ def no_columns(inputs: dict[str, tf.Tensor]) -> tf.Tensor:
     """[B, 0]"""
     some = next(iter(inputs.values()))
     return tf.zeros([tf.shape(some)[0], 0])
+
+
+_LookUp: TypeAlias = Callable[[tf.Tensor], tf.Tensor]
+_INSTEAD: contextvars.ContextVar[Mapping[Any, _LookUp]] = contextvars.ContextVar(
+    "look-ups in place of tables"
+)
+
+
+@contextlib.contextmanager
+def reading_instead(look_ups: Mapping[Any, _LookUp]) -> Iterator[None]:
+    """While the block runs, some tables are read in another way; nothing is trained.
+
+    Args:
+        look_ups: `ref()` of a large table's variable -> ids [...] to rows [..., D].
+    """
+    token = _INSTEAD.set(look_ups)
+    try:
+        yield
+    finally:
+        _INSTEAD.reset(token)
+
+
+def _gather(table: tf.Tensor | tf.Variable, ids: tf.Tensor, dense: bool) -> tf.Tensor:
+    """Rows of a table; `dense` is about the gradient."""
+    look_ups = _INSTEAD.get({})
+    if look_ups and isinstance(table, tf.Variable) and table.ref() in look_ups:
+        return look_ups[table.ref()](ids)
+    return _gather_dense(table, ids) if dense else tf.gather(table, ids)
 
 
 @tf.custom_gradient
