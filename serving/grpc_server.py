@@ -205,19 +205,16 @@ class PredictionServicer(prediction_service_pb2_grpc.PredictionServiceServicer):
             return response
 
     def _examples(self, given: input_pb2.Input) -> list[bytes]:
-        kind, shared = given.WhichOneof("kind"), None
-        own = given.example_list.examples
-        if kind == "example_list_with_context":
-            shared = given.example_list_with_context.context
-            own = given.example_list_with_context.examples
-        if not own:
+        most = self._service.options.limits.max_rows
+        rows = len(given.example_list.examples)
+        rows += len(given.example_list_with_context.examples)
+        if not rows:
             raise _invalid("Input is empty: no example.")
-        if len(own) > self._service.options.limits.max_rows:
+        if rows > most:
             raise _invalid(
-                f"{len(own)} examples are more than the "
-                f"{self._service.options.limits.max_rows} that are allowed."
+                f"{rows} examples are more than the {most} that are allowed."
             )
-        return example_bytes(shared, own)
+        return example_bytes(given)
 
     def _answer(
         self,

@@ -4,6 +4,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import httpx
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -275,3 +276,24 @@ def test_the_service_batches_a_loaded_model(tmp_path, save_half_plus_two):
         predict([1, 2, 3], "total")
     assert refused.value.code == tf.errors.FAILED_PRECONDITION
     service.close()
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "told"),
+    [
+        ({"count": [1, 2], "text": ["a", "b"]}, 200, "twice"),
+        ({"count": [1, 2], "text": ["a"]}, 400, "must have equal 0th-dimension size"),
+        ({"count": 1, "text": ["a"]}, 400, "must have at least one dimension"),
+        (
+            {"count": [1] * 3, "text": ["a"] * 3},
+            400,
+            "larger than maximum batch size 2",
+        ),
+    ],
+)
+def test_what_batching_changes_is_told_over_http(serve_half, body, status, told):
+    server = serve_half(batching=BatchingOptions(max_batch_size=2))
+    request = {"signature_name": "mixed", "inputs": body}
+    answer = httpx.post(f"{server.url}/v1/models/half:predict", json=request)
+    assert answer.status_code == status
+    assert told in answer.text

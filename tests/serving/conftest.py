@@ -252,6 +252,34 @@ def half_store(tmp_path_factory, save_half_plus_two):
     return found
 
 
+@pytest.fixture(scope="session")
+def contract_store(tmp_path_factory, save_half_plus_two):
+    """Upstream's `half` as 123; 1, 2 and a broken 3 of `x`; `kinds`; labels."""
+    from serving.store_options import ALL, StoreOptions
+    from serving.versions import ModelStore
+    from tests.serving.toy_models import Examples, save_kinds
+
+    models = tmp_path_factory.mktemp("contract")
+    save_half_plus_two(models / "half" / "00000123")
+    (models / "half" / "124.tmp").mkdir()  # no version: not a number
+    (models / "half" / "notes").mkdir()
+    (models / "empty").mkdir()  # no model: no version
+    save_kinds(models / "kinds" / "1")
+    Examples(bias=10.0).save(models / "x" / "1")
+    Examples(bias=20.0).save(models / "x" / "2")
+    (models / "x" / "3").mkdir()
+    (models / "x" / "3" / "saved_model.pb").write_bytes(b"no model")
+    options = StoreOptions(
+        models_dir=str(models),
+        policy=ALL,
+        labels={"stable": 1, "canary": 2, "gone": 9},
+        allow_early_labels=True,
+    )
+    found = ModelStore(options)
+    found.refresh()
+    return found
+
+
 @pytest.fixture
 def serve_half(half_store):
     """Serves `half` with some options changed, until the end of the test."""
