@@ -146,3 +146,17 @@ def _same(kind: str):
 
 def _signature(inputs, outputs):
     return tf.compat.v1.saved_model.predict_signature_def(inputs, outputs)
+
+
+def save_reader(path, number: int) -> None:
+    """Adds `number` to `x`; `read` gives what a file holds, and waits for a pipe."""
+    v1 = tf.compat.v1
+    with tf.Graph().as_default(), v1.Session() as session:
+        x, name = _placeholder("float32", "x"), _placeholder("string", "name")
+        signatures = {
+            "serving_default": _signature({"x": x}, {"y": x + float(number)}),
+            "read": _signature({"name": name}, {"text": tf.io.read_file(name)}),
+        }
+        builder = v1.saved_model.Builder(str(path))
+        builder.add_meta_graph_and_variables(session, ["serve"], signatures)
+        builder.save()
