@@ -22,6 +22,7 @@ from typing import NamedTuple
 
 import uvicorn
 
+from serving import memory
 from serving.app import App
 from serving.connections import limited_protocol
 from serving.grpc_server import grpc_serving
@@ -52,6 +53,7 @@ def serve(models: str | StoreOptions, options: ServerOptions | None = None) -> N
     options = options or ServerOptions()
     _allow_files(options.max_connections + _SPARE_FILES)
     sys.setswitchinterval(_SWITCH_S)
+    memory.set_libraries_apart()
     with _server(models, options) as running:
         running.server.run(sockets=[running.listener])
 

@@ -82,6 +82,14 @@ ROWS = [
 ]
 
 
+@pytest.fixture(scope="session", autouse=True)
+def quick_collections():
+    """As in a server: with each version that goes, garbage is looked for."""
+    from serving.memory import set_libraries_apart
+
+    set_libraries_apart()
+
+
 @pytest.fixture(scope="session")
 def spec():
     from feature_specs import read_spec

@@ -1,6 +1,10 @@
 """SavedModels of a few ops, for what upstream's example does not have."""
 
+import os
+import shutil
+
 import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
 
 _PARSED = {"x": tf.io.FixedLenFeature([], tf.float32, 0.0)}
 
@@ -146,6 +150,31 @@ def _same(kind: str):
 
 def _signature(inputs, outputs):
     return tf.compat.v1.saved_model.predict_signature_def(inputs, outputs)
+
+
+def save_tables(path, tables: int, table_bytes: int) -> None:
+    """Gives `x` plus 1 back; a model that is little more than its tables."""
+    v1 = tf.compat.v1
+    with tf.Graph().as_default(), v1.Session() as session:
+        x, number = _placeholder("float32", "x"), tf.constant(1.0, name="number")
+        for index in range(tables):
+            v1.get_variable(f"table_{index}", initializer=tf.zeros([table_bytes // 4]))
+        session.run(v1.global_variables_initializer())
+        builder = v1.saved_model.Builder(str(path))
+        signatures = {"serving_default": _signature({"x": x}, {"y": x + number})}
+        builder.add_meta_graph_and_variables(session, ["serve"], signatures)
+        builder.save()
+
+
+def renumbered(path, new, number: int) -> None:
+    """The same at another place, with another number; the tables' file is shared."""
+    shutil.copytree(path, new, copy_function=os.link)
+    file = new / "saved_model.pb"
+    model = saved_model_pb2.SavedModel.FromString(file.read_bytes())
+    (node,) = (n for n in model.meta_graphs[0].graph_def.node if n.name == "number")
+    node.attr["value"].tensor.float_val[0] = number
+    file.unlink()
+    file.write_bytes(model.SerializeToString())
 
 
 def save_reader(path, number: int) -> None:
