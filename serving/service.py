@@ -160,7 +160,9 @@ class Service:
         self.workers = Workers(self.options.worker_count, most)
         self.large_workers = Workers(self.options.large_workers, most)
         batching = self.options.batching
-        self._batcher = None if batching is None else Batcher(batching)
+        self._batcher = (
+            None if batching is None else Batcher(batching, self.metrics.batching())
+        )
 
     def submit(
         self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs

@@ -10,6 +10,7 @@ import pytest
 import tensorflow as tf
 
 from serving.batching import Batcher
+from serving.metrics import Metrics
 from serving.options import BatchingOptions, ServerOptions
 from serving.service import Call, Service, ServingError
 from serving.versions import ModelStore
@@ -297,3 +298,32 @@ def test_what_batching_changes_is_told_over_http(serve_half, body, status, told)
     answer = httpx.post(f"{server.url}/v1/models/half:predict", json=request)
     assert answer.status_code == status
     assert told in answer.text
+
+
+def test_batches_are_counted_under_upstreams_names():
+    metrics = Metrics()
+    options = BatchingOptions(
+        max_batch_size=4, batch_timeout_micros=MINUTE, allowed_batch_sizes=(3, 4)
+    )
+    batcher = Batcher(options, metrics.batching())
+    twice = Twice()
+    answers = together(batcher, twice, [column(1, 2), column(3, 4)])
+    assert [a["twice"].tolist() for a in answers] == [[2, 4], [6, 8]]
+    with ThreadPoolExecutor(1) as pool:  # two rows alone, padded to three
+        waits = pool.submit(batcher.run, "serve", twice, column(5, 6))
+        until(lambda: batcher._waiting)
+        batcher.close()
+        assert waits.result()["twice"].tolist() == [10, 12]
+    lines = metrics.text().decode().splitlines()
+    prefix = ":tensorflow:serving:batching_session:"
+    for line in (
+        "wrapped_run_count 2.0",
+        "input_batch_size_count 3.0",
+        "input_batch_size_sum 6.0",
+        "processed_batch_size_sum 7.0",  # 4 + 3
+        'padding_size_sum{execution_batch_size="4"} 0.0',
+        'padding_size_sum{execution_batch_size="3"} 1.0',
+        'queuing_latency_count{thread_pool_name="batch_threads"} 3.0',
+    ):
+        assert prefix + line in lines
+    assert f"# TYPE {prefix}wrapped_run_count counter" in lines
