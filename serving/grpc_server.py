@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias, TypeVar
 
 import grpc
 import tensorflow as tf
-from google.protobuf import json_format
+from google.protobuf import json_format, message
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from tensorflow_serving.apis import (
     classification_pb2,
@@ -36,6 +37,7 @@ from serving.grpc_tensors import (
     example_bytes,
     proto_of,
 )
+from serving.held_bytes import NO_ROOM, Loan
 from serving.options import ServerOptions
 from serving.service import Call, Overloaded, Service, ServingError, always
 from serving.versions import VersionStatus
@@ -57,12 +59,45 @@ class GrpcPortError(TrailrankError, OSError):
     """The port for gRPC cannot be used."""
 
 
-@contextlib.contextmanager
-def grpc_serving(service: Service) -> Iterator[str | None]:
-    """Serves gRPC while the block runs, and gives `host:port`; None without gRPC.
+class GrpcServer:
+    """gRPC over a service, from `start` to `drain`.
 
-    At the end what runs is answered, for `drain_s` seconds at most; health says that
-    the server goes from the beginning of that.
+    Args:
+        service: What answers; its options say where.
+
+    Attributes:
+        address: `host:port`.
+
+    Raises:
+        GrpcPortError: The port is taken.
+    """
+
+    def __init__(self, service: Service):
+        self._drain_s = service.options.drain_s
+        self._server, self._health = _server(service)
+        self.address = _bind(self._server, service.options)
+        self._ended: threading.Event | None = None
+
+    def start(self) -> None:
+        """Takes requests, and tells that it does."""
+        self._server.start()
+        for name in HEALTH_SERVICES:
+            self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+
+    def drain(self) -> threading.Event:
+        """Takes nothing new, answers what runs, for `drain_s` seconds at most.
+
+        Returns at once, the second time as well: the event tells the end.
+        """
+        if self._ended is None:
+            self._health.enter_graceful_shutdown()
+            self._ended = self._server.stop(self._drain_s)
+        return self._ended
+
+
+@contextlib.contextmanager
+def grpc_serving(service: Service) -> Iterator[GrpcServer | None]:
+    """Serves gRPC while the block runs; None without gRPC. What runs is answered.
 
     Raises:
         GrpcPortError: The port is taken.
@@ -70,16 +105,39 @@ def grpc_serving(service: Service) -> Iterator[str | None]:
     if service.options.grpc_port is None:
         yield None
         return
-    server, health_servicer = _server(service)
-    address = _bind(server, service.options)
+    server = GrpcServer(service)
     server.start()
-    for name in HEALTH_SERVICES:
-        health_servicer.set(name, health_pb2.HealthCheckResponse.SERVING)
     try:
-        yield address
+        yield server
     finally:
-        health_servicer.enter_graceful_shutdown()
-        server.stop(service.options.drain_s).wait()
+        server.drain().wait()
+
+
+class _Parsing(grpc.ServerInterceptor):  # type: ignore[misc]
+    """Bytes that are no message are the client's fault, not INTERNAL."""
+
+    def __init__(self, service: Service):
+        self._service = service
+
+    def intercept_service(
+        self, continuation: Callable[[Any], Any], handler_call_details: Any
+    ) -> Any:
+        handler = continuation(handler_call_details)
+        if handler is None or handler.unary_unary is None:
+            return handler
+
+        def answer(raw: bytes, context: Context) -> Any:
+            try:
+                request = handler.request_deserializer(raw)
+            except message.DecodeError:
+                self._service.count("", "INVALID_ARGUMENT")
+                text = "The request is no message of the kind that this call takes."
+                context.abort(grpc.StatusCode.INVALID_ARGUMENT, text)
+            return handler.unary_unary(request, context)
+
+        return grpc.unary_unary_rpc_method_handler(
+            answer, response_serializer=handler.response_serializer
+        )
 
 
 def _server(service: Service) -> tuple[grpc.Server, health.HealthServicer]:
@@ -87,6 +145,7 @@ def _server(service: Service) -> tuple[grpc.Server, health.HealthServicer]:
     concurrent_calls = options.worker_count + options.max_waiting + _SPARE_THREADS
     server = grpc.server(
         concurrent.futures.ThreadPoolExecutor(concurrent_calls, "grpc"),
+        interceptors=[_Parsing(service)],
         maximum_concurrent_rpcs=concurrent_calls,
         options=[
             ("grpc.max_receive_message_length", options.max_inflated_bytes),
@@ -146,7 +205,7 @@ class PredictionServicer(prediction_service_pb2_grpc.PredictionServiceServicer):
                 response.outputs[name].CopyFrom(proto_of(array))
             return response
 
-        return self._answer(request.model_spec, context, predict)
+        return self._answer(request, context, predict)
 
     def Classify(
         self, request: classification_pb2.ClassificationRequest, context: Context
@@ -164,7 +223,7 @@ class PredictionServicer(prediction_service_pb2_grpc.PredictionServiceServicer):
                     classes.add(label=as_text(label), score=float(score))
             return response
 
-        return self._answer(request.model_spec, context, classify)
+        return self._answer(request, context, classify)
 
     def Regress(
         self, request: regression_pb2.RegressionRequest, context: Context
@@ -179,7 +238,7 @@ class PredictionServicer(prediction_service_pb2_grpc.PredictionServiceServicer):
                 response.result.regressions.add(value=float(value))
             return response
 
-        return self._answer(request.model_spec, context, regress)
+        return self._answer(request, context, regress)
 
     def GetModelMetadata(
         self, request: get_model_metadata_pb2.GetModelMetadataRequest, context: Context
@@ -218,16 +277,16 @@ class PredictionServicer(prediction_service_pb2_grpc.PredictionServiceServicer):
 
     def _answer(
         self,
-        spec: model_pb2.ModelSpec,
+        request: Any,
         context: Context,
         answer: Callable[[Call], T],
     ) -> T:
         """Has a worker answer; leaves its queue when time is up or the client goes."""
         service = self._service
         with _aborting(context):
-            call = _call(spec, context.is_active)
+            call = _call(request.model_spec, context.is_active)
             try:
-                future = service.submit(answer, call)
+                future = self._submit(request.ByteSize(), answer, call)
             except Overloaded as error:
                 service.count(call.model, error.name)
                 raise
@@ -249,6 +308,20 @@ class PredictionServicer(prediction_service_pb2_grpc.PredictionServiceServicer):
                 raise ServingError(
                     tf.errors.CANCELLED, "The client has left."
                 ) from None
+
+    def _submit(
+        self, size_bytes: int, answer: Callable[[Call], T], call: Call
+    ) -> concurrent.futures.Future[T]:
+        """Has a worker answer, if there is room for the request beside REST's."""
+        service, loan = self._service, Loan(self._service.held)
+        try:
+            if not loan.take(size_bytes):
+                raise Overloaded(NO_ROOM, service.options.retry_after_s)
+            future = service.submit(answer, call)
+            loan.lasts_until(future.add_done_callback)
+            return future
+        finally:
+            loan.end()
 
 
 class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):  # type: ignore[misc]

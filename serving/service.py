@@ -21,6 +21,7 @@ from tensorflow.core.protobuf import error_codes_pb2
 
 from feature_specs.errors import TrailrankError
 from serving.batching import Batcher
+from serving.held_bytes import HeldBytes
 from serving.metrics import Metrics
 from serving.options import ServerOptions
 from serving.servable import Servable, Signature
@@ -150,12 +151,14 @@ class Service:
         metrics: Of both APIs.
         workers: The threads that run requests.
         large_workers: Those that run large ones.
+        held: The bytes of requests of both APIs.
     """
 
     def __init__(self, store: ModelStore, options: ServerOptions | None = None):
         self.store = store
         self.options = options or ServerOptions()
         self.metrics = Metrics()
+        self.held = HeldBytes(self.options.max_buffered_bytes)
         most = self.options.max_waiting
         self.workers = Workers(self.options.worker_count, most)
         self.large_workers = Workers(self.options.large_workers, most)

@@ -297,8 +297,9 @@ def serve_half(half_store):
 
     with contextlib.ExitStack() as stack:
 
-        def serve(**options):
-            service = Service(half_store, ServerOptions(**options))
+        def serve(grpc_port=None, **options):
+            options = ServerOptions(grpc_port=grpc_port, **options)
+            service = Service(half_store, options)
             stack.callback(service.close)
             return stack.enter_context(running(service))
 

@@ -27,6 +27,14 @@ from tensorflow_serving.apis import (
 from serving.grpc_server import GrpcPortError, grpc_serving
 from serving.options import Limits, ServerOptions
 from serving.service import Service
+from tests.serving.http_service import (
+    PREDICT,
+    busy,
+    post,
+    read_reply,
+    status,
+    until,
+)
 
 _STATE = get_model_status_pb2.ModelVersionStatus.State
 
@@ -36,8 +44,8 @@ def _channel(store, **options):
     service = Service(store, ServerOptions(grpc_port=0, **options))
     try:
         with (
-            grpc_serving(service) as address,
-            grpc.insecure_channel(address) as channel,
+            grpc_serving(service) as served,
+            grpc.insecure_channel(served.address) as channel,
         ):
             yield channel
     finally:
@@ -480,8 +488,8 @@ def test_requests_are_counted_beside_those_of_rest(contract_store):
     service = Service(contract_store, ServerOptions(grpc_port=0))
     with (
         contextlib.closing(service),
-        grpc_serving(service) as address,
-        grpc.insecure_channel(address) as channel,
+        grpc_serving(service) as served,
+        grpc.insecure_channel(served.address) as channel,
     ):
         stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
         for _ in range(3):
@@ -503,3 +511,55 @@ def test_a_taken_port_is_told(contract_store):
             grpc_serving(service),
         ):
             pass
+
+
+# --- limits beside REST's -------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["Predict", "Classify", "Regress", "GetModelMetadata"])
+def test_bytes_that_are_no_message_are_the_clients_fault(channel, name):
+    path = f"/tensorflow.serving.PredictionService/{name}"
+    code, told = _refusal(channel.unary_unary(path), b"\xff\xff\xff")
+    assert code == grpc.StatusCode.INVALID_ARGUMENT
+    assert "is no message" in told
+
+
+def test_bytes_of_both_apis_have_one_limit_and_are_given_back(serve_half):
+    server = serve_half(grpc_port=0, max_buffered_bytes=300, workers=1)
+    request = _request(x=np.zeros(50, np.float32))  # 200 bytes and some
+    with grpc.insecure_channel(server.grpc_address) as channel:
+        stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+        with busy(server.service) as go_on, server.connect() as rest:
+            rest.sendall(post(PREDICT, b'{"inputs": [1.0]}'.ljust(150)))
+            until(lambda: server.service.workers.load() == (1, 1))
+            with pytest.raises(grpc.RpcError) as error:
+                stub.Predict(request, timeout=30)
+            assert error.value.code() == grpc.StatusCode.UNAVAILABLE
+            assert "too many bytes of requests" in error.value.details()
+            assert ("retry-after", "1") in tuple(error.value.trailing_metadata())
+            go_on.set()
+            assert status(read_reply(rest)) == 200
+        for _ in range(5):  # a loan that stayed would fill it
+            assert stub.Predict(request, timeout=30).outputs
+
+
+def test_both_apis_begin_to_drain_at_once(serve_half):
+    server = serve_half(grpc_port=0, workers=1)
+    with grpc.insecure_channel(server.grpc_address) as channel:
+        stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+        stub.Predict(_request(x=_floats(1)), timeout=30)
+        with busy(server.service) as go_on, server.connect() as rest:
+            rest.sendall(post(PREDICT, b'{"inputs": [1.0]}'))
+            until(lambda: server.service.workers.load() == (1, 1))
+            waits = stub.Predict.future(_request(x=_floats(1)), timeout=30)
+            until(lambda: server.service.workers.load() == (1, 2))
+            server.stop()  # while REST still has something to answer
+            until(lambda: _is_refused(stub))
+            go_on.set()
+            assert status(read_reply(rest)) == 200
+            assert waits.result().outputs
+
+
+def _is_refused(stub) -> bool:
+    late = stub.Predict.future(_request(x=_floats(1)), timeout=0.2)
+    return late.exception() and late.code() == grpc.StatusCode.UNAVAILABLE

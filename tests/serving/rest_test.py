@@ -18,7 +18,7 @@ KINDS = "/v1/models/kinds:predict"
 
 @pytest.fixture(scope="module")
 def service(contract_store):
-    service = Service(contract_store, ServerOptions())
+    service = Service(contract_store, ServerOptions(grpc_port=None))
     with running(service) as server:
         connection = http.client.HTTPConnection("127.0.0.1", server.address[1])
         yield connection
