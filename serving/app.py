@@ -21,6 +21,7 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 _CLOSE = (b"connection", b"close")
+_MAY_PASS = (429, 503)  # the client is told when to come back
 
 
 class App:
@@ -46,6 +47,9 @@ class App:
             (b"content-length", b"%d" % len(reply.body)),
             *reply.headers,
         ]
+        if reply.status in _MAY_PASS:
+            retry_after_s = self._service.options.retry_after_s
+            headers.append((b"retry-after", b"%d" % retry_after_s))
         await send(
             {"type": "http.response.start", "status": reply.status, "headers": headers}
         )
@@ -84,7 +88,7 @@ class App:
             future = submit(rest.handle, service, request)
         except Overloaded as error:
             service.count(rest.model_of(request), error.name)
-            return _busy(error.message, error.retry_after_s)
+            return error_reply(503, error.message)
         loan.lasts_until(future.add_done_callback)
         answered = asyncio.wrap_future(future)
         left = asyncio.ensure_future(_leaves(receive))
@@ -124,10 +128,6 @@ async def _leaves(receive: Receive) -> None:
         pass
 
 
-def _busy(message: str, retry_after_s: int) -> Reply:
-    return error_reply(503, message, (b"retry-after", b"%d" % retry_after_s))
-
-
 # --- bodies ---------------------------------------------------------------------------
 
 
@@ -159,7 +159,7 @@ async def _read_parts(receive: Receive, options: ServerOptions, loan: Loan) -> b
         if size_bytes > options.max_body_bytes:
             raise _Refused(_too_large(options))
         if not loan.take(len(part)):
-            raise _Refused(_busy(NO_ROOM, options.retry_after_s))
+            raise _Refused(error_reply(503, NO_ROOM))
         parts.append(part)
         is_more = message.get("more_body", False)
     return b"".join(parts)

@@ -50,6 +50,7 @@ HEALTH_SERVICES = (
 _SIGNATURE_DEF = "signature_def"
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 _SPARE_THREADS = 4  # for health, status and metadata beside full workers
+_MAY_PASS = (tf.errors.UNAVAILABLE, tf.errors.RESOURCE_EXHAUSTED)
 _RETRY_AFTER = "retry-after"
 T = TypeVar("T")
 Context: TypeAlias = Any  # grpc.ServicerContext; the package has no types
@@ -244,7 +245,7 @@ class PredictionServicer(prediction_service_pb2_grpc.PredictionServiceServicer):
         self, request: get_model_metadata_pb2.GetModelMetadataRequest, context: Context
     ) -> get_model_metadata_pb2.GetModelMetadataResponse:
         """The signatures of a version."""
-        with _aborting(context):
+        with _aborting(context, self._service.options):
             fields = set(request.metadata_field)
             if fields != {_SIGNATURE_DEF}:
                 raise _invalid(
@@ -283,7 +284,7 @@ class PredictionServicer(prediction_service_pb2_grpc.PredictionServiceServicer):
     ) -> T:
         """Has a worker answer; leaves its queue when time is up or the client goes."""
         service = self._service
-        with _aborting(context):
+        with _aborting(context, self._service.options):
             call = _call(request.model_spec, context.is_active)
             try:
                 future = self._submit(request.ByteSize(), answer, call)
@@ -316,7 +317,7 @@ class PredictionServicer(prediction_service_pb2_grpc.PredictionServiceServicer):
         service, loan = self._service, Loan(self._service.held)
         try:
             if not loan.take(size_bytes):
-                raise Overloaded(NO_ROOM, service.options.retry_after_s)
+                raise Overloaded(NO_ROOM)
             future = service.submit(answer, call)
             loan.lasts_until(future.add_done_callback)
             return future
@@ -334,7 +335,7 @@ class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):  # type: ignor
         self, request: get_model_status_pb2.GetModelStatusRequest, context: Context
     ) -> get_model_status_pb2.GetModelStatusResponse:
         """The states of all known versions, or of the one that is named."""
-        with _aborting(context):
+        with _aborting(context, self._service.options):
             call = _call(request.model_spec)
             response = get_model_status_pb2.GetModelStatusResponse()
             version = call.version
@@ -391,13 +392,14 @@ def _refusing_tensors() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _aborting(context: Context) -> Iterator[None]:
+def _aborting(context: Context, options: ServerOptions) -> Iterator[None]:
     """Ends a call with the status of its error."""
     try:
         yield
     except ServingError as error:
-        if isinstance(error, Overloaded):
-            context.set_trailing_metadata(((_RETRY_AFTER, str(error.retry_after_s)),))
+        if error.code in _MAY_PASS:
+            told = (_RETRY_AFTER, str(options.retry_after_s))
+            context.set_trailing_metadata((told,))
         code = _CODES.get(error.code, grpc.StatusCode.UNKNOWN)
         context.abort(code, error.message)
 

@@ -58,15 +58,10 @@ class ServingError(TrailrankError, RuntimeError):
 
 
 class Overloaded(ServingError):
-    """So many requests wait that one more is refused.
+    """So many requests wait, or so much of them is held, that one more is refused."""
 
-    Attributes:
-        retry_after_s: When the client may come back.
-    """
-
-    def __init__(self, message: str, retry_after_s: int):
+    def __init__(self, message: str):
         super().__init__(tf.errors.UNAVAILABLE, message)
-        self.retry_after_s = retry_after_s
 
 
 def always() -> bool:
@@ -196,8 +191,7 @@ class Service:
     def _overloaded(self, workers: int) -> Overloaded:
         return Overloaded(
             f"The server is busy: {self.options.max_waiting} requests wait for "
-            f"{workers} workers. Try again later.",
-            self.options.retry_after_s,
+            f"{workers} workers. Try again later."
         )
 
     def close(self) -> None:

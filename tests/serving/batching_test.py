@@ -4,10 +4,12 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import grpc
 import httpx
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
 from serving.batching import Batcher
 from serving.metrics import Metrics
@@ -327,3 +329,32 @@ def test_batches_are_counted_under_upstreams_names():
     ):
         assert prefix + line in lines
     assert f"# TYPE {prefix}wrapped_run_count counter" in lines
+
+
+def test_who_finds_the_queue_full_is_told_when_to_come_back(serve_half):
+    options = BatchingOptions(
+        max_batch_size=2,
+        batch_timeout_micros=MINUTE,
+        max_enqueued_batches=1,
+        num_batch_threads=1,
+    )
+    server = serve_half(batching=options, grpc_port=0, retry_after_s=9)
+    url = f"{server.url}/v1/models/half:predict"
+    with ThreadPoolExecutor(1) as pool:
+        waits = pool.submit(httpx.post, url, json={"inputs": [1.0]})
+        until(lambda: server.service._batcher._waiting)
+        body = {"signature_name": "total", "inputs": [1]}  # of another batch
+        refused = httpx.post(url, json=body)
+        assert (refused.status_code, refused.headers["retry-after"]) == (503, "9")
+        request = predict_pb2.PredictRequest()
+        request.model_spec.name, request.model_spec.signature_name = "half", "total"
+        request.inputs["n"].CopyFrom(tf.make_tensor_proto(np.int32([1])))
+        with grpc.insecure_channel(server.grpc_address) as channel:
+            stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+            with pytest.raises(grpc.RpcError) as error:
+                stub.Predict(request, timeout=30)
+        assert error.value.code() == grpc.StatusCode.UNAVAILABLE
+        assert ("retry-after", "9") in tuple(error.value.trailing_metadata())
+        filled = httpx.post(url, json={"inputs": [3.0]})
+        assert waits.result().json() == {"outputs": [2.5]}
+        assert filled.json() == {"outputs": [3.5]}
