@@ -52,6 +52,10 @@ _CODES = {code.value[0]: code for code in grpc.StatusCode}
 _SPARE_THREADS = 4  # for health, status and metadata beside full workers
 _MAY_PASS = (tf.errors.UNAVAILABLE, tf.errors.RESOURCE_EXHAUSTED)
 _RETRY_AFTER = "retry-after"
+_NOT_BUILT = "Method not implemented!"
+# Of a refusal, whose text travels as a header: three times as many once encoded,
+# and clients take 8 KB.
+_MOST_TEXT_BYTES = 2000
 T = TypeVar("T")
 Context: TypeAlias = Any  # grpc.ServicerContext; the package has no types
 
@@ -264,6 +268,10 @@ class PredictionServicer(prediction_service_pb2_grpc.PredictionServiceServicer):
             response.metadata[_SIGNATURE_DEF].Pack(signatures)
             return response
 
+    def MultiInference(self, request: Any, context: Context) -> Any:
+        """Not built: no ranker's client asks several signatures of examples."""
+        context.abort(grpc.StatusCode.UNIMPLEMENTED, _NOT_BUILT)
+
     def _examples(self, given: input_pb2.Input) -> list[bytes]:
         most = self._service.options.limits.max_rows
         rows = len(given.example_list.examples)
@@ -345,6 +353,10 @@ class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):  # type: ignor
                 _add_status(response, status)
             return response
 
+    def HandleReloadConfigRequest(self, request: Any, context: Context) -> Any:
+        """Not built: a configuration file is followed by polling."""
+        context.abort(grpc.StatusCode.UNIMPLEMENTED, _NOT_BUILT)
+
 
 def _add_status(
     response: get_model_status_pb2.GetModelStatusResponse, status: VersionStatus
@@ -401,7 +413,8 @@ def _aborting(context: Context, options: ServerOptions) -> Iterator[None]:
             told = (_RETRY_AFTER, str(options.retry_after_s))
             context.set_trailing_metadata((told,))
         code = _CODES.get(error.code, grpc.StatusCode.UNKNOWN)
-        context.abort(code, error.message)
+        text = error.message.encode("utf-8", "replace")[:_MOST_TEXT_BYTES]
+        context.abort(code, text.decode("utf-8", "ignore"))
 
 
 def _invalid(message: str) -> ServingError:

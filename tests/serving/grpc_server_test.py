@@ -235,6 +235,14 @@ def test_each_type_comes_back_as_it_was_sent(predictions, kind, values):
     assert tf.make_ndarray(proto).shape == (0, 3)
 
 
+def test_what_a_client_wrote_makes_no_text_that_it_cannot_take(predictions):
+    name = "\U0001f600" * 3000  # 12,000 bytes, and three times as many in a header
+    code, told = _refusal(predictions.Predict, _request(name, x=_floats(1)))
+    assert code == grpc.StatusCode.NOT_FOUND
+    assert told.startswith("Servable not found for request: Latest(\U0001f600")
+    assert 1900 < len(told.encode()) <= 2000
+
+
 # --- tensors --------------------------------------------------------------------------
 
 
@@ -460,7 +468,7 @@ def test_refused_metadata(predictions, name, version, fields, code, told):
     assert told in details
 
 
-def test_what_is_not_built_says_so(channel, predictions):
+def test_what_is_not_built_says_so(channel, predictions, caplog):
     """Upstream's calls that no ranker's client makes."""
     request = inference_pb2.MultiInferenceRequest()
     code, _ = _refusal(predictions.MultiInference, request)
@@ -469,6 +477,7 @@ def test_what_is_not_built_says_so(channel, predictions):
     request = model_management_pb2.ReloadConfigRequest()
     code, _ = _refusal(stub.HandleReloadConfigRequest, request)
     assert code == grpc.StatusCode.UNIMPLEMENTED
+    assert not caplog.records  # a trace for each would fill a disk
 
 
 def test_health_is_told(channel):
