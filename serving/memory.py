@@ -1,4 +1,4 @@
-"""Memory of versions that were let go is given back to the system.
+"""When garbage is looked for, and that memory goes back to the system.
 
 A TensorFlow graph in Python is a ring of references: only the garbage collector frees
 it, which for so few objects rarely looks. And the C library keeps freed blocks between
@@ -11,6 +11,8 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import gc
+import threading
+from collections.abc import Iterator
 
 
 def set_libraries_apart() -> None:
@@ -21,6 +23,30 @@ def set_libraries_apart() -> None:
     """
     gc.collect()
     gc.freeze()
+
+
+@contextlib.contextmanager
+def without_collections() -> Iterator[None]:
+    """Nobody looks for garbage while the block runs, in any thread.
+
+    For a large request's values, which are no garbage: looking through a million of
+    them while they grow takes a third of the time, and more of a larger one's.
+    """
+    global _blocks
+    with _lock:
+        _blocks += 1
+        gc.disable()
+    try:
+        yield
+    finally:
+        with _lock:
+            _blocks -= 1
+            if not _blocks:
+                gc.enable()
+
+
+_lock = threading.Lock()
+_blocks = 0  # that run
 
 
 def give_back() -> None:
