@@ -32,8 +32,10 @@ def without_collections() -> Iterator[None]:
     For a large request's values, which are no garbage: looking through a million of
     them while they grow takes a third of the time, and more of a larger one's.
     """
-    global _blocks
+    global _blocks, _was_on
     with _lock:
+        if not _blocks:
+            _was_on = gc.isenabled()
         _blocks += 1
         gc.disable()
     try:
@@ -41,12 +43,12 @@ def without_collections() -> Iterator[None]:
     finally:
         with _lock:
             _blocks -= 1
-            if not _blocks:
+            if not _blocks and _was_on:
                 gc.enable()
 
 
 _lock = threading.Lock()
-_blocks = 0  # that run
+_blocks, _was_on = 0, True  # blocks that run; before the first one
 
 
 def give_back() -> None:

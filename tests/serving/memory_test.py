@@ -34,6 +34,16 @@ def test_an_error_ends_the_block():
         assert gc.isenabled()
 
 
+def test_who_wants_no_collections_has_none():
+    gc.disable()
+    try:
+        with without_collections():
+            pass
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
+
+
 def test_rings_are_freed():
     class Ring:
         pass
