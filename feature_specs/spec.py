@@ -518,11 +518,11 @@ class TaskSpec:
         sample_space: SQL; rows outside it do not train or judge this task (PLE eq. 9).
         loss: `default` is cross-entropy or squared error. A regression may have
             `squared_error`, `huber` or `log_target` (of log(1 + label)), a binary task
-            `cross_entropy`, `focal` or `class_balanced`; `log_target` and the last two
-            bend the predicted mean: see `trainer.objective.losses`.
+            `cross_entropy`, `focal` or `class_balanced`; `log_target` and `focal` bend
+            the predicted mean: see `trainer.objective.losses`.
         focal_gamma: Of `focal`: how little rows count that are predicted well.
         class_balance_beta: Of `class_balanced`: how much the rare label counts; 0 is
-            cross-entropy.
+            cross-entropy. Predictions need no correction.
         negative_rate: Share of a binary task's negatives that train it; predictions
             need no correction.
     """

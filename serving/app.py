@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from serving import rest
+from serving.held_bytes import NO_ROOM, Loan
 from serving.options import ServerOptions
 from serving.rest import Reply, Request, error_reply
 from serving.service import Overloaded, Service
@@ -20,6 +21,7 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 _CLOSE = (b"connection", b"close")
+_MAY_PASS = (429, 503)  # the client is told when to come back
 
 
 class App:
@@ -27,10 +29,9 @@ class App:
 
     def __init__(self, service: Service):
         self._service = service
-        self._memory = _Memory(service.options.max_buffered_bytes)
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
-        loan = _Loan(self._memory)
+        loan = Loan(self._service.held)
         try:
             reply = await self._answer(scope, receive, loan)
         except _ClientLeft:
@@ -46,12 +47,15 @@ class App:
             (b"content-length", b"%d" % len(reply.body)),
             *reply.headers,
         ]
+        if reply.status in _MAY_PASS:
+            retry_after_s = self._service.options.retry_after_s
+            headers.append((b"retry-after", b"%d" % retry_after_s))
         await send(
             {"type": "http.response.start", "status": reply.status, "headers": headers}
         )
         await send({"type": "http.response.body", "body": reply.body})
 
-    async def _answer(self, scope: Message, receive: Receive, loan: _Loan) -> Reply:
+    async def _answer(self, scope: Message, receive: Receive, loan: Loan) -> Reply:
         headers = {
             name.decode("latin-1"): value.decode("latin-1")
             for name, value in scope["headers"]
@@ -75,7 +79,7 @@ class App:
         finally:
             abandoned.set()
 
-    async def _work(self, request: Request, receive: Receive, loan: _Loan) -> Reply:
+    async def _work(self, request: Request, receive: Receive, loan: Loan) -> Reply:
         """Has a worker answer; leaves the queue with the client, or when time is up."""
         service = self._service
         try:
@@ -84,7 +88,7 @@ class App:
             future = submit(rest.handle, service, request)
         except Overloaded as error:
             service.count(rest.model_of(request), error.name)
-            return _busy(error.message, error.retry_after_s)
+            return error_reply(503, error.message)
         loan.lasts_until(future.add_done_callback)
         answered = asyncio.wrap_future(future)
         left = asyncio.ensure_future(_leaves(receive))
@@ -124,15 +128,11 @@ async def _leaves(receive: Receive) -> None:
         pass
 
 
-def _busy(message: str, retry_after_s: int) -> Reply:
-    return error_reply(503, message, (b"retry-after", b"%d" % retry_after_s))
-
-
 # --- bodies ---------------------------------------------------------------------------
 
 
 async def _read(
-    receive: Receive, headers: dict[str, str], options: ServerOptions, loan: _Loan
+    receive: Receive, headers: dict[str, str], options: ServerOptions, loan: Loan
 ) -> bytes:
     """The body of a request, if it comes in time and is small enough."""
     declared = headers.get("content-length", "0")
@@ -159,7 +159,7 @@ async def _read(
         timer.cancel()
 
 
-async def _read_parts(receive: Receive, options: ServerOptions, loan: _Loan) -> bytes:
+async def _read_parts(receive: Receive, options: ServerOptions, loan: Loan) -> bytes:
     parts: list[bytes] = []
     size_bytes, is_more = 0, True
     while is_more:
@@ -171,8 +171,7 @@ async def _read_parts(receive: Receive, options: ServerOptions, loan: _Loan) -> 
         if size_bytes > options.max_body_bytes:
             raise _Refused(_too_large(options))
         if not loan.take(len(part)):
-            text = "The server is busy: too many bytes of requests are held."
-            raise _Refused(_busy(text, options.retry_after_s))
+            raise _Refused(error_reply(503, NO_ROOM))
         parts.append(part)
         is_more = message.get("more_body", False)
     return b"".join(parts)
@@ -182,46 +181,3 @@ def _too_large(options: ServerOptions) -> Reply:
     return error_reply(
         413, f"Request too large: more than {options.max_body_bytes} bytes."
     )
-
-
-class _Memory:
-    """How many bytes of requests are held, of how many there may be."""
-
-    def __init__(self, most_bytes: int):
-        self._left_bytes = most_bytes
-        self._lock = threading.Lock()
-
-    def take(self, size_bytes: int) -> bool:
-        """Whether there is room for so many bytes, which are taken then."""
-        with self._lock:
-            if size_bytes > self._left_bytes:
-                return False
-            self._left_bytes -= size_bytes
-            return True
-
-    def give_back(self, size_bytes: int) -> None:
-        with self._lock:
-            self._left_bytes += size_bytes
-
-
-class _Loan:
-    """One request's part of the memory; it ends when nobody holds the body any more."""
-
-    def __init__(self, memory: _Memory):
-        self._memory, self._size_bytes, self._is_handed_on = memory, 0, False
-
-    def take(self, size_bytes: int) -> bool:
-        if not self._memory.take(size_bytes):
-            return False
-        self._size_bytes += size_bytes
-        return True
-
-    def lasts_until(self, when: Callable[[Callable[[object], None]], None]) -> None:
-        """A worker has the body: it may run on when the client was told otherwise."""
-        self._is_handed_on = True
-        when(lambda _: self._memory.give_back(self._size_bytes))
-
-    def end(self) -> None:
-        """The application has no use for the body any more."""
-        if not self._is_handed_on:
-            self._memory.give_back(self._size_bytes)

@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from serving.metrics import BatchingMetrics, Metrics
 from serving.options import BatchingOptions
 
 Arrays = Mapping[str, npt.NDArray[Any]]
@@ -39,6 +40,7 @@ class _Task:
         wanted: Outputs to compute; all if empty.
         rows: At least one.
         done: The outputs, each [rows, ...].
+        begin_s: When it came, on the monotonic clock.
     """
 
     function: Function
@@ -46,6 +48,7 @@ class _Task:
     wanted: tuple[str, ...]
     rows: int
     done: Future[Outputs] = dataclasses.field(default_factory=Future)
+    begin_s: float = dataclasses.field(default_factory=time.monotonic)
 
 
 @dataclasses.dataclass
@@ -72,10 +75,14 @@ class Batcher:
 
     Args:
         options: Sizes, times and threads.
+        metrics: What counts them; nobody's by default.
     """
 
-    def __init__(self, options: BatchingOptions):
+    def __init__(
+        self, options: BatchingOptions, metrics: BatchingMetrics | None = None
+    ):
         self._options = options
+        self._metrics = metrics or Metrics().batching()
         self._most_rows = options.max_batch_size
         if options.enable_large_batch_splitting and options.max_execution_batch_size:
             self._most_rows = options.max_execution_batch_size
@@ -208,6 +215,9 @@ class Batcher:
 
     def _work(self) -> None:
         while (batch := self._take()) is not None:
+            now_s = time.monotonic()
+            for task in batch.tasks:
+                self._metrics.waited(now_s - task.begin_s)
             self._run(batch.tasks)
 
     def _run(self, tasks: list[_Task]) -> None:
@@ -235,6 +245,7 @@ class Batcher:
             name: _merged([task.arrays[name] for task in tasks], padded_rows)
             for name in tasks[0].arrays
         }
+        self._metrics.ran([task.rows for task in tasks], padded_rows)
         outputs = tasks[0].function(arrays, tasks[0].wanted)
         for name, output in outputs.items():
             _check_output(name, output, padded_rows)

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias, TypeVar
 
 import grpc
 import tensorflow as tf
-from google.protobuf import json_format
+from google.protobuf import json_format, message
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from tensorflow_serving.apis import (
     classification_pb2,
@@ -36,6 +37,7 @@ from serving.grpc_tensors import (
     example_bytes,
     proto_of,
 )
+from serving.held_bytes import NO_ROOM, Loan
 from serving.options import ServerOptions
 from serving.service import Call, Overloaded, Service, ServingError, always
 from serving.versions import VersionStatus
@@ -48,7 +50,12 @@ HEALTH_SERVICES = (
 _SIGNATURE_DEF = "signature_def"
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 _SPARE_THREADS = 4  # for health, status and metadata beside full workers
+_MAY_PASS = (tf.errors.UNAVAILABLE, tf.errors.RESOURCE_EXHAUSTED)
 _RETRY_AFTER = "retry-after"
+_NOT_BUILT = "Method not implemented!"
+# Of a refusal, whose text travels as a header: three times as many once encoded,
+# and clients take 8 KB.
+_MOST_TEXT_BYTES = 2000
 T = TypeVar("T")
 Context: TypeAlias = Any  # grpc.ServicerContext; the package has no types
 
@@ -57,12 +64,45 @@ class GrpcPortError(TrailrankError, OSError):
     """The port for gRPC cannot be used."""
 
 
-@contextlib.contextmanager
-def grpc_serving(service: Service) -> Iterator[str | None]:
-    """Serves gRPC while the block runs, and gives `host:port`; None without gRPC.
+class GrpcServer:
+    """gRPC over a service, from `start` to `drain`.
 
-    At the end what runs is answered, for `drain_s` seconds at most; health says that
-    the server goes from the beginning of that.
+    Args:
+        service: What answers; its options say where.
+
+    Attributes:
+        address: `host:port`.
+
+    Raises:
+        GrpcPortError: The port is taken.
+    """
+
+    def __init__(self, service: Service):
+        self._drain_s = service.options.drain_s
+        self._server, self._health = _server(service)
+        self.address = _bind(self._server, service.options)
+        self._ended: threading.Event | None = None
+
+    def start(self) -> None:
+        """Takes requests, and tells that it does."""
+        self._server.start()
+        for name in HEALTH_SERVICES:
+            self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+
+    def drain(self) -> threading.Event:
+        """Takes nothing new, answers what runs, for `drain_s` seconds at most.
+
+        Returns at once, the second time as well: the event tells the end.
+        """
+        if self._ended is None:
+            self._health.enter_graceful_shutdown()
+            self._ended = self._server.stop(self._drain_s)
+        return self._ended
+
+
+@contextlib.contextmanager
+def grpc_serving(service: Service) -> Iterator[GrpcServer | None]:
+    """Serves gRPC while the block runs; None without gRPC. What runs is answered.
 
     Raises:
         GrpcPortError: The port is taken.
@@ -70,16 +110,39 @@ def grpc_serving(service: Service) -> Iterator[str | None]:
     if service.options.grpc_port is None:
         yield None
         return
-    server, health_servicer = _server(service)
-    address = _bind(server, service.options)
+    server = GrpcServer(service)
     server.start()
-    for name in HEALTH_SERVICES:
-        health_servicer.set(name, health_pb2.HealthCheckResponse.SERVING)
     try:
-        yield address
+        yield server
     finally:
-        health_servicer.enter_graceful_shutdown()
-        server.stop(service.options.drain_s).wait()
+        server.drain().wait()
+
+
+class _Parsing(grpc.ServerInterceptor):  # type: ignore[misc]
+    """Bytes that are no message are the client's fault, not INTERNAL."""
+
+    def __init__(self, service: Service):
+        self._service = service
+
+    def intercept_service(
+        self, continuation: Callable[[Any], Any], handler_call_details: Any
+    ) -> Any:
+        handler = continuation(handler_call_details)
+        if handler is None or handler.unary_unary is None:
+            return handler
+
+        def answer(raw: bytes, context: Context) -> Any:
+            try:
+                request = handler.request_deserializer(raw)
+            except message.DecodeError:
+                self._service.count("", "INVALID_ARGUMENT")
+                text = "The request is no message of the kind that this call takes."
+                context.abort(grpc.StatusCode.INVALID_ARGUMENT, text)
+            return handler.unary_unary(request, context)
+
+        return grpc.unary_unary_rpc_method_handler(
+            answer, response_serializer=handler.response_serializer
+        )
 
 
 def _server(service: Service) -> tuple[grpc.Server, health.HealthServicer]:
@@ -87,6 +150,7 @@ def _server(service: Service) -> tuple[grpc.Server, health.HealthServicer]:
     concurrent_calls = options.worker_count + options.max_waiting + _SPARE_THREADS
     server = grpc.server(
         concurrent.futures.ThreadPoolExecutor(concurrent_calls, "grpc"),
+        interceptors=[_Parsing(service)],
         maximum_concurrent_rpcs=concurrent_calls,
         options=[
             ("grpc.max_receive_message_length", options.max_inflated_bytes),
@@ -146,7 +210,7 @@ class PredictionServicer(prediction_service_pb2_grpc.PredictionServiceServicer):
                 response.outputs[name].CopyFrom(proto_of(array))
             return response
 
-        return self._answer(request.model_spec, context, predict)
+        return self._answer(request, context, predict)
 
     def Classify(
         self, request: classification_pb2.ClassificationRequest, context: Context
@@ -164,7 +228,7 @@ class PredictionServicer(prediction_service_pb2_grpc.PredictionServiceServicer):
                     classes.add(label=as_text(label), score=float(score))
             return response
 
-        return self._answer(request.model_spec, context, classify)
+        return self._answer(request, context, classify)
 
     def Regress(
         self, request: regression_pb2.RegressionRequest, context: Context
@@ -179,13 +243,13 @@ class PredictionServicer(prediction_service_pb2_grpc.PredictionServiceServicer):
                 response.result.regressions.add(value=float(value))
             return response
 
-        return self._answer(request.model_spec, context, regress)
+        return self._answer(request, context, regress)
 
     def GetModelMetadata(
         self, request: get_model_metadata_pb2.GetModelMetadataRequest, context: Context
     ) -> get_model_metadata_pb2.GetModelMetadataResponse:
         """The signatures of a version."""
-        with _aborting(context):
+        with _aborting(context, self._service.options):
             fields = set(request.metadata_field)
             if fields != {_SIGNATURE_DEF}:
                 raise _invalid(
@@ -204,33 +268,34 @@ class PredictionServicer(prediction_service_pb2_grpc.PredictionServiceServicer):
             response.metadata[_SIGNATURE_DEF].Pack(signatures)
             return response
 
+    def MultiInference(self, request: Any, context: Context) -> Any:
+        """Not built: no ranker's client asks several signatures of examples."""
+        context.abort(grpc.StatusCode.UNIMPLEMENTED, _NOT_BUILT)
+
     def _examples(self, given: input_pb2.Input) -> list[bytes]:
-        kind, shared = given.WhichOneof("kind"), None
-        own = given.example_list.examples
-        if kind == "example_list_with_context":
-            shared = given.example_list_with_context.context
-            own = given.example_list_with_context.examples
-        if not own:
+        most = self._service.options.limits.max_rows
+        rows = len(given.example_list.examples)
+        rows += len(given.example_list_with_context.examples)
+        if not rows:
             raise _invalid("Input is empty: no example.")
-        if len(own) > self._service.options.limits.max_rows:
+        if rows > most:
             raise _invalid(
-                f"{len(own)} examples are more than the "
-                f"{self._service.options.limits.max_rows} that are allowed."
+                f"{rows} examples are more than the {most} that are allowed."
             )
-        return example_bytes(shared, own)
+        return example_bytes(given)
 
     def _answer(
         self,
-        spec: model_pb2.ModelSpec,
+        request: Any,
         context: Context,
         answer: Callable[[Call], T],
     ) -> T:
         """Has a worker answer; leaves its queue when time is up or the client goes."""
         service = self._service
-        with _aborting(context):
-            call = _call(spec, context.is_active)
+        with _aborting(context, self._service.options):
+            call = _call(request.model_spec, context.is_active)
             try:
-                future = service.submit(answer, call)
+                future = self._submit(request.ByteSize(), answer, call)
             except Overloaded as error:
                 service.count(call.model, error.name)
                 raise
@@ -253,6 +318,20 @@ class PredictionServicer(prediction_service_pb2_grpc.PredictionServiceServicer):
                     tf.errors.CANCELLED, "The client has left."
                 ) from None
 
+    def _submit(
+        self, size_bytes: int, answer: Callable[[Call], T], call: Call
+    ) -> concurrent.futures.Future[T]:
+        """Has a worker answer, if there is room for the request beside REST's."""
+        service, loan = self._service, Loan(self._service.held)
+        try:
+            if not loan.take(size_bytes):
+                raise Overloaded(NO_ROOM)
+            future = service.submit(answer, call)
+            loan.lasts_until(future.add_done_callback)
+            return future
+        finally:
+            loan.end()
+
 
 class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):  # type: ignore[misc]
     """`tensorflow.serving.ModelService`, without reloading of configurations."""
@@ -264,7 +343,7 @@ class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):  # type: ignor
         self, request: get_model_status_pb2.GetModelStatusRequest, context: Context
     ) -> get_model_status_pb2.GetModelStatusResponse:
         """The states of all known versions, or of the one that is named."""
-        with _aborting(context):
+        with _aborting(context, self._service.options):
             call = _call(request.model_spec)
             response = get_model_status_pb2.GetModelStatusResponse()
             version = call.version
@@ -273,6 +352,10 @@ class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):  # type: ignor
             for status in self._service.statuses(call.model, version):
                 _add_status(response, status)
             return response
+
+    def HandleReloadConfigRequest(self, request: Any, context: Context) -> Any:
+        """Not built: a configuration file is followed by polling."""
+        context.abort(grpc.StatusCode.UNIMPLEMENTED, _NOT_BUILT)
 
 
 def _add_status(
@@ -321,15 +404,17 @@ def _refusing_tensors() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _aborting(context: Context) -> Iterator[None]:
+def _aborting(context: Context, options: ServerOptions) -> Iterator[None]:
     """Ends a call with the status of its error."""
     try:
         yield
     except ServingError as error:
-        if isinstance(error, Overloaded):
-            context.set_trailing_metadata(((_RETRY_AFTER, str(error.retry_after_s)),))
+        if error.code in _MAY_PASS:
+            told = (_RETRY_AFTER, str(options.retry_after_s))
+            context.set_trailing_metadata((told,))
         code = _CODES.get(error.code, grpc.StatusCode.UNKNOWN)
-        context.abort(code, error.message)
+        text = error.message.encode("utf-8", "replace")[:_MOST_TEXT_BYTES]
+        context.abort(code, text.decode("utf-8", "ignore"))
 
 
 def _invalid(message: str) -> ServingError:

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 from tensorflow.core.framework import tensor_pb2
+from tensorflow_serving.apis import input_pb2
 
 from feature_specs.errors import TrailrankError
 from serving.options import Limits
@@ -176,17 +177,17 @@ _KIND_OF = {
 _KINDS = {kind.numpy.name: kind for kind in _KIND_OF.values()}  # by NumPy's names
 
 
-def example_bytes(context: Any, examples: Any) -> list[bytes]:
+def example_bytes(given: input_pb2.Input) -> list[bytes]:
     """Serialized `tf.train.Example`s; each has the context's features, too.
 
     Args:
-        context: An Example with features of all of them, or None.
-        examples: Their own, which count where both have one.
+        given: Examples, with or without a context: an Example with features of all of
+            them, whose own count where both have one.
     """
-    if context is None:
-        return [example.SerializeToString() for example in examples]
-    found = []
-    for example in examples:
+    if given.WhichOneof("kind") != "example_list_with_context":
+        return [e.SerializeToString() for e in given.example_list.examples]
+    found, context = [], given.example_list_with_context.context
+    for example in given.example_list_with_context.examples:
         whole = tf.train.Example()
         whole.CopyFrom(context)
         for key, feature in example.features.feature.items():

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import prometheus_client
 
 # TensorFlow Serving's: 10 microseconds, times 1.8 a bucket.
 _BUCKETS_US = tuple(10 * 1.8**power for power in range(33))
 _PREFIX = ":tensorflow:serving:"
+# Of its batching_session, too: 100 microseconds, times 1.2; rows, times 2.
+_QUEUING_US = tuple(100 * 1.2**power for power in range(52))
+_ROWS = tuple(2.0**power for power in range(14))
 
 
 class Metrics:
@@ -40,6 +45,10 @@ class Metrics:
             registry=self._registry,
         )
 
+    def batching(self) -> BatchingMetrics:
+        """Those of requests that run together; to be asked for once."""
+        return BatchingMetrics(self._registry)
+
     def count(self, model: str, status: str) -> None:
         """One request more; `status` is a code's name, like `OK`."""
         self._requests.labels(model, status).inc()
@@ -60,7 +69,60 @@ class Metrics:
         # TensorFlow Serving's counters have no suffix, and its metrics no birthday.
         named = ((line, line.partition(b"{")) for line in lines)
         return b"".join(
-            name.replace(b"request_count_total", b"request_count") + brace + rest
+            name.replace(b"_count_total", b"_count") + brace + rest
             for _, (name, brace, rest) in named
             if b"_created" not in name
         )
+
+
+class BatchingMetrics:
+    """What upstream's `batching_session` counts, in the registry of a `Metrics`."""
+
+    _pool = "batch_threads"  # upstream's name of the threads
+
+    def __init__(self, registry: prometheus_client.CollectorRegistry):
+        prefix = f"{_PREFIX}batching_session:"
+        self._queuing = prometheus_client.Histogram(
+            f"{prefix}queuing_latency",
+            "Distribution of wall time spent (in microseconds) in queuing.",
+            ("thread_pool_name",),
+            buckets=_QUEUING_US,
+            registry=registry,
+        )
+        self._runs = prometheus_client.Counter(
+            f"{prefix}wrapped_run_count",
+            "Total count of run calls on the wrapped session.",
+            registry=registry,
+        )
+        self._input = prometheus_client.Histogram(
+            f"{prefix}input_batch_size",
+            "Tracks the batch size distribution on the inputs.",
+            buckets=_ROWS,
+            registry=registry,
+        )
+        self._processed = prometheus_client.Histogram(
+            f"{prefix}processed_batch_size",
+            "Tracks the batch size distribution on processing.",
+            buckets=_ROWS,
+            registry=registry,
+        )
+        self._padding = prometheus_client.Histogram(
+            f"{prefix}padding_size",
+            "Tracks the padding size distribution on batches.",
+            ("execution_batch_size",),
+            buckets=_ROWS,
+            registry=registry,
+        )
+
+    def waited(self, took_s: float) -> None:
+        """A task's time in the queue."""
+        self._queuing.labels(self._pool).observe(took_s * 1e6)
+
+    def ran(self, task_rows: Sequence[int], padded_rows: int) -> None:
+        """A batch of tasks of so many rows ran with `padded_rows` in all."""
+        self._runs.inc()
+        for rows in task_rows:
+            self._input.observe(rows)
+        self._processed.observe(padded_rows)
+        padding = padded_rows - sum(task_rows)
+        self._padding.labels(str(padded_rows)).observe(padding)

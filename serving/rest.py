@@ -18,7 +18,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from serving import json_tensors
+from serving import json_tensors, memory
 from serving.json_examples import serialized_examples
 from serving.json_floats import float_tokens
 from serving.json_tensors import BadRequest
@@ -248,15 +248,17 @@ def _invalid(message: str) -> ServingError:
 
 def _predict(service: Service, target: Call, body: bytes) -> Reply:
     limits = service.options.limits
-    request = json_tensors.parse_body(body, limits)
-    call = dataclasses.replace(target, signature=json_tensors.signature_name(request))
-    loaded = service.find_of(call)
-    signature = service.signature(loaded, call.signature)
-    row_format = json_tensors.is_row_format(request)
-    arrays = json_tensors.request_arrays(
-        request, signature.inputs, limits, signature.defaults
-    )
-    del request  # while the model runs
+    with _reading(service, body):
+        request = json_tensors.parse_body(body, limits)
+        name = json_tensors.signature_name(request)
+        call = dataclasses.replace(target, signature=name)
+        loaded = service.find_of(call)
+        signature = service.signature(loaded, call.signature)
+        row_format = json_tensors.is_row_format(request)
+        arrays = json_tensors.request_arrays(
+            request, signature.inputs, limits, signature.defaults
+        )
+        del request  # while the model runs
     answer = service.run(loaded, call, arrays)
     return Reply(200, json_tensors.response_body(answer.outputs, row_format))
 
@@ -281,10 +283,17 @@ def _examples(
     service: Service, target: Call, body: bytes, verb: str
 ) -> tuple[Call, list[bytes]]:
     limits = service.options.limits
-    request = json_tensors.parse_body(body, limits)
-    name = json_tensors.signature_name(request)
-    examples = serialized_examples(request, verb, limits)
+    with _reading(service, body):
+        request = json_tensors.parse_body(body, limits)
+        name = json_tensors.signature_name(request)
+        examples = serialized_examples(request, verb, limits)
     return dataclasses.replace(target, signature=name), examples
+
+
+def _reading(service: Service, body: bytes) -> contextlib.AbstractContextManager[None]:
+    """Around the reading of a body; of few large ones at a time."""
+    is_large = len(body) > service.options.large_body_bytes
+    return memory.without_collections() if is_large else contextlib.nullcontext()
 
 
 def _classes_text(found: Classified) -> Iterator[bytes]:

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Callable
 from typing import Any
 
-import numpy.typing as npt
+import numpy as np
 import tensorflow as tf
 from google.protobuf import json_format, message
 from tensorflow.core.framework import types_pb2
@@ -17,6 +18,7 @@ from tensorflow.core.protobuf import meta_graph_pb2
 
 from serving.manifest import damaged_file
 from serving.session import (
+    Arrays,
     LoadError,
     Signature,
     defaults_of,
@@ -112,7 +114,7 @@ def _warm(servable: Servable, path: str) -> None:
     """Replays the recorded requests; any that fails makes the version unfit."""
     if not tf.io.gfile.exists(path):
         return
-    for index, (signature, arrays) in enumerate(_read_warmup(path)):
+    for index, signature, arrays in _read_warmup(path):
         if signature not in servable.signatures:
             raise LoadError(f"{path}: record {index}: no signature {signature!r}.")
         try:
@@ -121,36 +123,70 @@ def _warm(servable: Servable, path: str) -> None:
             raise LoadError(f"{path}: record {index} fails: {named(error)}") from error
 
 
-def _read_warmup(path: str) -> list[tuple[str, dict[str, npt.NDArray[Any]]]]:
+def _read_warmup(path: str) -> list[tuple[int, str, Arrays]]:
+    """Record, signature and inputs of each recorded request."""
     # A model without a warmup file is served without this package.
     from tensorflow_serving.apis import prediction_log_pb2
 
-    requests: list[tuple[str, dict[str, npt.NDArray[Any]]]] = []
+    requests: list[tuple[int, str, Arrays]] = []
+    index = 0
     try:
-        for record in tf.data.TFRecordDataset(path).as_numpy_iterator():
+        for index, record in enumerate(
+            tf.data.TFRecordDataset(path).as_numpy_iterator()
+        ):
+            if index == _MOST_WARMUP_RECORDS:
+                raise LoadError(
+                    f"{path}: at most {_MOST_WARMUP_RECORDS} warmup records are "
+                    "allowed. Got more."
+                )
             log = prediction_log_pb2.PredictionLog.FromString(record)
             kind = log.WhichOneof("log_type")
-            if kind != "predict_log":
+            if kind not in _REPLAYED:
                 raise LoadError(
-                    f"{path}: record {len(requests)} is a {kind}; only predict_log is "
-                    "replayed."
+                    f"{path}: record {index} is a {kind}; replayed are "
+                    f"{', '.join(_REPLAYED)}."
                 )
-            request = log.predict_log.request
-            arrays = {n: tf.make_ndarray(t) for n, t in request.inputs.items()}
-            name = request.model_spec.signature_name or "serving_default"
-            requests.append((name, arrays))
+            runs = _REPLAYED[kind](getattr(log, kind).request)
+            requests += [(index, signature, arrays) for signature, arrays in runs]
     except tf.errors.OpError as error:
         raise LoadError(f"{path}: is no TFRecord file: {error.message}") from None
     except message.DecodeError as error:
         raise LoadError(
-            f"{path}: record {len(requests)} is no PredictionLog: {error}"
+            f"{path}: record {index} is no PredictionLog: {error}"
         ) from None
-    if len(requests) > _MOST_WARMUP_RECORDS:
-        raise LoadError(
-            f"{path}: at most {_MOST_WARMUP_RECORDS} warmup records are allowed. Got "
-            f"{len(requests)}."
-        )
     return requests
+
+
+def _of_predict(request: Any) -> list[tuple[str, Arrays]]:
+    arrays = {name: tf.make_ndarray(t) for name, t in request.inputs.items()}
+    return [(_signature_of(request), arrays)]
+
+
+def _of_examples(request: Any) -> list[tuple[str, Arrays]]:
+    return [(_signature_of(request), _serialized(request.input))]
+
+
+def _of_several(request: Any) -> list[tuple[str, Arrays]]:
+    arrays = _serialized(request.input)
+    return [(_signature_of(task), arrays) for task in request.tasks]
+
+
+def _signature_of(request: Any) -> str:
+    return str(request.model_spec.signature_name) or "serving_default"
+
+
+def _serialized(given: Any) -> Arrays:
+    from serving.grpc_tensors import example_bytes
+
+    return {"inputs": np.array(example_bytes(given), object)}
+
+
+_REPLAYED: dict[str, Callable[[Any], list[tuple[str, Arrays]]]] = {
+    "predict_log": _of_predict,
+    "classify_log": _of_examples,
+    "regress_log": _of_examples,
+    "multi_inference_log": _of_several,
+}
 
 
 def named(error: Exception) -> str:

@@ -10,6 +10,7 @@ uses `tensorflow/serving`; see `serving/deploy/`.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import math
@@ -22,9 +23,10 @@ from typing import NamedTuple
 
 import uvicorn
 
+from serving import memory
 from serving.app import App
 from serving.connections import limited_protocol
-from serving.grpc_server import grpc_serving
+from serving.grpc_server import GrpcServer, grpc_serving
 from serving.options import ServerOptions
 from serving.service import Service
 from serving.starting import ServeError, ready_store
@@ -52,6 +54,7 @@ def serve(models: str | StoreOptions, options: ServerOptions | None = None) -> N
     options = options or ServerOptions()
     _allow_files(options.max_connections + _SPARE_FILES)
     sys.setswitchinterval(_SWITCH_S)
+    memory.set_libraries_apart()
     with _server(models, options) as running:
         running.server.run(sockets=[running.listener])
 
@@ -121,6 +124,13 @@ class _Running(NamedTuple):
     listener: socket.socket
     grpc_address: str | None
 
+    @property
+    def where(self) -> str:
+        """URL and address, for people."""
+        over_grpc = self.grpc_address
+        told = "" if over_grpc is None else f", and over gRPC at {over_grpc}"
+        return _url(self.listener) + told
+
 
 @contextlib.contextmanager
 def _in_thread(
@@ -152,15 +162,34 @@ def _server(models: str | StoreOptions, options: ServerOptions) -> Iterator[_Run
         store.start()
         service = Service(store, options)
         try:
-            with grpc_serving(service) as grpc_address:
-                names, where = ", ".join(store.names()), _url(listener)
-                if grpc_address is not None:
-                    where += f", and over gRPC at {grpc_address}"
-                _LOG.info("serving %s at %s", names, where)
-                yield _Running(uvicorn.Server(_config(service)), listener, grpc_address)
+            with _over(service, listener) as running:
+                _LOG.info("serving %s at %s", ", ".join(store.names()), running.where)
+                yield running
         finally:
             service.close()
             store.stop()
+
+
+@contextlib.contextmanager
+def _over(service: Service, listener: socket.socket) -> Iterator[_Running]:
+    """A service over both APIs, of which REST's is not running yet."""
+    with grpc_serving(service) as over_grpc:
+        address = None if over_grpc is None else over_grpc.address
+        yield _Running(_Uvicorn(_config(service), over_grpc), listener, address)
+
+
+class _Uvicorn(uvicorn.Server):
+    """uvicorn's, at whose end both APIs stop at once and have the same time."""
+
+    def __init__(self, config: uvicorn.Config, over_grpc: GrpcServer | None):
+        super().__init__(config)
+        self._over_grpc = over_grpc
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        ended = self._over_grpc.drain() if self._over_grpc else None
+        await super().shutdown(sockets)
+        if ended is not None:
+            await asyncio.get_running_loop().run_in_executor(None, ended.wait)
 
 
 def _config(service: Service) -> uvicorn.Config:

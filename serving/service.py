@@ -21,6 +21,7 @@ from tensorflow.core.protobuf import error_codes_pb2
 
 from feature_specs.errors import TrailrankError
 from serving.batching import Batcher
+from serving.held_bytes import HeldBytes
 from serving.metrics import Metrics
 from serving.options import ServerOptions
 from serving.servable import Servable, Signature
@@ -57,15 +58,10 @@ class ServingError(TrailrankError, RuntimeError):
 
 
 class Overloaded(ServingError):
-    """So many requests wait that one more is refused.
+    """So many requests wait, or so much of them is held, that one more is refused."""
 
-    Attributes:
-        retry_after_s: When the client may come back.
-    """
-
-    def __init__(self, message: str, retry_after_s: int):
+    def __init__(self, message: str):
         super().__init__(tf.errors.UNAVAILABLE, message)
-        self.retry_after_s = retry_after_s
 
 
 def always() -> bool:
@@ -150,17 +146,21 @@ class Service:
         metrics: Of both APIs.
         workers: The threads that run requests.
         large_workers: Those that run large ones.
+        held: The bytes of requests of both APIs.
     """
 
     def __init__(self, store: ModelStore, options: ServerOptions | None = None):
         self.store = store
         self.options = options or ServerOptions()
         self.metrics = Metrics()
+        self.held = HeldBytes(self.options.max_buffered_bytes)
         most = self.options.max_waiting
         self.workers = Workers(self.options.worker_count, most)
         self.large_workers = Workers(self.options.large_workers, most)
         batching = self.options.batching
-        self._batcher = None if batching is None else Batcher(batching)
+        self._batcher = (
+            None if batching is None else Batcher(batching, self.metrics.batching())
+        )
 
     def submit(
         self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs
@@ -191,8 +191,7 @@ class Service:
     def _overloaded(self, workers: int) -> Overloaded:
         return Overloaded(
             f"The server is busy: {self.options.max_waiting} requests wait for "
-            f"{workers} workers. Try again later.",
-            self.options.retry_after_s,
+            f"{workers} workers. Try again later."
         )
 
     def close(self) -> None:

@@ -16,7 +16,7 @@ import time
 import weakref
 from collections.abc import Callable, Iterable, Mapping
 
-from serving import servable
+from serving import memory, servable
 from serving.model_config import ModelConfigFile
 from serving.model_directory import ModelDirectory
 from serving.servable import LoadError, Servable
@@ -159,6 +159,12 @@ class ModelVersions:
         What is served stays if the directory itself is gone, as it may come back, and
         while nothing that is wanted can be loaded.
         """
+        try:
+            self._refresh()
+        finally:
+            self._give_back()
+
+    def _refresh(self) -> None:
         found = find_versions(self._settings.path)
         self._tell_if_away(found is None)
         if found is None:
@@ -255,8 +261,7 @@ class ModelVersions:
         gone = {v: self._loaded[v].servable for v in versions if v in self._loaded}
         if not gone:
             return
-        known = {v: r for v, r in self._leaving.items() if r() is not None}
-        self._leaving = known | {v: weakref.ref(s) for v, s in gone.items()}
+        self._leaving = self._leaving | {v: weakref.ref(s) for v, s in gone.items()}
         # First out of reach, then told: no request finds a version that is END.
         self._loaded = {v: one for v, one in self._loaded.items() if v not in gone}
         for version in gone:
@@ -264,6 +269,13 @@ class ModelVersions:
         for label, version in self._labels.items():
             if version in gone:
                 _LOG.warning("label %r: its version %d is unloaded", label, version)
+
+    def _give_back(self) -> None:
+        """Memory of those that no request runs on any more."""
+        still = {v: found for v, found in self._leaving.items() if found() is not None}
+        if len(still) < len(self._leaving):
+            self._leaving = still
+            memory.give_back()
 
     def _note(self, version: int, state: str, error: str = "") -> None:
         status = VersionStatus(version, state, error)

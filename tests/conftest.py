@@ -74,6 +74,7 @@ _LONGEST_FIRST = (
 _FORKING = (
     "tests/e2e/own_logs_test.py",
     "tests/examples/scripts_test.py",
+    "tests/serving/recovery_test.py",
     "tests/pipeline/train_command_test.py",
     "tests/trainer/days/packed_test.py",
     "tests/trainer/days/recovery_test.py",
@@ -99,9 +100,9 @@ def _group(item: pytest.Item) -> str:
     folder = path.parent
     if "shared_run" in getattr(item, "fixturenames", ()):
         return "shared run"
-    if folder.name in ("serving", "fetch", "compare"):
-        return str(folder)
-    return "processes" if str(path) in _FORKING else str(path)
+    if str(path) in _FORKING:
+        return "processes"
+    return str(folder if folder.name in ("serving", "fetch", "compare") else path)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -170,6 +170,7 @@ def test_what_does_not_end_in_time_is_told_so_at_the_end(serve_half):
         reply = read_all(client)
     assert status(reply) == 503
     assert error(reply) == "The server is shutting down."
+    assert b"retry-after: 1" in reply
 
 
 def test_cors_headers_are_sent_where_asked_for(serve_half):

@@ -4,11 +4,15 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import grpc
+import httpx
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
 from serving.batching import Batcher
+from serving.metrics import Metrics
 from serving.options import BatchingOptions, ServerOptions
 from serving.service import Call, Service, ServingError
 from serving.versions import ModelStore
@@ -275,3 +279,82 @@ def test_the_service_batches_a_loaded_model(tmp_path, save_half_plus_two):
         predict([1, 2, 3], "total")
     assert refused.value.code == tf.errors.FAILED_PRECONDITION
     service.close()
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "told"),
+    [
+        ({"count": [1, 2], "text": ["a", "b"]}, 200, "twice"),
+        ({"count": [1, 2], "text": ["a"]}, 400, "must have equal 0th-dimension size"),
+        ({"count": 1, "text": ["a"]}, 400, "must have at least one dimension"),
+        (
+            {"count": [1] * 3, "text": ["a"] * 3},
+            400,
+            "larger than maximum batch size 2",
+        ),
+    ],
+)
+def test_what_batching_changes_is_told_over_http(serve_half, body, status, told):
+    server = serve_half(batching=BatchingOptions(max_batch_size=2))
+    request = {"signature_name": "mixed", "inputs": body}
+    answer = httpx.post(f"{server.url}/v1/models/half:predict", json=request)
+    assert answer.status_code == status
+    assert told in answer.text
+
+
+def test_batches_are_counted_under_upstreams_names():
+    metrics = Metrics()
+    options = BatchingOptions(
+        max_batch_size=4, batch_timeout_micros=MINUTE, allowed_batch_sizes=(3, 4)
+    )
+    batcher = Batcher(options, metrics.batching())
+    twice = Twice()
+    answers = together(batcher, twice, [column(1, 2), column(3, 4)])
+    assert [a["twice"].tolist() for a in answers] == [[2, 4], [6, 8]]
+    with ThreadPoolExecutor(1) as pool:  # two rows alone, padded to three
+        waits = pool.submit(batcher.run, "serve", twice, column(5, 6))
+        until(lambda: batcher._waiting)
+        batcher.close()
+        assert waits.result()["twice"].tolist() == [10, 12]
+    lines = metrics.text().decode().splitlines()
+    prefix = ":tensorflow:serving:batching_session:"
+    for line in (
+        "wrapped_run_count 2.0",
+        "input_batch_size_count 3.0",
+        "input_batch_size_sum 6.0",
+        "processed_batch_size_sum 7.0",  # 4 + 3
+        'padding_size_sum{execution_batch_size="4"} 0.0',
+        'padding_size_sum{execution_batch_size="3"} 1.0',
+        'queuing_latency_count{thread_pool_name="batch_threads"} 3.0',
+    ):
+        assert prefix + line in lines
+    assert f"# TYPE {prefix}wrapped_run_count counter" in lines
+
+
+def test_who_finds_the_queue_full_is_told_when_to_come_back(serve_half):
+    options = BatchingOptions(
+        max_batch_size=2,
+        batch_timeout_micros=MINUTE,
+        max_enqueued_batches=1,
+        num_batch_threads=1,
+    )
+    server = serve_half(batching=options, grpc_port=0, retry_after_s=9)
+    url = f"{server.url}/v1/models/half:predict"
+    with ThreadPoolExecutor(1) as pool:
+        waits = pool.submit(httpx.post, url, json={"inputs": [1.0]})
+        until(lambda: server.service._batcher._waiting)
+        body = {"signature_name": "total", "inputs": [1]}  # of another batch
+        refused = httpx.post(url, json=body)
+        assert (refused.status_code, refused.headers["retry-after"]) == (503, "9")
+        request = predict_pb2.PredictRequest()
+        request.model_spec.name, request.model_spec.signature_name = "half", "total"
+        request.inputs["n"].CopyFrom(tf.make_tensor_proto(np.int32([1])))
+        with grpc.insecure_channel(server.grpc_address) as channel:
+            stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+            with pytest.raises(grpc.RpcError) as error:
+                stub.Predict(request, timeout=30)
+        assert error.value.code() == grpc.StatusCode.UNAVAILABLE
+        assert ("retry-after", "9") in tuple(error.value.trailing_metadata())
+        filled = httpx.post(url, json={"inputs": [3.0]})
+        assert waits.result().json() == {"outputs": [2.5]}
+        assert filled.json() == {"outputs": [3.5]}

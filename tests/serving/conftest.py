@@ -82,6 +82,14 @@ ROWS = [
 ]
 
 
+@pytest.fixture(scope="session", autouse=True)
+def quick_collections():
+    """As in a server: with each version that goes, garbage is looked for."""
+    from serving.memory import set_libraries_apart
+
+    set_libraries_apart()
+
+
 @pytest.fixture(scope="session")
 def spec():
     from feature_specs import read_spec
@@ -259,6 +267,34 @@ def half_store(tmp_path_factory, save_half_plus_two):
     return found
 
 
+@pytest.fixture(scope="session")
+def contract_store(tmp_path_factory, save_half_plus_two):
+    """Upstream's `half` as 123; 1, 2 and a broken 3 of `x`; `kinds`; labels."""
+    from serving.store_options import ALL, StoreOptions
+    from serving.versions import ModelStore
+    from tests.serving.toy_models import Examples, save_kinds
+
+    models = tmp_path_factory.mktemp("contract")
+    save_half_plus_two(models / "half" / "00000123")
+    (models / "half" / "124.tmp").mkdir()  # no version: not a number
+    (models / "half" / "notes").mkdir()
+    (models / "empty").mkdir()  # no model: no version
+    save_kinds(models / "kinds" / "1")
+    Examples(bias=10.0).save(models / "x" / "1")
+    Examples(bias=20.0).save(models / "x" / "2")
+    (models / "x" / "3").mkdir()
+    (models / "x" / "3" / "saved_model.pb").write_bytes(b"no model")
+    options = StoreOptions(
+        models_dir=str(models),
+        policy=ALL,
+        labels={"stable": 1, "canary": 2, "gone": 9},
+        allow_early_labels=True,
+    )
+    found = ModelStore(options)
+    found.refresh()
+    return found
+
+
 @pytest.fixture
 def serve_half(half_store):
     """Serves `half` with some options changed, until the end of the test."""
@@ -268,8 +304,9 @@ def serve_half(half_store):
 
     with contextlib.ExitStack() as stack:
 
-        def serve(**options):
-            service = Service(half_store, ServerOptions(**options))
+        def serve(grpc_port=None, **options):
+            options = ServerOptions(grpc_port=grpc_port, **options)
+            service = Service(half_store, options)
             stack.callback(service.close)
             return stack.enter_context(running(service))
 

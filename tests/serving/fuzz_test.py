@@ -17,13 +17,14 @@ import subprocess
 import sys
 import time
 
+import grpc
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from serving.options import ServerOptions
-from serving.server import serve_in_thread
-from tests.serving import fuzzer
+from serving.server import Server
+from tests.serving import fuzzer, grpc_fuzzer
 from tests.serving.http_service import read_all
 
 pytestmark = pytest.mark.slow
@@ -36,43 +37,56 @@ HANG_S = 60  # a reply that takes longer never comes
 SEED = int(os.environ.get("TRAILRANK_FUZZ_SEED", "14"))
 STATUS_LINE = re.compile(rb"^HTTP/1\.1 (\d{3})", re.MULTILINE)
 UNIMPLEMENTED = 501  # of tensors that upstream reads from no JSON
+REFUSALS = {
+    grpc.StatusCode.INVALID_ARGUMENT,
+    grpc.StatusCode.NOT_FOUND,
+    grpc.StatusCode.FAILED_PRECONDITION,
+    grpc.StatusCode.UNIMPLEMENTED,
+}
 GOOD = b'{"inputs": [1.0]}'
 LIMITS = {"header_timeout_s": 1.0, "body_timeout_s": 1.0, "keep_alive_s": 30.0}
 SERVER = """
 import sys
 from serving.options import ServerOptions
 from serving.server import serve
-serve(sys.argv[1], ServerOptions(rest_port=int(sys.argv[2]), grpc_port=None, {limits}))
+rest, over_grpc = map(int, sys.argv[2:])
+serve(sys.argv[1], ServerOptions(rest_port=rest, grpc_port=over_grpc, {limits}))
 """
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory, save_half_plus_two):
-    """The address of a server, and its process."""
+    """A server's address, that of its gRPC, and its process."""
     models = tmp_path_factory.mktemp("fuzz")
     save_half_plus_two(models / "half" / "1")
     if IS_LONG:
         with _process(str(models)) as found:
             yield found
         return
-    options = ServerOptions(rest_port=0, grpc_port=None, **LIMITS)
-    with serve_in_thread(str(models), options) as url:
-        yield ("127.0.0.1", int(url.rsplit(":", 1)[1])), os.getpid()
+    options = ServerOptions(rest_port=0, grpc_port=0, **LIMITS)
+    with Server(str(models), options) as found:
+        yield _address(found.url), _address(found.grpc_address), os.getpid()
+
+
+def _address(where: str) -> tuple[str, int]:
+    return "127.0.0.1", int(where.rsplit(":", 1)[1])
 
 
 @contextlib.contextmanager
 def _process(models):
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        address = free.getsockname()
+    with contextlib.ExitStack() as stack:
+        free = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
+        addresses = [stack.enter_context(one).getsockname() for one in free]
     limits = ", ".join(f"{name}={value}" for name, value in LIMITS.items())
     command = [sys.executable, "-c", SERVER.format(limits=limits), models]
-    with subprocess.Popen([*command, str(address[1])]) as process:
+    command += [str(port) for _, port in addresses]
+    with subprocess.Popen(command) as process:
         while process.poll() is None:
             with contextlib.suppress(OSError):
-                socket.create_connection(address).close()
+                socket.create_connection(addresses[0]).close()
                 break
             time.sleep(0.1)
-        yield address, process.pid
+        yield *addresses, process.pid
         process.terminate()
         assert process.wait(HANG_S) in (0, -15)
 
@@ -152,6 +166,30 @@ def _failures(address, seed, count) -> list[tuple[object, bytes]]:
     return found
 
 
+def grpc_failures(address, seed, count) -> list[tuple[str, bytes, str, str]]:
+    """Half as many calls, from two threads, whose end is the server's fault, or that had none."""
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        seeds = (f"{seed}-{part}" for part in range(2))
+        parts = pool.map(lambda s: _grpc_failures(address, s, count // 4), seeds)
+        return [failure for part in parts for failure in part]
+
+
+def _grpc_failures(address, seed, count) -> list[tuple[str, bytes, str, str]]:
+    draw, found = random.Random(seed), []
+    with grpc.insecure_channel("{}:{}".format(*address)) as channel:
+        for _ in range(count):
+            method, sent = grpc_fuzzer.call(draw)
+            try:
+                channel.unary_unary(method)(sent, timeout=HANG_S)
+            except grpc.RpcError as error:
+                if error.code() not in REFUSALS:
+                    found.append((method, sent, str(error.code()), error.details()))
+            if draw.random() < 0.02:
+                noise = draw.choice(grpc_fuzzer.NOISE)
+                send(address, fuzzer.Attack((noise,), "leaves", is_whole=False))
+    return found
+
+
 def _may_be_silent(attack: fuzzer.Attack) -> bool:
     """Empty lines alone are no request; a reset may overtake the reply to a flood."""
     sent = b"".join(attack.parts)
@@ -159,21 +197,25 @@ def _may_be_silent(attack: fuzzer.Attack) -> bool:
 
 
 def test_bad_requests_get_a_4xx_while_others_are_served(server):
-    address, process = server
-    assert failures(address, SEED, COUNT // 5) == []  # memory as after some work
+    address, over_grpc, process = server
+    # Memory as after some work.
+    assert failures(address, SEED, COUNT // 5) == []
+    assert grpc_failures(over_grpc, SEED, COUNT // 5) == []
     before = resident_bytes(process)
     with neighbour(address) as (waits_s, wrong):
         found = failures(address, SEED + 1, COUNT)
+        found_by_grpc = grpc_failures(over_grpc, SEED + 1, COUNT)
     grown_bytes = resident_bytes(process) - before
     waits_s.sort()
     late_s = waits_s[int(len(waits_s) * 0.99)]
     print(
-        f"{COUNT} requests; the neighbour's {len(waits_s)}: 50 % in "
+        f"{COUNT} requests, and half as many over gRPC; the neighbour's {len(waits_s)}: 50 % in "
         f"{waits_s[len(waits_s) // 2] * 1e3:.1f} ms, 99 % in {late_s * 1e3:.0f} ms, "
         f"all in {waits_s[-1] * 1e3:.0f} ms; memory grew by "
         f"{grown_bytes / 2**20:.0f} MiB"
     )
     assert [(a.parts[0][:300], reply[:300]) for a, reply in found] == []
+    assert found_by_grpc == []
     assert wrong == []
     assert grown_bytes < MOST_GROWTH_BYTES
     if IS_LONG:  # a suite on a loaded machine does not judge time
@@ -212,7 +254,7 @@ BODIES = st.fixed_dictionaries(
     suppress_health_check=list(HealthCheck),
 )
 def test_any_json_gets_an_answer_or_a_400(server, body, verb):
-    address, _ = server
+    address, _, _ = server
     connection = http.client.HTTPConnection(*address, timeout=HANG_S)
     text = json.dumps(body).encode()
     connection.request("POST", f"/v1/models/half:{verb}", text)

@@ -16,6 +16,8 @@ from tensorflow_serving.apis import (
     classification_pb2,
     get_model_metadata_pb2,
     get_model_status_pb2,
+    inference_pb2,
+    model_management_pb2,
     model_service_pb2_grpc,
     predict_pb2,
     prediction_service_pb2_grpc,
@@ -26,28 +28,16 @@ from serving import grpc_tensors
 from serving.grpc_server import GrpcPortError, grpc_serving
 from serving.options import Limits, ServerOptions
 from serving.service import Service
-from serving.store_options import ALL, StoreOptions
-from serving.versions import ModelStore
-from tests.serving.toy_models import Examples
+from tests.serving.http_service import (
+    PREDICT,
+    busy,
+    post,
+    read_reply,
+    status,
+    until,
+)
 
 _STATE = get_model_status_pb2.ModelVersionStatus.State
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory, save_half_plus_two):
-    models = tmp_path_factory.mktemp("models")
-    save_half_plus_two(models / "half" / "123")
-    Examples(bias=10.0).save(models / "x" / "1")
-    Examples(bias=20.0).save(models / "x" / "2")
-    (models / "x" / "3").mkdir()
-    (models / "x" / "3" / "saved_model.pb").write_bytes(b"no model")
-    labels = {"stable": 1}
-    options = StoreOptions(
-        models_dir=str(models), policy=ALL, labels=labels, allow_early_labels=True
-    )
-    found = ModelStore(options)
-    found.refresh()
-    return found
 
 
 @contextlib.contextmanager
@@ -55,8 +45,8 @@ def _channel(store, **options):
     service = Service(store, ServerOptions(grpc_port=0, **options))
     try:
         with (
-            grpc_serving(service) as address,
-            grpc.insecure_channel(address) as channel,
+            grpc_serving(service) as served,
+            grpc.insecure_channel(served.address) as channel,
         ):
             yield channel
     finally:
@@ -64,8 +54,8 @@ def _channel(store, **options):
 
 
 @pytest.fixture(scope="module")
-def channel(store):
-    with _channel(store, limits=Limits(max_elements=1000)) as found:
+def channel(contract_store):
+    with _channel(contract_store, limits=Limits(max_elements=1000)) as found:
         yield found
 
 
@@ -93,6 +83,9 @@ def _request(model="half", signature="", wanted=(), version=None, label=None, **
 
 def _floats(*values):
     return np.array(values, np.float32)
+
+
+_UNFIT = {"a": np.ones([1, 1], np.float32), "b": np.ones([2, 1], np.float32)}
 
 
 def _refusal(call, request):
@@ -157,6 +150,19 @@ def test_strings_and_scalars_come_back_as_they_are(predictions):
         ({"y": _floats(1)}, "INVALID_ARGUMENT", "Not in the signature: ['y']"),
         ({"wanted": ["no"]}, "INVALID_ARGUMENT", "no"),
         ({"x": np.int64([1])}, "INVALID_ARGUMENT", "'x' must be float32. Got int64"),
+        ({"label": "gone"}, "NOT_FOUND", "Specific(half, 9)"),
+        ({"version": -1}, "NOT_FOUND", "Specific(half, -1)"),
+        (
+            {"model": "kinds", "signature": "product", "x": None} | _UNFIT,
+            "INVALID_ARGUMENT",
+            "Matrix size-incompatible",
+        ),
+        (
+            {"model": "kinds", "signature": "scalar", "x": None}
+            | {"number": np.int64([3])},
+            "INVALID_ARGUMENT",
+            "expected shape []",
+        ),
     ],
 )
 def test_what_does_not_fit_is_refused_with_upstreams_code(
@@ -175,6 +181,67 @@ def test_an_output_is_sent_once_or_refused(predictions):
     request = _request(x=_floats(1), wanted=[name, name])
     code, told = _refusal(predictions.Predict, request)
     assert code == grpc.StatusCode.INVALID_ARGUMENT and name in told
+
+
+def test_only_what_is_asked_for_is_sent(predictions):
+    request = _request("kinds", "uneven", ["first"], x=_floats(1, 2))
+    answer = predictions.Predict(request)
+    assert {n: list(p.float_val) for n, p in answer.outputs.items()} == {"first": [1.0]}
+
+
+def test_inputs_and_outputs_need_no_common_dimension(predictions):
+    request = _request("kinds", "pair", x=_floats(1, 2, 3), text=np.array(b"a", object))
+    outputs = predictions.Predict(request).outputs
+    assert tf.make_ndarray(outputs["x"]).tolist() == [1.0, 2.0, 3.0]
+    assert tf.make_ndarray(outputs["text"]).shape == ()
+    outputs = predictions.Predict(_request("kinds", "uneven", x=_floats(4, 5))).outputs
+    assert [tf.make_ndarray(outputs[n]).tolist() for n in ("first", "all")] == [
+        [4.0],
+        [4.0, 5.0],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "values"),
+    [
+        ("float32", [0.1, -np.inf]),
+        ("float64", [0.1, 1e-320]),
+        ("float16", [1.5, -2.0]),
+        ("bfloat16", [1.5, -2.0]),
+        ("int8", [-128, 127]),
+        ("int16", [-(2**15), 2**15 - 1]),
+        ("int32", [-(2**31), 2**31 - 1]),
+        ("int64", [-(2**63), 2**63 - 1]),
+        ("uint8", [0, 2**8 - 1]),
+        ("uint16", [0, 2**16 - 1]),
+        ("uint32", [0, 2**32 - 1]),
+        ("uint64", [0, 2**64 - 1]),
+        ("bool", [True, False]),
+        ("string", [b"", b"\x00\xff"]),
+        ("complex64", [1 + 2j, -1j]),
+    ],
+)
+def test_each_type_comes_back_as_it_was_sent(predictions, kind, values):
+    dtype = tf.as_dtype(kind)
+    for shape in ([2], [2, 1], [1, 2, 1]):
+        sent = np.array(values, dtype.as_numpy_dtype).reshape(shape)
+        request = _request("kinds", f"same_{kind}", x=sent)
+        (proto,) = predictions.Predict(request).outputs.values()
+        assert proto.dtype == dtype.as_datatype_enum
+        found = tf.make_ndarray(proto)
+        assert found.shape == sent.shape and found.tolist() == sent.tolist()
+    empty = np.empty([0, 3], dtype.as_numpy_dtype)
+    request = _request("kinds", f"same_{kind}", x=empty)
+    (proto,) = predictions.Predict(request).outputs.values()
+    assert tf.make_ndarray(proto).shape == (0, 3)
+
+
+def test_what_a_client_wrote_makes_no_text_that_it_cannot_take(predictions):
+    name = "\U0001f600" * 3000  # 12,000 bytes, and three times as many in a header
+    code, told = _refusal(predictions.Predict, _request(name, x=_floats(1)))
+    assert code == grpc.StatusCode.NOT_FOUND
+    assert told.startswith("Servable not found for request: Latest(\U0001f600")
+    assert 1900 < len(told.encode()) <= 2000
 
 
 # --- tensors --------------------------------------------------------------------------
@@ -225,8 +292,10 @@ def test_the_last_value_fills_a_tensor_as_upstream_has_it(predictions):
     assert tf.make_ndarray(proto).tolist() == [4.0, 4.0, 4.0]
 
 
-def test_a_message_that_is_too_large_is_refused(store):
-    with _channel(store, max_body_bytes=1000, max_inflated_bytes=1000) as channel:
+def test_a_message_that_is_too_large_is_refused(contract_store):
+    with _channel(
+        contract_store, max_body_bytes=1000, max_inflated_bytes=1000
+    ) as channel:
         stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
         code, _ = _refusal(stub.Predict, _request(x=np.zeros(500, np.float32)))
         assert code == grpc.StatusCode.RESOURCE_EXHAUSTED
@@ -286,6 +355,44 @@ def test_no_example_is_refused(predictions):
     assert code == grpc.StatusCode.INVALID_ARGUMENT and "empty" in told
 
 
+@pytest.mark.parametrize(
+    ("call", "signature", "code", "told"),
+    [
+        ("Classify", "value", "INVALID_ARGUMENT", "for classification"),
+        ("Regress", "both", "INVALID_ARGUMENT", "for regression"),
+        ("Classify", "flat_scores", "INVALID_ARGUMENT", "[1 num_classes]"),
+        ("Classify", "whole_scores", "INVALID_ARGUMENT", "DT_FLOAT"),
+        ("Regress", "pair", "INVALID_ARGUMENT", "[1] or [1, 1]"),
+        ("Regress", "none", "FAILED_PRECONDITION", '"none" not found in signature def'),
+    ],
+)
+def test_what_is_no_class_and_no_value_is_refused(
+    predictions, call, signature, code, told
+):
+    kinds = {
+        "Classify": classification_pb2.ClassificationRequest,
+        "Regress": regression_pb2.RegressionRequest,
+    }
+    request = _fill_examples(kinds[call](), signature, 0.5)
+    found, details = _refusal(getattr(predictions, call), request)
+    assert found == grpc.StatusCode[code]
+    assert told in details
+    request.model_spec.name = "none"
+    found, details = _refusal(getattr(predictions, call), request)
+    assert found == grpc.StatusCode.NOT_FOUND and "Latest(none)" in details
+
+
+@pytest.mark.parametrize(
+    ("label", "version", "bias"), [("stable", 1, 10.0), ("canary", 2, 20.0)]
+)
+def test_a_label_names_a_version(predictions, label, version, bias):
+    request = _fill_examples(regression_pb2.RegressionRequest(), "value", 0.5)
+    request.model_spec.version_label = label
+    answer = predictions.Regress(request)
+    assert answer.result.regressions[0].value == 0.5 + bias
+    assert answer.model_spec.version.value == version
+
+
 # --- status, metadata, health ---------------------------------------------------------
 
 
@@ -312,11 +419,21 @@ def test_status_tells_every_version_and_why_one_failed(channel):
     assert [status.version for status in _status(channel, label="stable")] == [1]
 
 
-@pytest.mark.parametrize("spec", [{"name": "none"}, {"version": 9}])
-def test_status_of_what_nobody_knows_is_not_found(channel, spec):
+@pytest.mark.parametrize(
+    ("spec", "code", "told"),
+    [
+        ({"name": "none"}, "NOT_FOUND", "Could not find any versions of model none"),
+        ({"name": "empty"}, "NOT_FOUND", "Could not find any versions of model empty"),
+        ({"version": 9}, "NOT_FOUND", "Could not find version 9 of model x"),
+        ({"label": "any"}, "INVALID_ARGUMENT", "Unrecognized servable version label"),
+        ({"name": ""}, "INVALID_ARGUMENT", "Missing ModelSpec"),
+    ],
+)
+def test_status_of_what_nobody_knows_is_refused(channel, spec, code, told):
     with pytest.raises(grpc.RpcError) as error:
         _status(channel, **spec)
-    assert error.value.code() == grpc.StatusCode.NOT_FOUND
+    assert error.value.code() == grpc.StatusCode[code]
+    assert told in error.value.details()
 
 
 def test_metadata_are_the_signatures(predictions):
@@ -330,9 +447,38 @@ def test_metadata_are_the_signatures(predictions):
     definition = found.signature_def["serving_default"]
     assert definition.inputs["x"].dtype == tf.float32.as_datatype_enum
     assert definition.method_name == "tensorflow/serving/predict"
-    request.metadata_field[0] = "other"
-    code, _ = _refusal(predictions.GetModelMetadata, request)
-    assert code == grpc.StatusCode.INVALID_ARGUMENT
+
+
+@pytest.mark.parametrize(
+    ("name", "version", "fields", "code", "told"),
+    [
+        ("half", None, ["other"], "INVALID_ARGUMENT", "metadata_field must be"),
+        ("half", None, [], "INVALID_ARGUMENT", "metadata_field must be"),
+        ("", None, ["signature_def"], "INVALID_ARGUMENT", "Missing ModelSpec"),
+        ("none", None, ["signature_def"], "NOT_FOUND", "Latest(none)"),
+        ("half", 9, ["signature_def"], "NOT_FOUND", "Specific(half, 9)"),
+    ],
+)
+def test_refused_metadata(predictions, name, version, fields, code, told):
+    request = get_model_metadata_pb2.GetModelMetadataRequest(metadata_field=fields)
+    request.model_spec.name = name
+    if version is not None:
+        request.model_spec.version.value = version
+    found, details = _refusal(predictions.GetModelMetadata, request)
+    assert found == grpc.StatusCode[code]
+    assert told in details
+
+
+def test_what_is_not_built_says_so(channel, predictions, caplog):
+    """Upstream's calls that no ranker's client makes."""
+    request = inference_pb2.MultiInferenceRequest()
+    code, _ = _refusal(predictions.MultiInference, request)
+    assert code == grpc.StatusCode.UNIMPLEMENTED
+    stub = model_service_pb2_grpc.ModelServiceStub(channel)
+    request = model_management_pb2.ReloadConfigRequest()
+    code, _ = _refusal(stub.HandleReloadConfigRequest, request)
+    assert code == grpc.StatusCode.UNIMPLEMENTED
+    assert not caplog.records  # a trace for each would fill a disk
 
 
 def test_health_is_told(channel):
@@ -340,17 +486,20 @@ def test_health_is_told(channel):
     for name in ("", "tensorflow.serving.PredictionService"):
         found = stub.Check(health_pb2.HealthCheckRequest(service=name), timeout=30)
         assert found.status == health_pb2.HealthCheckResponse.SERVING
+    unknown = health_pb2.HealthCheckRequest(service="other")
+    code, _ = _refusal(stub.Check, unknown)
+    assert code == grpc.StatusCode.NOT_FOUND
 
 
 # --- load -----------------------------------------------------------------------------
 
 
-def test_requests_are_counted_beside_those_of_rest(store):
-    service = Service(store, ServerOptions(grpc_port=0))
+def test_requests_are_counted_beside_those_of_rest(contract_store):
+    service = Service(contract_store, ServerOptions(grpc_port=0))
     with (
         contextlib.closing(service),
-        grpc_serving(service) as address,
-        grpc.insecure_channel(address) as channel,
+        grpc_serving(service) as served,
+        grpc.insecure_channel(served.address) as channel,
     ):
         stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
         for _ in range(3):
@@ -362,10 +511,10 @@ def test_requests_are_counted_beside_those_of_rest(store):
     assert f'{count}"INVALID_ARGUMENT"}} 1.0' in text
 
 
-def test_a_taken_port_is_told(store):
+def test_a_taken_port_is_told(contract_store):
     with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as taken:
         port = taken.getsockname()[1]
-        service = Service(store, ServerOptions(grpc_port=port))
+        service = Service(contract_store, ServerOptions(grpc_port=port))
         with (
             contextlib.closing(service),
             pytest.raises(GrpcPortError, match=f"port {port} on 127.0.0.1"),
@@ -386,3 +535,55 @@ def test_tensors_of_every_type_are_read_as_tensorflow_reads_them(name):
             expected = tf.make_ndarray(proto)
             assert found.dtype == expected.dtype and found.shape == array.shape
             assert found.tolist() == expected.tolist() == array.tolist()
+
+
+# --- limits beside REST's -------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["Predict", "Classify", "Regress", "GetModelMetadata"])
+def test_bytes_that_are_no_message_are_the_clients_fault(channel, name):
+    path = f"/tensorflow.serving.PredictionService/{name}"
+    code, told = _refusal(channel.unary_unary(path), b"\xff\xff\xff")
+    assert code == grpc.StatusCode.INVALID_ARGUMENT
+    assert "is no message" in told
+
+
+def test_bytes_of_both_apis_have_one_limit_and_are_given_back(serve_half):
+    server = serve_half(grpc_port=0, max_buffered_bytes=300, workers=1)
+    request = _request(x=np.zeros(50, np.float32))  # 200 bytes and some
+    with grpc.insecure_channel(server.grpc_address) as channel:
+        stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+        with busy(server.service) as go_on, server.connect() as rest:
+            rest.sendall(post(PREDICT, b'{"inputs": [1.0]}'.ljust(150)))
+            until(lambda: server.service.workers.load() == (1, 1))
+            with pytest.raises(grpc.RpcError) as error:
+                stub.Predict(request, timeout=30)
+            assert error.value.code() == grpc.StatusCode.UNAVAILABLE
+            assert "too many bytes of requests" in error.value.details()
+            assert ("retry-after", "1") in tuple(error.value.trailing_metadata())
+            go_on.set()
+            assert status(read_reply(rest)) == 200
+        for _ in range(5):  # a loan that stayed would fill it
+            assert stub.Predict(request, timeout=30).outputs
+
+
+def test_both_apis_begin_to_drain_at_once(serve_half):
+    server = serve_half(grpc_port=0, workers=1)
+    with grpc.insecure_channel(server.grpc_address) as channel:
+        stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+        stub.Predict(_request(x=_floats(1)), timeout=30)
+        with busy(server.service) as go_on, server.connect() as rest:
+            rest.sendall(post(PREDICT, b'{"inputs": [1.0]}'))
+            until(lambda: server.service.workers.load() == (1, 1))
+            waits = stub.Predict.future(_request(x=_floats(1)), timeout=30)
+            until(lambda: server.service.workers.load() == (1, 2))
+            server.stop()  # while REST still has something to answer
+            until(lambda: _is_refused(stub))
+            go_on.set()
+            assert status(read_reply(rest)) == 200
+            assert waits.result().outputs
+
+
+def _is_refused(stub) -> bool:
+    late = stub.Predict.future(_request(x=_floats(1)), timeout=0.2)
+    return late.exception() and late.code() == grpc.StatusCode.UNAVAILABLE

@@ -7,7 +7,7 @@ import time
 
 import uvicorn
 
-from serving.server import _bind, _config, _listen
+from serving.server import _bind, _listen, _over
 from serving.service import Service
 
 PATIENCE_S = 60
@@ -19,9 +19,14 @@ class Running:
     """A server in a thread. `service` is its service, `address` where it listens."""
 
     def __init__(
-        self, service: Service, server: uvicorn.Server, listener: socket.socket
+        self,
+        service: Service,
+        server: uvicorn.Server,
+        listener: socket.socket,
+        grpc_address: str | None,
     ):
         self.service, self._server = service, server
+        self.grpc_address = grpc_address
         self.address = listener.getsockname()
         self.url = f"http://127.0.0.1:{self.address[1]}"
 
@@ -47,15 +52,15 @@ def running(service: Service):
     """Serves while the block runs."""
     with contextlib.closing(_bind("127.0.0.1", 0)) as listener:
         _listen(listener)
-        server = uvicorn.Server(_config(service))
-        found = Running(service, server, listener)
-        thread = threading.Thread(target=server.run, args=([listener],))
-        thread.start()
-        try:
-            yield found
-        finally:
-            server.should_exit = True
-            thread.join()
+        with _over(service, listener) as served:
+            found = Running(service, served.server, listener, served.grpc_address)
+            thread = threading.Thread(target=served.server.run, args=([listener],))
+            thread.start()
+            try:
+                yield found
+            finally:
+                found.stop()
+                thread.join()
 
 
 @contextlib.contextmanager

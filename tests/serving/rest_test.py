@@ -10,34 +10,15 @@ import pytest
 from serving.options import ServerOptions
 from serving.rest import Reply
 from serving.service import Service
-from serving.store_options import ALL, StoreOptions
-from serving.versions import ModelStore
 from tests.serving.http_service import running
-from tests.serving.toy_models import Examples
 
 PREDICT = "/v1/models/half:predict"
+KINDS = "/v1/models/kinds:predict"
 
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory, save_half_plus_two):
-    """Upstream's half_plus_two, and versions 1, 2 and a broken 3 of `x`."""
-    models = tmp_path_factory.mktemp("models")
-    save_half_plus_two(models / "half" / "00000123")
-    (models / "half" / "124.tmp").mkdir()  # no version: not a number
-    (models / "half" / "notes").mkdir()
-    (models / "empty").mkdir()  # no model: no version
-    Examples(bias=10.0).save(models / "x" / "1")
-    Examples(bias=20.0).save(models / "x" / "2")
-    (models / "x" / "3").mkdir()
-    (models / "x" / "3" / "saved_model.pb").write_bytes(b"no model")
-    labels = {"stable": 1, "canary": 2, "gone": 9}
-    store = ModelStore(
-        StoreOptions(
-            models_dir=str(models), policy=ALL, labels=labels, allow_early_labels=True
-        )
-    )
-    store.refresh()
-    service = Service(store, ServerOptions())
+def service(contract_store):
+    service = Service(contract_store, ServerOptions(grpc_port=None))
     with running(service) as server:
         connection = http.client.HTTPConnection("127.0.0.1", server.address[1])
         yield connection
@@ -157,6 +138,102 @@ def test_ways_to_name_the_model(service, path):
     assert post(service, {"inputs": [1.0]}, path)[0] == 200
 
 
+# --- types, shapes and names ----------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("signature", "body", "answer"),
+    [
+        ("same_float64", '{"inputs": [0.1, 1e-300, 1e300]}', '[0.1, 1e-300, 1e+300]'),
+        ("same_float64", '{"inputs": 2}', "2.0"),
+        ("same_float32", '{"inputs": [9000000, 0.1, 16777217]}', "[9e+06, 0.1, 16777216.0]"),
+        ("same_int8", '{"inputs": [-128, 127]}', "[-128, 127]"),
+        ("same_int16", '{"inputs": [[-32768], [32767]]}', "[[-32768], [32767]]"),
+        ("same_uint8", '{"inputs": [0, 255]}', "[0, 255]"),
+        ("same_int64", '{"inputs": [-9223372036854775808]}', "[-9223372036854775808]"),
+        ("same_uint32", '{"inputs": [4294967295]}', "[4294967295]"),
+        ("same_uint64", '{"inputs": [18446744073709551615]}', "[18446744073709551615]"),
+        ("same_bool", '{"inputs": [[true], [false]]}', "[[true], [false]]"),
+        ("same_string", '{"inputs": ["", "a\\"b", {"b64": "AP8="}]}', '["", "a\\"b", "\\u0000\xff"]'),
+        ("same_string", '{"inputs": {"b64": "YQ=="}}', '"a"'),
+        ("same_string", '{"inputs": {"x": {"b64": "YQ=="}}}', '"a"'),
+        ("number_bytes", '{"inputs": [5]}', "[5]"),  # a number, whatever its name
+        ("scalar", '{"inputs": 3}', "3"),
+        ("fewer", '{"inputs": []}', "[]"),
+    ],
+)  # fmt: skip
+def test_each_type_by_column(service, signature, body, answer):
+    text = f'{{"signature_name": "{signature}", {body[1:]}'.encode("latin-1")
+    found = call(service, "POST", KINDS, text)
+    wanted = f'{{"outputs": {answer}}}'.encode("latin-1")
+    assert (found.status, _spaceless(found.body)) == (200, _spaceless(wanted))
+
+
+def _spaceless(text: bytes) -> bytes:
+    return b"".join(text.split())
+
+
+@pytest.mark.parametrize(
+    ("signature", "rows", "answer"),
+    [
+        ("same_string", ["a", {"b64": "YQ=="}], ["a", "a"]),  # a value, no named input
+        ("same_string", [{"b64": "YQ=="}, {"b64": "Yg=="}], ["a", "b"]),
+        ("same_string", [{"x": {"b64": "YQ=="}}], ["a"]),
+        ("same_uint64", [[2**64 - 1], [0]], [[2**64 - 1], [0]]),
+        ("fewer", [1.0, 2.0, 3.0], [1.0]),  # nobody counts the rows of an answer
+        (
+            "pair",  # each input has a slice shape of its own
+            [{"x": [[1, 2]], "text": "a"}, {"text": "b", "x": [[3, 4]]}],
+            [{"x": [[1.0, 2.0]], "text": "a"}, {"x": [[3.0, 4.0]], "text": "b"}],
+        ),
+    ],
+)
+def test_rows(service, signature, rows, answer):
+    found = post(service, {"instances": rows}, KINDS, signature)
+    assert found == (200, {"predictions": answer})
+
+
+@pytest.mark.parametrize(
+    ("signature", "body", "status", "fragment"),
+    [
+        ("pair", {"instances": [{"x": 1}]}, 400, "text"),
+        ("pair", {"instances": [{"x": 1, "text": "a", "z": 1}]}, 400, "must only have keys"),
+        ("pair", {"inputs": {"x": [1]}}, 400, "Missing named input: text"),
+        ("pair", {"inputs": "a"}, 400, "as multiple input tensors"),
+        ("scalar", {"instances": [3]}, 400, "expected shape []"),  # rank 0 cannot be a row
+        ("product", {"inputs": {"a": [[1.0]], "b": [[1.0], [2.0]]}}, 400, "Matrix size-incompatible"),
+        ("uneven", {"instances": [1, 2]}, 400, "inconsistent batch size: "),
+        ("halves", {"inputs": [1.0]}, 400, "float16"),
+        ("halves", {"instances": [1.0]}, 400, "float16"),
+        ("same_bfloat16", {"inputs": [1.0]}, 501, "bfloat16"),
+        ("same_complex64", {"inputs": [1.0]}, 501, "complex64"),
+        ("same_complex64", {"instances": [1.0]}, 400, "complex64"),
+        ("same_uint32", {"inputs": [-1]}, 400, "is not of expected type: uint32"),
+        ("same_uint32", {"inputs": [2**32]}, 400, "is not of expected type: uint32"),
+        ("same_uint64", {"inputs": [-1]}, 400, "is not of expected type: uint64"),
+        ("same_int8", {"inputs": [2**31]}, 400, "is not of expected type: int8"),
+        ("same_int8", {"inputs": [True]}, 400, "is not of expected type: int8"),
+        ("same_float64", {"inputs": ["1"]}, 400, "is not of expected type: float64"),
+        ("same_float64", {"inputs": [{"b64": "YQ=="}]}, 400, "is not of expected type"),
+        ("same_bool", {"inputs": [1]}, 400, "is not of expected type: bool"),
+        ("same_bool", {"inputs": ["true"]}, 400, "is not of expected type: bool"),
+        ("same_string", {"inputs": [{"b64": 1}]}, 400, "base64"),
+        ("same_string", {"inputs": [[None]]}, 400, "is not of expected type: string"),
+        ("same_string", {"inputs": [[["a"]], [["a", "b"]]]}, 400, "at unexpected size"),
+    ],
+)  # fmt: skip
+def test_refused_types_shapes_and_names(service, signature, body, status, fragment):
+    found, answer = post(service, body, KINDS, signature)
+    assert found == status
+    assert set(answer) == {"error"}
+    assert fragment in answer["error"]
+
+
+def test_columns_of_an_answer_need_no_common_dimension(service):
+    found = post(service, {"inputs": [1, 2]}, KINDS, "uneven")
+    assert found == (200, {"outputs": {"first": [1.0], "all": [1.0, 2.0]}})
+
+
 # --- refusals -------------------------------------------------------------------------
 
 
@@ -177,6 +254,7 @@ def test_ways_to_name_the_model(service, path):
         ("{}", "Missing 'inputs' or 'instances' key"),
         ({"instances": [1], "inputs": [1]}, "only one of"),
         ({"signature_name": 5, "inputs": [1]}, "key must be a string value"),
+        ({"signature_name": None, "inputs": [1]}, "key must be a string value"),
         ({"instances": 1}, "list"),
         ({"instances": []}, "No values in 'instances' array"),
         ({"instances": [1, {"x": 1}]}, "Expecting value/list but got object"),
@@ -422,6 +500,14 @@ def test_context_is_added_to_each_example(service):
         ("regress", "", [{"x": [1, 1.5]}], "values of one kind"),
         ("regress", "", [{"x": 1}], "Data types don't match"),  # an int64 feature
         ("classify", 5, TWO, "key must be a string value"),
+        ("classify", "both", [], "'examples'"),
+        ("regress", "", [{"x": None}], "must be a number"),
+        ("regress", "", [{"x": [[1.0]]}], "must be a number"),
+        ("regress", "", [{"x": {"y": 1.0}}], "must be a number"),
+        ("regress", "", [{"x": 2**63}], "does not fit into int64"),
+        ("regress", "", [{"x": True}], "Data types don't match"),  # an int64 feature
+        ("regress", "", [{"x": {"b64": "YQ=="}}], "Data types don't match"),
+        ("regress", "", [{"x": {"b64": "&"}}], "Unable to base64 decode"),
     ],
 )
 def test_refused_examples(service, verb, signature, rows, fragment):

@@ -194,7 +194,7 @@ def test_a_version_whose_warmup_fails_is_not_served(tmp_path, save_half_plus_two
     versions = ModelVersions(str(tmp_path))
     versions.refresh()
     assert versions.servable(None) is None
-    assert "only predict_log" in versions.statuses()[0].error
+    assert "replayed are predict_log, classify_log" in versions.statuses()[0].error
 
 
 def tensor_without_type() -> bytes:

@@ -1,6 +1,10 @@
 """SavedModels of a few ops, for what upstream's example does not have."""
 
+import os
+import shutil
+
 import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
 
 _PARSED = {"x": tf.io.FixedLenFeature([], tf.float32, 0.0)}
 
@@ -73,3 +77,115 @@ class Examples(tf.Module):
 
     def rows_lost(self, inputs):
         return {"outputs": self._x(inputs)[:1]}
+
+
+_KINDS = [
+    "float32",
+    "float64",
+    "float16",
+    "bfloat16",
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+    "uint8",
+    "uint16",
+    "uint32",
+    "uint64",
+    "bool",
+    "string",
+    "complex64",
+]
+
+
+def save_kinds(path) -> None:
+    """A model of bare ops: `same_<dtype>` gives `x` back; others by shape and name.
+
+    Made as TensorFlow 1 does: no function is traced, so that it takes an instant.
+    """
+    v1 = tf.compat.v1
+    with tf.Graph().as_default(), v1.Session() as session:
+        signatures = {f"same_{kind}": _same(kind) for kind in _KINDS}
+        number, text = _placeholder("int64", "number"), _placeholder("string", "text")
+        x, a, b = (_placeholder("float32", name) for name in "xab")
+        product = {"product": tf.linalg.matmul(a, b)}
+        uneven = {"first": tf.identity(x[:1]), "all": tf.identity(x)}
+        signatures |= {
+            "scalar": _signature(
+                {"number": number}, {"number": tf.ensure_shape(number, [])}
+            ),
+            "product": _signature({"a": a, "b": b}, product),
+            "uneven": _signature({"x": x}, uneven),
+            "fewer": _signature({"x": x}, {"first": uneven["first"]}),
+            "halves": _signature({"x": x}, {"y": tf.cast(x, tf.float16)}),
+            "number_bytes": _signature(
+                {"number": number}, {"number_bytes": tf.identity(number)}
+            ),
+            "pair": _signature(
+                {"x": x, "text": text},
+                {"x": tf.identity(x), "text": tf.identity(text)},
+            ),
+        }
+        inputs = _placeholder("string", "inputs")
+        parsed = tf.io.parse_example(inputs, _PARSED)["x"]
+        with tf.control_dependencies([tf.debugging.Assert(False, ["refused"])]):
+            refused = tf.identity(inputs)
+        signatures |= {
+            "parsed": _signature({"inputs": inputs}, {"outputs": parsed}),
+            "refuses": _signature({"inputs": inputs}, {"outputs": refused}),
+        }
+        builder = v1.saved_model.Builder(str(path))
+        builder.add_meta_graph_and_variables(session, ["serve"], signatures)
+        builder.save()
+
+
+def _placeholder(kind: str, name: str) -> tf.Tensor:
+    return tf.compat.v1.placeholder(kind, None, name)
+
+
+def _same(kind: str):
+    x = _placeholder(kind, f"x_{kind}")
+    return _signature({"x": x}, {"y": tf.identity(x)})
+
+
+def _signature(inputs, outputs):
+    return tf.compat.v1.saved_model.predict_signature_def(inputs, outputs)
+
+
+def save_tables(path, tables: int, table_bytes: int) -> None:
+    """Gives `x` plus 1 back; a model that is little more than its tables."""
+    v1 = tf.compat.v1
+    with tf.Graph().as_default(), v1.Session() as session:
+        x, number = _placeholder("float32", "x"), tf.constant(1.0, name="number")
+        for index in range(tables):
+            v1.get_variable(f"table_{index}", initializer=tf.zeros([table_bytes // 4]))
+        session.run(v1.global_variables_initializer())
+        builder = v1.saved_model.Builder(str(path))
+        signatures = {"serving_default": _signature({"x": x}, {"y": x + number})}
+        builder.add_meta_graph_and_variables(session, ["serve"], signatures)
+        builder.save()
+
+
+def renumbered(path, new, number: int) -> None:
+    """The same at another place, with another number; the tables' file is shared."""
+    shutil.copytree(path, new, copy_function=os.link)
+    file = new / "saved_model.pb"
+    model = saved_model_pb2.SavedModel.FromString(file.read_bytes())
+    (node,) = (n for n in model.meta_graphs[0].graph_def.node if n.name == "number")
+    node.attr["value"].tensor.float_val[0] = number
+    file.unlink()
+    file.write_bytes(model.SerializeToString())
+
+
+def save_reader(path, number: int) -> None:
+    """Adds `number` to `x`; `read` gives what a file holds, and waits for a pipe."""
+    v1 = tf.compat.v1
+    with tf.Graph().as_default(), v1.Session() as session:
+        x, name = _placeholder("float32", "x"), _placeholder("string", "name")
+        signatures = {
+            "serving_default": _signature({"x": x}, {"y": x + float(number)}),
+            "read": _signature({"name": name}, {"text": tf.io.read_file(name)}),
+        }
+        builder = v1.saved_model.Builder(str(path))
+        builder.add_meta_graph_and_variables(session, ["serve"], signatures)
+        builder.save()

@@ -253,7 +253,7 @@ def failing_warmup(path) -> None:
     ("spoil", "why"),
     [
         (cut_off_graph, "is no SavedModel"),
-        (failing_warmup, "only predict_log is replayed"),
+        (failing_warmup, "record 0 is a None; replayed are"),
         (lambda path: shutil.rmtree(path / "variables"), "cannot be loaded"),
     ],
 )

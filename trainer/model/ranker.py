@@ -201,7 +201,7 @@ class Ranker(tfrs.Model):
     def task_logits(self, features: Features, training: bool = False) -> tf.Tensor:
         """Transformed features -> logits [B, T] float32, trail included if known."""
         logits, _ = self._logits(features, training)
-        return self._rows.to_tasks(logits, features)
+        return self._rows.to_tasks(self._unweighted(logits), features)
 
     def predict_tasks(self, logits: tf.Tensor) -> Features:
         """Logits [B, T] -> task -> prediction, float32 [B]."""
@@ -251,7 +251,11 @@ class Ranker(tfrs.Model):
         logits, _ = self._main_logits(request, candidate, kept, training=False)
         logits += self._rows.to_leaves(self._missing_trail())
         logits = chains.product_logits(logits, self._chains)
-        return self._rows.to_tasks(logits, kept)
+        return self._rows.to_tasks(self._unweighted(logits), kept)
+
+    def _unweighted(self, logits: tf.Tensor) -> tf.Tensor:
+        """[B, L] as trained -> as they are served, fused and judged: calibrated."""
+        return losses.unweighted_logits(self._leaf_tasks, logits, self.class_weights)
 
     def example_features(self, rows: int) -> Features:
         """Features of `rows` rows with everything missing; shows names and shapes."""

@@ -46,7 +46,8 @@ def task_losses(
       own label (Lin et al., 2017, without alpha). It calls rare labels too likely and
       common ones not likely enough; a gamma of 0 is cross-entropy.
     - `class_balanced`: cross-entropy times the weight of the row's label (Cui et al.,
-      2019), see `class_weights`. The odds come out w_1 / w_0 times too high.
+      2019), see `class_weights`. The odds come out w_1 / w_0 times too high, which
+      `unweighted_logits` takes back.
     - regression, `default` and `squared_error`: (z - y)^2.
     - `huber`: Huber's loss with delta 1, nearer to the median than to the mean.
     - `log_target`: (z - log(1 + y))^2, labels below 0 taken as 0. Its prediction is
@@ -161,6 +162,26 @@ def class_weights(
     return weights.astype(np.float32)
 
 
+def unweighted_logits(
+    tasks: Sequence[TaskSpec], logits: tf.Tensor, class_weights: tf.Tensor
+) -> tf.Tensor:
+    """What trained logits are where every row counts alike, [B, L].
+
+    Training finds the odds of weighted rows, w = w_1 / w_0 times those of the rows: so
+    z - log(w) is right, which makes q / (q + w (1 - q)) of a probability q. The logits
+    are right as they are where `loss_weight` weighs rows of both labels alike, and
+    where `negative_rate` was corrected in training.
+
+    Args:
+        tasks: L tasks.
+        logits: float32 [B, L].
+        class_weights: float32 [L, 2], what `class_weights` gave.
+    """
+    if not any(LOSSES[task.loss_kind].weighs_labels for task in tasks):
+        return logits
+    return logits - tf.math.log(class_weights[:, 1] / class_weights[:, 0])
+
+
 def _balanced(beta: float, counts: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """[2], the inverse of each effective number of rows, scaled to the sum 2."""
     effective = (1 - np.power(beta, np.maximum(counts, 1.0))) / (1 - beta)
@@ -203,9 +224,11 @@ class Loss(abc.ABC):
 
     Attributes:
         link: From its logits to predictions; None for that of the task's kind.
+        weighs_labels: Whether it has `label_weights` of its own.
     """
 
     link: Link | None = None
+    weighs_labels = False
 
     @abc.abstractmethod
     def rows(
@@ -344,6 +367,8 @@ class Focal(Loss):
 @loss("class_balanced")
 class ClassBalanced(CrossEntropy):
     """See `task_losses` and `class_weights`."""
+
+    weighs_labels = True
 
     def rows(
         self,

@@ -515,20 +515,35 @@ def test_surgery_changes_only_what_tasks_share(spec, label_means, make_rows):
     assert not any(moved for is_shared, moved in differs if not is_shared)
 
 
-def test_the_rows_of_the_first_day_decide_the_class_weights(spec, label_means):
+def test_the_first_day_decides_the_class_weights_and_predictions_are_free_of_them(
+    spec, label_means
+):
     tasks = tuple(
         dataclasses.replace(t, loss="class_balanced", class_balance_beta=0.99)
         if t.name == "like"
         else t
         for t in spec.tasks
     )
-    spec = dataclasses.replace(spec, tasks=tasks)
+    plain, spec = spec, dataclasses.replace(spec, tasks=tasks)
     config = read_preset("bottom: [16]")
     ranker = Ranker(spec, config, label_means, label_rows={"like": 1000.0})
     # 20 positives, 980 negatives: effective numbers (1 - 0.99^n) / 0.01.
     effective = (1 - 0.99 ** np.array([980.0, 20.0])) / 0.01
     expected = 2 / effective / (1 / effective).sum()
     np.testing.assert_allclose(ranker.class_weights[2], expected, rtol=1e-5)
+    # Without the weights q / (q + w (1 - q)) is left, wherever it is asked for.
+    plain_ranker = Ranker(plain, config, label_means)
+    for own, other in zip(plain_ranker.variables, ranker.variables, strict=True):
+        own.assign(other)
+    features = ranker.example_features(3)
+    trained, served = plain_ranker(features), ranker(features)
+    q, w = trained["like"].numpy(), expected[1] / expected[0]
+    np.testing.assert_allclose(served["like"], q / (q + w * (1 - q)), rtol=1e-5)
+    np.testing.assert_allclose(served["click"], trained["click"], rtol=1e-6)
+    sides = ranker.request_side(features), ranker.candidate_side(features)
+    np.testing.assert_allclose(
+        ranker.from_sides(*sides)["like"], served["like"], rtol=1e-5
+    )
 
 
 def test_losses_are_told_over_all_rows_when_negatives_are_sampled(

@@ -16,6 +16,7 @@ from trainer.objective.losses import (
     sampled_masks,
     samples_negatives,
     task_losses,
+    unweighted_logits,
 )
 
 CLICK = TaskSpec(name="click", kind="binary", label="x")
@@ -82,6 +83,31 @@ class TaskLossesTest(tf.test.TestCase):
         self.assertAllClose(found, [math.log(2) * (0.5 + 1.5) / 2])
         found = _losses(SHARE, [0.0, 0.0], [1, 1], [1, 1], class_weights=weights)
         self.assertAllClose(found, [math.log(2) * 1.5])
+
+    def test_weights_of_labels_are_taken_back_from_what_training_finds(self):
+        # 3 rows of 10 are positive and weigh 1.6, the others 0.4: odds of 3 * 1.6 to
+        # 7 * 0.4 have no slope, and the probability without weights is 0.3.
+        weights = tf.constant([[0.4, 1.6]])
+        found = tf.constant([math.log(3 * 1.6 / (7 * 0.4))])
+        with tf.GradientTape() as tape:
+            tape.watch(found)
+            labels = tf.constant([1.0] * 3 + [0.0] * 7)[:, None]
+            logits = tf.repeat(found[:, None], 10, axis=0)
+            loss = task_losses(
+                [SHARE], logits, labels, tf.ones([10, 1]), class_weights=weights
+            )
+        self.assertAllClose(tape.gradient(loss, found), [0.0])
+        served = unweighted_logits([SHARE], logits[:1], weights)
+        self.assertAllClose(tf.sigmoid(served), [[0.3]])
+
+    def test_other_weights_are_of_no_label(self):
+        logits = tf.constant([[1.0, 2.0, 3.0]])
+        tasks = [WATCH, LIKE, RARE]  # loss_weight, focal, negative_rate
+        assert unweighted_logits(tasks, logits, tf.ones([3, 2])) is logits
+        both = unweighted_logits(
+            [CLICK, SHARE], logits[:, :2], tf.constant([[1.0, 1.0], [0.5, 1.5]])
+        )
+        self.assertAllClose(both, [[1.0, 2.0 - math.log(3)]])
 
     def test_class_balanced_needs_its_weights(self):
         with pytest.raises(ValueError, match="needed for class_balanced"):
