@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -47,6 +48,36 @@ def add_preset(add: Add) -> None:
     """`--preset`: a shipped name or a file, mmoe if left out."""
     known = ", ".join(shipped_presets())
     add("--preset", default="mmoe", help=f"a preset's file, or one of {known} (mmoe)")
+
+
+def add_loss_weights(add: Add) -> None:
+    """`--loss_weights`: of tasks, instead of the preset's and the spec's."""
+    add(
+        "--loss_weights",
+        type=_loss_weights,
+        default={},
+        metavar="TASK=WEIGHT,...",
+        help="of tasks, instead of the preset's and the spec's: like=50,share=20",
+    )
+
+
+def _loss_weights(text: str) -> dict[str, float]:
+    """`like=50,share=20`; a task twice, or no number, is refused."""
+    found: dict[str, float] = {}
+    for part in text.split(","):
+        task, equals, weight = (word.strip() for word in part.partition("="))
+        try:
+            value = float(weight)
+        except ValueError:
+            value = math.nan
+        if not task or not equals or not value >= 0 or math.isinf(value):
+            raise argparse.ArgumentTypeError(
+                f"must be like like=50,share=20, weights of 0 or more. Got {part!r}"
+            )
+        if task in found:
+            raise argparse.ArgumentTypeError(f"names {task!r} twice")
+        found[task] = value
+    return found
 
 
 def add_slice(

@@ -308,6 +308,8 @@ class ModelConfig:
         cross: Cross layers over the served inputs.
         unified: Unified embeddings in place of the spec's tables.
         weights: How much each task's loss counts.
+        loss_weights: Task -> its `loss_weight` instead of the spec's, so that presets
+            can be compared that differ in it.
         disentangle: Weight lambda of the disentangle loss (SFV sec. 5.1); 0 is off.
         optimizer: See `OptimizerConfig`.
         epochs_per_day: Passes over each day, before the next one.
@@ -327,6 +329,7 @@ class ModelConfig:
     cross: CrossConfig = CrossConfig()
     unified: UnifiedConfig = UnifiedConfig()
     weights: WeightsConfig = WeightsConfig()
+    loss_weights: dict[str, Weight] = dataclasses.field(default_factory=dict)
     disentangle: Weight = 0.0
     optimizer: OptimizerConfig = OptimizerConfig()
     epochs_per_day: Annotated[int, between(1, 10_000)] = 1
@@ -338,12 +341,14 @@ class ModelConfig:
 def plain_values(config: ModelConfig) -> dict[str, Any]:
     """The preset as mappings, lists and numbers, to write down and compare.
 
-    Options and passes are left out where there are none, as in what was written before
-    there could be any.
+    Options, passes and weights of tasks are left out where there are none, as in what
+    was written before there could be any.
     """
     found: dict[str, Any] = _without_empty_options(dataclasses.asdict(config))
     if config.passes == PassesConfig():
         del found["passes"]
+    if not config.loss_weights:
+        del found["loss_weights"]
     return found
 
 

@@ -7,8 +7,9 @@ and facets) is checked where both meet, by `check_preset`.
 
 from __future__ import annotations
 
+import dataclasses
 import pathlib
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from feature_specs.build import (
     Problems,
@@ -114,6 +115,10 @@ def check_preset(config: ModelConfig, spec: Spec) -> None:
     _check_names("structure.split", config.structure.split, tasks, "a task", problems)
     _check_names("towers", config.towers, tasks, "a task", problems)
     _check_names("weights.decay", config.weights.decay, tasks, "a task", problems)
+    _check_names("loss_weights", config.loss_weights, tasks, "a task", problems)
+    if not any(task.loss_weight for task in weighted(spec, config).tasks):
+        rule = "leave every task at 0: nothing would be learned."
+        problems.add("loss_weights", rule, config.loss_weights)
     _check_names("bias.features", config.bias.features, served, "served", problems)
     for task, tower in config.towers.items():
         _check_names(f"towers.{task}.inputs", tower.inputs, served, "served", problems)
@@ -125,6 +130,22 @@ def check_preset(config: ModelConfig, spec: Spec) -> None:
     _check_inputs_left(config, spec, problems)
     if problems.found:
         raise SpecError(f"preset for spec {spec.name!r}", problems.found)
+
+
+def weighted(spec: Spec, config: ModelConfig) -> Spec:
+    """The spec with the preset's `loss_weights` in place of its tasks' own."""
+    tasks = [
+        dataclasses.replace(
+            task, loss_weight=config.loss_weights.get(task.name, task.loss_weight)
+        )
+        for task in spec.tasks
+    ]
+    return dataclasses.replace(spec, tasks=tuple(tasks))
+
+
+def with_loss_weights(config: ModelConfig, weights: Mapping[str, float]) -> ModelConfig:
+    """The preset with some `loss_weights` more, or other ones."""
+    return dataclasses.replace(config, loss_weights=config.loss_weights | dict(weights))
 
 
 def _check_names(

@@ -130,6 +130,7 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     flags.add_logs(add)
     flags.add_root(add, help="directory the run writes to")
     flags.add_preset(add)
+    flags.add_loss_weights(add)
     flags.add_day_settings(add)
     flags.add_slice(add, shipped_slices(), default="cpu")
     flags.add_seed(add, of="shuffles and initial weights")
@@ -142,6 +143,7 @@ def _config(args: argparse.Namespace) -> RunConfig:
         logs=args.logs,
         root=args.root,
         preset=args.preset,
+        loss_weights=args.loss_weights,
         slice=args.tpu_config,
         days=args.days,
         eval_days=args.eval_days,

@@ -7,12 +7,19 @@ import json
 import os
 import re
 import sqlite3
+from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
 from feature_specs import ModelConfig, Spec
 from feature_specs.durations import seconds_of
 from feature_specs.errors import TrailrankError
-from feature_specs.named import PresetLike, SpecLike, as_spec, preset_as_text
+from feature_specs.named import (
+    PresetLike,
+    SpecLike,
+    as_preset,
+    as_spec,
+    preset_as_text,
+)
 from feature_specs.places import (
     Place,
     absolute,
@@ -20,7 +27,12 @@ from feature_specs.places import (
     check_writable_directory,
     is_bucket,
 )
-from feature_specs.preset import preset_text, read_preset
+from feature_specs.preset import (
+    check_preset,
+    preset_text,
+    read_preset,
+    with_loss_weights,
+)
 from pipeline.log_places import check_logs
 from tpu_configs import SliceConfig, read_slice, slice_text
 from trainer.slices import SliceLike
@@ -47,6 +59,7 @@ class RunConfig:
         logs: Directory with the raw logs; may lie in a bucket.
         root: Directory of everything the run writes; a bucket on Vertex.
         preset: The ranker's shape: a shipped name, a file or a preset.
+        loss_weights: Task -> its weight, instead of the preset's and the spec's.
         slice: What training runs on: a shipped name, a file or a slice.
         days: First and last day, `20220408:20220414`; by default all in the logs.
         eval_days: How many of the last days are kept for evaluation.
@@ -72,6 +85,7 @@ class RunConfig:
     logs: Place
     root: Place
     preset: PresetLike = "mmoe"
+    loss_weights: Mapping[str, float] = dataclasses.field(default_factory=dict)
     slice: SliceLike = "cpu"
     days: str | None = None
     eval_days: int = 1
@@ -141,7 +155,9 @@ class Texts(NamedTuple):
 
 def read_texts(config: RunConfig) -> Texts:
     """The spec, and the texts of preset and slice; SpecError lists mistakes."""
-    return Texts(as_spec(config.spec), _preset(config.preset), _slice(config.slice))
+    texts = Texts(as_spec(config.spec), _preset(config), _slice(config.slice))
+    check_preset(read_preset(texts.preset, config.preset_name), texts.spec)
+    return texts
 
 
 def check_local(config: RunConfig) -> Texts:
@@ -194,13 +210,12 @@ def check_metadata(root: Place) -> None:
         )
 
 
-def _preset(preset: PresetLike) -> str:
-    if isinstance(preset, ModelConfig):
-        return preset_as_text(preset)
-    name = os.fspath(preset)
-    text = preset_text(name)
-    read_preset(text, name)
-    return text
+def _preset(config: RunConfig) -> str:
+    """Its text, a file's as it is unless a weight of a task is another one."""
+    if isinstance(config.preset, ModelConfig) or config.loss_weights:
+        preset = as_preset(config.preset)
+        return preset_as_text(with_loss_weights(preset, config.loss_weights))
+    return preset_text(os.fspath(config.preset))
 
 
 def _slice(slice: SliceLike) -> str:

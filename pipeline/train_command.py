@@ -43,6 +43,7 @@ from absl import logging
 from feature_specs import ModelConfig, Spec, load_preset, load_spec
 from feature_specs.flags import ArgumentParser
 from feature_specs.places import PlaceError, is_bucket
+from feature_specs.preset import check_preset, with_loss_weights
 from pipeline import train_flags
 from pipeline.train_flags import TrainSettings
 from trainer.days.folders import find_days
@@ -69,7 +70,9 @@ def run(argv: Sequence[str]) -> int:
 
 
 def _train(settings: TrainSettings) -> None:
-    spec, preset = load_spec(settings.spec), load_preset(settings.preset)
+    spec = load_spec(settings.spec)
+    preset = with_loss_weights(load_preset(settings.preset), settings.loss_weights)
+    check_preset(preset, spec)
     options = settings.options
     if settings.tpu:
         os.environ["TPU_NAME"] = settings.tpu

@@ -25,6 +25,7 @@ class TrainSettings:
     checkpoints: str
     encoding: str | None = None
     preset: str = "mmoe"
+    loss_weights: dict[str, float] = dataclasses.field(default_factory=dict)
     days: list[str] | None = None
     seed: int = 0
     warm_start: str | None = None
@@ -97,6 +98,7 @@ def _same_place(one: str, other: str) -> bool:
 def _add_what(add: Add) -> None:
     flags.add_spec(add)
     flags.add_preset(add)
+    flags.add_loss_weights(add)
     flags.add_examples(add)
     flags.add_days(add, default="all")
     flags.add_seed(add, of="weights, row order and dropout")

@@ -11,10 +11,15 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from feature_specs import SpecError, load_preset, load_spec, shipped_specs
+from feature_specs import ModelConfig, SpecError, load_preset, load_spec, shipped_specs
 from feature_specs.build import Problems
 from feature_specs.errors import UsageError
-from feature_specs.preset import preset_text, shipped_presets
+from feature_specs.preset import (
+    check_preset,
+    preset_text,
+    shipped_presets,
+    with_loss_weights,
+)
 from pipeline import train_flags
 from pipeline.train_flags import TrainSettings
 from tpu_configs import shipped_slices
@@ -89,7 +94,14 @@ def read_train_flags(
     settings = _settings(values, problems)
     _check_buckets(values, problems)
     spec = _load(load_spec, values["spec"], "--spec", problems)
-    _load(load_preset, values["preset"], "--preset", problems)
+
+    def fitting_preset(name: str) -> ModelConfig:
+        preset = with_loss_weights(load_preset(name), values["loss_weights"])
+        if spec is not None:
+            check_preset(preset, spec)
+        return preset
+
+    _load(fitting_preset, values["preset"], "--preset", problems)
     if settings is None or spec is None or len(problems.found) > before:
         return None
     there = {

@@ -8,7 +8,9 @@ Every preset is trained with every seed on the same days and scored on the last 
 it would be served. Sizes are matched: the widths of the sharing part are scaled until a
 preset has as many weights as the first one that shares (--reference, --no-match).
 OUT gets compare.csv (every metric), compare.json, compare.md (the tables, to paste),
-seesaw.png (PLE fig. 3) and gains.png. Stopped and started again with the same OUT, what
+seesaw.png (PLE fig. 3) and gains.png. --vary "loss_weights.share=[1, 10, 100]" trains a
+preset with each value of a key instead, and draws each task's metric over them
+(vary.loss_weights.share.png). Stopped and started again with the same OUT, what
 is in OUT/results.jsonl is not trained again.
 """
 
@@ -35,6 +37,7 @@ from pipeline.compare.run import (
     check_places,
     compare,
 )
+from pipeline.compare.variants import parse_varied
 from tpu_configs import shipped_slices
 
 if TYPE_CHECKING:
@@ -75,6 +78,7 @@ def _options(args: argparse.Namespace) -> CompareOptions:
         reference=args.reference,
         seesaw=args.seesaw,
         keep=args.keep,
+        vary=parse_varied(args.vary),
     )
 
 
@@ -135,6 +139,13 @@ def parser() -> ArgumentParser:
     add("--reference", metavar="PRESET", help="whose size is matched (first sharing)")
     add("--seesaw", nargs=2, metavar="TASK", help="tasks of seesaw.png")
     add("--keep", action="store_true", help="keep the checkpoints")
+    add(
+        "--vary",
+        action="append",
+        default=[],
+        metavar="KEY=[VALUE, ...]",
+        help="train every preset but the baseline with each value; repeatable",
+    )
     flags.add_slice(add, shipped_slices())
     return found
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from feature_specs import ModelConfig, Spec, SpecError, load_preset
 from feature_specs.build import closest
@@ -12,6 +12,7 @@ from feature_specs.preset import check_preset
 from pipeline.compare.errors import CompareError
 from pipeline.compare.examples import Examples
 from pipeline.compare.sizes import MATCHED, count_weights, match_size
+from pipeline.compare.variants import Variant
 from tpu_configs import SliceConfig
 
 
@@ -49,6 +50,8 @@ class Comparison:
         baseline: Name of the preset that gains are over; None without one.
         reference: Name of the preset whose size the others have; None if not matched.
         seesaw: The two tasks of the seesaw scatter; none if the spec has one task.
+        variants: Entrant -> the values that it has of the varied keys; none of those
+            that stay as they are.
     """
 
     examples: Examples
@@ -58,6 +61,7 @@ class Comparison:
     baseline: str | None
     reference: str | None
     seesaw: tuple[str, ...]
+    variants: Mapping[str, Variant] = dataclasses.field(default_factory=dict)
 
     def entrant(self, name: str) -> Entrant:
         """The entrant called `name`."""
@@ -175,8 +179,11 @@ def is_single(config: ModelConfig) -> bool:
 
 def _named(flag: str, wanted: str, presets: dict[str, ModelConfig]) -> str:
     short = pathlib.PurePath(wanted).stem
-    if short not in presets:
-        raise CompareError(
-            f"{flag} {wanted!r}: must be one of --presets.{closest(short, [*presets])}"
-        )
-    return short
+    # A preset that is varied has its values after its name.
+    varied = next((name for name in presets if name.startswith(f"{short} ")), "")
+    for name in (wanted, short, varied):
+        if name in presets:
+            return name
+    raise CompareError(
+        f"{flag} {wanted!r}: must be one of --presets.{closest(short, [*presets])}"
+    )

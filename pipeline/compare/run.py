@@ -14,6 +14,7 @@ from feature_specs.named import PresetLike, SpecLike, as_preset, as_spec
 from feature_specs.places import Place, check_is_no_glob, is_bucket
 from pipeline.compare import comparison as planning
 from pipeline.compare.errors import CompareError
+from pipeline.compare.variants import Variant, Varied, vary
 from pipeline.quiet import quiet_imports
 from pipeline.reporting.figures import require_matplotlib
 from pipeline.run_record import read_record
@@ -65,6 +66,8 @@ class CompareOptions:
             shares.
         seesaw: Two tasks for the seesaw scatter.
         keep: Whether checkpoints stay in `out/checkpoints`.
+        vary: Key of a preset, `loss_weights.share` -> the values that every preset but
+            the baseline is trained with. Without a baseline gains are over the first.
 
     Raises:
         CompareError: Values that do not go together.
@@ -78,6 +81,7 @@ class CompareOptions:
     reference: str | None = None
     seesaw: Sequence[str] | None = None
     keep: bool = False
+    vary: Varied = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.seeds < 1:
@@ -139,11 +143,13 @@ def compare(
     check_places(out, root, spec, examples)
     require_matplotlib()
     configs = _load(presets)
+    baseline = planning.choose_baseline(configs, options.baseline)
+    configs, variants = vary(configs, options.vary, baseline)
     _check_examples(root, spec, examples, encoding)
     with owned(out):
         rows = _examples(root, spec, examples, encoding, options)
         where = choose_slice("auto", slice)
-        comparison = _plan(configs, rows, where, options, listener)
+        comparison = _plan(configs, variants, rows, where, options, listener)
         return _run(comparison, pathlib.Path(out), options.keep, listener)
 
 
@@ -207,6 +213,7 @@ def _examples(
 
 def _plan(
     configs: dict[str, ModelConfig],
+    variants: dict[str, Variant],
     examples: Examples,
     slice: SliceConfig,
     options: CompareOptions,
@@ -219,14 +226,18 @@ def _plan(
     wanted = None
     if options.match:
         wanted = planning.choose_reference(configs, options.reference)
+    baseline = planning.choose_baseline(configs, options.baseline)
+    if baseline is None:
+        baseline = next(iter(variants), None)
     return planning.Comparison(
         examples=examples,
         slice=slice,
-        baseline=planning.choose_baseline(configs, options.baseline),
+        baseline=baseline,
         reference=wanted,
         seesaw=planning.choose_seesaw(examples.spec, options.seesaw),
         entrants=planning.plan_entrants(configs, known, wanted, listener.sizing),
         seeds=tuple(range(options.seeds)),
+        variants=variants,
     )
 
 
@@ -248,6 +259,7 @@ def _run(
 
 def _write(findings: Findings, out: pathlib.Path) -> None:
     from pipeline.compare import plot, report
+    from pipeline.compare.sweep_plot import draw_sweep, varied_keys
     from pipeline.reporting import files
     from pipeline.reporting.figures import png
 
@@ -260,5 +272,7 @@ def _write(findings: Findings, out: pathlib.Path) -> None:
         contents["gains.png"] = png(plot.draw_gains(findings))
     if findings.rivals and findings.comparison.seesaw:
         contents["seesaw.png"] = png(plot.draw_seesaw(findings))
+    for key in varied_keys(findings):
+        contents[f"vary.{key}.png"] = png(draw_sweep(findings, key))
     for name, content in contents.items():
         files.write_bytes(out / name, content)

@@ -3,7 +3,13 @@
 import pytest
 
 from feature_specs import SpecError, load_preset, load_spec, read_preset
-from feature_specs.preset import check_preset, shipped_presets
+from feature_specs.model import plain_values
+from feature_specs.preset import (
+    check_preset,
+    shipped_presets,
+    weighted,
+    with_loss_weights,
+)
 from feature_specs.preset_kinds import SWITCHER_KINDS
 
 
@@ -119,3 +125,31 @@ def test_towers_must_leave_both_sides_an_input(kuairand):
     text = f"towers: {{like: {{inputs: [{', '.join(names)}]}}}}"
     with pytest.raises(SpecError, match="no candidate feature"):
         check_preset(read_preset(text), kuairand)
+
+
+def test_a_preset_weighs_tasks_anew(kuairand):
+    spec, config = kuairand, load_preset("mmoe")
+    found = weighted(spec, with_loss_weights(config, {"share": 7, "hate": 0}))
+    assert found.task("share").loss_weight == 7
+    assert found.task("hate").loss_weight == 0
+    assert found.task("follow").loss_weight == spec.task("follow").loss_weight == 20
+    before = with_loss_weights(config, {"share": 1, "like": 2})
+    again = with_loss_weights(before, {"share": 3})
+    assert again.loss_weights == {"share": 3, "like": 2}
+
+
+def test_without_weights_a_preset_is_written_as_before_there_were_any():
+    config = load_preset("mmoe")
+    assert "loss_weights" not in plain_values(config)
+    assert plain_values(with_loss_weights(config, {"a": 2}))["loss_weights"] == {"a": 2}
+
+
+def test_weights_of_no_task_and_of_nothing_are_refused(kuairand):
+    spec, config = kuairand, load_preset("mmoe")
+    with pytest.raises(SpecError, match="loss_weights: is not a task.*'share'"):
+        check_preset(with_loss_weights(config, {"shar": 1}), spec)
+    nothing = {task.name: 0 for task in spec.tasks}
+    with pytest.raises(SpecError, match="loss_weights: leave every task at 0"):
+        check_preset(with_loss_weights(config, nothing), spec)
+    with pytest.raises(SpecError, match="loss_weights.share: .*Got -1"):
+        read_preset("loss_weights: {share: -1}")

@@ -6,7 +6,7 @@ A stream of days is trained once, in order. On a small set one pass may be too f
 how many are right depends on data and preset. So the last training day is kept out,
 and the days before it are gone through again and again, each time in another order of
 rows, from the weights of the pass before. After each pass the kept day is predicted as
-served, and the pass is judged by its loss: the tasks' means, times their `loss_weight`.
+served, and the pass is judged by its loss: the tasks' means, times their weights.
 With `patience` passes in a row no better than the best one, or `most` passes, the
 search is over. The best pass's weights are restored, and the kept day is trained once,
 as every new day is; so are days that are added later. No evaluation day is looked at.
@@ -26,6 +26,7 @@ import tensorflow as tf
 from absl import logging
 
 from feature_specs import ModelConfig, Spec
+from feature_specs.preset import weighted
 from trainer import strategy as strategies
 from trainer.days.checkpoints import CheckpointError, Checkpoints, find
 from trainer.days.day_ends import keep_as
@@ -132,7 +133,9 @@ def search(
             if day not in state.finished:
                 train_day(day)
         judged = validator.validate(files[found.kept])
-        found.losses.append(_loss(training.spec, judged, found.kept))
+        found.losses.append(
+            _loss(weighted(training.spec, training.config), judged, found.kept)
+        )
         _tell(found, training.config)
         if found.best == found.number:
             keep_as(checkpoints.directory, _place(checkpoints, found.number))

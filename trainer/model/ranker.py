@@ -15,7 +15,7 @@ import tensorflow_recommenders as tfrs
 
 from feature_specs import ModelConfig, Spec
 from feature_specs.model import StructureConfig
-from feature_specs.preset import check_preset
+from feature_specs.preset import check_preset, weighted
 from trainer.model import chains
 from trainer.model.embedding_engine import EmbeddingEngine, feature_name
 from trainer.model.embeddings import FeatureEmbeddings, missing_rows
@@ -153,7 +153,8 @@ class Ranker(tfrs.Model):
         ]
         self.leaves = tuple(leaf for n in self.networks for leaf in n.leaves)
         self._rows = LeafRows(spec, self.leaves)
-        self._leaf_tasks = [spec.tasks[index] for index in self._rows.tasks]
+        tasks = weighted(spec, config).tasks
+        self._leaf_tasks = [tasks[index] for index in self._rows.tasks]
         self._chains = chains.place(config.chains, self.leaves)
         self.task_weights = weighting.create(config.weights, self._leaf_tasks)
         self.class_weights = self._create_class_weights(label_means, label_rows)

@@ -221,3 +221,17 @@ def test_without_matplotlib_nothing_is_trained(compare, tmp_path, monkeypatch):
     with pytest.raises((RuntimeError, ValueError), match="matplotlib"):
         compare(["mixed"], tmp_path / "none")
     assert not (tmp_path / "none").exists()
+
+
+def test_values_of_a_key_are_trained_once_and_drawn(compare, tmp_path, capsys):
+    out, vary = tmp_path / "varied", "loss_weights.like=[{}]"
+    assert compare(["mixed"], out, "--seeds", 1, "--vary", vary.format("1, 40")) == 0
+    found = json.loads((out / "compare.json").read_text())
+    assert list(found["presets"]) == ["mixed like=1", "mixed like=40"]
+    first, other = (found["presets"][name]["tasks"] for name in found["presets"])
+    assert first["like"]["auc"]["mean"] != other["like"]["auc"]["mean"]
+    capsys.readouterr()
+    vary = vary.format("1, 40, 400")
+    assert compare(["mixed"], out, "--seeds", 1, "--vary", vary) == 0
+    assert "3 trainings, of which 2 are in" in capsys.readouterr().out
+    assert (out / "vary.loss_weights.like.png").stat().st_size > 10_000

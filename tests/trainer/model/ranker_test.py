@@ -18,6 +18,7 @@ from feature_specs.model import (
     UnifiedConfig,
     WeightsConfig,
 )
+from feature_specs.preset import with_loss_weights
 from feature_specs.spec import FacetSpec
 from trainer.days import optimizers
 from trainer.model.ranker import Batch, Ranker
@@ -456,6 +457,11 @@ def test_unknown_names_of_a_preset_are_told(spec, config, label_means):
 
 
 # --- chains and task weights ----------------------------------------------------------
+
+
+def test_a_presets_weights_stand_for_the_specs(spec, config, label_means):
+    own = Ranker(spec, with_loss_weights(config, {"watch": 7.0}), label_means)
+    assert own.task_weights.current(tf.constant(0)).numpy().tolist() == [1, 7, 2, 1]
 
 
 def test_esmm_multiplies_along_the_chain(spec, label_means, make_rows):
