@@ -47,10 +47,10 @@ import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
 from feature_specs import load_preset, load_spec
-from serving import requests
-from serving.export import export
-from serving.session import load_signatures
-from serving.signatures import RANK, example_spec
+from serving.export import requests
+from serving.export.export import export
+from serving.export.signatures import RANK, example_spec
+from serving.models.session import load_signatures
 from trainer.model.ranker import Ranker
 
 _SHAPE = simulated.Shape(users=25, days=3, rows_per_user_day=40)

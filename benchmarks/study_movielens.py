@@ -109,7 +109,7 @@ def _train_all(root: pathlib.Path, args, console) -> list[float]:
     """AUC of each seed's ranker on the last tenth."""
     from feature_specs import load_preset, load_spec
     from pipeline.evaluation import scoring
-    from serving.export import export
+    from serving.export.export import export
     from tpu_configs import load_slice
     from trainer.days.folders import find_days
     from trainer.days.loop import train

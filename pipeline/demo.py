@@ -80,8 +80,8 @@ def _train(
 
 def _rank(logs: pathlib.Path, root: pathlib.Path, console: rich.console.Console) -> int:
     console.rule("3. The pushed model, served over REST, ranks 100 candidates")
-    from serving import rank_command
-    from serving.serve import serve
+    from serving.ranking import rank_command
+    from serving.server.serve import serve
 
     user, videos = _pick(logs)
     candidates = root / "candidates.txt"

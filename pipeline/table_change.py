@@ -20,7 +20,7 @@ from pipeline.evaluation.model_evaluation import scored_rows
 from pipeline.evaluation.quality import measure_task
 from pipeline.evaluation.rows import Rows, prediction_key
 from pipeline.reporting.files import plain
-from serving.export import export
+from serving.export.export import export
 from trainer.model.ranker import Ranker
 
 _FIGURES = 6
@@ -29,7 +29,7 @@ _FIGURES = 6
 def table_change(
     spec: Spec, ranker: Ranker, graph: str, days: Sequence[tuple[str, str]]
 ) -> Callable[[str], dict[str, Any]]:
-    """For `serving.export.export`'s `measure`.
+    """For `serving.export.export.export`'s `measure`.
 
     Args:
         spec: The model's.

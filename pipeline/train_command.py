@@ -160,7 +160,7 @@ def _holds_something(directory: str) -> bool:
 
 def _export(ranker: Ranker, spec: Spec, graph: str, settings: TrainSettings) -> None:
     from pipeline.training import lineage_of, newest_rows
-    from serving.export import export
+    from serving.export.export import export
 
     lineage = lineage_of(settings.checkpoints, settings.seed)
     days = [(split, str(settings.examples)) for split in lineage.days]

@@ -15,9 +15,9 @@ from absl import logging
 
 from feature_specs import ModelConfig, Spec
 from feature_specs.places import as_glob
-from serving.export import export
-from serving.model_card import Lineage
-from serving.warmup import MOST_ROWS
+from serving.export.export import export
+from serving.export.model_card import Lineage
+from serving.export.warmup import MOST_ROWS
 from tpu_configs import SliceConfig
 from trainer.days import checkpoints, day_ends
 from trainer.days.checkpoints import CheckpointError, finished_days

@@ -97,12 +97,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def _group(item: pytest.Item) -> str:
     path = item.path.relative_to(item.config.rootpath)
-    folder = path.parent
     if "shared_run" in getattr(item, "fixturenames", ()):
         return "shared run"
     if str(path) in _FORKING:
         return "processes"
-    return str(folder if folder.name in ("serving", "fetch", "compare") else path)
+    rooms = [p for p in path.parents if p.name in ("serving", "fetch", "compare")]
+    return str(rooms[0] if rooms else path)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -36,7 +36,7 @@ console_main()
 _SERVER = """
 import json, os, sys
 import trainer.days.loop, trailrank.cli
-import pipeline.examples.make, pipeline.launch, serving.export, serving.rank
+import pipeline.examples.make, pipeline.launch, serving.export.export, serving.ranking.rank
 
 # TFX loads IPython, which adds a directory that has a package `tests` too.
 sys.path[:] = [folder for folder in sys.path if "IPython" not in folder]

@@ -47,13 +47,13 @@ if TYPE_CHECKING:
     from pipeline.run_record import RunRecord, read_record
     from pipeline.simulator import simulate
     from pipeline.trail_bias.run import trail_bias
-    from serving.client import AsyncClient, Client
-    from serving.export import export
-    from serving.loadtest import LoadOptions, loadtest
+    from serving.client.client import AsyncClient, Client
+    from serving.export.export import export
+    from serving.load.loadtest import LoadOptions, loadtest
     from serving.options import ServerOptions
-    from serving.rank import rank
-    from serving.serve import serve
-    from serving.skew import skew
+    from serving.ranking.rank import rank
+    from serving.server.serve import serve
+    from serving.skew.skew import skew
     from tpu_configs import load_slice
     from trainer.days.options import LoopOptions
     from trainer.inspect import inspect
@@ -109,11 +109,11 @@ __all__ = [
 
 # Where each name lives; the imports above say the same to type checkers and editors.
 _HOMES = {
-    "AsyncClient": "serving.client",
-    "Client": "serving.client",
+    "AsyncClient": "serving.client.client",
+    "Client": "serving.client.client",
     "CompareOptions": "pipeline.compare.run",
     "DryRun": "pipeline.dry_run.run",
-    "LoadOptions": "serving.loadtest",
+    "LoadOptions": "serving.load.loadtest",
     "LoopOptions": "trainer.days.options",
     "ModelConfig": "feature_specs",
     "ProposedSpec": "pipeline.proposing.propose",
@@ -125,7 +125,7 @@ _HOMES = {
     "compare": "pipeline.compare.run",
     "dry_run": "pipeline.dry_run.run",
     "evaluate": "pipeline.evaluate",
-    "export": "serving.export",
+    "export": "serving.export.export",
     "history": "pipeline.operations.history",
     "inspect": "trainer.inspect",
     "lineage": "pipeline.operations.lineage",
@@ -133,20 +133,20 @@ _HOMES = {
     "load_ranker": "trainer.train",
     "load_slice": "tpu_configs",
     "load_spec": "feature_specs",
-    "loadtest": "serving.loadtest",
+    "loadtest": "serving.load.loadtest",
     "make_encoding": "pipeline.encoding.make",
     "make_examples": "pipeline.examples.make",
     "propose_spec": "pipeline.proposing.propose",
     "prune": "pipeline.operations.prune",
-    "rank": "serving.rank",
+    "rank": "serving.ranking.rank",
     "read_record": "pipeline.run_record",
     "read_spec": "feature_specs",
     "rollback": "pipeline.operations.rollback",
     "run_pipeline": "pipeline.run",
     "ServerOptions": "serving.options",
-    "serve": "serving.serve",
+    "serve": "serving.server.serve",
     "simulate": "pipeline.simulator",
-    "skew": "serving.skew",
+    "skew": "serving.skew.skew",
     "status": "pipeline.operations.status",
     "train": "trainer.train",
     "trail_bias": "pipeline.trail_bias.run",

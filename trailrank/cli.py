@@ -44,11 +44,14 @@ COMMANDS = {
     "job": ("pipeline.cloud.command", "train on Vertex AI or a TPU VM"),
     "compare": ("pipeline.compare.command", "presets, with gains over seeds"),
     "inspect": ("trainer.inspect_command", "experts, gates and conflicts"),
-    "serve": ("serving.serve_command", "answer predict and rank over REST and gRPC"),
-    "model": ("serving.model_command", "what an exported model is"),
-    "rank": ("serving.rank_command", "rank candidates for a user"),
-    "loadtest": ("serving.loadtest_command", "how a server bears a load"),
-    "skew": ("serving.skew_command", "do requests and training agree?"),
+    "serve": (
+        "serving.server.serve_command",
+        "answer predict and rank over REST and gRPC",
+    ),
+    "model": ("serving.export.model_command", "what an exported model is"),
+    "rank": ("serving.ranking.rank_command", "rank candidates for a user"),
+    "loadtest": ("serving.load.loadtest_command", "how a server bears a load"),
+    "skew": ("serving.skew.skew_command", "do requests and training agree?"),
 }
 
 # Exit status -> what it says; `feature_specs.errors.Status` has their names.

@@ -23,9 +23,9 @@ from pipeline.evaluation.rows import (
     prediction_key,
     score_key,
 )
-from serving.manifest import damaged_file
-from serving.servable import named
-from serving.session import LoadError, Signature, load_signatures
+from serving.models.manifest import damaged_file
+from serving.models.servable import named
+from serving.models.session import LoadError, Signature, load_signatures
 from trainer.days.input import match_files
 from trainer.days.shards import check_whole
 

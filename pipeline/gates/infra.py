@@ -6,7 +6,8 @@
 The process is a new Python that can import neither this package nor what it trains
 with, so that a model which needs code of ours, or an operation that TensorFlow Serving
 does not have, fails here and not in production. It loads the model, answers the
-requests that the Trainer answered when it exported (`serving.answers`), and is timed.
+requests that the Trainer answered when it exported (`serving.export.answers`), and is
+timed.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from feature_specs.errors import Status, TrailrankError
 from feature_specs.places import Place
 from feature_specs.spec import InfraSpec
 from pipeline.evaluation import buckets
-from serving.agreement import apart, tolerance_of
+from serving.export.agreement import apart, tolerance_of
 
 TIMEOUT_S = 600
 REPORT_FILE = "infra.json"
@@ -155,7 +156,7 @@ def check_export(
 
 def _asked(model: str, folder: pathlib.Path, timeout_s: float) -> dict[str, Any]:
     """What the process said; `error` if it said nothing of use."""
-    from serving.answers import read_answers
+    from serving.export.answers import read_answers
 
     answers = read_answers(model)
     if not answers:

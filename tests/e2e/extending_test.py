@@ -250,8 +250,8 @@ def _constant_error() -> float:
 def test_it_is_exported_and_served_without_the_plugins(
     spec, trained, encoded, tmp_path
 ):
-    from serving.export import export
-    from serving.requests import rank_inputs
+    from serving.export.export import export
+    from serving.export.requests import rank_inputs
 
     ranker, _ = trained
     path = str(tmp_path / "1")

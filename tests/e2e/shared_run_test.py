@@ -143,7 +143,7 @@ def test_the_run_is_blessed_and_pushed(shared_run, record):
 @pytest.fixture(scope="module")
 def served_rows(record):
     """Raw values of 20 evaluation rows, as a request would send them."""
-    from serving.signatures import example_spec
+    from serving.export.signatures import example_spec
 
     files = tf.io.gfile.glob(f"{record.examples}/Split-{record.eval_splits[0]}/*.gz")
     rows = tf.data.TFRecordDataset(sorted(files), "GZIP").take(20)
@@ -153,8 +153,8 @@ def served_rows(record):
 
 def test_one_row_gets_the_same_predictions_everywhere(shared_run, record, served_rows):
     """Trainer's model, the SavedModel's three signatures, and REST, within 1e-5."""
-    from serving.client import Client
-    from serving.server import serve_in_thread
+    from serving.client.client import Client
+    from serving.server.server import serve_in_thread
 
     serialized, parsing = served_rows
     spec = load_spec("kuairand")

@@ -44,7 +44,9 @@ def test_every_error_of_ours_has_the_one_base():
     }
     base = errors.pop("feature_specs/errors.py:TrailrankError")
     assert base == ["Exception"]
-    assert "serving/calls.py:ClientError" in errors  # the walk finds what is there
+    assert (
+        "serving/client/calls.py:ClientError" in errors
+    )  # the walk finds what is there
     ours = {"TrailrankError"}
     for _ in errors:  # an error may derive from another one of ours
         ours |= {where.split(":")[1] for where in errors if ours & set(errors[where])}
@@ -90,10 +92,10 @@ _FOR_PROGRAMMERS = {
     "pipeline/reporting/intervals.py": 2,
     "pipeline/run_record.py": 1,  # caught where the file is read
     "pipeline/runners/local.py": 1,
-    "serving/grpc_client.py": 1,  # it tells them of the input by a ClientError
-    "serving/served_run.py": 1,  # likewise
-    "serving/rank_command.py": 3,
-    "serving/rest_client.py": 1,  # as `json.dumps` has it
+    "serving/client/grpc_client.py": 1,  # it tells them of the input by a ClientError
+    "serving/ranking/served_run.py": 1,  # likewise
+    "serving/ranking/rank_command.py": 3,
+    "serving/client/rest_client.py": 1,  # as `json.dumps` has it
     "tpu_configs/chips.py": 2,  # `tpu_configs.slices` makes problems of them
     "trainer/days/shards.py": 3,  # likewise
     "trainer/model/switchers/routing.py": 1,

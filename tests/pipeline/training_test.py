@@ -16,7 +16,7 @@ from pipeline.training import (
     newest_rows,
     train_and_export,
 )
-from serving.model_card import read_card
+from serving.export.model_card import read_card
 from tests.trainer.conftest import PRESET
 from tests.trainer.raw_days import ENCODING, RAW_SPEC, raw_rows, write_rows
 from tpu_configs import SliceConfig

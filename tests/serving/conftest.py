@@ -85,7 +85,7 @@ ROWS = [
 @pytest.fixture(scope="session", autouse=True)
 def quick_collections():
     """As in a server: with each version that goes, garbage is looked for."""
-    from serving.memory import set_libraries_apart
+    from serving.models.memory import set_libraries_apart
 
     set_libraries_apart()
 
@@ -136,7 +136,7 @@ def ranker(spec):
 @pytest.fixture(scope="session")
 def models_dir(ranker, tft_output, spec, tmp_path_factory):
     """`<models>/tiny/1/`, as the Pusher leaves it."""
-    from serving.export import export
+    from serving.export.export import export
 
     models = tmp_path_factory.mktemp("models")
     export(ranker, tft_output, spec, str(models / "tiny" / "1"))
@@ -147,7 +147,7 @@ def models_dir(ranker, tft_output, spec, tmp_path_factory):
 def model_server(models_dir):
     """The embedded server, running on `models_dir`, over REST and gRPC."""
     from serving.options import ServerOptions
-    from serving.server import Server
+    from serving.server.server import Server
 
     with Server(str(models_dir), ServerOptions(rest_port=0, grpc_port=0)) as server:
         yield server
@@ -258,7 +258,7 @@ def put_version(tmp_path_factory):
 @pytest.fixture(scope="session")
 def half_store(tmp_path_factory, save_half_plus_two):
     """A store of upstream's example model, called `half`."""
-    from serving.versions import ModelStore
+    from serving.store.versions import ModelStore
 
     models = tmp_path_factory.mktemp("half")
     save_half_plus_two(models / "half" / "1")
@@ -270,8 +270,8 @@ def half_store(tmp_path_factory, save_half_plus_two):
 @pytest.fixture(scope="session")
 def contract_store(tmp_path_factory, save_half_plus_two):
     """Upstream's `half` as 123; 1, 2 and a broken 3 of `x`; `kinds`; labels."""
-    from serving.store_options import ALL, StoreOptions
-    from serving.versions import ModelStore
+    from serving.store.store_options import ALL, StoreOptions
+    from serving.store.versions import ModelStore
     from tests.serving.toy_models import Examples, save_kinds
 
     models = tmp_path_factory.mktemp("contract")
@@ -299,7 +299,7 @@ def contract_store(tmp_path_factory, save_half_plus_two):
 def serve_half(half_store):
     """Serves `half` with some options changed, until the end of the test."""
     from serving.options import ServerOptions
-    from serving.service import Service
+    from serving.server.service import Service
     from tests.serving.http_service import running
 
     with contextlib.ExitStack() as stack:

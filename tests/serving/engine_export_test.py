@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from serving import signatures
-from serving.export import export
-from serving.requests import columns
+from serving.export import signatures
+from serving.export.export import export
+from serving.export.requests import columns
 from trainer.days import optimizers
 from trainer.model import embedding_engine
 from trainer.model.ranker import Ranker

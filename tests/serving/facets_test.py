@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from feature_specs import read_preset, read_spec
-from serving.export import export
+from serving.export.export import export
 from tests.encoded_rows import splitmix64, write_graph
 from trainer.model.ranker import Ranker
 

@@ -23,7 +23,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from serving.options import ServerOptions
-from serving.server import Server
+from serving.server.server import Server
 from tests.serving import fuzzer, grpc_fuzzer
 from tests.serving.http_service import read_all
 
@@ -48,7 +48,7 @@ LIMITS = {"header_timeout_s": 1.0, "body_timeout_s": 1.0, "keep_alive_s": 30.0}
 SERVER = """
 import sys
 from serving.options import ServerOptions
-from serving.server import serve
+from serving.server.server import serve
 rest, over_grpc = map(int, sys.argv[2:])
 serve(sys.argv[1], ServerOptions(rest_port=rest, grpc_port=over_grpc, {limits}))
 """

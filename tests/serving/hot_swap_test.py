@@ -12,10 +12,10 @@ import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
-from serving.memory import give_back
+from serving.models.memory import give_back
 from serving.options import ServerOptions
-from serving.server import Server, serve_in_thread
-from serving.store_options import ALL, StoreOptions, specific
+from serving.server.server import Server, serve_in_thread
+from serving.store.store_options import ALL, StoreOptions, specific
 from tests.serving.toy_models import renumbered, save_tables
 
 PATIENCE_S = 60

@@ -7,8 +7,8 @@ import time
 
 import uvicorn
 
-from serving.server import _bind, _listen, _over
-from serving.service import Service
+from serving.server.server import _bind, _listen, _over
+from serving.server.service import Service
 
 PATIENCE_S = 60
 BRIEF_S = 0.05  # a limit that a test waits for

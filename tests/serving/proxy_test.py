@@ -8,8 +8,8 @@ import threading
 
 import pytest
 
-from serving.client import Client, ClientError
-from serving.retries import Retries
+from serving.client.client import Client, ClientError
+from serving.client.retries import Retries
 
 _STATUS = b'{"model_version_status": [{"version": "1", "state": "AVAILABLE"}]}'
 

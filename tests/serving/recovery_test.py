@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
-from serving.servable import WARMUP_FILE
+from serving.models.servable import WARMUP_FILE
 from tests.serving.http_service import until
 from tests.serving.toy_models import save_reader
 

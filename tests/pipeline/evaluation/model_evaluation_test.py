@@ -18,7 +18,7 @@ from pipeline.evaluation.model_evaluation import (
 from pipeline.evaluation.rows import Rows, collect
 from pipeline.evaluation.user_sums import FUSED
 from pipeline.reporting.metrics import NotFiniteError
-from serving.servable import LoadError
+from serving.models.servable import LoadError
 from tests.pipeline.evaluation.exported import ROWS
 from tests.pipeline.evaluation.tiny import SLICED, SPEC
 from trainer.days.shards import DamagedExamplesError

@@ -9,7 +9,7 @@ import tensorflow as tf
 from feature_specs.spec import InfraSpec
 from pipeline.gates import infra, infra_child
 from pipeline.gates.infra import InfraReport, RefusedExportError, check_export
-from serving.answers import Answer, write_answers
+from serving.export.answers import Answer, write_answers
 
 _X = np.array([1.0, 3.0], np.float32)
 _NAMES = np.array([b"a\0", b"\xff"], object)  # bytes that are no text

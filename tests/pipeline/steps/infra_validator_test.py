@@ -10,7 +10,7 @@ from tfx.types import standard_artifacts
 from pipeline.gates import blessing as marks
 from pipeline.gates.infra import RefusedExportError, read_report
 from pipeline.steps.infra_validator import InfraValidator
-from serving.answers import Answer, write_answers
+from serving.export.answers import Answer, write_answers
 from tests.tiny_spec import TINY_SPEC
 
 

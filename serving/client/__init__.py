@@ -1,0 +1,1 @@
+"""Typed clients for REST and gRPC, waiting or asynchronous."""

@@ -1,0 +1,1 @@
+"""From a trained ranker to a SavedModel: signatures, fusion, warmup, model card."""

@@ -1,0 +1,1 @@
+"""`trailrank loadtest`: requests when they are due, whether or not others wait."""

@@ -1,0 +1,1 @@
+"""A SavedModel that is ready to be asked, and what says that its files are whole."""

@@ -1,0 +1,1 @@
+"""`trailrank rank`: requests made of a run's users and items."""

@@ -1,0 +1,1 @@
+"""`trailrank serve`: REST and gRPC over one service, with limits on everything."""

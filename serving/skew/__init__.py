@@ -1,0 +1,1 @@
+"""`trailrank skew`: whether what is served is what was trained on."""

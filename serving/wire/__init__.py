@@ -1,0 +1,1 @@
+"""Tensors as they travel: TensorFlow Serving's JSON, and its protocol buffers."""
