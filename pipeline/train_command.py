@@ -93,6 +93,11 @@ def _train_and_export(
 
     logging.use_absl_handler()
     logging.set_verbosity(logging.INFO)  # a line a day, off a terminal too
+    quantiles = None
+    if graph is not None:  # told before hours of training
+        from pipeline.training import quantiles_of
+
+        quantiles = quantiles_of(spec, [str(settings.examples)])
     restored = checkpoints.finished_days(settings.checkpoints)
     ranker = train(
         spec,
@@ -122,7 +127,7 @@ def _train_and_export(
         f"checkpoints and metrics: {settings.checkpoints}"
     )
     if graph is not None:
-        _export(ranker, spec, graph, settings)
+        _export(ranker, spec, graph, quantiles, settings)
 
 
 def find_graph(settings: TrainSettings) -> str:
@@ -154,14 +159,28 @@ def _holds_something(directory: str) -> bool:
     return bool(found)
 
 
-def _export(ranker: Ranker, spec: Spec, graph: str, settings: TrainSettings) -> None:
+def _export(
+    ranker: Ranker,
+    spec: Spec,
+    graph: str,
+    quantiles: str | None,
+    settings: TrainSettings,
+) -> None:
     from pipeline.training import lineage_of, newest_rows
     from serving.export import export
 
     lineage = lineage_of(settings.checkpoints, settings.seed)
     days = [(split, str(settings.examples)) for split in lineage.days]
     path = str(settings.export)
-    export(ranker, graph, spec, path, lineage=lineage, examples=newest_rows(days))
+    export(
+        ranker,
+        graph,
+        spec,
+        path,
+        lineage=lineage,
+        examples=newest_rows(days),
+        quantiles=quantiles,
+    )
     print(f"Model: {path}")
 
 

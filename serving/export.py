@@ -24,6 +24,7 @@ from serving.answers import ask, write_answers
 from serving.compact import compact
 from serving.manifest import write_manifest
 from serving.model_card import Lineage, make_card, read_signatures, write_card
+from serving.rank_values import RankValues, read_rank_values
 from serving.signatures import RANK, build_signatures
 from serving.warmup import write_warmup
 from trainer.days.encoding import ENCODING_FILE, read_encoding
@@ -49,6 +50,7 @@ def export(
     *,
     lineage: Lineage | None = None,
     examples: Sequence[bytes] = (),
+    quantiles: Place | None = None,
 ) -> None:
     """Writes the three signatures, their warmup requests and a model card to `path`.
 
@@ -68,11 +70,14 @@ def export(
         lineage: What the model was trained on, for its card.
         examples: Serialized raw examples, of which the warmup requests are made; their
             served features are kept in the model. Without any, the requests have none.
+        quantiles: `quantiles.json` of the examples that the ranker was trained on; only
+            a spec needs it that has a task with `seconds`.
 
     Raises:
         PlaceError: TensorFlow would not find `path` again.
         LockedError: Another command exports to `path`.
         ExportError: `path` holds something; a served version never changes.
+        QuantilesError: It is not known what predicted ranks stand for.
     """
     spec, path = as_spec(spec), os.fspath(path)
     if isinstance(transform, str | os.PathLike):
@@ -82,12 +87,14 @@ def export(
         transform = tensorflow_transform.TFTransformOutput(os.fspath(transform))
     path = path.rstrip("/")
     check_is_no_glob("export", path)
+    table = None if quantiles is None else os.fspath(quantiles)
+    rank_values = read_rank_values(spec, table)
     with sole_export(path):
         _check_is_new(path)
         _remove_leftovers(path)
         temporary = _temporary(path)
         try:
-            _write(ranker, transform, spec, temporary, examples)
+            _write(ranker, transform, spec, temporary, examples, rank_values)
             _write_card(ranker, transform, spec, temporary, lineage or Lineage())
             _publish(temporary, path)
         except BaseException:
@@ -109,13 +116,14 @@ def _write(
     spec: Spec,
     path: str,
     examples: Sequence[bytes],
+    rank_values: Sequence[RankValues],
 ) -> None:
     module = tf.Module()
     # What the signatures use is tracked here, and not the Keras model itself: its
     # training graph has no place in the export.
     module.transform = transform.transform_features_layer()
     module.ranker_variables = list(ranker.variables)
-    signatures = build_signatures(ranker, module.transform, spec)
+    signatures = build_signatures(ranker, module.transform, spec, rank_values)
     served = signatures | {RANK: compact(signatures[RANK], ranker.variables)}
     tf.saved_model.save(module, path, signatures=served)
     write_warmup(path, spec, examples)

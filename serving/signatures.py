@@ -9,12 +9,13 @@ serialized raw examples. No signature has a trail feature (SFV sec. 4.2).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import tensorflow as tf
 
 from feature_specs import FeatureSpec, Spec
 from serving.fusion import finite, fuse
+from serving.rank_values import OUTPUT, RankValues
 from serving.requests import candidate_features, request_features
 from trainer.days.raw_rows import raw_columns
 from trainer.model.ranker import Ranker
@@ -28,18 +29,22 @@ EXAMPLES = "examples"  # the input of `score_examples`, [B] serialized tf.Exampl
 
 
 def build_signatures(
-    ranker: Ranker, transform: Transform, spec: Spec
+    ranker: Ranker,
+    transform: Transform,
+    spec: Spec,
+    rank_values: Sequence[RankValues] = (),
 ) -> dict[str, tf.types.experimental.ConcreteFunction]:
-    """Signature name -> traced function; each returns tasks and `score`, [B] float32,
-    and `log_score`, [B] float64.
+    """Signature name -> traced function; each returns tasks, the seconds of ranks and
+    `score`, [B] float32, and `log_score`, [B] float64.
 
     Args:
         ranker: The trained model; reads transformed features.
         transform: Raw features, sequences as SparseTensor -> transformed ones; given
             some of the inputs, it returns what follows from them.
         spec: Features, tasks and fusion.
+        rank_values: Of tasks that are served as seconds, too.
     """
-    served = _Served(ranker, transform, spec)
+    served = _Served(ranker, transform, spec, rank_values)
     return {
         "serving_default": served.rows_function(),
         RANK: served.rank_function(),
@@ -55,8 +60,15 @@ def example_spec(spec: Spec) -> dict[str, tf.io.FixedLenFeature | tf.io.VarLenFe
 class _Served:
     """The ranker behind its transform, with raw values at the entrance."""
 
-    def __init__(self, ranker: Ranker, transform: Transform, spec: Spec):
+    def __init__(
+        self,
+        ranker: Ranker,
+        transform: Transform,
+        spec: Spec,
+        rank_values: Sequence[RankValues],
+    ):
         self._ranker, self._transform, self._spec = ranker, transform, spec
+        self._rank_values = rank_values
         self._candidate = candidate_features(spec)
         self._request = request_features(spec)
 
@@ -137,7 +149,14 @@ class _Served:
         fused = fuse(self._spec, logits, raw_length, weights, encoded)
         if checked:
             fused = finite(fused)
-        return {**self._ranker.predict_tasks(logits), **fused._asdict()}
+        found = self._ranker.predict_tasks(logits)
+        seconds = {
+            OUTPUT.format(values.task): values.seconds(
+                found[values.task], features.get(values.feature)
+            )
+            for values in self._rank_values
+        }
+        return {**found, **seconds, **fused._asdict()}
 
 
 def _inputs(
