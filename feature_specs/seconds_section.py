@@ -95,8 +95,9 @@ def _check_feature(
         reading.problems.add(f"{path}.feature", rule, seconds.feature)
         return
     feature = fitting[seconds.feature]
-    if past.scope.unknown or names_of(feature.expr) & past.scope.broken:
-        return
+    read = names_of(feature.expr) | names_of(quantile.by)
+    if not read <= set(past.scope.types) or seconds.factor <= 0:
+        return  # which is told where it is read
     if not _is_multiple(past, feature.expr, seconds.factor, quantile.by):
         rule = (
             f"times {seconds.factor:g} must be {quantile.by}, by which quantile "
@@ -109,7 +110,7 @@ def _check_feature(
 def _is_multiple(past: Past, text: str, factor: float, wanted: str) -> bool:
     """Whether `text` times `factor` is `wanted`, in rows of made-up values."""
     names = names_of(text)
-    if names != names_of(wanted) or not names <= set(past.scope.types):
+    if names != names_of(wanted):
         return False
     try:
         rows = pl.DataFrame(

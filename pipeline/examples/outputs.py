@@ -256,7 +256,7 @@ class Outputs:
             _move_file(summary_path(self.writer.splits_dir, split), summary)
 
     def _place_quantiles(self) -> None:
-        """Replaced days leave them as they were: they are learned on the same rows."""
+        """Of replaced days too: the newest counts are what ranks stand for."""
         if FileSystems.exists(self.new_quantiles_path):
             self._remove_quantiles()
             _move_file(
