@@ -34,7 +34,7 @@ def check_seconds(
     for path, task in tasks:
         if task.seconds is None:
             continue
-        output = f"{task.name}_seconds"
+        output = task.outputs[-1]
         if output in names:
             rule = f"is served as {output}, which is a task's name already; rename it."
             reading.problems.add(f"{path}.seconds", rule)

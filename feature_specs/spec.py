@@ -568,6 +568,11 @@ class TaskSpec:
     seconds: SecondsSpec | None = None
 
     @property
+    def outputs(self) -> tuple[str, ...]:
+        """What every signature gives of it: the prediction, and its rank's seconds."""
+        return (self.name, f"{self.name}_seconds") if self.seconds else (self.name,)
+
+    @property
     def label_column(self) -> str | None:
         """The column that the label is, as it stands; None if it is computed."""
         return _column(self.label)

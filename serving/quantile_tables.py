@@ -84,15 +84,19 @@ def read_tables(path: str, quantiles: Iterable[QuantileSpec]) -> dict[str, list[
     try:
         values = json.loads(text)
         if values["format"] != _FORMAT:
-            raise ValueError(f"format {values['format']}")
+            raise _damaged(path, f"format {values['format']}")
         by_name = {entry["name"]: entry for entry in values["quantiles"]}
         return {q.name: _groups(path, q, by_name.get(q.name)) for q in quantiles}
     except QuantilesError:
         raise
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise QuantilesError(
-            f"{path}: is no file of quantiles ({error!r}). Make the examples again."
-        ) from None
+        raise _damaged(path, repr(error)) from None
+
+
+def _damaged(path: str, why: str) -> QuantilesError:
+    return QuantilesError(
+        f"{path}: is no file of quantiles ({why}). Make the examples again."
+    )
 
 
 def _groups(
@@ -113,9 +117,9 @@ def _groups(
         ascend = group.bins.size == 0 or group.bins[0] >= 0
         ascend = ascend and bool((np.diff(group.bins) > 0).all())
         if group.bins.shape != group.rows.shape or not ascend or (group.rows < 1).any():
-            raise ValueError("bins and rows do not fit")
+            raise _damaged(path, "bins and rows do not fit")
     if len(groups) != len(quantile.boundaries) + 1:
-        raise ValueError(f"{len(groups)} groups")
+        raise _damaged(path, f"{len(groups)} groups")
     return groups
 
 

@@ -17,7 +17,6 @@ from feature_specs.past import QuantileSpec
 from feature_specs.spec import SecondsSpec, TaskSpec
 from serving.quantile_tables import Group, QuantilesError, read_tables
 
-OUTPUT = "{}_seconds"  # of the task
 _UNITS = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}  # in a second
 _APART = 2.0  # from the ranks of a group, 0 to 1, to those of the next
 
@@ -29,7 +28,7 @@ class RankValues:
     that one search finds a row's bin.
 
     Attributes:
-        task: Whose prediction is the rank.
+        task: Whose prediction is the rank; its last output are the seconds.
         feature: The served feature that tells the group; empty if there is one group.
     """
 
@@ -47,7 +46,7 @@ class RankValues:
             QuantilesError: No training row had a value.
         """
         how = task.seconds or SecondsSpec(unit="s")
-        self.task, self.feature = task.name, how.feature
+        self.task, self.feature = task, how.feature
         tables = [*groups, _all_together(groups)]
         full = [table for table in tables if table.bins.size]
         if not full:

@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from feature_specs import FeatureSpec, Spec
 from serving.fusion import finite, fuse
-from serving.rank_values import OUTPUT, RankValues
+from serving.rank_values import RankValues
 from serving.requests import candidate_features, request_features
 from trainer.days.raw_rows import raw_columns
 from trainer.model.ranker import Ranker
@@ -151,8 +151,8 @@ class _Served:
             fused = finite(fused)
         found = self._ranker.predict_tasks(logits)
         seconds = {
-            OUTPUT.format(values.task): values.seconds(
-                found[values.task], features.get(values.feature)
+            values.task.outputs[-1]: values.seconds(
+                found[values.task.name], features.get(values.feature)
             )
             for values in self._rank_values
         }
