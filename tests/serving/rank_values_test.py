@@ -68,8 +68,10 @@ def test_ranks_beyond_0_and_1_are_cut_off_and_nothing_is_above_max():
 def test_lengths_that_are_unknown_or_were_never_seen_go_by_all_rows():
     # Of 7: 2, 1 and 1, and 3 at 1 s. 2/14 is the middle of the first bin.
     ranks = [2 / 14, 2.5 / 7, 3.5 / 7, 0.9]
-    for length in (NAN, 9.0, 400.0):
-        found = _seconds(ranks, [length] * 4)
+    reverse = _GROUPS[::-1]  # the first is empty, and the last has rows
+    cases = [(NAN, _GROUPS), (9.0, _GROUPS), (400.0, _GROUPS)]
+    for length, groups in [*cases, (NAN, reverse), (3.0, reverse)]:
+        found = _seconds(ranks, [length] * 4, groups)
         assert found == pytest.approx([0.05, 0.15, 0.75, 1.0], abs=1e-6)
 
 
