@@ -12,6 +12,7 @@ from feature_specs import read_preset, read_spec
 from feature_specs.past import QuantileSpec
 from feature_specs.spec import SecondsSpec, TaskSpec
 from pipeline.examples.columns import quantiles
+from serving.client import Client
 from serving.export import export
 from serving.quantile_tables import (
     Group,
@@ -252,3 +253,11 @@ def test_the_model_gives_the_time_before_which_so_many_stopped(served, log, sign
         ordered = np.sort(times if math.isnan(length) else times[own])
         place = math.ceil(np.clip(rank, 0, 1) * ordered.size) - 1
         assert abs(seconds - ordered[max(place, 0)]) <= _STEP + 1e-5
+
+
+def test_of_no_candidates_the_answer_has_the_same_outputs(served):
+    spec = read_spec(_SPEC)
+    with Client("http://127.0.0.1:9", spec) as client:  # nobody is asked
+        found = client.rank({}, [])
+    outputs = served.signatures["rank"].structured_outputs
+    assert found.outputs == {name: [] for name in outputs}
