@@ -12,6 +12,7 @@ from feature_specs.ceilings import check_tables
 from feature_specs.constants import constant_of
 from feature_specs.past_section import Past
 from feature_specs.reading import Reading, names_of, reads
+from feature_specs.seconds_section import check_seconds
 from feature_specs.sides import REQUEST_SIDE, Side, Whose
 from feature_specs.spec import (
     FacetSpec,
@@ -315,9 +316,12 @@ def _read_of(whose: Whose, feature: FeatureSpec, sides: frozenset[Side]) -> str:
 # --- tasks and the fused score --------------------------------------------------------
 
 
-def read_tasks(reading: Reading, past: Past) -> list[TaskSpec]:
+def read_tasks(
+    reading: Reading, past: Past, features: list[FeatureSpec]
+) -> list[TaskSpec]:
     """What the ranker predicts; labels and sample spaces may read every column."""
     tasks: list[TaskSpec] = []
+    paths: list[str] = []
     reading.required_list("tasks")
     for path, task in reading.entries(TaskSpec, "tasks"):
         reading.unique(f"{path}.name", task.name, [t.name for t in tasks])
@@ -331,6 +335,8 @@ def read_tasks(reading: Reading, past: Past) -> list[TaskSpec]:
             reading.condition_that_varies(space, task.sample_space, past.scope)
         _check_loss(reading, path, task)
         tasks.append(task)
+        paths.append(path)
+    check_seconds(reading, past, features, list(zip(paths, tasks, strict=True)))
     if tasks and not any(task.loss_weight for task in tasks):
         rule = "need one whose loss_weight is not 0: nothing would be learned."
         reading.problems.add("tasks", rule)

@@ -399,6 +399,12 @@ class TableSpec:
 Group = Literal["query", "candidate", "context", "trail"]
 
 
+def _column(text: str) -> str | None:
+    """The column that an expression is, as it stands; None if it is computed."""
+    match = re.fullmatch(r'"?([\w.]+)"?', text)
+    return match.group(1) if match else None
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class FeatureSpec:
     """One input of the model.
@@ -458,8 +464,7 @@ class FeatureSpec:
     @property
     def column(self) -> str | None:
         """The column that the feature is, as it stands; None if it is computed."""
-        match = re.fullmatch(r'"?([\w.]+)"?', self.expr)
-        return match.group(1) if match else None
+        return _column(self.expr)
 
     @property
     def of_kind(self) -> FeatureKind:
@@ -504,6 +509,27 @@ class FeatureSpec:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class SecondsSpec:
+    """How a predicted rank is served as seconds, too: as `<task>_seconds`.
+
+    The rank is turned back by the training days' quantiles (D2Q): linear inside a
+    step, never below 0 or above the quantile's `max`. A candidate without the feature
+    goes by the rows of all groups together.
+
+    Attributes:
+        unit: Of the quantile's `value`.
+        feature: A served number feature that holds the quantile's `by`; none if that
+            has no `by`.
+        factor: What the feature, as it is sent, is multiplied by to be `by`: 1000 if
+            it has seconds, and `by` is in milliseconds.
+    """
+
+    unit: Literal["s", "ms", "us", "ns"]
+    feature: str = ""
+    factor: LengthScale = 1.0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class TaskSpec:
     """One thing the ranker predicts.
 
@@ -525,6 +551,8 @@ class TaskSpec:
             cross-entropy. Predictions need no correction.
         negative_rate: Share of a binary task's negatives that train it; predictions
             need no correction.
+        seconds: Of a regression whose label is the column of a quantile: its
+            predictions are served as seconds, too.
     """
 
     name: str
@@ -537,6 +565,17 @@ class TaskSpec:
     focal_gamma: float = 2.0
     class_balance_beta: float = 0.9999
     negative_rate: float = 1.0
+    seconds: SecondsSpec | None = None
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """What every signature gives of it: the prediction, and its rank's seconds."""
+        return (self.name, f"{self.name}_seconds") if self.seconds else (self.name,)
+
+    @property
+    def label_column(self) -> str | None:
+        """The column that the label is, as it stands; None if it is computed."""
+        return _column(self.label)
 
     @property
     def of_kind(self) -> TaskKind:

@@ -133,14 +133,17 @@ def _training(spec: Spec) -> Spec:
         _examples(spec),
         tables={name: spec.tables[name] for name in _used(spec.features)},
         features=spec.features,
-        tasks=tuple(dataclasses.replace(t, sparse=False) for t in spec.tasks),
+        tasks=tuple(
+            dataclasses.replace(t, sparse=False, seconds=None) for t in spec.tasks
+        ),
         facets=spec.facets,
     )
 
 
 def _serving(spec: Spec) -> Spec:
-    """What decides the exported model, too: the fused score."""
-    return dataclasses.replace(_training(spec), fusion=spec.fusion)
+    """What decides the exported model, too: the fused score, ranks as seconds."""
+    tasks = tuple(dataclasses.replace(t, sparse=False) for t in spec.tasks)
+    return dataclasses.replace(_training(spec), tasks=tasks, fusion=spec.fusion)
 
 
 def _evaluation(spec: Spec) -> Spec:

@@ -97,6 +97,11 @@ def _train_and_export(
 
     logging.use_absl_handler()
     logging.set_verbosity(logging.INFO)  # a line a day, off a terminal too
+    quantiles = None
+    if graph is not None:  # told before hours of training
+        from pipeline.training import quantiles_of
+
+        quantiles = quantiles_of(spec, [str(settings.examples)])
     restored = checkpoints.finished_days(settings.checkpoints)
     ranker = train(
         spec,
@@ -126,7 +131,7 @@ def _train_and_export(
         f"checkpoints and metrics: {settings.checkpoints}"
     )
     if graph is not None:
-        _export(ranker, spec, graph, settings)
+        _export(ranker, spec, graph, quantiles, settings)
 
 
 def find_graph(settings: TrainSettings) -> str:
@@ -158,7 +163,13 @@ def _holds_something(directory: str) -> bool:
     return bool(found)
 
 
-def _export(ranker: Ranker, spec: Spec, graph: str, settings: TrainSettings) -> None:
+def _export(
+    ranker: Ranker,
+    spec: Spec,
+    graph: str,
+    quantiles: str | None,
+    settings: TrainSettings,
+) -> None:
     from pipeline.training import lineage_of, newest_rows
     from serving.export.export import export
 
@@ -175,6 +186,7 @@ def _export(ranker: Ranker, spec: Spec, graph: str, settings: TrainSettings) -> 
         examples=newest_rows(days),
         tables=settings.tables,
         measure=_change(ranker, spec, graph, settings) if is_changed else None,
+        quantiles=quantiles,
     )
     print(f"Model: {path}")
 

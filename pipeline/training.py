@@ -17,6 +17,7 @@ from feature_specs import ModelConfig, Spec
 from feature_specs.places import as_glob
 from serving.export.export import export
 from serving.export.model_card import Lineage
+from serving.export.quantile_tables import QUANTILES_FILE, read_tables
 from serving.export.warmup import MOST_ROWS
 from tpu_configs import SliceConfig
 from trainer.days import checkpoints, day_ends
@@ -68,8 +69,10 @@ def train_and_export(run: RunTraining, model: str, log_dir: str) -> None:
 
     Raises:
         CheckpointError: The weights have seen other days.
+        QuantilesError: A task has `seconds`, and its ranks' are not known.
     """
     encoding = read_encoding(run.graph)
+    quantiles = quantiles_of(run.spec, [folder for _, folder in run.days])
     directory = encoded_dir(run.checkpoints, encoding)
     splits = [split for split, _ in run.days]
     with sole_training(directory):
@@ -98,6 +101,7 @@ def train_and_export(run: RunTraining, model: str, log_dir: str) -> None:
         model,
         lineage=lineage_of(directory, run.seed),
         examples=newest_rows(run.days),
+        quantiles=quantiles,
     )
 
 
@@ -107,6 +111,27 @@ def lineage_of(checkpoints_dir: str, seed: int) -> Lineage:
     metrics = records[-1] if records else {}
     days = tuple(finished_days(checkpoints_dir))
     return Lineage(days=days, seed=seed, metrics=metrics)
+
+
+def quantiles_of(spec: Spec, folders: Sequence[str]) -> str | None:
+    """The newest examples' `quantiles.json`; None if the spec has no use for it.
+
+    It is read, as a training may take hours: what is wrong with it is told before.
+
+    Args:
+        spec: Of the model.
+        folders: Of the examples of each day, in order; empty where they are gone.
+
+    Raises:
+        QuantilesError: It cannot be used.
+    """
+    labels = {task.label_column for task in spec.tasks if task.seconds}
+    there = [folder for folder in folders if folder]
+    if not labels or not there:
+        return None
+    path = os.path.join(there[-1], QUANTILES_FILE)
+    read_tables(path, [q for q in spec.quantiles if q.name in labels])
+    return path
 
 
 def newest_rows(days: Sequence[tuple[str, str]]) -> list[bytes]:

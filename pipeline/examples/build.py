@@ -160,6 +160,10 @@ def generate(
     _ = read.logs[REJECTS] | "Write rejects" >> beam.ParDo(
         steps.WriteRejects(outputs.rejects_dir), total
     )
+    if setup.spec.quantiles:
+        _ = known.histograms | "Write quantiles" >> beam.ParDo(
+            steps.WriteQuantiles(setup, outputs.new_quantiles_path)
+        )
     counts = (
         [
             *read.counts,

@@ -3,6 +3,7 @@
 EXAMPLES/Split-day-YYYYMMDD/data_tfrecord-*.gz
 EXAMPLES/Split-day-YYYYMMDD/evaluation_only-*.gz   of days kept for evaluation
 EXAMPLES/summaries/<split>.json.gz   see `pipeline.summaries`
+EXAMPLES/quantiles.json    of a spec with quantiles: `serving.export.quantile_tables`
 EXAMPLES/_unfinished/      what is in the making, and frames between steps
 REJECTS/*.jsonl            file, line, reason and text of what could not be read
 """
@@ -37,6 +38,7 @@ from pipeline.examples.tfrecords import (
     write_whole,
 )
 from pipeline.summaries.store import FOLDER, summary_path
+from serving.export.quantile_tables import QUANTILES_FILE
 
 
 @dataclasses.dataclass(frozen=True)
@@ -187,6 +189,11 @@ class Outputs:
         """Where the run's own report goes before it is checked."""
         return _join(self.workspace.folder, "report.json")
 
+    @property
+    def new_quantiles_path(self) -> str:
+        """Where what was learned of quantiles waits."""
+        return _join(self.workspace.folder, QUANTILES_FILE)
+
     def prepare(self) -> None:
         """Nothing old may be taken for this run's.
 
@@ -205,6 +212,7 @@ class Outputs:
             file_systems.delete([self.report_path])
         if not self.replaces:  # of splits that are gone
             file_systems.remove(_join(self.examples_dir, FOLDER))
+            self._remove_quantiles()
         file_systems.delete(file_systems.match_paths(self.rejects_dir, "*.jsonl"))
         if self.state is not None:
             self.state.prepare()
@@ -226,6 +234,7 @@ class Outputs:
             write_json(self.report_path, report)
         check(report, self.limits, self.rejects_dir)
         self._place_splits()
+        self._place_quantiles()
         if self.state is not None:
             self.state.finish(report)
         if not self.replaces:
@@ -245,6 +254,19 @@ class Outputs:
                 _move(place, _join(self.workspace.folder, f"old-{split}"))
             _move(_join(self.writer.splits_dir, name), place)
             _move_file(summary_path(self.writer.splits_dir, split), summary)
+
+    def _place_quantiles(self) -> None:
+        """Of replaced days too: the newest counts are what ranks stand for."""
+        if FileSystems.exists(self.new_quantiles_path):
+            self._remove_quantiles()
+            _move_file(
+                self.new_quantiles_path, _join(self.examples_dir, QUANTILES_FILE)
+            )
+
+    def _remove_quantiles(self) -> None:
+        place = _join(self.examples_dir, QUANTILES_FILE)
+        if FileSystems.exists(place):
+            file_systems.delete([place])
 
     def _merged(self, report: Mapping[str, Any]) -> dict[str, Any]:
         """The new report, with what the old one says of the splits that stay."""

@@ -20,6 +20,7 @@ from apache_beam.io.filesystems import FileSystems
 
 from feature_specs import Spec
 from feature_specs.events import EventsSpec, reads_events
+from pipeline.arrays import Ints
 from pipeline.examples import joins
 from pipeline.examples.columns import quantiles, statistics
 from pipeline.examples.columns.carried import Carried
@@ -56,6 +57,7 @@ from pipeline.examples.state_tables import SHOWN as SHOWN_TABLE
 from pipeline.examples.state_tables import StateTables
 from pipeline.examples.summary_steps import SummarizeFile
 from pipeline.examples.tfrecords import write_whole
+from serving.export.quantile_tables import tables_as_json
 
 FILE_ROWS = 50_000  # readable rows an output file: some 20 MB
 MOST_FILES = 1_000  # more files cost more in pieces than they gain in workers
@@ -417,6 +419,17 @@ class WriteReport(beam.DoFn):
         setup = self._setup
         report = build_report(counts, setup.spec, setup.plan, setup.seed)
         write_json(self._path, report)
+
+
+class WriteQuantiles(beam.DoFn):
+    """The histograms of a spec's quantiles -> the file that exports read."""
+
+    def __init__(self, setup: Setup, path: str) -> None:
+        self._quantiles, self._path = setup.spec.quantiles, path
+
+    def process(self, histograms: Sequence[Ints]) -> None:
+        text = json.dumps(tables_as_json(self._quantiles, histograms))
+        write_whole(self._path, iter([text.encode()]))
 
 
 def _histories(

@@ -359,7 +359,7 @@ def _rank(
         raise RequestError(f"rank: top_k must be at least 1. Got {top_k}.")
     inputs = rank_inputs(spec, request, candidates, weights, top_k or 0)
     if not len(candidates):  # JSON cannot say how wide the vectors of no candidate are
-        names = ["score", "log_score", *(task.name for task in spec.tasks)]
+        names = ["score", "log_score", *(o for t in spec.tasks for o in t.outputs)]
         return Scores({name: [] for name in names}, ())
     return Predict(signature="rank", inputs=inputs, optional=("top_k",))
 

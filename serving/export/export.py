@@ -23,6 +23,7 @@ from feature_specs.places import Place, check_is_no_glob, is_bucket
 from serving.export.answers import ask, write_answers
 from serving.export.compact import compact
 from serving.export.model_card import Lineage, make_card, read_signatures, write_card
+from serving.export.rank_values import RankValues, read_rank_values
 from serving.export.signatures import RANK, build_signatures, write_defaults
 from serving.export.stored_tables import TableType, stored_tables
 from serving.export.warmup import write_warmup
@@ -52,6 +53,7 @@ def export(
     examples: Sequence[bytes] = (),
     tables: TableType = "float32",
     measure: Callable[[str], Mapping[str, Any]] | None = None,
+    quantiles: Place | None = None,
 ) -> None:
     """Writes the three signatures, their warmup requests and a model card to `path`.
 
@@ -74,12 +76,15 @@ def export(
         tables: How large embedding tables are stored (`serving.export.stored_tables`).
         measure: Given the written model's directory, what its card says of the change
             that comes of that.
+        quantiles: `quantiles.json` of the examples that the ranker was trained on; only
+            a spec needs it that has a task with `seconds`.
 
     Raises:
         TablesError: No table can be stored so.
         PlaceError: TensorFlow would not find `path` again.
         LockedError: Another command exports to `path`.
         ExportError: `path` holds something; a served version never changes.
+        QuantilesError: It is not known what predicted ranks stand for.
     """
     spec, path = as_spec(spec), os.fspath(path)
     if isinstance(transform, str | os.PathLike):
@@ -89,12 +94,16 @@ def export(
         transform = tensorflow_transform.TFTransformOutput(os.fspath(transform))
     path = path.rstrip("/")
     check_is_no_glob("export", path)
+    table = None if quantiles is None else os.fspath(quantiles)
+    rank_values = read_rank_values(spec, table)
     with sole_export(path):
         _check_is_new(path)
         _remove_leftovers(path)
         temporary = _temporary(path)
         try:
-            stored = _write(ranker, transform, spec, temporary, examples, tables)
+            stored = _write(
+                ranker, transform, spec, temporary, examples, tables, rank_values
+            )
             change = {} if measure is None else measure(temporary)
             about = {"type": tables, **stored, **change} if stored else {}
             _write_card(ranker, transform, spec, temporary, lineage or Lineage(), about)
@@ -119,6 +128,7 @@ def _write(
     path: str,
     examples: Sequence[bytes],
     tables: TableType,
+    rank_values: Sequence[RankValues],
 ) -> dict[str, Any]:
     """Returns what was stored in another type; empty if nothing was."""
     module = tf.Module()
@@ -127,7 +137,7 @@ def _write(
     layer = transform.transform_features_layer()
     module.transform_resources = _resources(layer)
     with stored_tables(ranker, tables) as stored:
-        signatures = build_signatures(ranker, layer, spec)
+        signatures = build_signatures(ranker, layer, spec, rank_values)
     replaced = {one.replaces for one in stored}
     kept = [v for v in ranker.variables if v.ref() not in replaced]
     module.ranker_variables, module.stored_tables = kept, stored

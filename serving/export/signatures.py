@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -20,6 +20,7 @@ from tensorflow.python.saved_model import fingerprinting_utils
 
 from feature_specs import FeatureSpec, Spec
 from serving.export.fusion import Fused, finite, fuse
+from serving.export.rank_values import RankValues
 from serving.export.requests import candidate_features, request_features
 from trainer.days.raw_rows import raw_columns
 from trainer.model.ranker import Ranker
@@ -38,18 +39,23 @@ EXAMPLES = "examples"  # the input of `score_examples`, [B] serialized tf.Exampl
 
 
 def build_signatures(
-    ranker: Ranker, transform: Transform, spec: Spec
+    ranker: Ranker,
+    transform: Transform,
+    spec: Spec,
+    rank_values: Sequence[RankValues] = (),
 ) -> dict[str, tf.types.experimental.ConcreteFunction]:
-    """Signature name -> traced function; each returns tasks and `score`, [B] float32,
-    and `log_score`, [B] float64; `rank` also `positions`, [B] int32.
+    """Signature name -> traced function; each returns tasks, the seconds of ranks and
+    `score`, [B] float32, and `log_score`, [B] float64; `rank` also `positions`, [B]
+    int32.
 
     Args:
         ranker: The trained model; reads transformed features.
         transform: Raw features, sequences as SparseTensor -> transformed ones; given
             some of the inputs, it returns what follows from them.
         spec: Features, tasks and fusion.
+        rank_values: Of tasks that are served as seconds, too.
     """
-    served = _Served(ranker, transform, spec)
+    served = _Served(ranker, transform, spec, rank_values)
     return {
         "serving_default": served.rows_function(),
         RANK: served.rank_function(),
@@ -65,8 +71,16 @@ def example_spec(spec: Spec) -> dict[str, tf.io.FixedLenFeature | tf.io.VarLenFe
 class _Served:
     """The ranker behind its transform, with raw values at the entrance."""
 
-    def __init__(self, ranker: Ranker, transform: Transform, spec: Spec):
+    def __init__(
+        self,
+        ranker: Ranker,
+        transform: Transform,
+        spec: Spec,
+        rank_values: Sequence[RankValues],
+    ):
         self._ranker, self._transform, self._spec = ranker, transform, spec
+        self._rank_values = rank_values
+        self._read_by_ranks = {values.feature for values in rank_values}
         self._candidate = candidate_features(spec)
         self._request = request_features(spec)
 
@@ -102,8 +116,14 @@ class _Served:
             weights = _all_or_none(features[WEIGHTS], count)
             fused = self._fused(logits, features, {**asked, **shown}, weights)
             best = _best(finite(fused), features[TOP_K])
+            chosen = {
+                f.name: tf.gather(features[f.name], best.positions)
+                for f in self._candidate
+                if f.name in self._read_by_ranks
+            }
+            logits = tf.gather(logits, best.positions)
             return {
-                **self._ranker.predict_tasks(tf.gather(logits, best.positions)),
+                **self._predictions(logits, {**features, **chosen}),
                 **best.fused._asdict(),
                 POSITIONS: best.positions,
             }
@@ -148,7 +168,7 @@ class _Served:
         fused = self._fused(logits, features, encoded)
         if checked:
             fused = finite(fused)
-        return {**self._ranker.predict_tasks(logits), **fused._asdict()}
+        return {**self._predictions(logits, features), **fused._asdict()}
 
     def _fused(
         self,
@@ -160,6 +180,17 @@ class _Served:
         length = self._spec.fusion.length
         raw_length = features[length.feature] if length else None
         return fuse(self._spec, logits, raw_length, weights, encoded)
+
+    def _predictions(self, logits: tf.Tensor, features: Tensors) -> Tensors:
+        """Logits [B, T] and raw features [B] or [1] -> what is predicted, [B] each."""
+        found = self._ranker.predict_tasks(logits)
+        seconds = {
+            values.task.outputs[-1]: values.seconds(
+                found[values.task.name], features.get(values.feature)
+            )
+            for values in self._rank_values
+        }
+        return {**found, **seconds}
 
 
 def write_defaults(model_dir: str) -> None:

@@ -85,7 +85,9 @@ def _show(ranking: Ranking, top: int) -> None:
     """Prints the best candidates: a line each, or a column each on a narrow screen."""
     console = rich.console.Console()
     spec, count = ranking.spec, len(ranking.candidates)
-    names = ["score", *(task.name for task in spec.tasks)]
+    known = (output for task in spec.tasks for output in task.outputs)
+    # A model of an earlier release has no seconds.
+    names = ["score", *(name for name in known if name in ranking.outputs)]
     lines = [
         [str(index + 1), candidate.label]
         + [f"{ranking.outputs[name][index]:.3g}" for name in names]

@@ -1,22 +1,25 @@
 """What the Trainer step does: which days it trains, and from which weights."""
 
 import dataclasses
+import json
 import shutil
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from feature_specs import read_preset, read_spec
+from feature_specs import load_spec, read_preset, read_spec
 from pipeline.encoding.graph import write_transform_graph
 from pipeline.training import (
     RunTraining,
     check_days,
     encoded_dir,
     newest_rows,
+    quantiles_of,
     train_and_export,
 )
 from serving.export.model_card import read_card
+from serving.export.quantile_tables import QuantilesError, tables_as_json
 from tests.trainer.conftest import PRESET
 from tests.trainer.raw_days import ENCODING, RAW_SPEC, raw_rows, write_rows
 from tpu_configs import SliceConfig
@@ -141,3 +144,20 @@ def test_rows_for_warmup_are_of_the_newest_day_that_is_there(tmp_path):
     assert found[:2] == [b"day-20240101 0", b"day-20240101 20"]
     assert found[-1] == b"day-20240101 1980"
     assert newest_rows([("day-20240102", "")]) == newest_rows([]) == []
+
+
+def test_the_newest_days_know_what_ranks_stand_for_and_it_is_told_before_training(
+    tmp_path,
+):
+    spec = load_spec("kuairand")
+    (quantile,) = spec.quantiles
+    old, new = tmp_path / "old", tmp_path / "new"
+    new.mkdir()
+    folders = [str(old), str(new), ""]
+    with pytest.raises(QuantilesError, match=r"new/quantiles\.json: is missing"):
+        quantiles_of(spec, folders)
+    histogram = np.ones((len(quantile.boundaries) + 1, 3), np.int64)
+    tables = tables_as_json([quantile], [histogram])
+    (new / "quantiles.json").write_text(json.dumps(tables))
+    assert quantiles_of(spec, folders) == str(new / "quantiles.json")
+    assert quantiles_of(load_spec("movielens"), folders) is None
