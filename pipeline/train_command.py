@@ -46,7 +46,7 @@ from feature_specs.places import PlaceError, is_bucket
 from feature_specs.preset import check_preset, with_loss_weights
 from pipeline import train_flags
 from pipeline.train_flags import TrainSettings
-from trainer.days.folders import find_days
+from trainer.days.folders import find_folders
 from trainer.ownership import sole_training
 from trainer.slices import choose_slice
 from trainer.train import check_places, train
@@ -101,7 +101,8 @@ def _train_and_export(
     if graph is not None:  # told before hours of training
         from pipeline.training import quantiles_of
 
-        quantiles = quantiles_of(spec, [str(settings.examples)])
+        folders = [folder for _, folder in find_folders(settings.examples)]
+        quantiles = quantiles_of(spec, folders)
     restored = checkpoints.finished_days(settings.checkpoints)
     ranker = train(
         spec,
@@ -174,7 +175,7 @@ def _export(
     from serving.export.export import export
 
     lineage = lineage_of(settings.checkpoints, settings.seed)
-    days = [(split, str(settings.examples)) for split in lineage.days]
+    days = [d for d in find_folders(settings.examples) if d[0] in lineage.days]
     path = str(settings.export)
     is_changed = settings.tables != "float32"
     export(
@@ -197,8 +198,7 @@ def _change(
     """Measures on the newest day what other tables change, and prints that."""
     from pipeline.table_change import table_change
 
-    (*_, (split, (pattern, *_))) = find_days(settings.examples)
-    folder = os.path.dirname(os.path.dirname(pattern))
+    (*_, (split, folder)) = find_folders(settings.examples)
     measure = table_change(spec, ranker, graph, [(split, folder)])
 
     def told(model_dir: str) -> dict[str, Any]:

@@ -61,6 +61,7 @@ def pipeline_run(spec: str, logs: pathlib.Path, root: pathlib.Path, *flags: str)
 # others follow as they come.
 _LONGEST_FIRST = (
     "shared run",
+    "tests/e2e/two_weeks_test.py",
     "tests/e2e/movielens_test.py",
     "processes",
     "tests/serving",

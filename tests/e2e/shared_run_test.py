@@ -175,11 +175,12 @@ def test_one_row_gets_the_same_predictions_everywhere(shared_run, record, served
                 for outputs in ranked:
                     got = np.ravel(outputs[name])[0]
                     assert got == pytest.approx(expected, rtol[name], 1e-5), name
-    assert set(by_example) == fused | {task.name for task in spec.tasks}
+    seconds = {"watch_rank_seconds"}  # of the model's rank, which it does not give
+    assert set(by_example) == fused | seconds | {task.name for task in spec.tasks}
     for name, expected in by_example.items():
         for outputs in (default, rest):
             np.testing.assert_allclose(outputs[name], expected, rtol[name], 1e-5)
-        if name not in fused:
+        if name not in fused | seconds:
             np.testing.assert_allclose(trained[name], expected, atol=1e-5)
 
 
@@ -198,6 +199,11 @@ def test_the_train_command_exports_the_same_model_under_another_fusion_weight(
     args += ["--checkpoints", str(own), "--export", str(tmp_path / "models" / "7")]
     assert run(args) == 0
     assert f"restored {len(days)};" in capsys.readouterr().out
+    own_warmup, its_warmup = (
+        (pathlib.Path(path) / "assets.extra/tf_serving_warmup_requests").stat().st_size
+        for path in (tmp_path / "models" / "7", record.model)
+    )
+    assert own_warmup > its_warmup / 2  # of rows of the examples, as that of the run
     serialized = tf.constant(served_rows[0])
     found, expected = (
         tf.saved_model.load(path).signatures["score_examples"](examples=serialized)

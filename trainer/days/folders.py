@@ -33,6 +33,19 @@ def find_days(
 ) -> list[tuple[str, list[str]]]:
     """Name and glob of each day under some directories, oldest first.
 
+    Takes and raises what `find_folders` does.
+    """
+    return [
+        (name, [os.path.join(as_glob(directory), _SPLIT_PREFIX + name, "*.gz")])
+        for name, directory in find_folders(directories, wanted)
+    ]
+
+
+def find_folders(
+    directories: Places, wanted: Sequence[str] | None = None
+) -> list[tuple[str, str]]:
+    """Name and directory of each day under some directories, oldest first.
+
     Args:
         directories: Paths or buckets, one or several; each holds a folder
             `Split-day-YYYYMMDD` for each of its days.
@@ -59,10 +72,7 @@ def find_days(
                 f"--examples: must have each day once. Got {name} in "
                 f"{' and in '.join(found[name])}. Leave one of them out."
             )
-    return [
-        (name, [os.path.join(as_glob(found[name][0]), _SPLIT_PREFIX + name, "*.gz")])
-        for name in chosen
-    ]
+    return [(name, found[name][0]) for name in chosen]
 
 
 def as_directories(places: Places) -> list[str]:

@@ -235,7 +235,7 @@ def test_a_server_that_goes_away(half_store, protocol):
         with contextlib.ExitStack() as running_:
             running_.callback(service.close)
             if protocol == "grpc":
-                url = f"grpc://{running_.enter_context(grpc_serving(service))}"
+                url = f"grpc://{running_.enter_context(grpc_serving(service)).address}"
             else:
                 url = running_.enter_context(running(service)).url
             target = load_target(url, Target(model="half"), 30, 4)
