@@ -44,6 +44,7 @@ class RunTraining(NamedTuple):
         seed: Of weights, order of rows and dropout.
         map_encoding: Whether a training on a new encoding begins with the weights of
             the one before, each value's row at its new id.
+        examples: Directory of the newest examples, an evaluation day's too.
     """
 
     spec: Spec
@@ -54,6 +55,7 @@ class RunTraining(NamedTuple):
     checkpoints: str
     seed: int
     map_encoding: bool = False
+    examples: str = ""
 
 
 def train_and_export(run: RunTraining, model: str, log_dir: str) -> None:
@@ -72,7 +74,8 @@ def train_and_export(run: RunTraining, model: str, log_dir: str) -> None:
         QuantilesError: A task has `seconds`, and its ranks' are not known.
     """
     encoding = read_encoding(run.graph)
-    quantiles = quantiles_of(run.spec, [folder for _, folder in run.days])
+    folders = [*(folder for _, folder in run.days), run.examples]
+    quantiles = quantiles_of(run.spec, folders)
     directory = encoded_dir(run.checkpoints, encoding)
     splits = [split for split, _ in run.days]
     with sole_training(directory):
@@ -120,16 +123,18 @@ def quantiles_of(spec: Spec, folders: Sequence[str]) -> str | None:
 
     Args:
         spec: Of the model.
-        folders: Of the examples of each day, in order; empty where they are gone.
+        folders: Of examples, the newest last; empty where they are gone.
 
     Raises:
         QuantilesError: It cannot be used.
     """
     labels = {task.label_column for task in spec.tasks if task.seconds}
-    there = [folder for folder in folders if folder]
-    if not labels or not there:
+    paths = [os.path.join(folder, QUANTILES_FILE) for folder in folders if folder]
+    if not labels or not paths:
         return None
-    path = os.path.join(there[-1], QUANTILES_FILE)
+    # Days of one run have the same; those that an earlier release made have none.
+    there = [path for path in paths if tf.io.gfile.exists(path)]
+    path = [*paths, *there][-1]
     read_tables(path, [q for q in spec.quantiles if q.name in labels])
     return path
 

@@ -61,6 +61,7 @@ def Trainer(
         checkpoints=checkpoints,
         seed=seed,
         map_encoding=bool(map_encoding),
+        examples=examples.uri,
     )
     logs = os.path.join(model_run.uri, "logs")
     train_and_export(run, path_utils.serving_model_dir(model.uri), logs)

@@ -76,8 +76,9 @@ def read_tables(path: str, quantiles: Iterable[QuantileSpec]) -> dict[str, list[
 
     if not tf.io.gfile.exists(path):
         raise QuantilesError(
-            f"{path}: is missing: an earlier release made these examples. Make them "
-            "again, or take `seconds` out of the spec's tasks."
+            f"{path}: is missing: an earlier release made these examples. Go on with a "
+            "new day, make this one again (--replace), or take `seconds` out of the "
+            "spec's tasks."
         )
     with tf.io.gfile.GFile(path) as file:
         text = file.read()

@@ -160,4 +160,7 @@ def test_the_newest_days_know_what_ranks_stand_for_and_it_is_told_before_trainin
     tables = tables_as_json([quantile], [histogram])
     (new / "quantiles.json").write_text(json.dumps(tables))
     assert quantiles_of(spec, folders) == str(new / "quantiles.json")
+    # Days that an earlier release made follow on, as the day before the newest does.
+    later = [str(new), str(old)]
+    assert quantiles_of(spec, later) == str(new / "quantiles.json")
     assert quantiles_of(load_spec("movielens"), folders) is None
