@@ -4,12 +4,12 @@
 
 Simulated KuaiRand logs of three sizes go through `trailrank pipeline run`, each in a
 process of its own; a fourth one, with as many rows every day, goes on day by day, as a
-nightly job does. What one more day costs early and late is then measured again in
-turns, each time in the run as it was before that day: a neighbour on the machine then
-slows both. Of each step:
-processor time (threads and children included), wall time, and the highest memory of the
-process while it ran (Linux resets it on demand). `start-up` is what importing
-TensorFlow, Beam and TFX takes.
+nightly job does: by the fifth day a new model is compared with as many others as it
+ever will be. What one more day costs early and late is then measured again in turns,
+each time in the run as it was before that day: a neighbour on the machine then slows
+both. Of each step: processor time (threads and children included), wall time, and the
+highest memory of the process while it ran (Linux resets it on demand). `start-up` is
+what importing TensorFlow, Beam and TFX takes.
 
 Prints tables, and as the last line one JSON object.
 """
@@ -37,7 +37,7 @@ import rich.table
 
 _DAYS, _ROWS_PER_USER_DAY = 7, 381  # the simulator's mean
 _EXAMPLES, _START, _ALL = "DayExampleGen", "start-up", "all steps"
-_FIRST_DAYS = 4  # of the log that goes on, before it does
+_FIRST_DAYS = 2  # of the log that goes on: one to train, one to judge
 _FORM = "%Y%m%d"
 
 
