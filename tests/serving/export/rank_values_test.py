@@ -149,7 +149,7 @@ def test_a_wrong_file_is_told(tmp_path, change, message):
 
 
 def test_a_missing_file_is_told(tmp_path):
-    with pytest.raises(QuantilesError, match="is missing.*Make them again"):
+    with pytest.raises(QuantilesError, match="is missing.*Go on with a new day"):
         read_tables(str(tmp_path / "quantiles.json"), [_QUANTILE])
 
 
