@@ -27,7 +27,11 @@ _FIGURES = 6
 
 
 def table_change(
-    spec: Spec, ranker: Ranker, graph: str, days: Sequence[tuple[str, str]]
+    spec: Spec,
+    ranker: Ranker,
+    graph: str,
+    days: Sequence[tuple[str, str]],
+    quantiles: str | None = None,
 ) -> Callable[[str], dict[str, Any]]:
     """For `serving.export.export.export`'s `measure`.
 
@@ -36,6 +40,7 @@ def table_change(
         ranker: The model.
         graph: Directory of its encoding.
         days: (split, directory of examples) whose rows are scored.
+        quantiles: As for `export`.
 
     Returns:
         Model directory -> `days`, `rows`, and of each of `tasks` a pair of `auc` and
@@ -46,7 +51,7 @@ def table_change(
     def measure(model_dir: str) -> dict[str, Any]:
         with tempfile.TemporaryDirectory(prefix="trailrank-") as folder:
             trained = os.path.join(folder, "1")
-            export(ranker, graph, spec, trained)
+            export(ranker, graph, spec, trained, quantiles=quantiles)
             with scored_rows(spec, [trained, model_dir], days) as rows:
                 tasks = {task.name: _of_task(rows, task) for task in spec.tasks}
                 found = {"days": [d for d, _ in days], "rows": rows.count}

@@ -177,7 +177,9 @@ def _export(
     lineage = lineage_of(settings.checkpoints, settings.seed)
     days = [d for d in find_folders(settings.examples) if d[0] in lineage.days]
     path = str(settings.export)
-    is_changed = settings.tables != "float32"
+    change = None
+    if settings.tables != "float32":
+        change = _change(ranker, spec, graph, quantiles, settings)
     export(
         ranker,
         graph,
@@ -186,20 +188,24 @@ def _export(
         lineage=lineage,
         examples=newest_rows(days),
         tables=settings.tables,
-        measure=_change(ranker, spec, graph, settings) if is_changed else None,
+        measure=change,
         quantiles=quantiles,
     )
     print(f"Model: {path}")
 
 
 def _change(
-    ranker: Ranker, spec: Spec, graph: str, settings: TrainSettings
+    ranker: Ranker,
+    spec: Spec,
+    graph: str,
+    quantiles: str | None,
+    settings: TrainSettings,
 ) -> Callable[[str], dict[str, Any]]:
     """Measures on the newest day what other tables change, and prints that."""
     from pipeline.table_change import table_change
 
     (*_, (split, folder)) = find_folders(settings.examples)
-    measure = table_change(spec, ranker, graph, [(split, folder)])
+    measure = table_change(spec, ranker, graph, [(split, folder)], quantiles)
 
     def told(model_dir: str) -> dict[str, Any]:
         found = measure(model_dir)

@@ -42,7 +42,7 @@ class Answer(NamedTuple):
     Attributes:
         signature: Its name.
         inputs: Input -> values.
-        outputs: Output -> values, [B].
+        outputs: Output -> values, [B]; without those that follow from another one.
     """
 
     signature: str
@@ -65,11 +65,13 @@ def ask(spec: Spec, signatures: Mapping[str, Callable[..., Any]]) -> list[Answer
 
 
 def _asked(spec: Spec, signatures: Mapping[str, Callable[..., Any]]) -> list[Answer]:
+    # A rank that is rounded otherwise may be many seconds away: its table is steep.
+    derived = {output for task in spec.tasks for output in task.outputs[1:]}
     found = []
     for signature, inputs in (*warmup_requests(spec), *made_up_requests(spec)):
         tensors = {name: tf.convert_to_tensor(v) for name, v in inputs.items()}
         outputs = signatures[signature](tensors.get(EXAMPLES, tensors))
-        values = {name: value.numpy() for name, value in outputs.items()}
+        values = {n: v.numpy() for n, v in outputs.items() if n not in derived}
         found.append(Answer(signature, inputs, values))
     return found
 

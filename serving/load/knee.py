@@ -1,6 +1,6 @@
 """How many requests a second a server answers before it is slow: rates are tried.
 
-    knee = await find_knee(measure, first=50, limits=...)
+    knee = await find_knee(measure, first=50, most_rate=10_000)
 
 The rate is doubled until a limit is missed (halved, where the first one misses it), and
 then what lies between is parted by the middle, which is that of their logarithms.

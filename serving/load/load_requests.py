@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pathlib
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,8 +10,8 @@ from feature_specs import Spec
 from feature_specs.errors import TrailrankError, UsageError
 from feature_specs.places import Place
 from serving.client.calls import Predict
-from serving.client.rest_client import parsed
 from serving.export.requests import columns, rank_inputs
+from serving.load.json_lines import JsonLine, read_json_lines
 
 if TYPE_CHECKING:
     from serving.ranking.lookup import Examples, Values
@@ -37,32 +36,19 @@ def read_requests(file: Place, signature: str | None = None) -> list[Predict]:
     Raises:
         LoadRequestError: It cannot be read, or a line is no such body.
     """
-    try:
-        content = pathlib.Path(file).read_bytes()
-    except OSError as error:
-        raise LoadRequestError(
-            f"--requests {file}: cannot be read ({error.strerror})."
-        ) from None
-    lines = enumerate(content.splitlines(), start=1)
-    found = [
-        _request(f"--requests {file}, line {number}", line, signature or ROWS)
-        for number, line in lines
-        if line.strip()
-    ]
+    lines = read_json_lines(file, LoadRequestError)
+    found = [_request(line, signature or ROWS) for line in lines]
     if not found:
         raise LoadRequestError(f"--requests {file}: no request in it; one a line.")
     return found
 
 
-def _request(where: str, line: bytes, signature: str) -> Predict:
-    try:
-        body: Any = parsed(line)
-    except ValueError as error:
-        raise LoadRequestError(f"{where}: not JSON: {error}") from None
+def _request(line: JsonLine, signature: str) -> Predict:
+    where, body, begin = line
     if not isinstance(body, dict) or ("inputs" in body) == ("instances" in body):
         raise LoadRequestError(
             f"{where}: must be an object with `inputs` or `instances`, one of them, as "
-            f"the body of a predict call is. Got {line[:60].decode('utf-8', 'replace')}"
+            f"the body of a predict call is. Got {begin}"
         )
     named = body.get("signature_name", signature)
     if not isinstance(named, str):

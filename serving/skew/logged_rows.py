@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import pathlib
 from typing import Any
 
 from feature_specs import FeatureSpec, Spec
 from feature_specs.errors import TrailrankError
 from feature_specs.places import Place
 from feature_specs.spec import KEY_ITEM, KEY_REQUEST, KEY_TIME, KEY_USER
-from serving.client.rest_client import parsed
+from serving.load.json_lines import JsonLine, read_json_lines
 
 KEYS = (KEY_USER, KEY_ITEM, KEY_TIME)
 
@@ -43,23 +42,15 @@ def read_logged(file: Place, spec: Spec) -> LoggedRows:
     Raises:
         LoggedRowError: It cannot be read, or a line is no such object.
     """
-    try:
-        content = pathlib.Path(file).read_bytes()
-    except OSError as error:
-        raise LoggedRowError(
-            f"--requests {file}: cannot be read ({error.strerror})."
-        ) from None
     served = {feature.name for feature in spec.served_features}
     rows: dict[Key, dict[str, Any]] = {}
     unknown: set[str] = set()
-    for number, line in enumerate(content.splitlines(), start=1):
-        if not line.strip():
-            continue
-        key, values = _logged(f"--requests {file}, line {number}", line)
+    for line in read_json_lines(file, LoggedRowError):
+        key, values = _logged(line)
         if key in rows:
             raise LoggedRowError(
-                f"--requests {file}, line {number}: the row of user, item and time "
-                f"{key} was on an earlier line, too. Keep one of them."
+                f"{line.where}: the row of user, item and time {key} was on an earlier "
+                "line, too. Keep one of them."
             )
         unknown |= values.keys() - served - {KEY_REQUEST}
         rows[key] = {name: values[name] for name in served & values.keys()}
@@ -68,15 +59,12 @@ def read_logged(file: Place, spec: Spec) -> LoggedRows:
     return LoggedRows(rows, tuple(sorted(unknown)))
 
 
-def _logged(where: str, line: bytes) -> tuple[Key, dict[str, Any]]:
-    try:
-        values: Any = parsed(line)
-    except ValueError as error:
-        raise LoggedRowError(f"{where}: not JSON: {error}") from None
+def _logged(line: JsonLine) -> tuple[Key, dict[str, Any]]:
+    where, values, begin = line
     if not isinstance(values, dict) or not set(KEYS) <= values.keys():
         raise LoggedRowError(
             f"{where}: must be an object with {', '.join(KEYS)} and the features by "
-            f"their names. Got {line[:60].decode('utf-8', 'replace')}"
+            f"their names. Got {begin}"
         )
     key = tuple(values.pop(name) for name in KEYS)
     if any(isinstance(part, bool) or not isinstance(part, int | str) for part in key):

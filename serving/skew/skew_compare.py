@@ -252,7 +252,8 @@ class Comparison:
         if not taken:
             return ()
         chosen = [rows[n] for n in taken]
-        score = load_signatures(self._run.model)[_SCORE_EXAMPLES]
+        names = [_SCORE_EXAMPLES]
+        score = load_signatures(self._run.model, names)[_SCORE_EXAMPLES]
         serialized = np.array([row.serialized for row in chosen], object)
         expected = score({EXAMPLES: serialized})
         got = self._asked([sent[n] for n in taken], served)

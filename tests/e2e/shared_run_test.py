@@ -216,6 +216,28 @@ def test_the_train_command_exports_the_same_model_under_another_fusion_weight(
     np.testing.assert_allclose(found["score"], score, rtol=1e-4)
 
 
+def test_tables_in_half_the_bytes_are_measured_on_the_newest_day(
+    shared_run, record, tmp_path, capsys
+):
+    """Of a spec whose export needs more than the ranker: what its ranks stand for."""
+    from pipeline.train_command import run
+    from serving.export.model_card import read_card
+
+    days = [split for split in record.example_dirs if split not in record.eval_splits]
+    own, model = tmp_path / "checkpoints", tmp_path / "models" / "8"
+    shutil.copytree(record.checkpoints, own)
+    args = ["--spec", "kuairand", "--examples", record.examples, "--accelerator", "cpu"]
+    args += ["--encoding", record.transform_graph, "--days", *days]
+    args += ["--checkpoints", str(own), "--export", str(model), "--tables", "float16"]
+    assert run(args) == 0
+    assert f"rows of {record.eval_splits[-1]}:" in capsys.readouterr().out
+    tables = read_card(model).tables
+    assert tables["bytes"] == tables["float32_bytes"] / 2
+    valid_play = tables["tasks"]["valid_play"]
+    assert 0 < valid_play["largest_change"] < 0.01  # eleven bits of each weight
+    assert valid_play["auc"][0] == pytest.approx(valid_play["auc"][1], abs=0.01)
+
+
 def _trainer_predictions(shared_run, record, serialized) -> dict:
     """The trainer's own model, restored from its checkpoints, on encoded rows."""
     import tensorflow_transform as tft
