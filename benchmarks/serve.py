@@ -49,6 +49,7 @@ from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 from feature_specs import load_preset, load_spec
 from serving.export import requests
 from serving.export.export import export
+from serving.export.quantile_tables import QUANTILES_FILE
 from serving.export.signatures import RANK, example_spec
 from serving.models.session import load_signatures
 from trainer.model.ranker import Ranker
@@ -153,14 +154,21 @@ def _model(work: pathlib.Path, spec) -> tuple[pathlib.Path, list[bytes]]:
         draws = np.random.default_rng(0)
         for variable in ranker.trainable_variables:  # each prediction another number
             variable.assign_add(draws.normal(0, _NOISE, variable.shape))
-        export(ranker, log.graph, spec, version, examples=examples[:100])
+        export(
+            ranker,
+            log.graph,
+            spec,
+            version,
+            examples=examples[:100],
+            quantiles=os.path.join(log.examples, QUANTILES_FILE),
+        )
     return version, examples
 
 
 def _ways(
     spec, version: pathlib.Path, examples: Sequence[bytes], server: _Server
 ) -> Iterator[_Way]:
-    signatures = load_signatures(str(version), [RANK, _ROWS])
+    signatures = load_signatures(str(version))  # as a server loads it
     for size in _SIZES:
         for name, inputs in _inputs(spec, examples, size).items():
             body = _body(name, inputs)

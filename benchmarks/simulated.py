@@ -100,6 +100,7 @@ class Log:
         name: Tells the log's size, seed and spec.
         spec: What they hold.
         days: Training days, raw, as `trainer.days.loop` takes them.
+        examples: Directory of all of them.
         graph: Directory of their encoding.
         batch: All evaluation rows, encoded.
         rows: Their keys, slices and truth: `p_<signal>` as it happened, `u_<signal>`
@@ -109,6 +110,7 @@ class Log:
     name: str
     spec: Spec
     days: Sequence[loop.Day]
+    examples: str
     graph: str
     batch: Batch
     rows: pl.DataFrame
@@ -184,6 +186,7 @@ def make_log(work: pathlib.Path, spec: Spec, shape: Shape, seed: int) -> Log:
         name=folder.name,
         spec=spec,
         days=[day for day in days if day[0] in plan.train],
+        examples=str(folder / _EXAMPLES),
         graph=graph,
         batch=batch,
         rows=_with_truth(keys, folder / _TRUTH),
