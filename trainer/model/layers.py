@@ -156,6 +156,7 @@ class BatchedMLP(tf.keras.layers.Layer):
         groups: G.
         units: Widths of the layers of each.
         group_major: Whether input and output are [G, B, .] instead.
+        last: Activation of the last layer; None leaves it linear.
     """
 
     def __init__(
@@ -164,6 +165,7 @@ class BatchedMLP(tf.keras.layers.Layer):
         units: Sequence[int],
         *,
         group_major: bool = False,
+        last: str | None = "relu",
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
@@ -174,11 +176,11 @@ class BatchedMLP(tf.keras.layers.Layer):
             BatchedDense(
                 groups,
                 width,
-                activation="relu",
+                activation=activation,
                 group_major=group_major or self.moves,
                 dtype=self.dtype_policy,
             )
-            for width in units
+            for width, activation in zip(units, _activations(units, last), strict=True)
         ]
 
     def call(self, x: tf.Tensor) -> tf.Tensor:
@@ -198,19 +200,32 @@ class BranchedMLP(tf.keras.layers.Layer):
 
     [B, G, I] -> [B, G, branches, units[-1]]. Without units every branch passes the
     group's input on.
+
+    Args:
+        groups: G.
+        branches: Stacks on each input.
+        units: Widths of the layers of each.
+        last: Activation of the last layer; None leaves it linear.
     """
 
-    def __init__(self, groups: int, branches: int, units: Sequence[int], **kwargs: Any):
+    def __init__(
+        self,
+        groups: int,
+        branches: int,
+        units: Sequence[int],
+        *,
+        last: str | None = "relu",
+        **kwargs: Any,
+    ):
         super().__init__(**kwargs)
         self.groups, self.branches = groups, branches
-        first, others = units[:1], units[1:]
+        first, others, policy = units[:1], units[1:], self.dtype_policy
+        activations = _activations(units, last)
         self.first = [
-            Branches(
-                groups, branches, width, activation="relu", dtype=self.dtype_policy
-            )
-            for width in first
+            Branches(groups, branches, width, activation=activation, dtype=policy)
+            for width, activation in zip(first, activations, strict=False)
         ]
-        self.others = BatchedMLP(groups * branches, others, dtype=self.dtype_policy)
+        self.others = BatchedMLP(groups * branches, others, last=last, dtype=policy)
 
     def call(self, x: tf.Tensor) -> tf.Tensor:
         if not self.first:
@@ -237,13 +252,24 @@ class BranchedMLP(tf.keras.layers.Layer):
 class ParallelMLP(tf.keras.layers.Layer):
     """Stacks of ReLU layers, each with an input of its own: experts above others.
 
-    [B, G, branches, I] -> [B, G, branches, units[-1]].
+    [B, G, branches, I] -> [B, G, branches, units[-1]]. The arguments are those of
+    `BranchedMLP`.
     """
 
-    def __init__(self, groups: int, branches: int, units: Sequence[int], **kwargs: Any):
+    def __init__(
+        self,
+        groups: int,
+        branches: int,
+        units: Sequence[int],
+        *,
+        last: str | None = "relu",
+        **kwargs: Any,
+    ):
         super().__init__(**kwargs)
         self.groups, self.branches = groups, branches
-        self.networks = BatchedMLP(groups * branches, units, dtype=self.dtype_policy)
+        self.networks = BatchedMLP(
+            groups * branches, units, last=last, dtype=self.dtype_policy
+        )
 
     def call(self, x: tf.Tensor) -> tf.Tensor:
         y = tf.reshape(x, [-1, self.groups * self.branches, x.shape[-1]])
@@ -269,3 +295,8 @@ class Gates(tf.keras.layers.Layer):
     def call(self, x: tf.Tensor) -> tf.Tensor:
         """x [B, G, I] -> [B, G, readers, experts], float32; each sums to 1."""
         return tf.nn.softmax(tf.cast(self.scores(x), tf.float32), axis=-1)
+
+
+def _activations(units: Sequence[int], last: str | None) -> list[str | None]:
+    """Of each layer of a stack: ReLU but for the last."""
+    return ["relu"] * (len(units) - 1) + [last] * (len(units) > 0)

@@ -455,8 +455,10 @@ class Ranker(tfrs.Model):
         return tuple(Leaf(task.name) for task in self.spec.tasks)
 
     def _overlap(self, judged: tuple[Judged, ...], weight: tf.Tensor) -> tf.Tensor:
-        levels = [e for j in judged for e in j.structured.experts]
-        return tf.add_n([tf.zeros([]), *(disentangle_loss(e, weight) for e in levels)])
+        """The mean over all levels of experts; 0 without any."""
+        levels = [e for j in judged for e in j.structured.kept_apart]
+        found = [disentangle_loss(level, weight) for level in levels]
+        return tf.add_n(found) / len(found) if found else tf.zeros([])
 
     def _keep(self, features: Features, groups: tuple[str, ...]) -> Features:
         names = [f.name for f in self.spec.features if f.group in groups]

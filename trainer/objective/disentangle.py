@@ -14,28 +14,38 @@ _CONSTANT = 1e-5
 
 
 def disentangle_loss(experts: tf.Tensor, weight: tf.Tensor) -> tf.Tensor:
-    """sum over i < j of || rho(Z_i, Z_j) ||_F^2 (SFV sec. 5.1).
+    """mean over pairs i < j of || rho(Z_i, Z_j) ||_F^2 / H (SFV sec. 5.1).
 
     rho is the H x H matrix of Pearson correlations, over the rows of the global batch,
-    between the outputs of expert i and those of expert j of the same group. The sum is
-    the paper's: it is not divided by the number of pairs or of entries, so a group's
-    lies between 0 and E (E - 1) / 2 * H^2, and a useful factor shrinks as H grows.
-    Constant outputs (a dead ReLU) correlate with nothing.
+    between the units of expert i and those of expert j of the same group. So it is the
+    share of a unit's variance that each unit of another expert has, too, summed over
+    these and meant over everything else. Of experts whose own units do not correlate it
+    is the R^2 of one expert's units given another expert, 1 for two that span the same;
+    the most is H. A factor then means as much whatever the number of experts, groups
+    and units. Constant units correlate with nothing.
+
+    Z are the units before their activation. A ReLU that is hardly ever on correlates
+    with nothing either, so that experts kept apart after it fall silent instead.
 
     Args:
         experts: [B, G, E, H], any float type; computed in float32.
         weight: float32 [B], 0 for padded rows, 1 for others.
 
     Returns:
-        float32 scalar, the sum over groups, the same on every replica.
+        float32 scalar, the mean over groups, too, the same on every replica; 0 for a
+        single expert.
     """
     groups, count, width = experts.shape[1:]
+    pairs = count * (count - 1) / 2
+    if not pairs:
+        return tf.zeros([])
     unit = _standardised(tf.cast(experts, tf.float32), weight)
     unit = tf.reshape(unit, [-1, groups, count * width])
     # rho is symmetric: holding one factor fixed leaves half of the gradient, at half
     # of its cost, so twice the loss has the right one and only its value is corrected.
     rho = global_sum(_products(tf.stop_gradient(unit), unit))  # [G, E * H, E * H]
     twice = tf.reduce_sum(tf.square(rho * _between_experts(count, width)))
+    twice /= groups * pairs * width
     return twice - tf.stop_gradient(twice) / 2
 
 

@@ -54,12 +54,20 @@ class Structured(NamedTuple):
         experts: [B, G, E, H] for each level of each layer of switchers.
         gates: [B, G, Q, E'] float32 for each of `Structure.gatings`.
         penalty: Scalar to add to the loss, already weighted.
+        preactivations: `experts` before their last activation, as the disentangle loss
+            wants them; empty where they have none.
     """
 
     outputs: tf.Tensor
     experts: tuple[tf.Tensor, ...] = ()
     gates: tuple[tf.Tensor, ...] = ()
     penalty: tf.Tensor | float = 0.0
+    preactivations: tuple[tf.Tensor, ...] = ()
+
+    @property
+    def kept_apart(self) -> tuple[tf.Tensor, ...]:
+        """What the disentangle loss reads of each level."""
+        return self.preactivations or self.experts
 
 
 class Structure(tf.keras.layers.Layer):
@@ -128,11 +136,12 @@ def split_leaves(task: str, facets: Mapping[str, Sequence[str]]) -> list[Leaf]:
 
 def collect(
     parts: Sequence[Switched | Structured],
-) -> tuple[tuple[tf.Tensor, ...], tuple[Any, ...], tf.Tensor]:
-    """Experts, gates and penalty of several parts, as `Structured` has them."""
+) -> tuple[tuple[tf.Tensor, ...], tuple[Any, ...], tf.Tensor, tuple[tf.Tensor, ...]]:
+    """All of several parts but their outputs, as `Structured` has them."""
     experts = tuple(level for part in parts for level in part.experts)
     gates = tuple(level for part in parts for level in part.gates)
-    return experts, gates, sum(part.penalty for part in parts)
+    apart = tuple(level for part in parts for level in part.kept_apart)
+    return experts, gates, sum(part.penalty for part in parts), apart
 
 
 def draw_seed(seed: tf.Tensor | None, index: int) -> tf.Tensor | None:

@@ -35,15 +35,24 @@ class Switched(NamedTuple):
     Attributes:
         outputs: [B, G, K, H].
         experts: A tensor [B, G, E, H] for each level with experts or sub-networks, the
-            lowest first; what the disentangle loss (SFV sec. 5.1) keeps apart.
+            lowest first: their outputs.
         gates: A tensor [B, G, Q, E'] for each `Gating` of the switcher, float32.
         penalty: Scalar to add to the loss, already weighted; 0 for most.
+        preactivations: The experts of each level before their last activation, which
+            is what the disentangle loss (SFV sec. 5.1) keeps apart; empty where experts
+            have none.
     """
 
     outputs: tf.Tensor
     experts: tuple[tf.Tensor, ...] = ()
     gates: tuple[tf.Tensor, ...] = ()
     penalty: tf.Tensor | float = 0.0
+    preactivations: tuple[tf.Tensor, ...] = ()
+
+    @property
+    def kept_apart(self) -> tuple[tf.Tensor, ...]:
+        """What the disentangle loss reads of each level."""
+        return self.preactivations or self.experts
 
 
 class Switcher(tf.keras.layers.Layer):
@@ -103,6 +112,11 @@ SWITCHERS: Registry[type[Switcher]] = Registry(
 )
 
 _Class = TypeVar("_Class", bound=type[Switcher])
+
+
+def activated(config: SwitcherConfig, preactivations: tf.Tensor) -> tf.Tensor:
+    """The outputs of experts; those without layers pass their input on as it is."""
+    return tf.nn.relu(preactivations) if config.units else preactivations
 
 
 def switcher(name: str, *, needs_units: bool = False) -> Callable[[_Class], _Class]:

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from feature_specs.model import SwitcherConfig
 from trainer.model.layers import BranchedMLP, Gates, mixed
-from trainer.model.switchers.base import Gating, Switched, Switcher, switcher
+from trainer.model.switchers.base import Gating, Switched, Switcher, activated, switcher
 
 _SHARED = "shared"
 
@@ -54,17 +54,21 @@ class ProgressiveLayeredExtraction(Switcher):
     ) -> Switched:
         own, shared = x, x
         experts: list[tf.Tensor] = []
+        before: list[tf.Tensor] = []
         gates: list[tf.Tensor] = []
         for network in self.networks:
             level = network(own, shared)
             experts.append(level.experts)
+            before.append(level.preactivations)
             gates.append(level.gates)
             own = _mixed_by_task(level)
             if level.shared_gate is not None:
                 gates.append(level.shared_gate)
                 shared = mixed(level.shared_gate, level.experts)
                 shared = tf.squeeze(shared, axis=2)
-        return Switched(own, tuple(experts), tuple(gates))
+        return Switched(
+            own, tuple(experts), tuple(gates), preactivations=tuple(before)
+        )
 
 
 @switcher("cgc")
@@ -94,6 +98,7 @@ class _Extracted(NamedTuple):
         shared: [B, G, s, H], the last of them.
         gates: float32 [B, G, K, m + s], of the tasks: own experts first (PLE eq. 4).
         shared_gate: float32 [B, G, 1, K m + s]; None on the last level.
+        preactivations: `experts` before their last activation.
     """
 
     experts: tf.Tensor
@@ -101,6 +106,7 @@ class _Extracted(NamedTuple):
     shared: tf.Tensor
     gates: tf.Tensor
     shared_gate: tf.Tensor | None
+    preactivations: tf.Tensor
 
 
 class _FirstLevel(tf.keras.layers.Layer):
@@ -110,17 +116,19 @@ class _FirstLevel(tf.keras.layers.Layer):
         self, config: SwitcherConfig, tasks: int, groups: int, last: bool, **kwargs: Any
     ):
         super().__init__(**kwargs)
+        self.config = config
         self.sizes = (groups, tasks, config.task_experts, config.experts)
         own, shared, policy = config.task_experts, config.experts, self.dtype_policy
         total = tasks * own + shared
-        self.experts = BranchedMLP(groups, total, config.units, dtype=policy)
+        self.experts = BranchedMLP(groups, total, config.units, last=None, dtype=policy)
         self.gates = Gates(groups, tasks, own + shared, dtype=policy)
         self.shared_gate = None if last else Gates(groups, 1, total, dtype=policy)
 
     def call(self, x: tf.Tensor, _: tf.Tensor) -> _Extracted:
         """x [B, G, D], twice -> `_Extracted`."""
         groups, tasks, m, s = self.sizes
-        experts = self.experts(x)
+        before = self.experts(x)
+        experts = activated(self.config, before)
         own, shared = tf.split(experts, [tasks * m, s], axis=2)
         return _Extracted(
             experts,
@@ -128,6 +136,7 @@ class _FirstLevel(tf.keras.layers.Layer):
             shared,
             self.gates(x),
             self.shared_gate(x) if self.shared_gate else None,
+            before,
         )
 
 
@@ -138,11 +147,12 @@ class _HigherLevel(tf.keras.layers.Layer):
         self, config: SwitcherConfig, tasks: int, groups: int, last: bool, **kwargs: Any
     ):
         super().__init__(**kwargs)
+        self.config = config
         self.sizes = (groups, tasks, config.task_experts, config.experts)
         own, shared, policy = config.task_experts, config.experts, self.dtype_policy
         readers, total = groups * tasks, tasks * own + shared
-        self.own = BranchedMLP(readers, own, config.units, dtype=policy)
-        self.shared = BranchedMLP(groups, shared, config.units, dtype=policy)
+        self.own = BranchedMLP(readers, own, config.units, last=None, dtype=policy)
+        self.shared = BranchedMLP(groups, shared, config.units, last=None, dtype=policy)
         self.gates = Gates(readers, 1, own + shared, dtype=policy)
         self.shared_gate = None if last else Gates(groups, 1, total, dtype=policy)
 
@@ -150,16 +160,19 @@ class _HigherLevel(tf.keras.layers.Layer):
         """own [B, G, K, H], shared [B, G, H] -> `_Extracted`."""
         groups, tasks, m, s = self.sizes
         reads = tf.reshape(own, [-1, groups * tasks, own.shape[-1]])
-        own_experts = self.own(reads)  # [B, G * K, m, H]
-        width = own_experts.shape[-1]
-        by_task = tf.reshape(own_experts, [-1, groups, tasks * m, width])
-        shared_experts = self.shared(shared)
+        by_reader = self.own(reads)  # [B, G * K, m, H]
+        width = by_reader.shape[-1]
+        by_task = tf.reshape(by_reader, [-1, groups, tasks * m, width])
+        before = tf.concat([by_task, self.shared(shared)], axis=2)
+        experts = activated(self.config, before)
+        own_experts, shared_experts = tf.split(experts, [tasks * m, s], axis=2)
         return _Extracted(
-            tf.concat([by_task, shared_experts], axis=2),
+            experts,
             tf.reshape(own_experts, [-1, groups, tasks, m, width]),
             shared_experts,
             tf.reshape(self.gates(reads), [-1, groups, tasks, m + s]),
             self.shared_gate(shared) if self.shared_gate else None,
+            before,
         )
 
 

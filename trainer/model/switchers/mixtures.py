@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from feature_specs.model import SwitcherConfig
 from trainer.model.layers import BranchedMLP, Gates, ParallelMLP, mixed
-from trainer.model.switchers.base import Gating, Switched, Switcher, switcher
+from trainer.model.switchers.base import Gating, Switched, Switcher, activated, switcher
 
 
 @switcher("mmoe")
@@ -28,16 +28,20 @@ class MultiGateMixture(Switcher):
     ):
         super().__init__(config, names, groups, **kwargs)
         policy = self.dtype_policy
-        self.experts = BranchedMLP(groups, config.experts, config.units, dtype=policy)
+        self.experts = BranchedMLP(
+            groups, config.experts, config.units, last=None, dtype=policy
+        )
         self.gates = Gates(groups, self.tasks, config.experts, dtype=policy)
         self.gatings = (_gating(1, self.names, config.experts),)
 
     def call(
         self, x: tf.Tensor, training: bool = False, seed: tf.Tensor | None = None
     ) -> Switched:
-        experts = self.experts(x)  # [B, G, E, H]
+        before = self.experts(x)  # [B, G, E, H]
+        experts = activated(self.config, before)
         gates = self.gates(x)  # [B, G, K, E]
-        return Switched(mixed(gates, experts), (experts,), (gates,))
+        outputs = mixed(gates, experts)
+        return Switched(outputs, (experts,), (gates,), preactivations=(before,))
 
 
 @switcher("moe")
@@ -56,17 +60,20 @@ class Mixture(Switcher):
     ):
         super().__init__(config, names, groups, **kwargs)
         policy = self.dtype_policy
-        self.experts = BranchedMLP(groups, config.experts, config.units, dtype=policy)
+        self.experts = BranchedMLP(
+            groups, config.experts, config.units, last=None, dtype=policy
+        )
         self.gate = Gates(groups, 1, config.experts, dtype=policy)
         self.gatings = (_gating(1, ("shared",), config.experts),)
 
     def call(
         self, x: tf.Tensor, training: bool = False, seed: tf.Tensor | None = None
     ) -> Switched:
-        experts = self.experts(x)  # [B, G, E, H]
+        before = self.experts(x)  # [B, G, E, H]
+        experts = activated(self.config, before)
         gate = self.gate(x)  # [B, G, 1, E]
         outputs = tf.repeat(mixed(gate, experts), self.tasks, axis=2)
-        return Switched(outputs, (experts,), (gate,))
+        return Switched(outputs, (experts,), (gate,), preactivations=(before,))
 
 
 @switcher("ml_mmoe")
@@ -87,9 +94,9 @@ class MultiLevelMixture(Switcher):
     ):
         super().__init__(config, names, groups, **kwargs)
         policy, experts, units = self.dtype_policy, config.experts, config.units
-        self.first = BranchedMLP(groups, experts, units, dtype=policy)
+        self.first = BranchedMLP(groups, experts, units, last=None, dtype=policy)
         self.others = [
-            ParallelMLP(groups, experts, units, dtype=policy)
+            ParallelMLP(groups, experts, units, last=None, dtype=policy)
             for _ in range(config.levels - 1)
         ]
         # Every gate reads x and weighs as many experts: one product for all levels.
@@ -101,10 +108,17 @@ class MultiLevelMixture(Switcher):
         self, x: tf.Tensor, training: bool = False, seed: tf.Tensor | None = None
     ) -> Switched:
         gates = tf.split(self.gates(x), self.readers, axis=2)
-        levels = [self.first(x)]  # [B, G, E, H]
+        before = [self.first(x)]  # [B, G, E, H]
+        levels = [activated(self.config, before[0])]
         for network, gate in zip(self.others, gates, strict=False):
-            levels.append(network(mixed(gate, levels[-1])))
-        return Switched(mixed(gates[-1], levels[-1]), tuple(levels), tuple(gates))
+            before.append(network(mixed(gate, levels[-1])))
+            levels.append(activated(self.config, before[-1]))
+        return Switched(
+            mixed(gates[-1], levels[-1]),
+            tuple(levels),
+            tuple(gates),
+            preactivations=tuple(before),
+        )
 
     def _gatings(self) -> list[Gating]:
         experts = self.config.experts

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from feature_specs.model import SwitcherConfig
 from trainer.model.layers import BranchedMLP, ParallelMLP, grouped_product
-from trainer.model.switchers.base import Switched, Switcher, switcher
+from trainer.model.switchers.base import Switched, Switcher, activated, switcher
 
 # The hard concrete distribution of Louizos et al. (2018, sec. 4.1): temperature, and
 # the ends to which a concrete variable is stretched before it is cut to [0, 1].
@@ -47,9 +47,9 @@ class SubNetworkRouting(Switcher):
     ):
         super().__init__(config, names, groups, **kwargs)
         policy, count = self.dtype_policy, config.experts
-        self.first = BranchedMLP(groups, count, config.units, dtype=policy)
+        self.first = BranchedMLP(groups, count, config.units, last=None, dtype=policy)
         self.others = [
-            ParallelMLP(groups, count, config.units, dtype=policy)
+            ParallelMLP(groups, count, config.units, last=None, dtype=policy)
             for _ in range(config.levels - 1)
         ]
         targets = [count] * len(self.others) + [self.tasks]
@@ -60,12 +60,19 @@ class SubNetworkRouting(Switcher):
     ) -> Switched:
         if training and seed is None:
             raise ValueError("Switcher snr: call it with a seed to train, got None.")
-        levels = [self.first(x)]  # [B, G, E, H]
-        routed = self._routed(0, levels[0], training, seed)
-        for i, network in enumerate(self.others, start=1):
-            levels.append(network(routed))
+        routed: tf.Tensor | None = None
+        before: list[tf.Tensor] = []
+        levels: list[tf.Tensor] = []
+        for i, network in enumerate([self.first, *self.others]):
+            before.append(network(x if routed is None else routed))  # [B, G, E, H]
+            levels.append(activated(self.config, before[-1]))
             routed = self._routed(i, levels[-1], training, seed)
-        return Switched(routed, tuple(levels), penalty=self._penalty())
+        return Switched(
+            routed,
+            tuple(levels),
+            penalty=self._penalty(),
+            preactivations=tuple(before),
+        )
 
     def _routed(
         self, level: int, u: tf.Tensor, training: bool, seed: tf.Tensor | None
