@@ -60,7 +60,7 @@ bottom: [16]
 switcher: {kind: mmoe, experts: 3, units: [8]}
 tower: [8]
 trail: {units: [4], dim: 4, dropout: 0.1}
-disentangle: 0.001
+disentangle: 0.1
 optimizer: {learning_rate: 0.01, table_learning_rate: 0.2}
 """
 

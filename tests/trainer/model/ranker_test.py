@@ -108,7 +108,20 @@ def test_total_is_the_weighted_sum_and_lambda_times_the_overlap(ranker, make_row
     overlap = float(losses.disentangle)
     assert overlap > 0
     np.testing.assert_allclose(
-        losses.total, click + watch + 2 * like + seconds + 0.001 * overlap, rtol=1e-5
+        losses.total, click + watch + 2 * like + seconds + 0.1 * overlap, rtol=1e-5
+    )
+
+
+def test_overlap_is_that_of_the_experts_before_their_activation(ranker, make_rows):
+    batch = make_rows(32, seed=0).batch()
+    (inside,) = ranker.look_inside(batch).structured
+    (before,) = inside.preactivations
+    rows, _, count, width = before.shape
+    rho = np.corrcoef(before.numpy().reshape(rows, -1).T)
+    blocks = np.square(rho).reshape(count, width, count, width).sum((1, 3)) / width
+    expected = blocks[np.triu_indices(count, 1)].mean()
+    np.testing.assert_allclose(
+        ranker.task_losses(batch).disentangle, expected, rtol=1e-4
     )
 
 

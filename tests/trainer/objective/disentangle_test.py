@@ -7,11 +7,12 @@ from trainer.objective.disentangle import disentangle_loss
 
 
 def _reference(experts: np.ndarray) -> float:
-    """sum over i < j of the squared entries of corrcoef's block (i, j)."""
+    """Mean over i < j of the sum of corrcoef's block (i, j), squared, over its width."""
     rows, count, width = experts.shape
     rho = np.corrcoef(experts.reshape(rows, count * width).astype(np.float64).T)
     blocks = rho.reshape(count, width, count, width)
-    return sum(np.square(blocks[i, :, j]).sum() for i in range(count) for j in range(i))
+    pairs = [(i, j) for i in range(count) for j in range(i)]
+    return np.mean([np.square(blocks[i, :, j]).sum() / width for i, j in pairs])
 
 
 def _loss(experts: np.ndarray, weight=None) -> float:
@@ -31,13 +32,24 @@ def _experts(rows: int = 40, seed: int = 0) -> np.ndarray:
 
 
 class DisentangleLossTest(tf.test.TestCase):
-    def test_equals_the_sum_of_squared_correlations(self):
+    def test_equals_the_mean_of_squared_correlations_by_unit(self):
         experts = _experts()
         self.assertAllClose(_loss(experts), _reference(experts), rtol=1e-5)
 
     def test_two_equal_experts_of_one_column_give_one(self):
         column = np.array([1.0, 2.0, 4.0])
         self.assertAllClose(_loss(np.stack([column, column], 1)[..., None]), 1.0)
+
+    def test_experts_that_span_the_same_give_one_whatever_their_width(self):
+        signs = np.array([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]])  # orthogonal
+        for width in (2, 3):
+            one = signs[:, :width].astype(float)
+            turn, _ = np.linalg.qr(np.arange(1.0, width**2 + 1).reshape(width, -1))
+            other = one @ turn
+            self.assertAllClose(_loss(np.stack([one, other], 1)), 1.0, rtol=1e-5)
+
+    def test_a_single_expert_has_nothing_to_be_kept_apart_from(self):
+        self.assertEqual(_loss(_experts()[:, :1]), 0.0)
 
     def test_is_zero_for_orthogonal_columns(self):
         left, right = [1.0, -1.0, 1.0, -1.0], [1.0, 1.0, -1.0, -1.0]
@@ -57,7 +69,8 @@ class DisentangleLossTest(tf.test.TestCase):
         experts = _experts()
         experts[:, 2] = 0.1  # a dead expert; 0.1 is not exact in float32
         value, gradient = self._value_and_gradient(experts)
-        self.assertAllClose(value, _reference(experts[:, :2]), rtol=1e-5)
+        # One pair of three moves.
+        self.assertAllClose(value, _reference(experts[:, :2]) / 3, rtol=1e-5)
         self.assertTrue(np.isfinite(gradient).all())
         self.assertAllEqual(gradient[:, 2], np.zeros([40, 4]))
 
@@ -83,11 +96,11 @@ class DisentangleLossTest(tf.test.TestCase):
             value = disentangle_loss(x, tf.ones([len(experts)]))
         return value, tape.gradient(value, x).numpy()[:, 0]
 
-    def test_groups_are_apart_and_add_up(self):
+    def test_groups_are_apart_and_count_alike(self):
         one, other = _experts(seed=0), _experts(seed=1)
         both = tf.stack([_float(one), _float(other)], axis=1)  # [B, 2, E, H]
         self.assertAllClose(
             disentangle_loss(both, tf.ones([40])),
-            _reference(one) + _reference(other),
+            (_reference(one) + _reference(other)) / 2,
             rtol=1e-5,
         )

@@ -363,6 +363,9 @@ def test_every_kind_of_switcher_may_be_nested(kind):
     gradients = tape.gradient(total, net.trainable_variables)
     assert found.outputs.shape[:2] == (_ROWS, 6)
     assert not [g for g in gradients if g is None]
+    for experts, before in zip(found.experts, found.kept_apart, strict=True):
+        np.testing.assert_array_equal(experts, np.maximum(before, 0))
+        assert np.any(before < 0)
     assert len(found.gates) == len(net.gatings)
     for gates, (groups, gating) in zip(found.gates, net.gatings, strict=True):
         named = (len(groups), len(gating.readers), len(gating.experts[0]))

@@ -68,8 +68,10 @@ def test_gatings_and_experts_match_their_tensors(kind, groups):
         assert gates.shape == (7, groups, len(gating.readers), gates.shape[3])
         np.testing.assert_allclose(tf.reduce_sum(gates, axis=3), 1, atol=1e-6)
         assert np.all(gates.numpy() >= 0)
-    for experts in found.experts:
+    for experts, before in zip(found.experts, found.preactivations, strict=True):
         assert experts.shape == (7, groups, experts.shape[2], 4)
+        np.testing.assert_array_equal(experts, np.maximum(before, 0))
+        assert np.any(before < 0)
 
 
 @every_kind
