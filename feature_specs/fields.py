@@ -183,6 +183,14 @@ Minutes = Annotated[
 ]
 Length = Annotated[int, between(1, 10_000)]  # of a history
 Weight = Annotated[float, between(0, 1_000_000)]  # of a loss
+Gamma = Annotated[float, between(0, 100)]  # of a focal loss
+KeptShare = Annotated[
+    float, Rule("must be above 0 and at most 1, which keeps every one.", gt=0, le=1)
+]
+Times = Annotated[float, between(1, 1_000_000)]  # that a row counts
+PositiveWeight = Annotated[
+    float, Rule("must be above 0, and no more than 1,000,000.", gt=0, le=1_000_000)
+]
 LengthScale = Annotated[float, between(1e-6, 1_000_000_000)]  # of f(length)
 SignedWeight = Annotated[float, between(-1_000_000, 1_000_000)]  # of the fused score
 Columns = Annotated[int, between(1, MOST_COLUMNS)]

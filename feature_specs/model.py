@@ -23,6 +23,7 @@ from feature_specs.fields import (
     Widths,
     between,
 )
+from feature_specs.imbalance import ImbalanceConfig
 from feature_specs.preset_kinds import (
     CHAIN_KINDS,
     OPTIMIZER_KINDS,
@@ -310,7 +311,10 @@ class ModelConfig:
         weights: How much each task's loss counts.
         loss_weights: Task -> its `loss_weight` instead of the spec's, so that presets
             can be compared that differ in it.
+        imbalance: Task -> how its rare labels are treated, instead of the spec's: its
+            loss, sampling, weight of positives (SFV sec. 5.2).
         disentangle: Weight lambda of the disentangle loss (SFV sec. 5.1); 0 is off.
+            SFV table 2 has 0.05 to 1.
         optimizer: See `OptimizerConfig`.
         epochs_per_day: Passes over each day, before the next one.
         passes: Passes over all days; see `PassesConfig`.
@@ -330,6 +334,7 @@ class ModelConfig:
     unified: UnifiedConfig = UnifiedConfig()
     weights: WeightsConfig = WeightsConfig()
     loss_weights: dict[str, Weight] = dataclasses.field(default_factory=dict)
+    imbalance: dict[str, ImbalanceConfig] = dataclasses.field(default_factory=dict)
     disentangle: Weight = 0.0
     optimizer: OptimizerConfig = OptimizerConfig()
     epochs_per_day: Annotated[int, between(1, 10_000)] = 1
@@ -341,14 +346,15 @@ class ModelConfig:
 def plain_values(config: ModelConfig) -> dict[str, Any]:
     """The preset as mappings, lists and numbers, to write down and compare.
 
-    Options, passes and weights of tasks are left out where there are none, as in what
-    was written before there could be any.
+    Options, passes and what is said of tasks are left out where there are none, as in
+    what was written before there could be any.
     """
     found: dict[str, Any] = _without_empty_options(dataclasses.asdict(config))
     if config.passes == PassesConfig():
         del found["passes"]
-    if not config.loss_weights:
-        del found["loss_weights"]
+    for key in ("loss_weights", "imbalance"):
+        if not found[key]:
+            del found[key]
     return found
 
 

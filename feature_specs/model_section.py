@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from feature_specs.build import build, closest
 from feature_specs.ceilings import check_tables
 from feature_specs.constants import constant_of
+from feature_specs.imbalance import check_imbalance
 from feature_specs.past_section import Past
 from feature_specs.reading import Reading, names_of, reads
 from feature_specs.seconds_section import check_seconds
@@ -22,14 +23,12 @@ from feature_specs.spec import (
     TableSpec,
     TaskSpec,
 )
-from feature_specs.task_kinds import LOSS_KINDS, TASK_KINDS, losses_of
 from feature_specs.transforms import TransformError, parse_transform
 
 _BUILT_IN_FILTERS = ("duplicate", "min_item_impressions", "min_user_events")
 _LONGEST_SEQUENCE = 10_000
 _WIDEST = 65_536  # columns that one feature may bring to the first dense layer
 # Keys of a task that only some kinds, or some losses, have a use for.
-_OWN_KEYS = ("focal_gamma", "class_balance_beta", "negative_rate")
 
 
 def read_filters(reading: Reading, past: Past) -> FilterSpec:
@@ -333,7 +332,8 @@ def read_tasks(
         if task.sample_space:
             space = f"{path}.sample_space"
             reading.condition_that_varies(space, task.sample_space, past.scope)
-        _check_loss(reading, path, task)
+        given = _keys_given(reading, task.name)
+        check_imbalance(reading.problems, path, task, given)
         tasks.append(task)
         paths.append(path)
     check_seconds(reading, past, features, list(zip(paths, tasks, strict=True)))
@@ -341,43 +341,6 @@ def read_tasks(
         rule = "need one whose loss_weight is not 0: nothing would be learned."
         reading.problems.add("tasks", rule)
     return tasks
-
-
-def _check_loss(reading: Reading, path: str, task: TaskSpec) -> None:
-    """The loss fits the kind of task, and its keys fit the loss."""
-    known = losses_of(task.of_kind)
-    if task.loss not in known:
-        of = LOSS_KINDS[task.loss].tasks
-        others = " and ".join(TASK_KINDS[kind].plural for kind in of)
-        rule = f"belongs to {others}; a {task.kind} task may have {', '.join(known)}."
-        reading.problems.add(f"{path}.loss", rule, task.loss)
-    reading.between(f"{path}.focal_gamma", task.focal_gamma, 0, 100)
-    if not 0 <= task.class_balance_beta < 1:
-        rule = "must be at least 0 and below 1."
-        reading.problems.add(
-            f"{path}.class_balance_beta", rule, task.class_balance_beta
-        )
-    if not 0 < task.negative_rate <= 1:
-        rule = "must be above 0 and at most 1, which keeps every negative."
-        reading.problems.add(f"{path}.negative_rate", rule, task.negative_rate)
-    _check_loss_keys(reading, path, task)
-
-
-def _check_loss_keys(reading: Reading, path: str, task: TaskSpec) -> None:
-    """A key without use is a loss forgotten: it is told, whatever its value."""
-    used = task.of_kind.uses | LOSS_KINDS[task.loss_kind].uses
-    given = _keys_given(reading, task.name)
-    for key in _OWN_KEYS:
-        if key in given and key not in used:
-            rule = f"has no use without {_needed(key)}; add that, or remove this."
-            reading.problems.add(f"{path}.{key}", rule, getattr(task, key))
-
-
-def _needed(key: str) -> str:
-    """What a key of a task is for."""
-    kinds = [f"`kind: {name}`" for name in TASK_KINDS if key in TASK_KINDS[name].uses]
-    losses = [f"`loss: {name}`" for name in LOSS_KINDS if key in LOSS_KINDS[name].uses]
-    return " or ".join([*kinds, *losses])
 
 
 def _keys_given(reading: Reading, task: str) -> set[str]:

@@ -21,10 +21,12 @@ from feature_specs.build import (
     shipped_text,
 )
 from feature_specs.ceilings import check_weights
+from feature_specs.imbalance import ImbalanceConfig, check_imbalance
 from feature_specs.model import TASK_FACET, ModelConfig, SwitcherConfig
 from feature_specs.plugins import load_plugins
 from feature_specs.spec import Spec
 
+_LEAST_LAMBDA = 0.0005  # of the disentangle loss; SFV table 2 begins at 0.001
 _PRESETS = pathlib.Path(__file__).parent / "presets"
 
 
@@ -59,6 +61,7 @@ def read_preset(text: str, source: str = "preset") -> ModelConfig:
     if config is not None:
         if config.unified.buckets == 1:
             problems.add("unified.buckets", "must be 0 (off) or 2 at least.", 1)
+        _check_lambda(config.disentangle, problems)
         _check_structure(config, problems)
         check_weights(config, problems)
         for path, switcher in _switchers(config):
@@ -86,6 +89,17 @@ def _check_switcher(path: str, switcher: SwitcherConfig, problems: Problems) -> 
             problems.add(f"{path}.units", rule, uneven[0])
     if switcher.of_kind.needs_units and not switcher.units:
         problems.add(f"{path}.units", f"must have a width for {kind}.", [])
+
+
+def _check_lambda(weight: float, problems: Problems) -> None:
+    """One of the scale that the loss had before would be next to none, silently."""
+    if 0 < weight < _LEAST_LAMBDA:
+        rule = (
+            f"must be 0, or at least {_LEAST_LAMBDA}. The loss is a mean now: what "
+            "weighed its sum becomes as much by times the pairs of experts and the "
+            "outputs of one (0.0001 of 8 experts with 32 is 0.09)."
+        )
+        problems.add("disentangle", rule, weight)
 
 
 def _check_structure(config: ModelConfig, problems: Problems) -> None:
@@ -116,6 +130,11 @@ def check_preset(config: ModelConfig, spec: Spec) -> None:
     _check_names("towers", config.towers, tasks, "a task", problems)
     _check_names("weights.decay", config.weights.decay, tasks, "a task", problems)
     _check_names("loss_weights", config.loss_weights, tasks, "a task", problems)
+    _check_names("imbalance", config.imbalance, tasks, "a task", problems)
+    for task in spec.tasks:
+        if own := config.imbalance.get(task.name):
+            path = f"imbalance.{task.name}"
+            check_imbalance(problems, path, own.applied_to(task), own.said)
     if not any(task.loss_weight for task in weighted(spec, config).tasks):
         rule = "leave every task at 0: nothing would be learned."
         problems.add("loss_weights", rule, config.loss_weights)
@@ -133,10 +152,12 @@ def check_preset(config: ModelConfig, spec: Spec) -> None:
 
 
 def weighted(spec: Spec, config: ModelConfig) -> Spec:
-    """The spec with the preset's `loss_weights` in place of its tasks' own."""
+    """The spec with the preset's `loss_weights` and `imbalance` instead of its own."""
+    untold = ImbalanceConfig()
     tasks = [
         dataclasses.replace(
-            task, loss_weight=config.loss_weights.get(task.name, task.loss_weight)
+            config.imbalance.get(task.name, untold).applied_to(task),
+            loss_weight=config.loss_weights.get(task.name, task.loss_weight),
         )
         for task in spec.tasks
     ]

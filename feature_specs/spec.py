@@ -20,6 +20,8 @@ from feature_specs.fields import (
     MOST_COLUMNS,
     Confidence,
     Factor,
+    Gamma,
+    KeptShare,
     Length,
     LengthScale,
     Named,
@@ -29,11 +31,13 @@ from feature_specs.fields import (
     NumberOrText,
     PositiveFloat,
     PositiveInt,
+    PositiveWeight,
     Rule,
     Share,
     ShareBelowOne,
     SignedWeight,
     SplitDays,
+    Times,
     Weight,
     between,
 )
@@ -533,6 +537,9 @@ class SecondsSpec:
 class TaskSpec:
     """One thing the ranker predicts.
 
+    Whatever the loss and the sampling, a binary task's predictions are the
+    probabilities of all rows: what bends the odds is taken back exactly.
+
     Attributes:
         name: Unique; the name of the prediction in every signature.
         kind: A name of `feature_specs.task_kinds`: `binary` predicts a probability,
@@ -544,13 +551,16 @@ class TaskSpec:
         sample_space: SQL; rows outside it do not train or judge this task (PLE eq. 9).
         loss: `default` is cross-entropy or squared error. A regression may have
             `squared_error`, `huber` or `log_target` (of log(1 + label)), a binary task
-            `cross_entropy`, `focal` or `class_balanced`; `log_target` and `focal` bend
-            the predicted mean: see `trainer.objective.losses`.
+            `cross_entropy`, `focal` or `class_balanced`; `log_target` bends the
+            predicted mean: see `trainer.objective.losses`.
         focal_gamma: Of `focal`: how little rows count that are predicted well.
         class_balance_beta: Of `class_balanced`: how much the rare label counts; 0 is
-            cross-entropy. Predictions need no correction.
-        negative_rate: Share of a binary task's negatives that train it; predictions
-            need no correction.
+            cross-entropy.
+        negative_rate: Share of a binary task's negatives that train it: down-sampling.
+        positive_rate: Rows that each of its positives counts as: up-sampling.
+        balance: Share of positives that the negatives are down-sampled to, by the label
+            mean of the first day; 0 leaves them. Not beside the two rates.
+        positive_weight: Factor of the loss of its positives.
         seconds: Of a regression whose label is the column of a quantile: its
             predictions are served as seconds, too.
     """
@@ -562,9 +572,12 @@ class TaskSpec:
     loss_weight: Weight = 1.0
     sample_space: str = ""
     loss: Annotated[str, Named(LOSS_NAMES)] = "default"
-    focal_gamma: float = 2.0
-    class_balance_beta: float = 0.9999
-    negative_rate: float = 1.0
+    focal_gamma: Gamma = 2.0
+    class_balance_beta: ShareBelowOne = 0.9999
+    negative_rate: KeptShare = 1.0
+    positive_rate: Times = 1.0
+    balance: ShareBelowOne = 0.0
+    positive_weight: PositiveWeight = 1.0
     seconds: SecondsSpec | None = None
 
     @property

@@ -250,11 +250,11 @@ def test_losses_are_plain_by_default(good):
         ),
         (
             f"{_TASK} loss: focal, focal_gamma: -1,",
-            "focal_gamma: must be from 0 to 100. Got -1.0.",
+            "focal_gamma: must be from 0 to 100. Got -1.",
         ),
         (
             f"{_TASK} loss: class_balanced, class_balance_beta: 1,",
-            "class_balance_beta: must be at least 0 and below 1. Got 1.0.",
+            "class_balance_beta: must be at least 0 and below 1. Got 1.",
         ),
         (
             f"{_TASK} loss: class_balanced, class_balance_beta: -0.5,",
@@ -262,13 +262,13 @@ def test_losses_are_plain_by_default(good):
         ),
         (
             f"{_TASK} negative_rate: 0,",
-            "negative_rate: must be above 0 and at most 1, which keeps every "
-            "negative. Got 0.0.",
+            "negative_rate: must be above 0 and at most 1, which keeps every one. "
+            "Got 0.",
         ),
         (
             f"{_TASK} negative_rate: 1.5,",
-            "negative_rate: must be above 0 and at most 1, which keeps every "
-            "negative. Got 1.5.",
+            "negative_rate: must be above 0 and at most 1, which keeps every one. "
+            "Got 1.5.",
         ),
         # Its own default, but for a loss that was forgotten
         (

@@ -37,6 +37,13 @@ def test_mmoe_is_as_written():
     assert config.disentangle == 0.5
 
 
+def test_a_lambda_of_the_sum_is_refused():
+    assert read_preset("disentangle: 0").disentangle == 0
+    assert read_preset("disentangle: 0.001").disentangle == 0.001
+    with pytest.raises(SpecError, match="disentangle: must be 0, or at least.*0.0001"):
+        read_preset("disentangle: 0.0001")
+
+
 def test_a_rate_in_powers_of_ten_is_a_number():
     text = "switcher: {kind: mmoe}\noptimizer: {learning_rate: 1e-3}"
     assert read_preset(text).optimizer.learning_rate == 0.001

@@ -8,12 +8,15 @@ partition of a facet (MFH).
 from __future__ import annotations
 
 import dataclasses
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
-from feature_specs import ModelConfig, Spec
+from feature_specs import ModelConfig, Spec, TaskSpec
 from feature_specs.model import StructureConfig
 from feature_specs.preset import check_preset, weighted
 from trainer.model import chains
@@ -31,7 +34,7 @@ from trainer.model.network import (
 )
 from trainer.model.structures import Leaf, Structured
 from trainer.model.trail import TrailTowers
-from trainer.objective import gradients, losses, weighting
+from trainer.objective import gradients, imbalance, losses, weighting
 from trainer.objective.disentangle import disentangle_loss
 from trainer.objective.weighting import surgery
 from trainer.replicas import global_sum, replica_count
@@ -136,8 +139,9 @@ class Ranker(tfrs.Model):
         check_preset(config, spec)
         self.spec, self.config, self._seed = spec, config, seed
         self.engine = engine
-        means = chains.conditional_means(config.chains, label_means)
-        biases = {t.name: losses.initial_bias(t, means[t.name]) for t in spec.tasks}
+        self._tasks = weighted(spec, config).tasks
+        start = _Start.of(self._tasks, label_means, label_rows)
+        biases = start.biases(self._tasks, config)
         self.networks = [
             Network(
                 spec,
@@ -153,11 +157,20 @@ class Ranker(tfrs.Model):
         ]
         self.leaves = tuple(leaf for n in self.networks for leaf in n.leaves)
         self._rows = LeafRows(spec, self.leaves)
-        tasks = weighted(spec, config).tasks
-        self._leaf_tasks = [tasks[index] for index in self._rows.tasks]
+        self._leaf_tasks = [self._tasks[index] for index in self._rows.tasks]
         self._chains = chains.place(config.chains, self.leaves)
         self.task_weights = weighting.create(config.weights, self._leaf_tasks)
-        self.class_weights = self._create_class_weights(label_means, label_rows)
+        # Variables, as a restored ranker goes on with the first day's.
+        self.class_weights = tf.Variable(
+            start.class_weights[list(self._rows.tasks)],
+            trainable=False,
+            name="class_weights",
+        )
+        self.negative_rates = (
+            tf.Variable(start.rates, trainable=False, name="negative_rates")
+            if any(task.balance for task in self._tasks)
+            else start.rates
+        )
         kept = [name for network in self.networks for name in network.kept]
         self._kept = tuple(dict.fromkeys([*kept, *self._rows.features]))
         self.trail_towers = (
@@ -178,17 +191,11 @@ class Ranker(tfrs.Model):
             first |= engine.no_vectors(1)
         self(first)  # creates the variables
 
-    def _create_class_weights(
-        self, means: dict[str, float], rows: dict[str, float] | None
-    ) -> tf.Variable:
-        """[L, 2]; a variable, as a restored ranker goes on with the first day's."""
-        counts = [(rows or {}).get(t.name, 1.0) for t in self._leaf_tasks]
-        positives = [
-            n * means[t.name] for n, t in zip(counts, self._leaf_tasks, strict=True)
-        ]
-        negatives = [n - p for n, p in zip(counts, positives, strict=True)]
-        weights = losses.class_weights(self._leaf_tasks, positives, negatives)
-        return tf.Variable(weights, trainable=False, name="class_weights")
+    @property
+    def _leaf_sampling(self) -> tf.Tensor:
+        """[L], see `imbalance.log_sampling`."""
+        own = imbalance.log_sampling(self._tasks, self.negative_rates)
+        return tf.gather(own, self._rows.tasks)
 
     # --- predictions --------------------------------------------------------------
 
@@ -256,7 +263,9 @@ class Ranker(tfrs.Model):
 
     def _unweighted(self, logits: tf.Tensor) -> tf.Tensor:
         """[B, L] as trained -> as they are served, fused and judged: calibrated."""
-        return losses.unweighted_logits(self._leaf_tasks, logits, self.class_weights)
+        return imbalance.unweighted_logits(
+            self._leaf_tasks, logits, self.class_weights, self._leaf_sampling
+        )
 
     def example_features(self, rows: int) -> Features:
         """Features of `rows` rows with everything missing; shows names and shapes."""
@@ -280,7 +289,7 @@ class Ranker(tfrs.Model):
             total += self.config.disentangle * overlap
         if self.config.embedding_l2:
             total += self.config.embedding_l2 * _mean_square(seen.sides, batch.weight)
-        sampled = training and losses.samples_negatives(self.spec.tasks)
+        sampled = training and imbalance.samples_rows(self._tasks)
         served = leaves
         if sampled or self.leaves != self._plain_leaves:
             served = self._served_losses(batch, logits)
@@ -421,10 +430,13 @@ class Ranker(tfrs.Model):
         self, batch: Batch, logits: tf.Tensor, training: bool
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Losses [L] and rows [L], of the rows that train each leaf."""
-        masks = batch.masks
-        if training:
-            seed = self._draw_seed(_NEGATIVES_DRAW)
-            masks = losses.sampled_masks(self.spec.tasks, batch.labels, masks, seed)
+        masks, sampling = batch.masks, None
+        if training and imbalance.samples_rows(self._tasks):
+            seed, rates = self._draw_seed(_NEGATIVES_DRAW), self.negative_rates
+            masks = imbalance.sampled_masks(
+                self._tasks, batch.labels, masks, rates, seed
+            )
+            sampling = self._leaf_sampling
         masks = self._rows.to_leaves(masks)
         trains = self._rows.trains(batch.features)
         if trains is not None:
@@ -435,7 +447,7 @@ class Ranker(tfrs.Model):
             self._rows.to_leaves(batch.labels),
             masks,
             class_weights=self.class_weights,
-            training=training,
+            sampling=sampling,
         )
         return found, tf.reduce_sum(masks, axis=0)
 
@@ -443,7 +455,7 @@ class Ranker(tfrs.Model):
         """[T], over all rows, each row's through its own leaf."""
         own = self._rows.to_tasks(tf.stop_gradient(logits), batch.features)
         return losses.task_losses(
-            self.spec.tasks,
+            self._tasks,
             own,
             batch.labels,
             batch.masks,
@@ -469,6 +481,53 @@ class Ranker(tfrs.Model):
     def _draw_seed(self, stream: int) -> tf.Tensor:
         first = self._seed * (_NETWORK_DRAW + len(self.networks)) + stream
         return tf.stack([first, tf.cast(self.steps, tf.int32)])
+
+
+class _Start(NamedTuple):
+    """What follows from the first day's labels.
+
+    Attributes:
+        means: Task -> label mean.
+        rates: [T], see `imbalance.negative_rates`.
+        class_weights: [T, 2], see `imbalance.class_weights`.
+    """
+
+    means: dict[str, float]
+    rates: npt.NDArray[Any]
+    class_weights: npt.NDArray[Any]
+
+    @classmethod
+    def of(
+        cls,
+        tasks: Sequence[TaskSpec],
+        means: dict[str, float],
+        rows: dict[str, float] | None,
+    ) -> _Start:
+        """Task -> its label mean and, for losses that count them, its rows."""
+        own = np.array([means[task.name] for task in tasks])
+        rates = imbalance.negative_rates(tasks, own)
+        counts = np.array([(rows or {}).get(task.name, 1.0) for task in tasks])
+        repeats = np.array([task.positive_rate for task in tasks])
+        weights = imbalance.class_weights(
+            tasks, counts * own * repeats, counts * (1 - own) * rates
+        )
+        return cls(means, rates, weights)
+
+    def biases(
+        self, tasks: Sequence[TaskSpec], config: ModelConfig
+    ) -> dict[str, float]:
+        """Task -> logit of the untrained network, which serves the label means."""
+        sampling = imbalance.log_sampling(tasks, self.rates).numpy()
+        trained = {
+            task.name: imbalance.trained_mean(
+                task, self.means[task.name], weights=own, sampling=raised
+            )
+            for task, own, raised in zip(
+                tasks, self.class_weights, sampling, strict=True
+            )
+        }
+        trained = chains.conditional_means(config.chains, trained)
+        return {t.name: losses.initial_bias(t, trained[t.name]) for t in tasks}
 
 
 class _Seen(NamedTuple):

@@ -19,9 +19,11 @@ from feature_specs.registry import Registry
 from feature_specs.task_kinds import LOSS_KINDS, declare_loss
 from trainer.objective.links import Exponential, Link
 from trainer.objective.tasks import objective_of
-from trainer.replicas import global_sum, uniform_rows
+from trainer.replicas import global_sum
 
 _HUBER_DELTA = 1.0  # labels come on a scale of about 1
+_FAR = 80.0  # from 0: exp of it is a float32, above and below 1
+_HALVINGS = 30
 
 
 def task_losses(
@@ -31,23 +33,26 @@ def task_losses(
     masks: tf.Tensor,
     *,
     class_weights: tf.Tensor | None = None,
-    training: bool = False,
+    sampling: tf.Tensor | npt.NDArray[Any] | None = None,
 ) -> tf.Tensor:
     """Mean loss of each leaf over the rows that its mask lets through (PLE eq. 9).
 
     Those are the rows of its task's sample space, and of them, for a leaf of one
-    partition, the ones that train it; in training without the negatives that were left
-    out (`sampled_masks`), also in the number that the sum is divided by.
+    partition, the ones that train it; in training as often as they were sampled
+    (`imbalance.sampled_masks`), also in the number that the sum is divided by.
 
     With z the logit, y the label and p = sigmoid(z):
 
     - binary, `default` and `cross_entropy`: -log p for y = 1, else -log(1 - p).
     - `focal`: cross-entropy times (1 - p_y)^gamma, p_y the probability of the row's
-      own label (Lin et al., 2017, without alpha). It calls rare labels too likely and
-      common ones not likely enough; a gamma of 0 is cross-entropy.
+      own label (Lin et al., 2017, without alpha); a gamma of 0 is cross-entropy. It
+      calls rare labels too likely and common ones not likely enough.
     - `class_balanced`: cross-entropy times the weight of the row's label (Cui et al.,
-      2019), see `class_weights`. The odds come out w_1 / w_0 times too high, which
-      `unweighted_logits` takes back.
+      2019), see `imbalance.class_weights`. The odds come out w_1 / w_0 times too high.
+    - Times `positive_weight`, of any binary task, in rows with label 1. The odds come
+      out so many times too high.
+
+    What is too high or too low here, `imbalance.unweighted_logits` takes back.
     - regression, `default` and `squared_error`: (z - y)^2.
     - `huber`: Huber's loss with delta 1, nearer to the median than to the mean.
     - `log_target`: (z - log(1 + y))^2, labels below 0 taken as 0. Its prediction is
@@ -59,13 +64,13 @@ def task_losses(
         tasks: L tasks, in the order of the columns.
         logits: float32 [B, L].
         labels: float32 [B, L]; finite where the mask is 0, too: 0 * NaN is NaN.
-        masks: float32 [B, L], 1 in rows that count, 0 in others and in padded rows.
-        class_weights: float32 [L, 2], what `class_weights` gave; needed for
+        masks: float32 [B, L], 1 in rows that count, 0 in others and in padded rows; or
+            what `imbalance.sampled_masks` made of it.
+        class_weights: float32 [L, 2], what `imbalance.class_weights` gave; needed for
             `class_balanced` only.
-        training: Whether `masks` went through `sampled_masks`. The odds in what it
-            left are 1 / negative_rate times too high, so the losses read
-            z - log(negative_rate), and z itself is right for all rows (logQ
-            correction).
+        sampling: float32 [L], what `imbalance.log_sampling` gave, if `masks` was
+            sampled. So much higher the log of the odds is in the sample: the losses
+            read z + sampling, and z itself is right for all rows (logQ correction).
 
     Returns:
         float32 [L], before `loss_weight`. With several replicas it is this replica's
@@ -74,8 +79,8 @@ def task_losses(
     Raises:
         ValueError: A task is `class_balanced`, and there are no `class_weights`.
     """
-    if training and samples_negatives(tasks):
-        logits -= np.log([t.negative_rate for t in tasks]).astype(np.float32)
+    if sampling is not None:
+        logits += sampling
     losses = _row_losses(tasks, logits, labels, class_weights)
     rows = global_sum(tf.reduce_sum(masks, axis=0))
     return tf.math.divide_no_nan(tf.reduce_sum(losses * masks, axis=0), rows)
@@ -90,7 +95,7 @@ def predictions(tasks: Sequence[TaskSpec], logits: tf.Tensor) -> tf.Tensor:
     links = [link_of(task) for task in tasks]
     found = {link.name: link for link in links}
     predicted = {name: link.predict(logits) for name, link in sorted(found.items())}
-    return _choose([link.name for link in links], predicted)
+    return choose([link.name for link in links], predicted)
 
 
 def link_of(task: TaskSpec) -> Link:
@@ -99,10 +104,10 @@ def link_of(task: TaskSpec) -> Link:
 
 
 def initial_bias(task: TaskSpec, mean: float) -> float:
-    """The logit at which the untrained ranker predicts the label mean.
+    """The logit at which the untrained network predicts a mean.
 
-    For `focal`, `class_balanced` and `log_target` the best constant is another one
-    (their docs in `task_losses`): training moves there from the mean.
+    For `log_target` the best constant is another one (its docs in `task_losses`):
+    training moves there from the mean.
     """
     return link_of(task).logit(mean)
 
@@ -110,82 +115,6 @@ def initial_bias(task: TaskSpec, mean: float) -> float:
 def loss_weights(tasks: Sequence[TaskSpec]) -> npt.NDArray[Any]:
     """float32 [L], the factor of each task's loss (SFV sec. 5.2)."""
     return np.array([task.loss_weight for task in tasks], np.float32)
-
-
-# --- rare labels ----------------------------------------------------------------------
-
-
-def samples_negatives(tasks: Sequence[TaskSpec]) -> bool:
-    """Whether a task trains on a share of its negatives only."""
-    return any(task.negative_rate < 1 for task in tasks)
-
-
-def sampled_masks(
-    tasks: Sequence[TaskSpec], labels: tf.Tensor, masks: tf.Tensor, seed: tf.Tensor
-) -> tf.Tensor:
-    """`masks` without the negatives that `negative_rate` leaves out of this step.
-
-    One draw a row and column, so that a task's leaves see the same rows if the masks
-    are those of the tasks. The draws do not depend on the number of replicas.
-
-    Args:
-        tasks: One a column.
-        labels: float32 [B, L].
-        masks: float32 [B, L].
-        seed: int32 [2], the same on every replica, another one in each step.
-    """
-    if not samples_negatives(tasks):
-        return masks
-    rates = np.array([task.negative_rate for task in tasks], np.float32)
-    drawn = uniform_rows(masks.shape[0], len(tasks), seed) < rates
-    return masks * tf.cast(drawn | _positive(labels), masks.dtype)
-
-
-def class_weights(
-    tasks: Sequence[TaskSpec], positives: Sequence[float], negatives: Sequence[float]
-) -> npt.NDArray[Any]:
-    """Weights of the labels 0 and 1 for `class_balanced`, float32 [L, 2].
-
-    w_y is proportional to (1 - beta) / (1 - beta^n_y), n_y the rows with label y
-    (Cui et al., 2019, eq. 4), and w_0 + w_1 = 2. A label never seen counts as seen
-    once. Other tasks have weights of 1.
-
-    Args:
-        tasks: L tasks.
-        positives: [L], rows with label 1 in the sample space.
-        negatives: [L], those with label 0, before `negative_rate`.
-    """
-    weights = np.ones([len(tasks), 2])
-    for index, task in enumerate(tasks):
-        counts = [negatives[index] * task.negative_rate, positives[index]]
-        weights[index] = LOSSES[task.loss_kind].label_weights(task, np.array(counts))
-    return weights.astype(np.float32)
-
-
-def unweighted_logits(
-    tasks: Sequence[TaskSpec], logits: tf.Tensor, class_weights: tf.Tensor
-) -> tf.Tensor:
-    """What trained logits are where every row counts alike, [B, L].
-
-    Training finds the odds of weighted rows, w = w_1 / w_0 times those of the rows: so
-    z - log(w) is right, which makes q / (q + w (1 - q)) of a probability q. The logits
-    are right as they are where `loss_weight` weighs rows of both labels alike, and
-    where `negative_rate` was corrected in training.
-
-    Args:
-        tasks: L tasks.
-        logits: float32 [B, L].
-        class_weights: float32 [L, 2], what `class_weights` gave.
-    """
-    if not any(LOSSES[task.loss_kind].weighs_labels for task in tasks):
-        return logits
-    return logits - tf.math.log(class_weights[:, 1] / class_weights[:, 0])
-
-
-def _balanced(beta: float, counts: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """[2], the inverse of each effective number of rows, scaled to the sum 2."""
-    effective = (1 - np.power(beta, np.maximum(counts, 1.0))) / (1 - beta)
-    return 2 / effective / np.sum(1 / effective)
 
 
 # --- rows -----------------------------------------------------------------------------
@@ -203,10 +132,14 @@ def _row_losses(
         kind: LOSSES[kind].rows(logits, labels, tasks, weights)
         for kind in sorted(set(kinds))
     }
-    return _choose(kinds, found)
+    chosen = choose(kinds, found)
+    of_positives = np.array([task.positive_weight for task in tasks], np.float32)
+    if np.all(of_positives == 1):
+        return chosen
+    return chosen * tf.where(positive(labels), of_positives, 1.0)
 
 
-def _choose(kinds: Sequence[str], found: dict[str, tf.Tensor]) -> tf.Tensor:
+def choose(kinds: Sequence[str], found: dict[str, tf.Tensor]) -> tf.Tensor:
     """[B, L]: each column from the tensor of its kind."""
     first, *others = sorted(found)
     chosen = found[first]
@@ -225,10 +158,13 @@ class Loss(abc.ABC):
     Attributes:
         link: From its logits to predictions; None for that of the task's kind.
         weighs_labels: Whether it has `label_weights` of its own.
+        bends: Whether sigmoid(z) is not the probability at its minimum, so that it has
+            `straight` and `bent`.
     """
 
     link: Link | None = None
     weighs_labels = False
+    bends = False
 
     @abc.abstractmethod
     def rows(
@@ -244,7 +180,7 @@ class Loss(abc.ABC):
             logits: float32 [B, L].
             labels: float32 [B, L].
             tasks: L tasks, of all losses.
-            class_weights: float32 [L, 2], see `class_weights`.
+            class_weights: float32 [L, 2], see `imbalance.class_weights`.
 
         Returns:
             float32 [B, L].
@@ -253,13 +189,24 @@ class Loss(abc.ABC):
     def label_weights(
         self, task: TaskSpec, counts: npt.NDArray[Any]
     ) -> npt.NDArray[Any]:
-        """What `class_weights` holds for a task, [2].
+        """What `imbalance.class_weights` holds for a task, [2].
 
         Args:
             task: Of this loss.
             counts: [2], rows with label 0 and 1.
         """
         return np.ones([2])
+
+    def straight(self, logits: tf.Tensor, tasks: Sequence[TaskSpec]) -> tf.Tensor:
+        """Logits of the probabilities, [B, L], from those at the loss's minimum.
+
+        It must rise with the logits, be finite for all and keep to columns of any task.
+        """
+        return logits
+
+    def bent(self, logit: float, task: TaskSpec) -> float:
+        """The other way round, for one logit of a task of this loss."""
+        return logit
 
 
 LOSSES: Registry[Loss] = Registry(
@@ -348,7 +295,16 @@ class LogTarget(Loss):
 
 @loss("focal")
 class Focal(Loss):
-    """See `task_losses`."""
+    """See `task_losses`.
+
+    At its minimum q = sigmoid(z) is not the probability p, but (Charoenphakdee et al.,
+    2021, theorem 11) p = h(q) / (h(q) + h(1 - q)) with
+    h(q) = q / ((1 - q)^gamma - gamma (1 - q)^(gamma - 1) q log q), which is
+    logit(p) = (gamma + 1) z + log(1 + gamma r(z)) - log(1 + gamma r(-z)) with
+    r(z) = exp(-z) log(1 + exp(z)).
+    """
+
+    bends = True
 
     def rows(
         self,
@@ -359,14 +315,34 @@ class Focal(Loss):
     ) -> tf.Tensor:
         # (1 - p_y)^gamma is exp(gamma log(1 - p_y)): no power of 0, whose slope is NaN.
         gammas = np.array([task.focal_gamma for task in tasks], np.float32)
-        agreeing = tf.where(_positive(labels), logits, -logits)  # p_y = sigmoid of it
+        agreeing = tf.where(positive(labels), logits, -logits)  # p_y = sigmoid of it
         modulation = tf.exp(gammas * tf.math.log_sigmoid(-agreeing))
         return -modulation * tf.math.log_sigmoid(agreeing)
+
+    def straight(self, logits: tf.Tensor, tasks: Sequence[TaskSpec]) -> tf.Tensor:
+        gammas = np.array([task.focal_gamma for task in tasks], np.float32)
+        near = tf.clip_by_value(logits, -_FAR, _FAR)
+        above = tf.math.log1p(gammas * tf.exp(-near) * tf.nn.softplus(near))
+        below = tf.math.log1p(gammas * tf.exp(near) * tf.nn.softplus(-near))
+        return (gammas + 1) * logits + above - below
+
+    def bent(self, logit: float, task: TaskSpec) -> float:
+        """By halving: no formula has it."""
+
+        def excess(z: float) -> float:
+            found = self.straight(tf.constant([[z]], tf.float32), [task])
+            return float(found[0, 0]) - logit
+
+        low, high = -_FAR, _FAR
+        for _ in range(_HALVINGS):
+            middle = (low + high) / 2
+            low, high = (low, middle) if excess(middle) > 0 else (middle, high)
+        return (low + high) / 2
 
 
 @loss("class_balanced")
 class ClassBalanced(CrossEntropy):
-    """See `task_losses` and `class_weights`."""
+    """See `task_losses` and `imbalance.class_weights`."""
 
     weighs_labels = True
 
@@ -379,7 +355,7 @@ class ClassBalanced(CrossEntropy):
     ) -> tf.Tensor:
         if class_weights is None:
             raise ValueError("class_weights: needed for class_balanced. Got none.")
-        weights = tf.where(_positive(labels), class_weights[:, 1], class_weights[:, 0])
+        weights = tf.where(positive(labels), class_weights[:, 1], class_weights[:, 0])
         return weights * super().rows(logits, labels, tasks, None)
 
     def label_weights(
@@ -388,5 +364,12 @@ class ClassBalanced(CrossEntropy):
         return _balanced(task.class_balance_beta, counts)
 
 
-def _positive(labels: tf.Tensor) -> tf.Tensor:
+def positive(labels: tf.Tensor) -> tf.Tensor:
+    """Which labels are 1, bool; half-way and above counts."""
     return labels > 0.5
+
+
+def _balanced(beta: float, counts: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """[2], the inverse of each effective number of rows, scaled to the sum 2."""
+    effective = (1 - np.power(beta, np.maximum(counts, 1.0))) / (1 - beta)
+    return 2 / effective / np.sum(1 / effective)

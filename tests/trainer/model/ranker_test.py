@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 
 from feature_specs import SpecError, read_preset
+from feature_specs.imbalance import ImbalanceConfig
 from feature_specs.model import (
     BiasConfig,
     ChainConfig,
@@ -46,9 +47,20 @@ def _assert_same(found, expected, rtol=1e-5):
         np.testing.assert_allclose(value, expected[name], rtol=rtol, err_msg=name)
 
 
+@pytest.mark.parametrize(
+    "imbalance",
+    [
+        {},
+        {
+            "click": ImbalanceConfig(positive_weight=50.0),
+            "like": ImbalanceConfig(loss="focal", balance=0.5),
+        },
+    ],
+)
 def test_untrained_predictions_are_the_label_means(
-    spec, config, label_means, make_rows
+    imbalance, spec, config, label_means, make_rows
 ):
+    config = dataclasses.replace(config, imbalance=imbalance)
     ranker = Ranker(spec, config, label_means)
     predictions = ranker(make_rows(5, seed=0).batch().features)
     for name, mean in label_means.items():
@@ -544,21 +556,22 @@ def test_the_first_day_decides_the_class_weights_and_predictions_are_free_of_the
         for t in spec.tasks
     )
     plain, spec = spec, dataclasses.replace(spec, tasks=tasks)
-    config = read_preset("bottom: [16]")
+    config = read_preset("bottom: [16]\nimbalance: {click: {positive_weight: 9}}")
     ranker = Ranker(spec, config, label_means, label_rows={"like": 1000.0})
     # 20 positives, 980 negatives: effective numbers (1 - 0.99^n) / 0.01.
     effective = (1 - 0.99 ** np.array([980.0, 20.0])) / 0.01
     expected = 2 / effective / (1 / effective).sum()
     np.testing.assert_allclose(ranker.class_weights[2], expected, rtol=1e-5)
     # Without the weights q / (q + w (1 - q)) is left, wherever it is asked for.
-    plain_ranker = Ranker(plain, config, label_means)
+    plain_ranker = Ranker(plain, read_preset("bottom: [16]"), label_means)
     for own, other in zip(plain_ranker.variables, ranker.variables, strict=True):
         own.assign(other)
     features = ranker.example_features(3)
     trained, served = plain_ranker(features), ranker(features)
     q, w = trained["like"].numpy(), expected[1] / expected[0]
     np.testing.assert_allclose(served["like"], q / (q + w * (1 - q)), rtol=1e-5)
-    np.testing.assert_allclose(served["click"], trained["click"], rtol=1e-6)
+    q = trained["click"].numpy()
+    np.testing.assert_allclose(served["click"], q / (q + 9 * (1 - q)), rtol=1e-5)
     sides = ranker.request_side(features), ranker.candidate_side(features)
     np.testing.assert_allclose(
         ranker.from_sides(*sides)["like"], served["like"], rtol=1e-5
@@ -579,3 +592,16 @@ def test_losses_are_told_over_all_rows_when_negatives_are_sampled(
     ranker.steps.assign_add(1)  # which draws others
     later = ranker.task_losses(batch, training=True)
     assert float(later.leaves[0]) != float(trained.leaves[0])
+
+
+def test_balance_is_kept_with_the_first_days_label_means(spec, label_means, make_rows):
+    config = read_preset("bottom: [16]\nimbalance: {like: {balance: 0.5}}")
+    ranker = Ranker(spec, config, label_means)
+    mean = label_means["like"]  # of 1 negative for each positive
+    expected = [1, 1, mean / (1 - mean), 1]
+    np.testing.assert_allclose(ranker.negative_rates, expected, rtol=1e-5)
+    assert any(v is ranker.negative_rates for v in ranker.variables)  # so it is saved
+    batch = make_rows(256, seed=0).batch()
+    rows = float(ranker.task_losses(batch, training=True).leaf_rows[2])
+    positives = float(tf.reduce_sum(batch.labels[:, 2] * batch.masks[:, 2]))
+    assert positives <= rows < 0.5 * float(tf.reduce_sum(batch.masks[:, 2]))

@@ -41,7 +41,9 @@ class DisentangleLossTest(tf.test.TestCase):
         self.assertAllClose(_loss(np.stack([column, column], 1)[..., None]), 1.0)
 
     def test_experts_that_span_the_same_give_one_whatever_their_width(self):
-        signs = np.array([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]])  # orthogonal
+        signs = np.array(
+            [[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]]
+        )  # orthogonal
         for width in (2, 3):
             one = signs[:, :width].astype(float)
             turn, _ = np.linalg.qr(np.arange(1.0, width**2 + 1).reshape(width, -1))

@@ -8,15 +8,12 @@ import pytest
 import tensorflow as tf
 
 from feature_specs import TaskSpec
+from trainer.objective.imbalance import class_weights, log_sampling
 from trainer.objective.losses import (
-    class_weights,
     initial_bias,
     loss_weights,
     predictions,
-    sampled_masks,
-    samples_negatives,
     task_losses,
-    unweighted_logits,
 )
 
 CLICK = TaskSpec(name="click", kind="binary", label="x")
@@ -32,7 +29,8 @@ SHARE = TaskSpec(
     class_balance_beta=0.9,
 )
 RARE = TaskSpec(name="rare", kind="binary", label="x", negative_rate=0.25)
-ALL = [CLICK, WATCH, SECONDS, LOGGED, LIKE, SHARE, RARE]
+HATE = TaskSpec(name="hate", kind="binary", label="x", positive_weight=50.0)
+ALL = [CLICK, WATCH, SECONDS, LOGGED, LIKE, SHARE, RARE, HATE]
 
 
 def _losses(task, logits, labels, masks, **kwargs):
@@ -84,30 +82,10 @@ class TaskLossesTest(tf.test.TestCase):
         found = _losses(SHARE, [0.0, 0.0], [1, 1], [1, 1], class_weights=weights)
         self.assertAllClose(found, [math.log(2) * 1.5])
 
-    def test_weights_of_labels_are_taken_back_from_what_training_finds(self):
-        # 3 rows of 10 are positive and weigh 1.6, the others 0.4: odds of 3 * 1.6 to
-        # 7 * 0.4 have no slope, and the probability without weights is 0.3.
-        weights = tf.constant([[0.4, 1.6]])
-        found = tf.constant([math.log(3 * 1.6 / (7 * 0.4))])
-        with tf.GradientTape() as tape:
-            tape.watch(found)
-            labels = tf.constant([1.0] * 3 + [0.0] * 7)[:, None]
-            logits = tf.repeat(found[:, None], 10, axis=0)
-            loss = task_losses(
-                [SHARE], logits, labels, tf.ones([10, 1]), class_weights=weights
-            )
-        self.assertAllClose(tape.gradient(loss, found), [0.0])
-        served = unweighted_logits([SHARE], logits[:1], weights)
-        self.assertAllClose(tf.sigmoid(served), [[0.3]])
-
-    def test_other_weights_are_of_no_label(self):
-        logits = tf.constant([[1.0, 2.0, 3.0]])
-        tasks = [WATCH, LIKE, RARE]  # loss_weight, focal, negative_rate
-        assert unweighted_logits(tasks, logits, tf.ones([3, 2])) is logits
-        both = unweighted_logits(
-            [CLICK, SHARE], logits[:, :2], tf.constant([[1.0, 1.0], [0.5, 1.5]])
-        )
-        self.assertAllClose(both, [[1.0, 2.0 - math.log(3)]])
+    def test_a_positive_counts_its_weight(self):
+        # -log(1/2), 50 times for the one positive
+        found = _losses(HATE, [0.0, 0.0], [0, 1], [1, 1])
+        self.assertAllClose(found, [math.log(2) * (1 + 50) / 2])
 
     def test_class_balanced_needs_its_weights(self):
         with pytest.raises(ValueError, match="needed for class_balanced"):
@@ -145,12 +123,13 @@ def test_no_loss_breaks_the_gradient_of_another(jit):
     logits = np.repeat([-100.0, -1.0, 0.0, 1.0, 100.0], 6).astype(np.float32)
     labels = np.tile([-5e8, -1.0, 0.0, 1.0, 300.0, 1e9], 5).astype(np.float32)
     weights = class_weights(ALL, [3] * len(ALL), [9] * len(ALL))
+    raised = log_sampling(ALL, np.array([t.negative_rate for t in ALL], np.float32))
 
     @tf.function(jit_compile=jit, autograph=False)
     def gradient_of(z, y, mask):
         with tf.GradientTape() as tape:
             tape.watch(z)
-            found = task_losses(ALL, z, y, mask, class_weights=weights, training=True)
+            found = task_losses(ALL, z, y, mask, class_weights=weights, sampling=raised)
         return found, tape.gradient(found, z)
 
     count = len(ALL)
@@ -178,7 +157,7 @@ def _alone(task, logits, labels):
         log_own = np.minimum(sign * z, 0) - np.log1p(np.exp(-np.abs(z)))
         # d/ds of -(1 - p)^2 log p with p = sigmoid(s): (1 - p)^2 (2 p log p - (1 - p))
         return sign * other**2 * (2 * own * log_own - other) / rows
-    weight = np.ones_like(z)
+    weight = np.where(y > 0.5, task.positive_weight, 1.0)
     if task.loss == "class_balanced":
         weight = np.where(y > 0.5, *_by_hand(0.9, 3, 9))
     return weight * (p - y) / rows
@@ -188,86 +167,6 @@ def _by_hand(beta, positives, negatives):
     """Cui et al.: w_y = (1 - beta) / (1 - beta^n_y), then scaled to the sum 2."""
     w1, w0 = ((1 - beta) / (1 - beta**n) for n in (positives, negatives))
     return 2 * w1 / (w0 + w1), 2 * w0 / (w0 + w1)
-
-
-class ClassWeightsTest(tf.test.TestCase):
-    def test_follow_the_effective_number_of_rows(self):
-        w1, w0 = _by_hand(0.9, 3, 9)
-        found = class_weights([CLICK, SHARE], [3, 3], [9, 9])
-        self.assertAllClose(found, [[1, 1], [w0, w1]])
-        self.assertAllClose(found.sum(axis=1), [2, 2])
-
-    def test_beta_0_weighs_both_alike(self):
-        plain = dataclasses.replace(SHARE, class_balance_beta=0.0)
-        self.assertAllClose(class_weights([plain], [1], [1e6]), [[1, 1]])
-
-    def test_many_rows_of_both_labels_weigh_alike(self):
-        self.assertAllClose(class_weights([SHARE], [1e6], [1e8]), [[1, 1]])
-
-    def test_a_label_never_seen_counts_as_seen_once(self):
-        never, once = (class_weights([SHARE], [n], [50]) for n in (0, 1))
-        self.assertAllEqual(never, once)
-        self.assertTrue(np.isfinite(never).all())
-
-    def test_only_the_negatives_that_train_count(self):
-        sampled = dataclasses.replace(SHARE, negative_rate=0.5)
-        w1, w0 = _by_hand(0.9, 3, 9)
-        self.assertAllClose(class_weights([sampled], [3], [18]), [[w0, w1]])
-
-
-@pytest.mark.stochastic
-def test_a_share_of_the_negatives_stays(any_seed):
-    rows, ones, seed = tf.zeros([8000, 1]), tf.ones([8000, 1]), [3, any_seed]
-    found = sampled_masks([RARE], rows, ones, tf.constant(seed)).numpy()
-    assert set(np.unique(found)) == {0.0, 1.0}
-    # five standard deviations of a mean of 8000 draws
-    assert abs(found.mean() - 0.25) < 5 * math.sqrt(0.1875 / 8000)
-
-
-class NegativeRateTest(tf.test.TestCase):
-    def _sampled(self, tasks, labels, masks, seed=(3, 0)):
-        masks = tf.constant(masks, tf.float32)
-        labels = tf.constant(labels, tf.float32)
-        return sampled_masks(tasks, labels, masks, tf.constant(seed)).numpy()
-
-    def test_positives_and_other_tasks_stay_whole(self):
-        tasks = [RARE, CLICK, WATCH]
-        labels = np.tile([[1.0, 0.0, 0.0]], [500, 1])
-        self.assertAllEqual(
-            self._sampled(tasks, labels, np.ones([500, 3])), np.ones([500, 3])
-        )
-
-    def test_rows_outside_stay_outside(self):
-        found = self._sampled([RARE], np.ones([500, 1]), np.zeros([500, 1]))
-        self.assertAllEqual(found, np.zeros([500, 1]))
-
-    def test_each_step_draws_anew_and_each_column_its_own(self):
-        rows, ones = np.zeros([500, 2]), np.ones([500, 2])
-        first = self._sampled([RARE, RARE], rows, ones, seed=(3, 0))
-        self.assertAllEqual(first, self._sampled([RARE, RARE], rows, ones, (3, 0)))
-        self.assertNotAllEqual(first, self._sampled([RARE, RARE], rows, ones, (3, 1)))
-        self.assertNotAllEqual(first[:, 0], first[:, 1])
-
-    def test_without_a_rate_nothing_is_drawn(self):
-        masks = tf.ones([4, 2])
-        self.assertFalse(samples_negatives([CLICK, WATCH]))
-        self.assertIs(sampled_masks([CLICK, WATCH], None, masks, None), masks)
-
-    def test_the_logit_that_fits_what_is_left_is_that_of_all_rows(self):
-        # 2 positives and 8 negatives, of which 2 are left: the best logit for all ten
-        # is log(2 / 8), and there the corrected loss is flat.
-        logit = tf.fill([10, 1], math.log(2 / 8))
-        labels = tf.constant([[1.0]] * 2 + [[0.0]] * 8)
-        left = tf.constant([[1.0]] * 4 + [[0.0]] * 6)
-        with tf.GradientTape() as tape:
-            tape.watch(logit)
-            found = task_losses([RARE], logit, labels, left, training=True)
-        self.assertAllClose(tf.reduce_sum(tape.gradient(found, logit)), 0.0)
-        self.assertAllClose(found, [math.log(2)])  # 2 and 2: p = 1/2
-
-    def test_judging_needs_no_correction(self):
-        found = _losses(RARE, [math.log(3)], [0], [1])
-        self.assertAllClose(found, [math.log(4)])
 
 
 class PredictionsTest(tf.test.TestCase):
@@ -287,7 +186,7 @@ class PredictionsTest(tf.test.TestCase):
 
 class InitialBiasTest(tf.test.TestCase):
     def test_predicts_the_mean(self):
-        means = [0.2, 1.5, -0.5, 3.0, 0.01, 0.3, 1e-3]
+        means = [0.2, 1.5, -0.5, 3.0, 0.01, 0.3, 1e-3, 1e-4]
         biases = [initial_bias(t, m) for t, m in zip(ALL, means, strict=True)]
         self.assertAllClose(predictions(ALL, tf.constant([biases])), [means])
 

@@ -66,9 +66,7 @@ class ProgressiveLayeredExtraction(Switcher):
                 gates.append(level.shared_gate)
                 shared = mixed(level.shared_gate, level.experts)
                 shared = tf.squeeze(shared, axis=2)
-        return Switched(
-            own, tuple(experts), tuple(gates), preactivations=tuple(before)
-        )
+        return Switched(own, tuple(experts), tuple(gates), preactivations=tuple(before))
 
 
 @switcher("cgc")

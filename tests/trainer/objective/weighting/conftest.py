@@ -8,7 +8,13 @@ from feature_specs import TaskSpec
 from trainer.model.layers import BatchedDense, BatchedMLP
 from trainer.objective import weighting
 from trainer.objective.gradients import norms, task_gradients
-from trainer.objective.losses import class_weights, sampled_masks, task_losses
+from trainer.objective.imbalance import (
+    class_weights,
+    log_sampling,
+    negative_rates,
+    sampled_masks,
+)
+from trainer.objective.losses import task_losses
 from trainer.objective.weighting import surgery
 
 ROWS, INPUTS = 24, 6
@@ -20,6 +26,7 @@ TASKS = [
     TaskSpec(name="share", kind="binary", label="x", loss="class_balanced"),
     TaskSpec(name="never", kind="regression", label="x", loss="log_target"),
 ]
+RATES = negative_rates(TASKS, [0.4] * len(TASKS))
 
 
 class Small(tf.Module):
@@ -65,7 +72,7 @@ class Training:
 
     def step(self, x, labels, masks):
         seed = tf.stack([7, tf.cast(self.steps, tf.int32)])
-        masks = sampled_masks(TASKS, labels, masks, seed)
+        masks = sampled_masks(TASKS, labels, masks, RATES, seed)
         rows = tf.reduce_sum(masks, axis=0)
         by_leaf = self.surgery or self.weights.reads_gradients
         with tf.GradientTape(persistent=by_leaf) as tape:
@@ -75,7 +82,7 @@ class Training:
                 labels,
                 masks,
                 class_weights=self.balance,
-                training=True,
+                sampling=log_sampling(TASKS, RATES),
             )
             total = self.weights.total(losses, rows, self.steps)
         shared = self.model.bottom.trainable_variables
