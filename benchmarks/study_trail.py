@@ -50,7 +50,7 @@ _DENSE = ("valid_play", "long_view", "finish", "skip")
 _RARE = ("like", "follow", "comment", "share", "hate", "profile_enter")
 _PAIR = _WITHOUT, _WITH = "no trail tower", "trail tower"
 _STRONG, _STRONGER = ", strong", 3.0  # suffix of names, times the usual trail effect
-_LAMBDAS = (0.0, 0.00001, 0.0001, 0.001, 0.01)  # and the preset's own
+_LAMBDAS = (0.0, 0.001, 0.01, 0.05, 0.1, 0.5, 1.0, 10.0)  # SFV table 2; and our own
 _TRUTH = "truth"
 _RAREST = 1e-6  # probabilities are kept this far from 0 and 1
 _DEAD = 1e-6  # standard deviation of an expert's output that never moves
@@ -64,7 +64,7 @@ class _Sizes:
     lambda_seeds: int  # trainings with each other lambda
 
 
-_FULL = _Sizes(simulated.FULL, logs=6, seeds=3, lambda_seeds=1)
+_FULL = _Sizes(simulated.FULL, logs=6, seeds=3, lambda_seeds=2)
 _QUICK = _Sizes(simulated.QUICK, logs=1, seeds=2, lambda_seeds=2)
 
 
