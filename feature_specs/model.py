@@ -300,6 +300,9 @@ class ModelConfig:
     Attributes:
         switcher: The sharing structure of `flat`.
         structure: How switchers are nested.
+        separate: Tasks that share nothing with the others (SFV fig. 5a): each has a
+            bottom and a tower of its own, on the others' embeddings behind a stopped
+            gradient. `sparse` stands for all tasks that the spec calls so.
         bottom: Widths of the shared bottom's layers, below the switcher.
         tower: Widths of the hidden layers of each task's tower.
         towers: Task -> what its tower has of its own.
@@ -324,6 +327,7 @@ class ModelConfig:
 
     switcher: SwitcherConfig = SwitcherConfig(kind="mmoe", units=(32,))
     structure: StructureConfig = StructureConfig()
+    separate: tuple[str, ...] = ()
     bottom: Annotated[Widths, _NOT_EMPTY] = (128,)
     tower: Widths = (32,)
     towers: dict[str, TowerConfig] = dataclasses.field(default_factory=dict)
@@ -352,7 +356,7 @@ def plain_values(config: ModelConfig) -> dict[str, Any]:
     found: dict[str, Any] = _without_empty_options(dataclasses.asdict(config))
     if config.passes == PassesConfig():
         del found["passes"]
-    for key in ("loss_weights", "imbalance"):
+    for key in ("loss_weights", "imbalance", "separate"):
         if not found[key]:
             del found[key]
     return found

@@ -26,6 +26,7 @@ from feature_specs.model import TASK_FACET, ModelConfig, SwitcherConfig
 from feature_specs.plugins import load_plugins
 from feature_specs.spec import Spec
 
+SPARSE = "sparse"  # in `separate`: all tasks that the spec calls so
 _LEAST_LAMBDA = 0.0005  # of the disentangle loss; SFV table 2 begins at 0.001
 _PRESETS = pathlib.Path(__file__).parent / "presets"
 
@@ -131,6 +132,7 @@ def check_preset(config: ModelConfig, spec: Spec) -> None:
     _check_names("weights.decay", config.weights.decay, tasks, "a task", problems)
     _check_names("loss_weights", config.loss_weights, tasks, "a task", problems)
     _check_names("imbalance", config.imbalance, tasks, "a task", problems)
+    _check_separate(config, spec, problems)
     for task in spec.tasks:
         if own := config.imbalance.get(task.name):
             path = f"imbalance.{task.name}"
@@ -164,6 +166,16 @@ def weighted(spec: Spec, config: ModelConfig) -> Spec:
     return dataclasses.replace(spec, tasks=tuple(tasks))
 
 
+def separate_tasks(config: ModelConfig, spec: Spec) -> tuple[str, ...]:
+    """The tasks that the preset trains separately, in the spec's order."""
+    sparse = SPARSE in config.separate
+    return tuple(
+        task.name
+        for task in spec.tasks
+        if task.name in config.separate or (sparse and task.sparse)
+    )
+
+
 def with_loss_weights(config: ModelConfig, weights: Mapping[str, float]) -> ModelConfig:
     """The preset with some `loss_weights` more, or other ones."""
     return dataclasses.replace(config, loss_weights=config.loss_weights | dict(weights))
@@ -177,6 +189,31 @@ def _check_names(
         if name not in known:
             rule = f"is not {kind} of the spec.{closest(name, known)}"
             problems.add(path, rule, name)
+
+
+def _check_separate(config: ModelConfig, spec: Spec, problems: Problems) -> None:
+    """Each is a task, some others are left, and nothing else binds it to them."""
+    names = [task.name for task in spec.tasks]
+    named = [name for name in config.separate if name != SPARSE]
+    _check_names("separate", named, names, "a task", problems)
+    apart = separate_tasks(config, spec)
+    if config.separate and not apart and not problems.found:
+        rule = "stands for no task: the spec calls none sparse. Name them."
+        problems.add("separate", rule, list(config.separate))
+    if len(apart) == len(names):
+        rule = "leaves no task to share a network; use `structure: {kind: single}`."
+        problems.add("separate", rule, list(config.separate))
+    if apart and config.structure.of_kind.apart:
+        rule = f"has no use for structure.kind {config.structure.kind}; remove it."
+        problems.add("separate", rule, list(config.separate))
+    chained = {name for chain in config.chains for name in chain.tasks}
+    for name in apart:
+        if name in chained:
+            rule = "is in a chain, which binds it to the others; leave one out."
+            problems.add("separate", rule, name)
+        if name in config.structure.split:
+            rule = "is in structure.split; leave one out."
+            problems.add("separate", rule, name)
 
 
 def _check_chains(config: ModelConfig, spec: Spec, problems: Problems) -> None:

@@ -35,7 +35,7 @@ class Part(NamedTuple):
     Attributes:
         hidden: Its share of the first dense layer, [R, H].
         inputs: Its embeddings [R, D], then its numbers, float32.
-        embedded: D.
+        embedded: D; 0 where they are another network's.
     """
 
     hidden: tf.Tensor
@@ -69,6 +69,9 @@ class Network(tf.keras.layers.Layer):
         policy: Precision of the dense products.
         sparse_gradients: See `FeatureEmbeddings`.
         engine: Takes on the tables that it is for.
+        base: The network whose embeddings and numbers this one reads, behind a stopped
+            gradient (SFV fig. 5a); by default it has its own.
+        lends_to: Tasks of networks that will read this one's.
 
     Attributes:
         leaves: What the logits are.
@@ -86,32 +89,40 @@ class Network(tf.keras.layers.Layer):
         policy: tf.keras.mixed_precision.Policy,
         sparse_gradients: bool = True,
         engine: EmbeddingEngine | None = None,
+        base: Network | None = None,
+        lends_to: Sequence[str] = (),
         name: str = "network",
     ):
         # The parts come in the precision of the layers that made them.
         super().__init__(name=name, autocast=False)
         self._spec, self._config = spec, config
-        self._own = {
+        self._behind = base is not None
+        own = {
             task: [spec.feature(name) for name in tower.inputs]
             for task, tower in config.towers.items()
-            if task in tasks and tower.inputs
+            if task in (*tasks, *lends_to) and tower.inputs
         }
         shared = [f for f in spec.served_features if not self._is_own(f)]
-        mine = [f for features in self._own.values() for f in features]
+        mine = [f for features in own.values() for f in features]
+        self._own = {task: own[task] for task in own if task in tasks}
         self._attended = tuple(f for f in shared if f.pooling == "attention")
         plain = [f for f in shared if f not in self._attended]
         self._request = tuple(f for f in plain if f.group in REQUEST_GROUPS)
         self._candidate = tuple(f for f in plain if f.group == "candidate")
         embedded = [f for f in spec.served_features if f in shared or f in mine]
-        self._vectors = engine.add(name, embedded, spec.tables) if engine else {}
-        self.embeddings = FeatureEmbeddings(
-            embedded,
-            spec.tables,
-            unified=config.unified,
-            vectors=self._vectors,
-            sparse_gradients=sparse_gradients,
-        )
-        self.dense_inputs = DenseInputs(embedded, dtype=policy, name="numbers")
+        if base:
+            self._vectors, self.embeddings = base._vectors, base.embeddings
+            self.dense_inputs = base.dense_inputs
+        else:
+            self._vectors = engine.add(name, embedded, spec.tables) if engine else {}
+            self.embeddings = FeatureEmbeddings(
+                embedded,
+                spec.tables,
+                unified=config.unified,
+                vectors=self._vectors,
+                sparse_gradients=sparse_gradients,
+            )
+            self.dense_inputs = DenseInputs(embedded, dtype=policy, name="numbers")
         self._compared = tuple(
             f for f in embedded if f.target and f not in self._attended
         )
@@ -182,7 +193,7 @@ class Network(tf.keras.layers.Layer):
     def shared_variables(self) -> list[tf.Variable]:
         """Dense weights below the towers: what several leaves may move."""
         layers = [self.request_layer, self.candidate_layer, *self.cross]
-        layers += [self.dense_inputs]
+        layers += [] if self._behind else [self.dense_inputs]
         layers += [*self.attention.values(), self.bottom, self.structure]
         layers += [self.joint_layer] if self.joint_layer else []
         return [self.bottom_bias, *(v for x in layers for v in x.trainable_variables)]
@@ -196,20 +207,30 @@ class Network(tf.keras.layers.Layer):
 
     # --- both sides apart -------------------------------------------------------------
 
-    def request_part(self, features: Features) -> Part:
-        """Query and context features of R requests."""
-        return self._part(features, self._request, self.request_layer)
+    def request_part(self, features: Features, base: Part | None = None) -> Part:
+        """Query and context features of R requests.
 
-    def candidate_part(self, features: Features) -> Part:
-        """Candidate features of N videos."""
-        return self._part(features, self._candidate, self.candidate_layer)
+        Args:
+            features: Transformed.
+            base: What the network has made of them whose inputs this one reads.
+        """
+        return self._part(features, self._request, self.request_layer, base)
+
+    def candidate_part(self, features: Features, base: Part | None = None) -> Part:
+        """Candidate features of N videos; the arguments are those of `request_part`."""
+        return self._part(features, self._candidate, self.candidate_layer, base)
 
     def _part(
         self,
         features: Features,
         group: Sequence[FeatureSpec],
         layer: tf.keras.layers.Layer,
+        base: Part | None,
     ) -> Part:
+        if self._behind:
+            assert base is not None
+            inputs = tf.stop_gradient(base.inputs)
+            return Part(layer(inputs), inputs, 0)
         embedded = self.embeddings(features, group)
         inputs = tf.concat([embedded, self.dense_inputs(features, group)], axis=1)
         return Part(layer(inputs), inputs, embedded.shape[1])
@@ -251,9 +272,9 @@ class Network(tf.keras.layers.Layer):
         """What needs both sides at once: crosses, attention and cosines, [B, J]."""
         parts = [
             self.attention[f.name](
-                self.embeddings.steps(kept, f),
+                self._read(self.embeddings.steps(kept, f)),
                 kept[f.name] > 0,
-                self.embeddings(kept, [self._target(f)]),
+                self._read(self.embeddings(kept, [self._target(f)])),
             )
             for f in self._attended
         ]
@@ -278,7 +299,12 @@ class Network(tf.keras.layers.Layer):
     def _own_inputs(self, kept: Features, task: str) -> tf.Tensor:
         features = self._own[task]
         embedded = self.embeddings(kept, features)
-        return tf.concat([embedded, self.dense_inputs(kept, features)], axis=1)
+        numbers = self.dense_inputs(kept, features)
+        return self._read(tf.concat([embedded, numbers], axis=1))
+
+    def _read(self, inputs: tf.Tensor) -> tf.Tensor:
+        """What is another network's gets no gradient from this one."""
+        return tf.stop_gradient(inputs) if self._behind else inputs
 
 
 def to_rows(value: tf.Tensor, rows: tf.Tensor | int) -> tf.Tensor:

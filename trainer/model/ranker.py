@@ -17,8 +17,8 @@ import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
 from feature_specs import ModelConfig, Spec, TaskSpec
-from feature_specs.model import StructureConfig
-from feature_specs.preset import check_preset, weighted
+from feature_specs.model import StructureConfig, SwitcherConfig
+from feature_specs.preset import check_preset, separate_tasks, weighted
 from trainer.model import chains
 from trainer.model.embedding_engine import EmbeddingEngine, feature_name
 from trainer.model.embeddings import FeatureEmbeddings, missing_rows
@@ -142,19 +142,24 @@ class Ranker(tfrs.Model):
         self._tasks = weighted(spec, config).tasks
         start = _Start.of(self._tasks, label_means, label_rows)
         biases = start.biases(self._tasks, config)
-        self.networks = [
-            Network(
-                spec,
-                own,
-                tasks,
-                biases,
-                policy=_policy(precision),
-                sparse_gradients=sparse_gradients,
-                engine=engine,
-                name=name,
+        apart = separate_tasks(config, spec)
+        self.networks: list[Network] = []
+        for name, own, tasks in _networks(spec, config, apart):
+            behind = self.networks and apart
+            self.networks.append(
+                Network(
+                    spec,
+                    own,
+                    tasks,
+                    biases,
+                    policy=_policy(precision),
+                    sparse_gradients=sparse_gradients,
+                    engine=engine,
+                    base=self.networks[0] if behind else None,
+                    lends_to=() if behind else apart,
+                    name=name,
+                )
             )
-            for name, own, tasks in _networks(spec, config)
-        ]
         self.leaves = tuple(leaf for n in self.networks for leaf in n.leaves)
         self._rows = LeafRows(spec, self.leaves)
         self._leaf_tasks = [self._tasks[index] for index in self._rows.tasks]
@@ -174,7 +179,9 @@ class Ranker(tfrs.Model):
         kept = [name for network in self.networks for name in network.kept]
         self._kept = tuple(dict.fromkeys([*kept, *self._rows.features]))
         self.trail_towers = (
-            TrailTowers(spec, config.trail, sparse_gradients=sparse_gradients)
+            TrailTowers(
+                spec, config.trail, separate=apart, sparse_gradients=sparse_gradients
+            )
             if spec.trail_features
             else None
         )
@@ -240,11 +247,15 @@ class Ranker(tfrs.Model):
         return self.engine.look_up(features) if self.engine else features
 
     def _request_side(self, features: Features) -> Side:
-        parts = tuple(n.request_part(features) for n in self.networks)
+        first, *others = self.networks
+        base = first.request_part(features)
+        parts = (base, *(n.request_part(features, base) for n in others))
         return Side(parts, self._keep(features, REQUEST_GROUPS))
 
     def _candidate_side(self, features: Features) -> Side:
-        parts = tuple(n.candidate_part(features) for n in self.networks)
+        first, *others = self.networks
+        base = first.candidate_part(features)
+        parts = (base, *(n.candidate_part(features, base) for n in others))
         return Side(parts, self._keep(features, ("candidate",)))
 
     def from_sides(self, request: Side, candidate: Side) -> Features:
@@ -538,14 +549,25 @@ class _Seen(NamedTuple):
 
 
 def _networks(
-    spec: Spec, config: ModelConfig
+    spec: Spec, config: ModelConfig, separate: Sequence[str]
 ) -> list[tuple[str, ModelConfig, list[str]]]:
-    """Name, shape and tasks of each network: one, or one a task for `single`."""
+    """Name, shape and tasks of each network.
+
+    One for all; for `single` one a task; with tasks that train separately (SFV fig. 5a)
+    one for the others, and then one for each of them: a bottom and a tower.
+    """
     tasks = [task.name for task in spec.tasks]
-    if not config.structure.of_kind.apart:
-        return [("network", config, tasks)]
     own = dataclasses.replace(config, structure=StructureConfig())
-    return [(f"network_{task}", own, [task]) for task in tasks]
+    if config.structure.of_kind.apart:
+        return [(f"network_{task}", own, [task]) for task in tasks]
+    together = [task for task in tasks if task not in separate]
+    own = dataclasses.replace(
+        own, switcher=SwitcherConfig(kind="shared_bottom", units=())
+    )
+    return [
+        ("network", config, together),
+        *((f"separate_{task}", own, [task]) for task in separate),
+    ]
 
 
 def _policy(precision: str) -> tf.keras.mixed_precision.Policy:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import tensorflow as tf
 
 from feature_specs import Spec
@@ -24,35 +26,51 @@ class TrailTowers(tf.keras.layers.Layer):
     Args:
         spec: Its trail features and tasks are used.
         config: Shape of the towers.
+        separate: Tasks that train separately (SFV fig. 5a): their towers have
+            embeddings each of its own.
         sparse_gradients: See `FeatureEmbeddings`.
     """
 
     def __init__(
-        self, spec: Spec, config: TrailConfig, *, sparse_gradients: bool = True
+        self,
+        spec: Spec,
+        config: TrailConfig,
+        *,
+        separate: Sequence[str] = (),
+        sparse_gradients: bool = True,
     ):
         super().__init__(name="trail_towers")
         self.features = spec.trail_features
         self.dropout = config.dropout
-        chosen = [
-            index
-            for index, task in enumerate(spec.tasks)
-            if not config.tasks or task.name in config.tasks
-        ]
-        self._placement = tf.one_hot(chosen, len(spec.tasks)).numpy()
-        self.towers = SideTowers(
-            self.features,
-            spec.tables,
-            towers=len(chosen),
-            units=config.units,
-            dim=config.dim,
-            shared=config.shared,
-            sparse_gradients=sparse_gradients,
-            name="trail",
-        )
+        names = [task.name for task in spec.tasks]
+        chosen = [name for name in names if name in (config.tasks or names)]
+        together = [name for name in chosen if name not in separate]
+        apart = [name for name in chosen if name in separate]
+        order = [names.index(name) for name in (*together, *apart)]
+        self._placement = tf.one_hot(order, len(names)).numpy()
+
+        def towers(name: str, tasks: list[str], shared: bool) -> SideTowers | None:
+            if not tasks:
+                return None
+            return SideTowers(
+                self.features,
+                spec.tables,
+                towers=len(tasks),
+                units=config.units,
+                dim=config.dim,
+                shared=shared,
+                sparse_gradients=sparse_gradients,
+                name=name,
+            )
+
+        self.towers = towers("trail", together, config.shared)
+        self.separate = towers("separate_trail", apart, shared=False)
 
     def call(self, inputs: dict[str, tf.Tensor]) -> tf.Tensor:
         """Transformed trail features, [B] or [B, length] each -> [B, T] float32."""
-        return tf.matmul(self.towers(inputs), self._placement)
+        both = [towers for towers in (self.towers, self.separate) if towers]
+        logits = tf.concat([towers(inputs) for towers in both], axis=1)
+        return tf.matmul(logits, self._placement)
 
     def drop(
         self, inputs: dict[str, tf.Tensor], seed: tf.Tensor
