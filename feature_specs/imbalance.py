@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Collection
-from typing import Annotated
+from typing import Annotated, Any
 
 from feature_specs.build import Problems
 from feature_specs.fields import (
@@ -48,7 +48,7 @@ class ImbalanceConfig:
     positive_weight: PositiveWeight | None = None
 
     @property
-    def said(self) -> dict[str, str | float]:
+    def said(self) -> dict[str, Any]:
         """The fields that are not left to the spec."""
         values = dataclasses.asdict(self)
         return {key: value for key, value in values.items() if value is not None}

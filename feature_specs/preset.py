@@ -133,10 +133,10 @@ def check_preset(config: ModelConfig, spec: Spec) -> None:
     _check_names("loss_weights", config.loss_weights, tasks, "a task", problems)
     _check_names("imbalance", config.imbalance, tasks, "a task", problems)
     _check_separate(config, spec, problems)
-    for task in spec.tasks:
-        if own := config.imbalance.get(task.name):
-            path = f"imbalance.{task.name}"
-            check_imbalance(problems, path, own.applied_to(task), own.said)
+    for name, own in config.imbalance.items():
+        if name in tasks:
+            told = own.applied_to(spec.task(name))
+            check_imbalance(problems, f"imbalance.{name}", told, own.said)
     if not any(task.loss_weight for task in weighted(spec, config).tasks):
         rule = "leave every task at 0: nothing would be learned."
         problems.add("loss_weights", rule, config.loss_weights)

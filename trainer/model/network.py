@@ -110,19 +110,25 @@ class Network(tf.keras.layers.Layer):
         self._request = tuple(f for f in plain if f.group in REQUEST_GROUPS)
         self._candidate = tuple(f for f in plain if f.group == "candidate")
         embedded = [f for f in spec.served_features if f in shared or f in mine]
-        if base:
-            self._vectors, self.embeddings = base._vectors, base.embeddings
-            self.dense_inputs = base.dense_inputs
-        else:
-            self._vectors = engine.add(name, embedded, spec.tables) if engine else {}
-            self.embeddings = FeatureEmbeddings(
+        lookup = None if base else engine  # the base's vectors are in it already
+        own_vectors = lookup.add(name, embedded, spec.tables) if lookup else {}
+        self._vectors: dict[str, str] = base._vectors if base else own_vectors
+        self.embeddings: FeatureEmbeddings = (
+            base.embeddings
+            if base
+            else FeatureEmbeddings(
                 embedded,
                 spec.tables,
                 unified=config.unified,
                 vectors=self._vectors,
                 sparse_gradients=sparse_gradients,
             )
-            self.dense_inputs = DenseInputs(embedded, dtype=policy, name="numbers")
+        )
+        self.dense_inputs: DenseInputs = (
+            base.dense_inputs
+            if base
+            else DenseInputs(embedded, dtype=policy, name="numbers")
+        )
         self._compared = tuple(
             f for f in embedded if f.target and f not in self._attended
         )

@@ -31,7 +31,7 @@ def samples_rows(tasks: Sequence[TaskSpec]) -> bool:
 
 
 def negative_rates(
-    tasks: Sequence[TaskSpec], means: Sequence[float]
+    tasks: Sequence[TaskSpec], means: Sequence[float] | npt.NDArray[Any]
 ) -> npt.NDArray[Any]:
     """Share of each task's negatives that is trained, float32 [L].
 

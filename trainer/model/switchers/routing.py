@@ -60,11 +60,11 @@ class SubNetworkRouting(Switcher):
     ) -> Switched:
         if training and seed is None:
             raise ValueError("Switcher snr: call it with a seed to train, got None.")
-        routed: tf.Tensor | None = None
-        before: list[tf.Tensor] = []
-        levels: list[tf.Tensor] = []
-        for i, network in enumerate([self.first, *self.others]):
-            before.append(network(x if routed is None else routed))  # [B, G, E, H]
+        before = [self.first(x)]  # [B, G, E, H]
+        levels = [activated(self.config, before[0])]
+        routed = self._routed(0, levels[0], training, seed)
+        for i, network in enumerate(self.others, start=1):
+            before.append(network(routed))
             levels.append(activated(self.config, before[-1]))
             routed = self._routed(i, levels[-1], training, seed)
         return Switched(
