@@ -16,8 +16,8 @@ import tensorflow as tf
 from feature_specs import Spec
 from trainer.inspection.inspection import ExpertUse, GateUse
 from trainer.inspection.moments import Moments
-from trainer.inspection.naming import ExpertPlace, expert_places
 from trainer.inspection.rows import PartitionRows
+from trainer.model.expert_places import ExpertPlace, expert_places
 from trainer.model.network import Features, Network
 from trainer.model.structures import PlacedGating, Structured
 from trainer.replicas import global_sum
