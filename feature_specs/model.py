@@ -318,6 +318,8 @@ class ModelConfig:
             loss, sampling, weight of positives (SFV sec. 5.2).
         disentangle: Weight lambda of the disentangle loss (SFV sec. 5.1); 0 is off.
             SFV table 2 has 0.05 to 1.
+        disentangle_without: Experts that it does not keep apart: those of a level
+            (`level 2`), of a node of a nested structure, or a task's own.
         optimizer: See `OptimizerConfig`.
         epochs_per_day: Passes over each day, before the next one.
         passes: Passes over all days; see `PassesConfig`.
@@ -340,6 +342,7 @@ class ModelConfig:
     loss_weights: dict[str, Weight] = dataclasses.field(default_factory=dict)
     imbalance: dict[str, ImbalanceConfig] = dataclasses.field(default_factory=dict)
     disentangle: Weight = 0.0
+    disentangle_without: tuple[str, ...] = ()
     optimizer: OptimizerConfig = OptimizerConfig()
     epochs_per_day: Annotated[int, between(1, 10_000)] = 1
     passes: PassesConfig = PassesConfig()
@@ -356,7 +359,7 @@ def plain_values(config: ModelConfig) -> dict[str, Any]:
     found: dict[str, Any] = _without_empty_options(dataclasses.asdict(config))
     if config.passes == PassesConfig():
         del found["passes"]
-    for key in ("loss_weights", "imbalance", "separate"):
+    for key in ("loss_weights", "imbalance", "separate", "disentangle_without"):
         if not found[key]:
             del found[key]
     return found

@@ -6,8 +6,13 @@ import itertools
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+import numpy as np
+import numpy.typing as npt
+
+from trainer.errors import ModelError
 from trainer.model.structures import PlacedGating
 from trainer.model.switchers import Gating
+from trainer.objective.disentangle import all_pairs
 
 
 class ExpertPlace(NamedTuple):
@@ -53,6 +58,48 @@ def expert_places(
         else:
             places.append(_plain(position, groups, experts))
     return places
+
+
+def pairs_kept_apart(
+    places: Sequence[ExpertPlace], left_out: Sequence[str]
+) -> list[npt.NDArray[np.float32]]:
+    """Which experts the disentangle loss keeps apart, [G, E, E] of each place.
+
+    Args:
+        places: Of all experts.
+        left_out: Not kept apart: with `level 2` the experts of all switchers' second
+            levels, with a node those that read it, with a task its own from others.
+
+    Raises:
+        ModelError: Nothing is called so.
+    """
+    known: dict[str, None] = {}
+    found = []
+    for place in places:
+        owners = [_owner(name) for name in place.names]
+        names = [f"level {place.level}", *filter(None, (*place.nodes, *owners))]
+        known |= dict.fromkeys(names)
+        pairs = all_pairs(len(place.nodes), len(place.names))
+        if names[0] in left_out:
+            pairs[:] = 0
+        pairs[[node in left_out for node in place.nodes]] = 0
+        out = [owner in left_out for owner in owners]
+        pairs[:, out, :] = 0
+        pairs[:, :, out] = 0
+        found.append(pairs)
+    for name in left_out:
+        if name not in known:
+            rule = "names no experts."
+            raise ModelError(
+                f"disentangle_without: {rule} Got {name!r}. Known: {', '.join(known)}."
+            )
+    return found
+
+
+def _owner(name: str) -> str:
+    """`like` of `like expert 0`; empty for an expert that is nobody's own."""
+    owner = name.rpartition("expert ")[0].strip()
+    return "" if owner.startswith("level ") else owner
 
 
 def _weighed(gatings: Sequence[PlacedGating]) -> Iterator[ExpertPlace]:

@@ -22,6 +22,7 @@ from feature_specs.preset import check_preset, separate_tasks, weighted
 from trainer.model import chains
 from trainer.model.embedding_engine import EmbeddingEngine, feature_name
 from trainer.model.embeddings import FeatureEmbeddings, missing_rows
+from trainer.model.expert_places import expert_places, pairs_kept_apart
 from trainer.model.facets import LeafRows
 from trainer.model.network import (
     REQUEST_GROUPS,
@@ -120,7 +121,8 @@ class Ranker(tfrs.Model):
 
     Raises:
         SpecError: The preset names a task, feature or facet that the spec lacks.
-        ValueError: The structure cannot be built as the preset says.
+        ValueError: The structure cannot be built as the preset says, or has no experts
+            of a name in `disentangle_without`.
     """
 
     def __init__(
@@ -197,6 +199,7 @@ class Ranker(tfrs.Model):
             engine.create_tables()
             first |= engine.no_vectors(1)
         self(first)  # creates the variables
+        self._pairs(self._logits(first, training=False)[1].judged)  # checks the names
 
     @property
     def _leaf_sampling(self) -> tf.Tensor:
@@ -480,8 +483,25 @@ class Ranker(tfrs.Model):
     def _overlap(self, judged: tuple[Judged, ...], weight: tf.Tensor) -> tf.Tensor:
         """The mean over all levels of experts; 0 without any."""
         levels = [e for j in judged for e in j.structured.kept_apart]
-        found = [disentangle_loss(level, weight) for level in levels]
+        pairs = self._pairs(judged)
+        found = [
+            disentangle_loss(level, weight, own)
+            for level, own in zip(levels, pairs, strict=True)
+            if own.any()
+        ]
         return tf.add_n(found) / len(found) if found else tf.zeros([])
+
+    def _pairs(self, judged: tuple[Judged, ...]) -> list[npt.NDArray[np.float32]]:
+        """Of each level of experts of each network, see `pairs_kept_apart`."""
+        places = [
+            place
+            for network, own in zip(self.networks, judged, strict=True)
+            for place in expert_places(
+                network.structure.gatings,
+                [(e.shape[1], e.shape[2]) for e in own.structured.kept_apart],
+            )
+        ]
+        return pairs_kept_apart(places, self.config.disentangle_without)
 
     def _keep(self, features: Features, groups: tuple[str, ...]) -> Features:
         names = [f.name for f in self.spec.features if f.group in groups]

@@ -13,7 +13,9 @@ from trainer.replicas import global_sum
 _CONSTANT = 1e-5
 
 
-def disentangle_loss(experts: tf.Tensor, weight: tf.Tensor) -> tf.Tensor:
+def disentangle_loss(
+    experts: tf.Tensor, weight: tf.Tensor, pairs: npt.NDArray[np.float32]
+) -> tf.Tensor:
     """mean over pairs i < j of || rho(Z_i, Z_j) ||_F^2 / H (SFV sec. 5.1).
 
     rho is the H x H matrix of Pearson correlations, over the rows of the global batch,
@@ -30,22 +32,25 @@ def disentangle_loss(experts: tf.Tensor, weight: tf.Tensor) -> tf.Tensor:
     Args:
         experts: [B, G, E, H], any float type; computed in float32.
         weight: float32 [B], 0 for padded rows, 1 for others.
+        pairs: [G, E, E], symmetric, 1 for experts that are to be kept apart, 0 for
+            others and on the diagonal; `all_pairs` keeps all apart.
 
     Returns:
-        float32 scalar, the mean over groups, too, the same on every replica; 0 for a
-        single expert.
+        float32 scalar, the mean over groups, too, the same on every replica; 0 without
+        a pair.
     """
     groups, count, width = experts.shape[1:]
-    pairs = count * (count - 1) / 2
-    if not pairs:
+    kept = float(pairs.sum()) / 2
+    if not kept:
         return tf.zeros([])
     unit = _standardised(tf.cast(experts, tf.float32), weight)
     unit = tf.reshape(unit, [-1, groups, count * width])
     # rho is symmetric: holding one factor fixed leaves half of the gradient, at half
     # of its cost, so twice the loss has the right one and only its value is corrected.
     rho = global_sum(_products(tf.stop_gradient(unit), unit))  # [G, E * H, E * H]
-    twice = tf.reduce_sum(tf.square(rho * _between_experts(count, width)))
-    twice /= groups * pairs * width
+    entries = np.kron(pairs, np.ones([width, width], np.float32))  # [G, E * H, E * H]
+    twice = tf.reduce_sum(tf.square(rho * entries))
+    twice /= kept * width
     return twice - tf.stop_gradient(twice) / 2
 
 
@@ -56,9 +61,9 @@ def _products(fixed: tf.Tensor, unit: tf.Tensor) -> tf.Tensor:
     return tf.einsum("bgi,bgj->gij", fixed, unit)
 
 
-def _between_experts(count: int, width: int) -> npt.NDArray[np.float32]:
-    """[E * H, E * H]: 0 where both columns are of one expert, else 1."""
-    return np.kron(1 - np.eye(count), np.ones([width, width])).astype(np.float32)
+def all_pairs(groups: int, count: int) -> npt.NDArray[np.float32]:
+    """[G, E, E]: 1 but on the diagonal."""
+    return np.repeat(1 - np.eye(count, dtype=np.float32)[np.newaxis], groups, axis=0)
 
 
 def _standardised(experts: tf.Tensor, weight: tf.Tensor) -> tf.Tensor:

@@ -1,9 +1,12 @@
 """Experts get the names their gates have for them."""
 
+import numpy as np
+import pytest
 import tensorflow as tf
 
 from feature_specs.model import SwitcherConfig
-from trainer.model.expert_places import expert_places
+from trainer.errors import ModelError
+from trainer.model.expert_places import ExpertPlace, expert_places, pairs_kept_apart
 from trainer.model.structures import PlacedGating
 from trainer.model.switchers import create
 
@@ -60,3 +63,35 @@ def test_experts_find_the_gates_of_their_own_nodes():
     first, second = expert_places(gatings, [(1, 3), (2, 3)])
     assert (first.nodes, first.gates) == (("",), (0,))
     assert (second.nodes, second.gates) == (("a", "b"), (1,))
+
+
+PLACES = [
+    ExpertPlace(("",), 1, ("like expert 0", "hate expert 0", "shared expert 0"), ()),
+    ExpertPlace(("new", "old"), 2, ("level 2 expert 0", "level 2 expert 1"), ()),
+]
+ALL = [[0, 1, 1], [1, 0, 1], [1, 1, 0]]
+PAIR, NONE = [[0, 1], [1, 0]], [[0, 0], [0, 0]]
+
+
+@pytest.mark.parametrize(
+    ("left_out", "expected"),
+    [
+        ((), ([ALL], [PAIR, PAIR])),
+        (("level 2",), ([ALL], [NONE, NONE])),
+        (("old",), ([ALL], [PAIR, NONE])),
+        (("hate",), ([[[0, 0, 1], [0, 0, 0], [1, 0, 0]]], [PAIR, PAIR])),
+        (("shared", "new"), ([[[0, 1, 0], [1, 0, 0], [0, 0, 0]]], [NONE, PAIR])),
+    ],
+)
+def test_a_task_a_node_and_a_level_can_be_left_out(left_out, expected):
+    found = pairs_kept_apart(PLACES, left_out)
+    for pairs, own in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(pairs, own)
+
+
+def test_what_no_experts_are_called_is_refused():
+    told = (
+        "disentangle_without: .*Got 'lik'. Known: level 1, like, hate, shared, level 2"
+    )
+    with pytest.raises(ModelError, match=told):
+        pairs_kept_apart(PLACES, ["lik"])

@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from trainer.objective.disentangle import disentangle_loss
+from trainer.objective.disentangle import all_pairs, disentangle_loss
 
 
 def _reference(experts: np.ndarray) -> float:
@@ -18,7 +18,8 @@ def _reference(experts: np.ndarray) -> float:
 def _loss(experts: np.ndarray, weight=None) -> float:
     weight = np.ones(len(experts)) if weight is None else weight
     experts = _float(experts)[:, tf.newaxis]  # one group
-    return float(disentangle_loss(experts, _float(weight)))
+    pairs = all_pairs(1, experts.shape[2])
+    return float(disentangle_loss(experts, _float(weight), pairs))
 
 
 def _float(value) -> tf.Tensor:
@@ -49,6 +50,16 @@ class DisentangleLossTest(tf.test.TestCase):
             turn, _ = np.linalg.qr(np.arange(1.0, width**2 + 1).reshape(width, -1))
             other = one @ turn
             self.assertAllClose(_loss(np.stack([one, other], 1)), 1.0, rtol=1e-5)
+
+    def test_only_the_pairs_asked_for_are_kept_apart(self):
+        one, other = _experts(seed=0), _experts(seed=1)
+        both = tf.stack([_float(one), _float(other)], axis=1)  # [B, 2, E, H]
+        pairs = all_pairs(2, 3)
+        pairs[0, 2] = pairs[0, :, 2] = 0  # of the first, experts 0 and 1
+        expected = (_reference(one[:, :2]) + 3 * _reference(other)) / 4
+        self.assertAllClose(
+            disentangle_loss(both, tf.ones([40]), pairs), expected, rtol=1e-5
+        )
 
     def test_a_single_expert_has_nothing_to_be_kept_apart_from(self):
         self.assertEqual(_loss(_experts()[:, :1]), 0.0)
@@ -95,14 +106,15 @@ class DisentangleLossTest(tf.test.TestCase):
         x = _float(experts)[:, tf.newaxis]  # one group
         with tf.GradientTape() as tape:
             tape.watch(x)
-            value = disentangle_loss(x, tf.ones([len(experts)]))
+            pairs = all_pairs(1, experts.shape[1])
+            value = disentangle_loss(x, tf.ones([len(experts)]), pairs)
         return value, tape.gradient(value, x).numpy()[:, 0]
 
     def test_groups_are_apart_and_count_alike(self):
         one, other = _experts(seed=0), _experts(seed=1)
         both = tf.stack([_float(one), _float(other)], axis=1)  # [B, 2, E, H]
         self.assertAllClose(
-            disentangle_loss(both, tf.ones([40])),
+            disentangle_loss(both, tf.ones([40]), all_pairs(2, 3)),
             (_reference(one) + _reference(other)) / 2,
             rtol=1e-5,
         )
