@@ -68,6 +68,7 @@ setuptools.setup(
         "pydantic>=2,<3",
         "pyyaml",
         "rich",
+        "scikit-learn",
         "scipy",
         "setuptools<81",  # TensorFlow Hub and others still import pkg_resources
         "tenacity",

@@ -10,7 +10,8 @@ preset has as many weights as the first one that shares (--reference, --no-match
 OUT gets compare.csv (every metric), compare.json, compare.md (the tables, to paste),
 seesaw.png (PLE fig. 3) and gains.png. --vary "loss_weights.share=[1, 10, 100]" trains a
 preset with each value of a key instead, and draws each task's metric over them
-(vary.loss_weights.share.png). Stopped and started again with the same OUT, what
+(vary.loss_weights.share.png). What takes no network stands beside (--yardsticks means
+trees). Stopped and started again with the same OUT, what
 is in OUT/results.jsonl is not trained again.
 """
 
@@ -38,6 +39,7 @@ from pipeline.compare.run import (
     compare,
 )
 from pipeline.compare.variants import parse_varied
+from pipeline.compare.yardsticks import KINDS
 from tpu_configs import shipped_slices
 
 if TYPE_CHECKING:
@@ -79,6 +81,7 @@ def _options(args: argparse.Namespace) -> CompareOptions:
         seesaw=args.seesaw,
         keep=args.keep,
         vary=parse_varied(args.vary),
+        yardsticks=args.yardsticks,
     )
 
 
@@ -146,6 +149,14 @@ def parser() -> ArgumentParser:
         metavar="KEY=[VALUE, ...]",
         help="train every preset but the baseline with each value; repeatable",
     )
+    add(
+        "--yardsticks",
+        nargs="*",
+        default=["means"],
+        choices=KINDS,
+        help="what takes no network, told beside: smoothed means of users and items, "
+        "gradient-boosted trees (means)",
+    )
     flags.add_slice(add, shipped_slices())
     return found
 
@@ -174,6 +185,9 @@ class _Lines(Listener):
         self._status.update(f"{text} ...")
         self._console.print(text + left, highlight=False, markup=False)
 
+    def measuring(self, yardstick: str) -> None:
+        self._status.update(f"Without a network: {yardstick} ...")
+
     def interrupted(self, out: str) -> None:
         """Ctrl-C came."""
         self._status.stop()
@@ -194,6 +208,8 @@ def _show(findings: Findings, console: rich.console.Console) -> None:
 
     console.print(report.presets_table(findings))
     for table in report.task_tables(findings, console.width):
+        console.print(table)
+    for table in report.yardstick_tables(findings, console.width):
         console.print(table)
     console.print(report.method(findings), highlight=False, markup=False)
     for note in findings.notes:

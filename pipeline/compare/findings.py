@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from pipeline.compare.comparison import Comparison, is_single
 from pipeline.compare.metrics import DIRECTIONS, headline, metrics_of
+from pipeline.compare.scores import Scores
 from pipeline.compare.trials import Result, Trial
 from pipeline.reporting.intervals import Gain, Summary, paired_gain, summarise
 
@@ -36,12 +37,14 @@ class Findings:
         cells: Preset -> task -> metric -> its cell.
         diverged: Preset -> seed -> why its training broke off.
         positives: Binary task -> evaluation rows with label 1.
+        yardsticks: Name -> task -> metric -> value, of what takes no network.
     """
 
     comparison: Comparison
     cells: Mapping[str, Mapping[str, Mapping[str, Cell]]]
     diverged: Mapping[str, Mapping[int, str]]
     positives: Mapping[str, int]
+    yardsticks: Mapping[str, Scores] = dataclasses.field(default_factory=dict)
 
     @property
     def tasks(self) -> list[str]:
@@ -71,6 +74,7 @@ class Findings:
             *_baseline_notes(self.comparison),
             *_interval_notes(self),
             *_rarity_notes(self),
+            *_yardstick_notes(self),
             *self.comparison.poor_matches(),
             *self.comparison.examples.notes,
             *(
@@ -82,7 +86,10 @@ class Findings:
 
 
 def find(
-    comparison: Comparison, trials: Sequence[Trial], results: Mapping[str, Result]
+    comparison: Comparison,
+    trials: Sequence[Trial],
+    results: Mapping[str, Result],
+    yardsticks: Mapping[str, Scores] | None = None,
 ) -> Findings:
     """The findings of a comparison whose trials all have a result."""
     found: dict[str, dict[int, Result]] = {e.name: {} for e in comparison.entrants}
@@ -99,6 +106,7 @@ def find(
         positives=next(
             (result.positives for result in results.values() if result.positives), {}
         ),
+        yardsticks=yardsticks or {},
     )
 
 
@@ -148,6 +156,28 @@ def _interval_notes(findings: Findings) -> list[str]:
     if findings.rivals and len(findings.comparison.seeds) < 2:
         return ["No intervals: one seed cannot tell a gain from chance. Add --seeds 5."]
     return []
+
+
+def _yardstick_notes(findings: Findings) -> list[str]:
+    """Where no network beats the best of them."""
+    if not findings.yardsticks:
+        return []
+    lost = []
+    for task in findings.tasks:
+        metric = findings.headline(task)
+        sign = DIRECTIONS[metric]
+        reached = [sign * c[task][metric].value.mean for c in findings.cells.values()]
+        known = {n: sign * y[task][metric] for n, y in findings.yardsticks.items()}
+        known = {name: value for name, value in known.items() if math.isfinite(value)}
+        best = max(known, key=known.__getitem__, default="")
+        if best and not any(value > known[best] for value in reached):
+            lost.append(f"{task} ({best})")
+    if not lost:
+        return []
+    return [
+        f"No preset beats what takes no network in {', '.join(lost)}: more rows, other "
+        "rates or another loss may, or there is no more to learn."
+    ]
 
 
 def _rarity_notes(findings: Findings) -> list[str]:

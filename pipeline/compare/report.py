@@ -95,6 +95,13 @@ def summary(findings: Findings) -> dict[str, Any]:
             }
             for entrant in comparison.entrants
         },
+        "yardsticks": {
+            name: {
+                task: {metric: significant(v, _FIGURES) for metric, v in own.items()}
+                for task, own in scores.items()
+            }
+            for name, scores in findings.yardsticks.items()
+        },
     }
 
 
@@ -122,6 +129,42 @@ def task_tables(findings: Findings, width: int) -> list[Table]:
     return tables
 
 
+def yardstick_tables(findings: Findings, width: int) -> list[Table]:
+    """The headline metrics of what takes no network, in the blocks of `task_tables`."""
+    if not findings.yardsticks:
+        return []
+    tables = []
+    for place, tasks in enumerate(_blocks(findings, width)):
+        title = "Without a network" if not place else ""
+        heads, rows = _yardstick_rows(findings, tasks)
+        table = new_table(title, heads)
+        for row in rows:
+            table.add_row(*row)
+        tables.append(table)
+    return tables
+
+
+def _yardstick_rows(
+    findings: Findings, tasks: Sequence[str]
+) -> tuple[list[str], list[list[str]]]:
+    heads = [f"{task}\n{NAMES[findings.headline(task)]}" for task in tasks]
+    rows = [
+        [
+            name,
+            *(
+                number(
+                    scores[task][findings.headline(task)],
+                    _digits(findings, task),
+                    missing="-",
+                )
+                for task in tasks
+            ),
+        ]
+        for name, scores in findings.yardsticks.items()
+    ]
+    return ["without a network", *heads], rows
+
+
 def markdown(findings: Findings) -> str:
     """The tables and the method, to paste."""
     tasks = findings.tasks
@@ -144,6 +187,10 @@ def markdown(findings: Findings) -> str:
             for preset in findings.cells
         ]
         parts.append(markdown_table(["preset", *heads], rows))
+        if findings.yardsticks:
+            names, rows = _yardstick_rows(findings, block)
+            heads = [head.replace("\n", " ") for head in names]
+            parts.append(markdown_table(heads, rows))
     notes = "".join(f"- {note}\n" for note in findings.notes)
     return "\n".join([*parts, method(findings) + "\n", *([notes] if notes else [])])
 

@@ -15,6 +15,7 @@ from feature_specs.places import Place, check_is_no_glob, is_bucket
 from pipeline.compare import comparison as planning
 from pipeline.compare.errors import CompareError
 from pipeline.compare.variants import Variant, Varied, vary
+from pipeline.compare.yardsticks import KINDS, measure_yardsticks
 from pipeline.quiet import quiet_imports
 from pipeline.reporting.figures import require_matplotlib
 from pipeline.run_record import read_record
@@ -47,6 +48,9 @@ class Listener:
     ) -> None:
         """A training begins; all will take so many seconds more, None if unknown."""
 
+    def measuring(self, yardstick: str) -> None:
+        """What takes no network is made, after the last training: means or trees."""
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class CompareOptions:
@@ -68,6 +72,7 @@ class CompareOptions:
         keep: Whether checkpoints stay in `out/checkpoints`.
         vary: Key of a preset, `loss_weights.share` -> the values that every preset but
             the baseline is trained with. Without a baseline gains are over the first.
+        yardsticks: What takes no network and is told beside: `means`, `trees`.
 
     Raises:
         CompareError: Values that do not go together.
@@ -82,12 +87,18 @@ class CompareOptions:
     seesaw: Sequence[str] | None = None
     keep: bool = False
     vary: Varied = dataclasses.field(default_factory=dict)
+    yardsticks: Sequence[str] = ("means",)
 
     def __post_init__(self) -> None:
         if self.seeds < 1:
             raise CompareError(f"--seeds: must be at least 1, got {self.seeds}")
         if self.eval_days is not None and self.eval_days < 1:
             raise CompareError(f"--eval_days: must be at least 1, got {self.eval_days}")
+        for kind in self.yardsticks:
+            if kind not in KINDS:
+                raise CompareError(
+                    f"--yardsticks: must be of {', '.join(KINDS)}. Got {kind!r}."
+                )
         if self.reference and not self.match:
             raise CompareError(
                 "--reference says whose size is matched: leave --no-match out"
@@ -150,7 +161,7 @@ def compare(
         rows = _examples(root, spec, examples, encoding, options)
         where = choose_slice("auto", slice)
         comparison = _plan(configs, variants, rows, where, options, listener)
-        return _run(comparison, pathlib.Path(out), options.keep, listener)
+        return _run(comparison, pathlib.Path(out), options, listener)
 
 
 def check_places(
@@ -242,7 +253,10 @@ def _plan(
 
 
 def _run(
-    comparison: Comparison, out: pathlib.Path, keep: bool, listener: Listener
+    comparison: Comparison,
+    out: pathlib.Path,
+    options: CompareOptions,
+    listener: Listener,
 ) -> Findings:
     """Trains what `out` does not have, and writes tables and figures there."""
     from pipeline.compare.findings import find
@@ -251,8 +265,13 @@ def _run(
     planned, finished = plan_trials(comparison), ResultsFile(out).read()
     done = sum(trial.key in finished for trial in planned)
     listener.planned(comparison, len(planned), done)
-    results = run_trials(comparison, planned, out, keep=keep, report=listener.training)
-    findings = find(comparison, planned, results)
+    results = run_trials(
+        comparison, planned, out, keep=options.keep, report=listener.training
+    )
+    yardsticks = measure_yardsticks(
+        comparison.examples, options.yardsticks, out, listener.measuring
+    )
+    findings = find(comparison, planned, results, yardsticks)
     _write(findings, out)
     return findings
 

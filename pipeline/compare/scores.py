@@ -35,7 +35,11 @@ def score(
     A metric that the rows do not have is NaN. GAUC goes by the id feature of the user,
     in the table's hashed form; without such a feature there is none.
     """
-    frame = predict(ranker, spec, days, graph)
+    return score_frame(spec, predict(ranker, spec, days, graph))
+
+
+def score_frame(spec: Spec, frame: pl.DataFrame) -> tuple[Scores, dict[str, int]]:
+    """The same of rows as `predict` gives them, whoever predicted."""
     qualities = evaluation.measure(spec, frame)
     scores = {
         task.name: {
@@ -62,16 +66,26 @@ def predict(
         return ranker(features)
 
     frames = []
-    for batch in _batches(spec, days, graph):
+    for batch in batches(spec, days, graph, evaluation=True):
         predictions = forward({name: batch.features[name] for name in served})
         frames.append(_frame(spec, batch, predictions))
     return pl.concat(frames)
 
 
-def _batches(spec: Spec, days: Sequence[Day], graph: str | None) -> Iterator[Batch]:
+def batches(
+    spec: Spec, days: Sequence[Day], graph: str | None, *, evaluation: bool
+) -> Iterator[Batch]:
+    """All rows of days, always in one order.
+
+    Args:
+        spec: What they hold.
+        days: To judge, or to train on.
+        graph: See `score`.
+        evaluation: Which of both, for messages.
+    """
     reader = BatchReader(Layout(spec, graph), _ROWS)
     for name, patterns in days:
-        files = match_files(name, patterns, evaluation=True)
+        files = match_files(name, patterns, evaluation=evaluation)
         yield from reader.batches(files, seed=0)
 
 

@@ -139,6 +139,19 @@ def test_another_baseline_needs_no_training(rerun, out):
     assert found["presets"]["alone"]["tasks"]["click"]["auc"]["gain"] is not None
 
 
+def test_what_takes_no_network_stands_beside(out, rerun):
+    printed = " ".join(rerun("--yardsticks", "means", "trees").split())
+    assert "Without a network" in printed and "user's + item's mean" in printed
+    found = json.loads((out / "compare.json").read_text())["yardsticks"]
+    names = ["label mean", "user's mean", "item's mean", "user's + item's mean"]
+    assert list(found) == [*names, "trees"]
+    assert found["label mean"]["click"]["auc"] == 0.5
+    told = (out / "compare.md").read_text()
+    (line,) = [x for x in told.splitlines() if x.startswith("| trees")]
+    assert f"{found['trees']['click']['auc']:.4f}" in line
+    assert "Without a network" not in rerun("--yardsticks")
+
+
 def test_without_a_baseline_there_are_no_gains(compare, compared, tmp_path, capsys):
     shutil.copy(compared / "results.jsonl", tmp_path)
     assert compare(["mixed", "hard"], tmp_path) == 0
@@ -146,7 +159,10 @@ def test_without_a_baseline_there_are_no_gains(compare, compared, tmp_path, caps
     assert "No gains and no figures: no preset has structure.kind single." in printed
     assert "±" not in printed
     names = {path.name for path in tmp_path.iterdir()}
-    assert names == {"compare.csv", "compare.json", "compare.md", "results.jsonl"}
+    assert names == {f"compare.{end}" for end in ("csv", "json", "md")} | {
+        "results.jsonl",
+        "yardsticks.json",
+    }
 
 
 def test_one_seed_leaves_the_intervals_out(rerun, out):
