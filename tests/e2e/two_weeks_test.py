@@ -25,11 +25,9 @@ from trainer.days.encoding import Encoding, read_encoding
 
 pytestmark = pytest.mark.slow
 
-# One pass over few rows: small batches and high rates. No gates: the story is of days,
-# and whatever has gates takes longer to trace, to look into and to draw.
+# One pass over few rows: small batches and high rates.
 _PRESET = """
 bottom: [32]
-switcher: {kind: shared_bottom}
 tower: [16]
 trail: {units: [4], dim: 4, dropout: 0.1}
 optimizer: {learning_rate: 0.005, table_learning_rate: 0.1}
