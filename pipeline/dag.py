@@ -45,10 +45,13 @@ from pipeline.steps.statistics_gen import StatisticsGen
 from tpu_configs import read_slice
 
 # In one process a state cache saves nothing, and to weigh its entries Beam walks
-# through every module loaded, which is a lot after TensorFlow.
+# through every module loaded, which is a lot after TensorFlow. No image is started: but
+# where none is named, TFX copies and packs its own source for the workers, in a Python
+# of its own, and leaves both behind in the temporary directory.
 IN_PROCESS_BEAM_ARGS = (
     f"--runner={LOCAL_RUNNER}",
     "--max_cache_memory_usage_mb=0",
+    "--sdk_container_image=none",
 )
 HERE = ""  # in place of a directory: that of the examples made in this run
 

@@ -43,6 +43,8 @@ BARRED = (
     *("tensorflow_transform", "tensorflow_recommenders", "tensorflow_text", "tfx"),
     *("tensorflow_addons", "struct2tensor", "tensorflow_serving", "tf_keras"),
     "keras.src",
+    # TensorFlow takes these where they are, does without them, and starts sooner.
+    *("scipy", "googleapiclient"),
 )
 _CHILD = pathlib.Path(__file__).with_name("infra_child.py")
 _LONGEST_ERROR = 600

@@ -5,10 +5,17 @@ import json
 import pathlib
 
 import pytest
+from tfx.utils.dependency_utils import make_beam_dependency_flags
 
 from feature_specs import load_spec, read_spec, views
 from feature_specs.preset import preset_text
-from pipeline.dag import DagConfig, DagDays, checkpoints_dir, create_pipeline
+from pipeline.dag import (
+    IN_PROCESS_BEAM_ARGS,
+    DagConfig,
+    DagDays,
+    checkpoints_dir,
+    create_pipeline,
+)
 from pipeline.examples.reading.marks import fingerprint, read_files
 from pipeline.run_plan import RunPlan
 from tests.tiny_spec import TINY_SPEC
@@ -194,3 +201,9 @@ def test_a_new_file_of_any_log_makes_new_examples(tmp_path):
     first, other, searches, log = found
     assert other == first
     assert len({first, searches, log}) == 3
+
+
+def test_in_this_process_tfx_packs_nothing_for_workers():
+    """44 MB of its source a run, else, in the temporary directory."""
+    given = list(IN_PROCESS_BEAM_ARGS)
+    assert make_beam_dependency_flags(given) == given

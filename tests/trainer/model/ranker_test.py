@@ -534,6 +534,7 @@ def test_surgery_changes_only_what_tasks_share(spec, label_means, make_rows):
     ]
     for ranker in rankers:
         sgd = tf.keras.optimizers.legacy.SGD(0.1)
+        sgd._create_all_weights(ranker.trainable_variables)  # traced once, then
         ranker.compile(optimizer=sgd)
         tf.function(ranker.train_step, autograph=False)(batch)
     plain, bent = rankers

@@ -87,8 +87,8 @@ def test_compiled_by_xla_it_gives_the_same(kind, groups):
         return found, tape.gradient(loss, variables)
 
     x = tf.constant(x, tf.float32)
-    plain = tf.nest.flatten(tf.function(step)(x))
-    compiled = tf.nest.flatten(tf.function(step, jit_compile=True)(x))
+    plain = tf.nest.flatten(tf.function(step, autograph=False)(x))
+    compiled = tf.nest.flatten(tf.function(step, jit_compile=True, autograph=False)(x))
     for one, other in zip(plain, compiled, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-4)
 
@@ -136,7 +136,7 @@ def test_more_outputs_are_no_more_operations(kind):
 
     def operations(count):
         switcher = built(_config(kind), names=[f"task {k}" for k in range(count)])
-        step = tf.function(lambda x: _call(switcher, x).outputs)
+        step = tf.function(lambda x: _call(switcher, x).outputs, autograph=False)
         graph = step.get_concrete_function(tf.TensorSpec([None, 1, 5])).graph
         return len(graph.get_operations())
 

@@ -34,10 +34,15 @@ def _likelier_than(t, log_alpha):
     return _sigmoid(log_alpha - 2 / 3 * np.log(stretched / (1 - stretched)))
 
 
+@tf.function(autograph=False)
+def _drawn(log_alpha, seed):
+    return hard_concrete(log_alpha, seed)
+
+
 def _draws(log_alpha, any_seed, seeds=400, size=100):
-    first = 1000 * any_seed
+    first, log_alphas = 1000 * any_seed, tf.fill([size], log_alpha)
     drawn = [
-        hard_concrete(tf.fill([size], log_alpha), [seed, 7])
+        _drawn(log_alphas, tf.constant([seed, 7]))
         for seed in range(first, first + seeds)
     ]
     return np.array(drawn).ravel()
@@ -112,7 +117,7 @@ def _trained(switcher):
     """Seed -> the outputs of two training rows, 1 and 2."""
     x = tf.constant([[[1.0]], [[2.0]]])
 
-    @tf.function(input_signature=[tf.TensorSpec([], tf.int32)])
+    @tf.function(input_signature=[tf.TensorSpec([], tf.int32)], autograph=False)
     def step(seed):
         outputs = switcher(x, training=True, seed=tf.stack([seed, 3])).outputs
         return tf.reshape(outputs, [2])

@@ -62,6 +62,8 @@ class Training:
         self.model, self.surgery = Small(seed), config.surgery
         self.weights = weighting.create(config, TASKS)
         self.optimizer = tf.keras.optimizers.legacy.SGD(0.1)
+        # As in training: with its variables in place a step is traced once.
+        self.optimizer._create_all_weights(self._variables)
         self.balance = class_weights(TASKS, [9] * 5, [900] * 5)
         self.steps = tf.Variable(
             0,
@@ -69,6 +71,11 @@ class Training:
             trainable=False,
             aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
         )
+
+    @property
+    def _variables(self):
+        moved = (self.model.bottom, self.model.heads, self.weights)
+        return [v for part in moved for v in part.trainable_variables]
 
     def step(self, x, labels, masks):
         seed = tf.stack([7, tf.cast(self.steps, tf.int32)])
@@ -86,15 +93,13 @@ class Training:
             )
             total = self.weights.total(losses, rows, self.steps)
         shared = self.model.bottom.trainable_variables
-        heads = self.model.heads.trainable_variables
-        variables = [*shared, *heads, *self.weights.trainable_variables]
-        gradients = tape.gradient(total, variables)
+        gradients = tape.gradient(total, self._variables)
         if by_leaf:
             own = task_gradients(tape, losses, shared)
             if self.surgery:
                 gradients, own = self._bent(gradients, own, seed)
             self.weights.update(norms(own[-2:]), losses, rows)
-        self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
+        self.optimizer.apply_gradients(zip(gradients, self._variables, strict=True))
         self.steps.assign_add(1)
         return total
 
