@@ -400,7 +400,7 @@ def _lists(column):
     else:
         plain = values.to_numpy().tolist()
     ends = np.cumsum(column.value_lengths().fill_null(0).to_numpy()).tolist()
-    return [plain[a:b] for a, b in zip([0, *ends], ends)]
+    return [plain[a:b] for a, b in zip([0, *ends[:-1]], ends, strict=True)]
 
 
 def _records(path):
