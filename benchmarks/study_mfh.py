@@ -37,7 +37,12 @@ from rich.table import Table
 from simulated import Log, Results, Shape
 
 from feature_specs import ModelConfig, Spec, load_preset
-from pipeline.compare.sizes import count_weights, match_size, sharing_widths
+from pipeline.compare.sizes import (
+    count_weights,
+    match_size,
+    remembering,
+    sharing_widths,
+)
 from pipeline.reporting import figures, metrics
 from pipeline.reporting.files import write_bytes
 from pipeline.reporting.intervals import Gain
@@ -134,9 +139,7 @@ def _models(spec: Spec, sizes: _Sizes) -> dict[str, _Model]:
         _MFH: load_preset("mfh"),
     }
 
-    def count(config: ModelConfig) -> int:
-        return count_weights(spec, config)
-
+    count = remembering(lambda config: count_weights(spec, config))
     models = {name: _slower(config) for name, config in presets.items()}
     if sizes.matches:
         target = count(models[_MFH])

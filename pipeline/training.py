@@ -67,7 +67,8 @@ def train_and_export(run: RunTraining, model: str, log_dir: str) -> None:
     Args:
         run: What is trained.
         model: Gets the model to serve.
-        log_dir: Gets TensorBoard summaries, and figures of experts and conflicts.
+        log_dir: Gets TensorBoard summaries, and figures of experts and conflicts; empty
+            if nobody looks at them.
 
     Raises:
         CheckpointError: The weights have seen other days.

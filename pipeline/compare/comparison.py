@@ -11,7 +11,7 @@ from feature_specs.build import closest
 from feature_specs.preset import check_preset
 from pipeline.compare.errors import CompareError
 from pipeline.compare.examples import Examples
-from pipeline.compare.sizes import MATCHED, count_weights, match_size
+from pipeline.compare.sizes import MATCHED, count_weights, match_size, remembering
 from pipeline.compare.variants import Variant
 from tpu_configs import SliceConfig
 
@@ -157,9 +157,7 @@ def plan_entrants(
         except SpecError as error:
             raise CompareError(f"--presets {name}: {error}") from None
 
-    def count(config: ModelConfig) -> int:
-        return count_weights(spec, config)
-
+    count = remembering(lambda config: count_weights(spec, config))
     entrants = []
     target = count(presets[reference]) if reference else 0
     for name, asked in presets.items():

@@ -27,6 +27,19 @@ def count_weights(spec: Spec, config: ModelConfig) -> int:
     return sum(variable.shape.num_elements() for variable in ranker.dense_variables)
 
 
+def remembering(count: Count) -> Count:
+    """The same numbers; each preset is built once, however often it is asked for."""
+    known: dict[str, int] = {}
+
+    def counted(config: ModelConfig) -> int:
+        key = repr(config)
+        if key not in known:
+            known[key] = count(config)
+        return known[key]
+
+    return counted
+
+
 def match_size(config: ModelConfig, target: int, count: Count) -> ModelConfig:
     """The preset with its sharing part scaled until `count` is nearest to `target`.
 
@@ -38,22 +51,22 @@ def match_size(config: ModelConfig, target: int, count: Count) -> ModelConfig:
     Args:
         config: The preset.
         target: Wanted number.
-        count: Number of a preset; must not fall when a width grows.
+        count: Number of a preset, which may be asked for again (`remembering`); must
+            not fall when a width grows.
     """
     if not _widths(config) or count(config) == target:
         return config
-    counted = _remember(count)
-    low, high = _bracket(config, target, counted)
+    low, high = _bracket(config, target, count)
     rungs = _rungs(config, low, high)
     first, last = 0, len(rungs) - 1
     while last - first > 1:  # the target lies between the two
         middle = (first + last) // 2
-        if counted(scaled(config, rungs[middle])) < target:
+        if count(scaled(config, rungs[middle])) < target:
             first = middle
         else:
             last = middle
     candidates = [config, scaled(config, rungs[first]), scaled(config, rungs[last])]
-    return min(candidates, key=lambda candidate: abs(counted(candidate) - target))
+    return min(candidates, key=lambda candidate: abs(count(candidate) - target))
 
 
 def scaled(config: ModelConfig, factor: float) -> ModelConfig:
@@ -146,18 +159,6 @@ def _rungs(config: ModelConfig, low: float, high: float) -> list[float]:
     ordered = sorted(breaks)
     middles = [(a + b) / 2 for a, b in itertools.pairwise(ordered)]
     return [low, *middles, high]
-
-
-def _remember(count: Count) -> Count:
-    known: dict[str, int] = {}
-
-    def counted(config: ModelConfig) -> int:
-        key = repr(config)
-        if key not in known:
-            known[key] = count(config)
-        return known[key]
-
-    return counted
 
 
 def _with_small_tables(spec: Spec) -> Spec:

@@ -23,7 +23,7 @@ from __future__ import annotations
 import dataclasses
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import apache_beam as beam
@@ -143,7 +143,7 @@ def generate(
     read_counts = (
         read.counts
         | "All that was read" >> beam.Flatten()
-        | "Count lines" >> beam.CombineGlobally(merge_counts)
+        | "Count lines" >> _added_up(merge_counts)
     )
     total = beam.pvalue.AsSingleton(read_counts)
     events = _events_by_user(setup, read)
@@ -173,7 +173,7 @@ def generate(
             written[COUNTS],
         ]
         | "Collect counts" >> beam.Flatten()
-        | "Add up counts" >> beam.CombineGlobally(merge_counts)
+        | "Add up counts" >> _added_up(merge_counts)
     )
     _ = counts | "Write report" >> beam.ParDo(
         steps.WriteReport(setup, outputs.new_report_path)
@@ -184,6 +184,14 @@ def generate(
             beam.pvalue.AsSingleton(counts),
         )
     )
+
+
+def _added_up(add_up: Callable[[Iterable[Any]], Any]) -> beam.PTransform:
+    """All elements added up; there is one at least.
+
+    A default for none would cost a stage of its own.
+    """
+    return beam.CombineGlobally(add_up).without_defaults()
 
 
 def _setup(request: ExamplesRequest, reading: Reading, outputs: Outputs) -> steps.Setup:
@@ -336,7 +344,7 @@ def _ask_around(
     histograms = (
         (histograms, look[steps.HISTOGRAMS])
         | "Collect histograms" >> beam.Flatten()
-        | "Add up histograms" >> beam.CombineGlobally(quantiles.add_up)
+        | "Add up histograms" >> _added_up(quantiles.add_up)
     )
     counts = [look[COUNTS]]
     if setup.carrying.folder and spec.quantiles:

@@ -193,7 +193,7 @@ class ReadLogs(beam.PTransform):
     def expand(self, pipeline: beam.Pipeline) -> beam.pvalue.DoOutputsTuple:
         return (
             pipeline
-            | "List file ranges" >> beam.Create(self._parts)
+            | "List file ranges" >> beam.Create(self._parts, reshuffle=False)
             | "Spread file ranges" >> beam.Reshuffle()
             | "Read blocks of rows"
             >> beam.ParDo(self._read).with_outputs(ROWS, REJECTS, COUNTS, *self._others)

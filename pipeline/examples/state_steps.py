@@ -87,7 +87,7 @@ class ReadState(beam.PTransform):
     def expand(self, pipeline: beam.Pipeline) -> beam.pvalue.DoOutputsTuple:
         return (
             pipeline
-            | "List state files" >> beam.Create(self._files)
+            | "List state files" >> beam.Create(self._files, reshuffle=False)
             | "Spread state files" >> beam.Reshuffle()
             | "Read state"
             >> beam.ParDo(self._read).with_outputs(COUNTS, *self._outputs)

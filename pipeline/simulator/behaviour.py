@@ -265,14 +265,19 @@ def play_law(causes: Utilities, constants: Intercepts) -> PlayLaw:
     return PlayLaw(stay=sigmoid(watch), stay_s=np.exp(depth), swipe_s=np.exp(swipe))
 
 
+def plays_from_s(duration_ms: Array) -> dict[str, Array]:
+    """The least play time [N] in seconds of each label that a long play has."""
+    return {
+        "is_click": valid_play_from_ms(duration_ms) / 1000,
+        "long_view": long_view_from_ms(duration_ms) / 1000,
+        "complete": duration_ms / 1000,
+    }
+
+
 def play_probabilities(law: PlayLaw, duration_ms: Array) -> dict[str, Array]:
     """True probability [N] of every label that play time decides."""
-    return {
-        "is_click": law.survival(valid_play_from_ms(duration_ms) / 1000),
-        "long_view": law.survival(long_view_from_ms(duration_ms) / 1000),
-        "complete": law.survival(duration_ms / 1000),
-        "skip": 1 - law.survival(skip_below_ms(duration_ms) / 1000),
-    }
+    found = {name: law.survival(s) for name, s in plays_from_s(duration_ms).items()}
+    return {**found, "skip": 1 - law.survival(skip_below_ms(duration_ms) / 1000)}
 
 
 def interaction_given_play(causes: Utilities, constants: Intercepts) -> Array:

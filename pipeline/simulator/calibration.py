@@ -79,13 +79,13 @@ def _fit_play(
     causes: behaviour.Utilities, rates: dict[str, float]
 ) -> behaviour.Intercepts:
     """The best of one search from each of START_DEPTHS: valleys are many."""
-    names = ("is_click", "long_view", "complete")
-    target = _logit(np.array([rates[name] for name in names]))
+    plays = behaviour.plays_from_s(causes.duration_ms)
+    target = _logit(np.array([rates[name] for name in plays]))
 
     def miss(point: Array) -> Array:
         law = behaviour.play_law(causes, _play_constants(point))
-        result = behaviour.play_probabilities(law, causes.duration_ms)
-        return _logit(np.array([result[name].mean() for name in names])) - target
+        shares = [law.survival(seconds).mean() for seconds in plays.values()]
+        return _logit(np.array(shares)) - target
 
     best = np.zeros(3)
     best_miss = np.inf
@@ -100,16 +100,19 @@ def _fit_play(
 
 def _search(miss: Callable[[Array], Array], point: Array) -> Array:
     """Levenberg-Marquardt for miss(point) = 0 [3] within PLAY_BOUNDS."""
-    now, damping = miss(point), 1e-3
+    now, damping, moved = miss(point), 1e-3, True
     for _ in range(MAX_STEPS):
         if np.abs(now).max() < TOLERANCE:
             break
-        slope = np.stack([(miss(point + h) - now) / 1e-4 for h in 1e-4 * np.eye(3)]).T
+        if moved:  # else the slope is the one before
+            ahead = [miss(point + h) - now for h in 1e-4 * np.eye(3)]
+            slope = np.stack(ahead).T / 1e-4
         normal = slope.T @ slope + damping * np.eye(3)
         step = np.linalg.solve(normal, slope.T @ now)
         trial = np.clip(point - step, *PLAY_BOUNDS.T)
         then = miss(trial)
-        if then @ then < now @ now:
+        moved = bool(then @ then < now @ now)
+        if moved:
             point, now, damping = trial, then, damping / 5
         else:
             damping *= 5

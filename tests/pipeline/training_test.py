@@ -54,25 +54,42 @@ _DAYS = ("day-20220408", "day-20220409")
 _SLICE = SliceConfig(name="tiny", accelerator="cpu", batch_size=64, steps_per_call=4)
 
 
-@pytest.fixture
-def run(tmp_path):
-    """A run of two days, each in a directory of its own."""
-    places = {}
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A run of two days, a directory each, trained and exported day by day: where it
+    is, and what it trains. The first day's examples are gone. Copy to train."""
+    folder, places = tmp_path_factory.mktemp("run"), {}
     for seed, day in enumerate(_DAYS):
-        places[day] = str(tmp_path / "examples" / str(seed))
-        folder = tmp_path / "examples" / str(seed) / f"Split-{day}"
-        write_rows(folder / "data_tfrecord-0.gz", raw_rows(100, seed))
-    spec, graph = read_spec(RAW_SPEC), str(tmp_path / "graph")
+        places[day] = str(folder / "examples" / str(seed))
+        split = folder / "examples" / str(seed) / f"Split-{day}"
+        write_rows(split / "data_tfrecord-0.gz", raw_rows(100, seed))
+    spec, graph = read_spec(RAW_SPEC), str(folder / "graph")
     write_transform_graph(ENCODING, spec, graph)
-    return RunTraining(
+    run = RunTraining(
         spec=spec,
         preset=read_preset(PRESET),
         slice=_SLICE,
         days=list(places.items()),
         graph=graph,
-        checkpoints=str(tmp_path / "checkpoints" / "key"),
+        checkpoints=str(folder / "checkpoints" / "key"),
         seed=3,
     )
+    directory = encoded_dir(run.checkpoints, ENCODING)
+    first = run._replace(days=run.days[:1])
+    train_and_export(first, str(folder / "model/1"), "")
+    assert day_ends.kept_days(directory) == [_DAYS[0]]
+    shutil.rmtree(run.days[0][1])  # its examples are needed no more
+    train_and_export(run, str(folder / "model/2"), "")
+    return run
+
+
+@pytest.fixture
+def run(trained, tmp_path):
+    """The same run, with checkpoints of its own."""
+    prefix = encoded_dir(trained.checkpoints, ENCODING)
+    checkpoints = str(tmp_path / "checkpoints" / "key")
+    shutil.copytree(prefix, encoded_dir(checkpoints, ENCODING))
+    return trained._replace(checkpoints=checkpoints)
 
 
 def _weights(directory):
@@ -84,11 +101,6 @@ def _weights(directory):
 @pytest.mark.slow
 def test_a_day_is_trained_once_and_a_run_may_go_back_to_its_end(run, tmp_path):
     directory = encoded_dir(run.checkpoints, ENCODING)
-    first = run._replace(days=run.days[:1])
-    train_and_export(first, str(tmp_path / "model/1"), str(tmp_path / "logs/1"))
-    assert day_ends.kept_days(directory) == [_DAYS[0]]
-    shutil.rmtree(run.days[0][1])  # its examples are needed no more
-    train_and_export(run, str(tmp_path / "model/2"), str(tmp_path / "logs/2"))
     assert checkpoints.finished_days(directory) == list(_DAYS)
     assert day_ends.kept_days(directory) == list(_DAYS)
     whole = _weights(directory)
@@ -107,12 +119,11 @@ def test_a_day_is_trained_once_and_a_run_may_go_back_to_its_end(run, tmp_path):
 
 @pytest.mark.slow
 def test_a_new_encoding_begins_with_the_weights_before_by_value(run, tmp_path):
-    train_and_export(run, str(tmp_path / "model/1"), str(tmp_path / "logs/1"))
     turned = dataclasses.replace(ENCODING, vocabularies={"tab": ("5", "7")})
     graph = str(tmp_path / "turned")
     write_transform_graph(turned, run.spec, graph)
     mapped = run._replace(graph=graph, map_encoding=True)
-    train_and_export(mapped, str(tmp_path / "model/2"), str(tmp_path / "logs/2"))
+    train_and_export(mapped, str(tmp_path / "model/2"), "")
     now = encoded_dir(run.checkpoints, turned)
     assert checkpoints.finished_days(now) == list(_DAYS)  # none is trained again
     before = encoded_dir(run.checkpoints, ENCODING)

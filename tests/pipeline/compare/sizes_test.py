@@ -5,7 +5,13 @@ import dataclasses
 import pytest
 
 from feature_specs import read_preset
-from pipeline.compare.sizes import count_weights, match_size, scaled, sharing_widths
+from pipeline.compare.sizes import (
+    count_weights,
+    match_size,
+    remembering,
+    scaled,
+    sharing_widths,
+)
 from trainer.model.ranker import Ranker
 
 
@@ -112,8 +118,6 @@ def test_a_real_ranker_is_matched_exactly(spec, preset_of):
     def hard(width):
         return preset_of(f"switcher: {{kind: shared_bottom, units: [{width}]}}")
 
-    def count(config):
-        return count_weights(spec, config)
-
+    count = remembering(lambda config: count_weights(spec, config))
     assert match_size(hard(8), count(hard(52)), count) == hard(52)
     assert match_size(hard(52), count(hard(8)) + 10, count) == hard(8)

@@ -12,6 +12,8 @@ import pathlib
 import random
 import struct
 
+import numpy as np
+import pyarrow as pa
 import pytest
 from tfx_bsl.coders import example_coder
 
@@ -380,12 +382,25 @@ def _read_examples(folder):
     decoder = example_coder.ExamplesToRecordBatchDecoder()
     for path in sorted(pathlib.Path(folder).glob("Split-*/*")):
         split = path.parent.name.removeprefix("Split-")
-        for row in decoder.DecodeBatch(_records(path)).to_pylist():
-            example = {name: _plain(values) for name, values in row.items()}
+        batch = decoder.DecodeBatch(_records(path))
+        columns = [_lists(column) for column in batch.columns]
+        for values in zip(*columns, strict=True):
+            example = dict(zip(batch.schema.names, values, strict=True))
             key = tuple(example[k][0] for k in ("key_user", "key_time_ms", "key_item"))
             assert key not in found
             found[key] = {**example, "split": [split]}
     return found
+
+
+def _lists(column):
+    """Values [B] of each row of a feature; a loop over Arrow's own takes ten times."""
+    values = column.flatten()
+    if pa.types.is_large_binary(values.type) or pa.types.is_binary(values.type):
+        plain = [value.decode() for value in values.to_pylist()]
+    else:
+        plain = values.to_numpy().tolist()
+    ends = np.cumsum(column.value_lengths().fill_null(0).to_numpy()).tolist()
+    return [plain[a:b] for a, b in zip([0, *ends[:-1]], ends, strict=True)]
 
 
 def _records(path):
@@ -395,10 +410,6 @@ def _records(path):
         records.append(data[place + 12 : place + 12 + size])
         place += 16 + size
     return records
-
-
-def _plain(values):
-    return [v.decode() if isinstance(v, bytes) else v for v in values or []]
 
 
 def _differences(found, expected):
