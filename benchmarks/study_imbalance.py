@@ -46,7 +46,7 @@ from pipeline.reporting import figures, metrics
 from pipeline.reporting.files import write_bytes
 from pipeline.reporting.intervals import Gain
 from pipeline.reporting.tables import gain_text, new_table
-from trainer.days import optimizers
+from trainer.days import averaging, optimizers
 from trainer.model.ranker import Batch, Ranker
 
 _INPUTS, _WAVES = 32, 4
@@ -62,7 +62,7 @@ _PRESET = """
 bottom: [64]
 switcher: {kind: mmoe, experts: 4, units: [32]}
 tower: [16]
-optimizer: {kind: adam, learning_rate: 0.003, average_steps: 0}
+optimizer: {kind: adam, learning_rate: 0.003}
 """
 
 
@@ -288,15 +288,18 @@ def _trained(
         seed=seed,
     )
     ranker.compile(optimizer=optimizers.create(config.optimizer, ranker))
+    average = averaging.create(ranker, config.optimizer.average_steps)
 
     @tf.function(autograph=False)
     def step(x: tf.Tensor, labels: tf.Tensor) -> None:
         rows = tf.ones([_BATCH])
         masks = tf.ones([_BATCH, len(names)])
         ranker.train_step(Batch(_features(x), labels, masks, rows))
+        average.update(ranker.steps)
 
     for batch, own in _batches(x, labels):
         step(batch, own)
+    average.apply()
     return ranker
 
 
