@@ -225,8 +225,9 @@ class WeightsConfig:
     """How much each task's loss counts, times its `loss_weight` in the spec.
 
     Attributes:
-        kind: `fixed`; `uncertainty` learns one variance a task (UR, Kendall et al.,
-            2018); `gradnorm` evens out the tasks' gradients (Chen et al., 2018).
+        kind: `fixed`; `uniform` is 1 for every task (SFV table 3); `uncertainty` learns
+            one variance a task (UR, Kendall et al., 2018); `gradnorm` evens out the
+            tasks' gradients (Chen et al., 2018).
         decay: Task -> gamma of the weight's decay (PLE eq. 10); 1 for the others.
         decay_steps: Steps that count as one epoch in eq. 10.
         alpha: GradNorm's alpha: how much a slow task is favoured.

@@ -98,7 +98,7 @@ for _structure in (
 ):
     declare(STRUCTURE_KINDS, _structure)
 for _kinds, _names in (
-    (WEIGHTS_KINDS, ("fixed", "uncertainty", "gradnorm")),
+    (WEIGHTS_KINDS, ("fixed", "uniform", "uncertainty", "gradnorm")),
     (CHAIN_KINDS, ("esmm", "aitm")),
     (OPTIMIZER_KINDS, ("adam", "adagrad", "clippy_adagrad")),
 ):

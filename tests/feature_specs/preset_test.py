@@ -80,7 +80,7 @@ def test_a_rate_in_powers_of_ten_is_a_number():
             r"chains\[0\]\.tasks: must be two tasks",
         ),
         ("weights: {decay: {like: 1.5}}", r"weights\.decay\.like: must be above 0"),
-        ("weights: {kind: gradnrm}", r"weights\.kind: must be one of fixed, uncert"),
+        ("weights: {kind: gradnrm}", r"weights\.kind: must be one of fixed, unif"),
         ("unified: {buckets: 1}", r"unified\.buckets: must be 0 \(off\) or 2"),
         ("switcher: {kind: mmoe, expert: 3}", r"expert: is no key here.*'experts'"),
         ("switcher: {kind: mmoe}\ntower: [0]", r"tower: must be positive widths"),

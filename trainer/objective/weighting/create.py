@@ -10,6 +10,7 @@ from trainer.objective.weighting import (  # noqa: F401  the shipped ones
     fixed,
     gradnorm,
     uncertainty,
+    uniform,
 )
 from trainer.objective.weighting.base import TASK_WEIGHTS, TaskWeights
 
