@@ -199,7 +199,8 @@ class Ranker(tfrs.Model):
             engine.create_tables()
             first |= engine.no_vectors(1)
         self(first)  # creates the variables
-        self._pairs(self._logits(first, training=False)[1].judged)  # checks the names
+        if config.disentangle_without:  # are there such experts?
+            self._pairs(self._logits(first, training=False)[1].judged)
 
     @property
     def _leaf_sampling(self) -> tf.Tensor:

@@ -22,6 +22,7 @@ from feature_specs.model import (
 from feature_specs.preset import with_loss_weights
 from feature_specs.spec import FacetSpec
 from trainer.days import optimizers
+from trainer.errors import ModelError
 from trainer.model.ranker import Batch, Ranker
 
 _ESMM = ChainConfig(kind="esmm", tasks=("click", "like"))
@@ -135,6 +136,15 @@ def test_overlap_is_that_of_the_experts_before_their_activation(ranker, make_row
     np.testing.assert_allclose(
         ranker.task_losses(batch).disentangle, expected, rtol=1e-4
     )
+
+
+def test_experts_left_out_are_checked_before_anything_is_trained(spec, label_means):
+    cgc = "bottom: [8]\nswitcher: {kind: cgc, units: [4], experts: 1}\ndisentangle: 0.1"
+    Ranker(spec, read_preset(f"{cgc}\ndisentangle_without: [like]"), label_means)
+    with pytest.raises(
+        ModelError, match="Got 'lik'. Known: level 1, click, watch, like"
+    ):
+        Ranker(spec, read_preset(f"{cgc}\ndisentangle_without: [lik]"), label_means)
 
 
 def test_empty_sample_space_moves_no_weight_of_the_task(ranker, make_rows):
