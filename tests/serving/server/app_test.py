@@ -99,7 +99,7 @@ def test_an_answer_that_takes_too_long_is_not_waited_for(serve_half):
     server = serve_half(workers=1, request_timeout_s=BRIEF_S)
     with busy(server.service):
         late = httpx.post(server.url + PREDICT, json={"inputs": [1.0]})
-        assert server.service.workers.load() == (1, 0)  # it has left the queue
+        until(lambda: server.service.workers.load() == (1, 0))  # it leaves the queue
     assert late.status_code == 504
     assert "no answer within 0.05 s" in late.json()["error"]
 
