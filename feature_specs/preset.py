@@ -96,9 +96,9 @@ def _check_lambda(weight: float, problems: Problems) -> None:
     """One of the scale that the loss had before would be next to none, silently."""
     if 0 < weight < _LEAST_LAMBDA:
         rule = (
-            f"must be 0, or at least {_LEAST_LAMBDA}. The loss is a mean now: what "
-            "weighed its sum becomes as much by times the pairs of experts and the "
-            "outputs of one (0.0001 of 8 experts with 32 is 0.09)."
+            f"must be 0, or at least {_LEAST_LAMBDA}. The loss is a mean now: multiply "
+            "a weight of its former sum by the pairs of experts and the outputs of one "
+            "(0.0001 of 8 experts with 32 becomes 0.09)."
         )
         problems.add("disentangle", rule, weight)
 

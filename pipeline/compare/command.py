@@ -155,7 +155,7 @@ def parser() -> ArgumentParser:
         default=["means"],
         choices=KINDS,
         help="what takes no network, told beside: smoothed means of users and items, "
-        "gradient-boosted trees (means)",
+        "gradient-boosted trees of the newest million rows (means)",
     )
     flags.add_slice(add, shipped_slices())
     return found

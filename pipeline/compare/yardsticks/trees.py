@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from threadpoolctl import threadpool_limits
 
 from feature_specs import FeatureSpec, Spec, TaskSpec, label_key, mask_key
 from pipeline.compare.examples import Examples
-from pipeline.compare.yardsticks.means import STRENGTH, added
+from pipeline.compare.yardsticks.id_sums import IdSums
 from pipeline.compare.yardsticks.rows import frames, judged, plain_features
 from trainer.days.encoding import counted, read_encoding
 
@@ -34,19 +34,19 @@ def predict(examples: Examples) -> Mapping[str, pl.DataFrame]:
     It sees every served feature with one value a row: numbers as they are, codes as
     categories if they are few, and of an id with many rows its smoothed label mean and
     number of rows on the training days *before* (a row's own label would tell itself).
-    Sequences and vectors it does not see.
+    Sequences and vectors it does not see, and of the days only the newest `MOST_ROWS`
+    rows.
     """
     graph = examples.encoding
     spec = counted(examples.spec, read_encoding(graph) if graph else None)
     features = plain_features(spec)
     names = [feature.name for feature in features]
     trained = _newest(
-        [list(frames(spec, [day], examples.encoding, names)) for day in examples.train]
+        pl.concat(list(frames(spec, [day], graph, names)))
+        for day in reversed(examples.train)
     )
     tested = pl.concat(
-        list(
-            frames(spec, examples.evaluation, examples.encoding, names, evaluation=True)
-        )
+        list(frames(spec, examples.evaluation, graph, names, evaluation=True))
     )
     predictions = {
         task.name: _of_task(task, spec, features, trained, tested)
@@ -55,16 +55,16 @@ def predict(examples: Examples) -> Mapping[str, pl.DataFrame]:
     return {"trees": judged(spec, tested, predictions)}
 
 
-def _newest(days: Sequence[Sequence[pl.DataFrame]]) -> list[pl.DataFrame]:
-    """A frame a day, the oldest first; days beyond `MOST_ROWS` are left out."""
+def _newest(days: Iterable[pl.DataFrame]) -> list[pl.DataFrame]:
+    """Days from the newest back -> the oldest first; no day is read beyond `MOST_ROWS`
+    rows."""
     kept: list[pl.DataFrame] = []
-    rows = 0
-    for day in reversed(days):
-        frame = pl.concat(list(day))
-        if kept and rows + len(frame) > MOST_ROWS:
+    left = MOST_ROWS
+    for frame in days:
+        kept.append(frame.tail(left))
+        left -= len(kept[-1])
+        if not left:
             break
-        rows += len(frame)
-        kept.append(frame.tail(MOST_ROWS))
     return kept[::-1]
 
 
@@ -120,8 +120,8 @@ class _Inputs:
         self._task, self._features = task, features
         coded = [f for f in features if not f.of_kind.is_number]
         self._ids = {f.name for f in coded if f.rows(spec.tables) > _MOST_CODES}
-        self._sums: dict[str, dict[str, _Floats]] = {}
-        self._mean = math.nan
+        self._sums = {name: IdSums() for name in self._ids}
+        self._mean = math.nan  # before the first day's end
         self.categories = [
             f in coded and f.name not in self._ids
             for f in features
@@ -141,26 +141,15 @@ class _Inputs:
 
     def learn(self, frame: pl.DataFrame) -> None:
         """What the rows of a day say of ids."""
-        mask = frame[mask_key(self._task.name)].to_numpy().astype(np.float64)
-        labels = frame[label_key(self._task.name)].to_numpy() * mask
-        for name in self._ids:
-            ids = frame[name].to_numpy().astype(np.int64)
-            own = self._sums.setdefault(name, {})
-            for key, values in (("total", labels), ("count", mask)):
-                own[key] = added(own.get(key), np.bincount(ids, weights=values))
-        if self._ids:
-            own = next(iter(self._sums.values()))
-            rows = own["count"].sum()
-            self._mean = float(own["total"].sum() / rows) if rows else math.nan
+        mask = frame[mask_key(self._task.name)].to_numpy()
+        labels = frame[label_key(self._task.name)].to_numpy()
+        for name, sums in self._sums.items():
+            sums.add(frame[name].to_numpy(), labels, mask)
+            self._mean = sums.label_mean(self._task)  # of each feature's rows the same
 
     def _known(self, name: str, ids: npt.NDArray[Any]) -> list[_Floats]:
         """Smoothed mean and log of rows so far; missing before the first day's end."""
-        own = self._sums.get(name)
-        if own is None:
+        if math.isnan(self._mean):
             return [np.full(len(ids), np.nan), np.full(len(ids), np.nan)]
-        inside = ids < len(own["count"])
-        at = np.where(inside, ids, 0)
-        count = np.where(inside, own["count"][at], 0.0)
-        total = np.where(inside, own["total"][at], 0.0)
-        mean = (total + STRENGTH * self._mean) / (count + STRENGTH)
-        return [mean, np.log1p(count)]
+        sums = self._sums[name]
+        return [sums.means(ids, self._mean), np.log1p(sums.counts(ids))]

@@ -18,6 +18,7 @@ from pipeline.compare.yardsticks import (
     measure_yardsticks,
     trees,
 )
+from pipeline.compare.yardsticks.id_sums import IdSums
 
 
 @pytest.fixture(scope="module")
@@ -150,3 +151,29 @@ def test_no_other_yardstick_is_known():
         CompareError, match="--yardsticks: must be of means, trees. Got"
     ):
         CompareOptions(yardsticks=("meens",))
+
+
+def test_trees_read_no_day_beyond_their_rows(monkeypatch):
+    """The newest days, and of the oldest of them its last rows."""
+    monkeypatch.setattr(trees, "MOST_ROWS", 5)
+    read = []
+
+    def days():
+        for day in (3, 2, 1):
+            read.append(day)
+            yield pl.DataFrame({"day": [day] * 3, "row": [0, 1, 2]})
+
+    older, newest = trees._newest(days())
+    assert read == [3, 2]
+    assert newest["day"].to_list() == [3, 3, 3]
+    assert older.rows() == [(2, 1), (2, 2)]
+
+
+def test_an_id_beyond_all_that_were_there_has_the_label_mean():
+    sums = IdSums()
+    sums.add(np.array([7, 2]), np.array([1.0, 5.0]), np.array([1.0, 0.0]))
+    sums.add(np.array([900]), np.array([0.0]), np.array([1.0]))
+    ids = np.array([7, 2, 900, 5_000])
+    np.testing.assert_array_equal(sums.counts(ids), [1, 0, 1, 0])
+    expected = [(1 + 20 * 0.5) / 21, 0.5, 20 * 0.5 / 21, 0.5]
+    np.testing.assert_allclose(sums.means(ids, 0.5), expected)
