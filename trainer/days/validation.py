@@ -120,8 +120,8 @@ def _judge(
         }
     except metrics.NotFiniteError as error:
         raise DivergedError(
-            f"Task {task.name!r}, judged before the day is trained on: {error} Look for "
-            "absurd numbers in the day's rows, lower the learning rates of the preset, "
-            "or set optimizer.clip_norm; the same command then goes on from the "
-            "checkpoint before."
+            f"Task {task.name!r}, judged before the day is trained on: {error} Look "
+            "for absurd numbers in the day's rows, lower the learning rates of the "
+            "preset, or set optimizer.clip_norm; the same command then goes on from "
+            "the checkpoint before."
         ) from error
