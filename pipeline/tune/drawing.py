@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import pathlib
+import random
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,6 +22,7 @@ from pipeline.tune.space import FLAG, Domain, Range, own_value
 HALVING = 2  # one of so many trials goes on at each rung
 _NAME = "tune"
 _RANDOM = 10  # trials before the estimator has seen enough
+_KEPT = 2 / 3  # of their keys stay as the preset has them: it is a good place to begin
 
 
 def open_study(journal: pathlib.Path, first_rung: int) -> optuna.Study:
@@ -64,6 +66,23 @@ def own_values(plan: Plan) -> dict[str, Any]:
         for key, domain in plan.space.items()
         if domain.holds(own[key])
     }
+
+
+def fixed_values(plan: Plan, number: int) -> dict[str, Any]:
+    """Key -> its own value of those keys that a trial has as the preset has them.
+
+    All of trial 0; of the first ones after it some, drawn by their number; later none.
+    A trial that moves all of twenty keys at once is worse than a preset that has been
+    used, whatever is good about some of them.
+    """
+    own = own_values(plan)
+    if not number:
+        return own
+    if number >= _RANDOM:
+        return {}
+    drawn = random.Random(f"{plan.seed}/{number}")
+    kept = {key: value for key, value in own.items() if drawn.random() < _KEPT}
+    return kept if len(kept) < len(plan.space) else {}
 
 
 def draw(trial: optuna.Trial, plan: Plan) -> ModelConfig:

@@ -106,9 +106,9 @@ def tune(
     """Searches a preset's settings on days as they come, and judges the best it finds.
 
     >>> found = trailrank.tune(
-    ...     "mixed.yaml", "tuned", spec="small.yaml", examples="examples",
-    ...     slice="tiny.yaml", space={"optimizer.learning_rate": [0.01, 0.1]},
-    ...     options=trailrank.TuneOptions(trials=2, metrics=["click.auc"], seeds=2),
+    ...     "mine.yaml", "tuned", spec="small.yaml", examples="examples",
+    ...     slice="tiny.yaml", space={"optimizer.learning_rate": [0.001, 0.003, 0.01]},
+    ...     options=trailrank.TuneOptions(trials=3, metrics=["watch.r2"], seeds=2),
     ... )
     >>> found.best.value >= found.tried[0].value  # trial 0 is the preset as it is
     True

@@ -149,8 +149,8 @@ class Search:
         study.sampler = drawing.sampler(self._plan.seed, number)
         if left:
             return Trial(study, left[0]._trial_id)
-        if not study.get_trials(deepcopy=False):
-            study.enqueue_trial(drawing.own_values(self._plan))
+        if not study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
+            study.enqueue_trial(drawing.fixed_values(self._plan, number))
         return study.ask()
 
     def _run(self, trial: Trial, train: Train) -> None:

@@ -28,7 +28,7 @@ from pipeline.tune.errors import TuneError
 FLAG = "--space"
 _RANGE_KEYS = ("low", "high", "log")
 _FIGURES = 3  # significant ones of a drawn number
-_RATES, _WEIGHTS = 10.0, 4.0  # how far from the preset's own, either way
+_RATES, _WEIGHTS = 5.0, 4.0  # how far from the preset's own, either way
 _LAMBDAS = (0.0, 0.003, 0.01, 0.03, 0.1)  # SFV table 2, and less
 _WITH_EXPERTS = ("moe", "mmoe", "ml_mmoe", "cgc", "ple", "snr")
 _WIDTH_STEP = 4
@@ -211,7 +211,7 @@ def own_value(preset: ModelConfig, spec: Spec, key: str) -> Any:
 def default_space(preset: ModelConfig, spec: Spec) -> dict[str, Domain]:
     """What is searched if nothing is said, around the preset's own values.
 
-    Rates up to tenfold either way, one to three passes over a day, widths of bottom,
+    Rates up to fivefold either way, one to three passes over a day, widths of bottom,
     experts and towers halved and doubled, dropout, the number of experts and lambda
     where there are any, and the weights of sparse tasks up to fourfold either way.
     """
@@ -220,7 +220,7 @@ def default_space(preset: ModelConfig, spec: Spec) -> dict[str, Domain]:
         "optimizer.learning_rate": _around(optimizer.learning_rate, _RATES),
         "optimizer.table_learning_rate": _around(optimizer.table_learning_rate, _RATES),
         "epochs_per_day": Range(1, max(3, preset.epochs_per_day)),
-        "dropout": Range(0.0, max(0.5, preset.dropout)),
+        "dropout": Range(0.0, max(0.3, preset.dropout)),
         **_widths("bottom", preset.bottom),
         **_widths("tower", preset.tower),
     }

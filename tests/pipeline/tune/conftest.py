@@ -69,3 +69,34 @@ def rate_decides():
         return train
 
     return make
+
+
+@pytest.fixture(scope="session")
+def flags(files, examples):  # noqa: F811
+    """(out, more flags) -> the arguments of a search from a preset with a wild rate.
+
+    Its predictions of `watch` are far off, those of the space's rates are not.
+    """
+    text = (files / "hard.yaml").read_text()
+    wild = text.replace("{learning_rate: 0.01", "{learning_rate: 1.0")
+    assert wild.count("learning_rate: 1.0") == 1
+    (files / "mine.yaml").write_text(wild)
+
+    def make(out, *more):
+        known = ["--spec", files / "small.yaml", "--examples", examples]
+        known += ["--preset", files / "mine.yaml", "--tpu_config", files / "tiny.yaml"]
+        known += ["--search", "optimizer.learning_rate=[0.001, 0.003, 0.01]"]
+        known += ["--metric", "watch.r2", "--trials", 3, "--out", out]
+        return [str(word) for word in [*known, *more]]
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def tuned(flags, tmp_path_factory):
+    """A finished search: its directory. Copy to change it."""
+    from pipeline.tune import command
+
+    out = tmp_path_factory.mktemp("tuned") / "out"
+    assert command.run(flags(out, "--seeds", 2)) == 0
+    return out

@@ -2,14 +2,16 @@
 
 import contextlib
 import dataclasses
+import math
 
 import pytest
 
+from pipeline.tune import drawing
 from pipeline.tune.errors import TuneError
 from pipeline.tune.judge import Enough
 from pipeline.tune.objective import choose_objective
 from pipeline.tune.search import JOURNAL, Budget, Search, best_of
-from pipeline.tune.space import Choices, Range
+from pipeline.tune.space import Choices, Range, default_space
 from tests.pipeline.tune.conftest import RATES, days_of
 from trainer.days.divergence import DivergedError
 
@@ -42,6 +44,21 @@ def test_trial_0_is_the_preset_and_the_best_is_no_worse(unbroken, plan_of):
     assert best.number > 0
     assert best.config.optimizer.learning_rate == best.values["optimizer.learning_rate"]
     assert len({str(trial.values) for trial in unbroken.tried}) == 12
+
+
+def test_the_first_trials_keep_most_of_the_preset(plan_of, spec):
+    plan = plan_of(space=default_space(plan_of().preset, spec))
+    own = drawing.own_values(plan)
+    assert own.keys() == plan.space.keys()
+    assert drawing.fixed_values(plan, 0) == own
+    kept = [drawing.fixed_values(plan, number) for number in range(1, 10)]
+    assert all(found.items() <= own.items() for found in kept)
+    assert len({tuple(found) for found in kept}) > 5
+    # Two thirds of 9 times as many; 5 standard deviations of the binomial.
+    keys = 9 * len(own)
+    spread = math.sqrt(keys * 2 / 9)
+    assert sum(map(len, kept)) == pytest.approx(keys * 2 / 3, abs=5 * spread)
+    assert drawing.fixed_values(plan, 10) == {}
 
 
 def test_successive_halving_gives_up_who_is_not_in_the_better_half(unbroken):

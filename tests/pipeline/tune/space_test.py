@@ -122,7 +122,7 @@ def test_the_default_space_fits_every_shipped_preset_and_holds_it(name):
 
 def test_the_default_space_has_what_the_preset_has_a_use_for(spec):
     found = default_space(load_preset("mmoe"), spec)
-    assert found["optimizer.learning_rate"] == Range(0.0005, 0.05, log=True)
+    assert found["optimizer.learning_rate"] == Range(0.001, 0.025, log=True)
     assert found["bottom"] == Choices(([64], [128], [256]))
     assert found["switcher.experts"] == Range(4, 16, log=True)
     assert 0.01 in found["disentangle"].values
