@@ -63,6 +63,7 @@ __all__ = [
 ]
 
 Day = tuple[str, list[str]]  # split name, file paths or globs
+_STEERING_ROWS = 100_000  # of each day, where its metrics steer the training
 Judged = Callable[[str, dict[str, Any]], None]  # a day, and what its rows say
 
 
@@ -407,6 +408,8 @@ class _Loop:
 
     def __post_init__(self) -> None:
         rows = self.options.validate_rows
+        if self.training.ranker.is_steered:
+            rows = rows or _STEERING_ROWS
         self._validator = Validator(self.training, rows) if rows else None
         self._unsaved = 0
 
@@ -437,6 +440,8 @@ class _Loop:
         is_new = not passes.first_epoch(self.training.config, self.state)
         judges = self._validator if is_new else None
         found = judges.validate(files) if judges else {}
+        if found and (rates := self.training.ranker.steer(found["auc"])):
+            found["negative_rates"] = rates
         if found and self.judged:
             self.judged(day, found)
         return Position(day, validation=found)
