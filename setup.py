@@ -83,6 +83,7 @@ setuptools.setup(
     extras_require={
         "vertex": ["tfx[kfp]", "google-cloud-aiplatform"],
         "report": ["matplotlib"],
+        "tune": ["optuna"],
         "dev": [
             "hypothesis",
             "import-linter",

@@ -36,6 +36,7 @@ class ImbalanceConfig:
         negative_rate: Down-sampling.
         positive_rate: Up-sampling.
         balance: Down-sampling to a share of positives.
+        balance_by_auc: Whether that share follows the task's AUC.
         positive_weight: Factor of the loss of positives.
     """
 
@@ -45,6 +46,7 @@ class ImbalanceConfig:
     negative_rate: KeptShare | None = None
     positive_rate: Times | None = None
     balance: ShareBelowOne | None = None
+    balance_by_auc: bool | None = None
     positive_weight: PositiveWeight | None = None
 
     @property
@@ -88,6 +90,9 @@ def check_imbalance(
     if task.balance and rates:
         rule = f"finds the rate itself; remove {' and '.join(rates)}, or this."
         problems.add(f"{path}.balance", rule, task.balance)
+    if task.balance_by_auc and not task.balance:
+        rule = "has no use without `balance`; add that, or remove this."
+        problems.add(f"{path}.balance_by_auc", rule, task.balance_by_auc)
 
 
 def _needed(key: str) -> str:

@@ -560,6 +560,9 @@ class TaskSpec:
         positive_rate: Rows that each of its positives counts as: up-sampling.
         balance: Share of positives that the negatives are down-sampled to, by the label
             mean of the first day; 0 leaves them. Not beside the two rates.
+        balance_by_auc: Whether that share follows how well the task orders each day
+            before it is trained on it: it is `balance` at an AUC of 0.5 and falls to 0,
+            which leaves all negatives, at 1.
         positive_weight: Factor of the loss of its positives.
         seconds: Of a regression whose label is the column of a quantile: its
             predictions are served as seconds, too.
@@ -577,6 +580,7 @@ class TaskSpec:
     negative_rate: KeptShare = 1.0
     positive_rate: Times = 1.0
     balance: ShareBelowOne = 0.0
+    balance_by_auc: bool = False
     positive_weight: PositiveWeight = 1.0
     seconds: SecondsSpec | None = None
 

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from pipeline.run_record import RunRecord, read_record
     from pipeline.simulator import simulate
     from pipeline.trail_bias.run import trail_bias
+    from pipeline.tune.run import TuneOptions, tune
     from serving.client.client import AsyncClient, Client
     from serving.export.export import export
     from serving.load.loadtest import LoadOptions, loadtest
@@ -77,6 +78,7 @@ __all__ = [
     "ServerOptions",
     "Spec",
     "TrailrankError",
+    "TuneOptions",
     "__version__",
     "compare",
     "dry_run",
@@ -105,6 +107,7 @@ __all__ = [
     "status",
     "trail_bias",
     "train",
+    "tune",
 ]
 
 # Where each name lives; the imports above say the same to type checkers and editors.
@@ -122,6 +125,7 @@ _HOMES = {
     "RunRecord": "pipeline.run_record",
     "Spec": "feature_specs",
     "TrailrankError": "feature_specs.errors",
+    "TuneOptions": "pipeline.tune.run",
     "compare": "pipeline.compare.run",
     "dry_run": "pipeline.dry_run.run",
     "evaluate": "pipeline.evaluate",
@@ -150,6 +154,7 @@ _HOMES = {
     "status": "pipeline.operations.status",
     "train": "trainer.train",
     "trail_bias": "pipeline.trail_bias.run",
+    "tune": "pipeline.tune.run",
 }
 
 

@@ -14,7 +14,15 @@ class Binary(TaskKind):
     is_probability = True
     label_range = (0.0, 1.0)
     metrics = ("auc", "gauc", "log_loss")
-    uses = frozenset({"negative_rate", "positive_rate", "balance", "positive_weight"})
+    uses = frozenset(
+        {
+            "negative_rate",
+            "positive_rate",
+            "balance",
+            "balance_by_auc",
+            "positive_weight",
+        }
+    )
 
     def mean_label(self, total: float, rows: float) -> float:
         """Smoothed by half a row of each label: one never seen is rare, not

@@ -11,4 +11,4 @@ class Regression(TaskKind):
 
     plural = "regressions"
     default_loss = "squared_error"
-    metrics = ("mse", "rmse")
+    metrics = ("mse", "rmse", "r2")

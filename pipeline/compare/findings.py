@@ -134,7 +134,9 @@ def _cells(
 
 def _values(results: Mapping[int, Result], task: str, metric: str) -> dict[int, float]:
     """Seed -> value of a metric; seeds without one are left out."""
-    found = {s: r.scores[task][metric] for s, r in results.items() if not r.diverged}
+    # A result of an earlier release may lack a metric that was not there yet.
+    scores = {s: r.scores[task] for s, r in results.items() if not r.diverged}
+    found = {seed: known.get(metric, math.nan) for seed, known in scores.items()}
     return {seed: value for seed, value in found.items() if math.isfinite(value)}
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from feature_specs import Spec, TaskSpec
 
 # Metric -> 1 if a higher value is better, -1 if a lower one is (PLE eq. 11).
-DIRECTIONS = {"auc": 1, "gauc": 1, "log_loss": -1, "mse": -1, "rmse": -1}
+DIRECTIONS = {"auc": 1, "gauc": 1, "log_loss": -1, "mse": -1, "rmse": -1, "r2": 1}
 NAMES = {
     "auc": "AUC",
     "gauc": "GAUC",
     "log_loss": "log loss",
     "mse": "MSE",
     "rmse": "RMSE",
+    "r2": "R²",
 }
 
 

@@ -112,9 +112,16 @@ def _value(
         "log_loss": _log_loss(task, frame),
         "mse": quality.rmse**2,
         "rmse": quality.rmse,
+        "r2": _explained(quality),
     }[metric]
     # GAUC's last digits follow the order of a hash table; figures are to repeat.
     return float(f"{value:.{_FIGURES}g}")
+
+
+def _explained(quality: evaluation.TaskQuality) -> float:
+    """R²; NaN where all labels are equal."""
+    spread = quality.constant_rmse**2
+    return 1 - quality.rmse**2 / spread if spread else math.nan
 
 
 def _log_loss(task: TaskSpec, frame: pl.DataFrame) -> float:

@@ -149,7 +149,7 @@ def run_trials(
             continue
         left = [other for other in trials if other.key not in done]
         report(number, len(trials), trial, _seconds_to_go(left, done))
-        with _graphs_let_go():
+        with graphs_let_go():
             result = _run(comparison, trial, out / _CHECKPOINTS / trial.key)
         file.append(result)
         done[trial.key] = result
@@ -196,7 +196,7 @@ def _run(comparison: Comparison, trial: Trial, checkpoints: pathlib.Path) -> Res
 
 
 @contextlib.contextmanager
-def _graphs_let_go() -> Iterator[None]:
+def graphs_let_go() -> Iterator[None]:
     """Frees the graphs that were traced inside, 300 MB for a large ranker.
 
     `tf.custom_gradient` puts its gradient into a registry for good, and with it the

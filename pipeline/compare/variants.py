@@ -111,12 +111,19 @@ def vary(
             variant = Variant(preset, dict(zip(varied, values, strict=True)))
             if variant.name in variants:
                 raise CompareError(f"--vary: gives {variant.name!r} twice")
-            configs[variant.name] = _with_values(config, variant)
+            configs[variant.name] = with_values(config, variant)
             variants[variant.name] = variant
     return configs, variants
 
 
-def _with_values(config: ModelConfig, variant: Variant) -> ModelConfig:
+def with_values(
+    config: ModelConfig, variant: Variant, flag: str = "--vary"
+) -> ModelConfig:
+    """The preset with the variant's values, checked as if they stood in its file.
+
+    Raises:
+        CompareError: It may not have them; the message begins with the flag.
+    """
     raw = copy.deepcopy(plain_values(config))
     for key, value in variant.values.items():
         *path, last = key.split(".")
@@ -125,11 +132,11 @@ def _with_values(config: ModelConfig, variant: Variant) -> ModelConfig:
             place = place.setdefault(part, {})
             if not isinstance(place, dict):
                 raise CompareError(
-                    f"--vary {key}: {part!r} of preset {variant.preset!r} has no keys "
+                    f"{flag} {key}: {part!r} of preset {variant.preset!r} has no keys "
                     "of its own"
                 )
         place[last] = value
     try:
         return read_preset(json.dumps(raw), variant.name)
     except SpecError as error:
-        raise CompareError(f"--vary: {error}") from None
+        raise CompareError(f"{flag}: {error}") from None

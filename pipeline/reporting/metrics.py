@@ -217,6 +217,27 @@ def rmse(labels: Column, predictions: Column) -> float:
     return float(np.sqrt(np.mean((values - truth) ** 2))) if truth.size else math.nan
 
 
+def explained(labels: Column, predictions: Column) -> float:
+    """R²: the share of the labels' variance that predictions explain, 1 at most.
+
+    It has no unit: 0 is as good as these labels' mean, below 0 is worse.
+
+    Args:
+        labels: [N] numbers.
+        predictions: [N].
+
+    Returns:
+        NaN without a row, or where all labels are equal.
+
+    Raises:
+        NotFiniteError: A label or a prediction is NaN or infinite.
+        MetricError: The lengths differ.
+    """
+    truth, values = _pairs(labels, predictions)
+    spread = float(np.var(truth)) if len(truth) else 0.0
+    return 1 - float(np.mean((truth - values) ** 2)) / spread if spread else math.nan
+
+
 # --- the parts ------------------------------------------------------------------------
 
 

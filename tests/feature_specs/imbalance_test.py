@@ -72,6 +72,10 @@ def test_every_key_is_a_field_of_a_task_and_of_some_use():
             "imbalance.watch_time.balance: has no use without `kind: binary`",
         ),
         (
+            "share: {balance_by_auc: true}",
+            "imbalance.share.balance_by_auc: has no use without `balance`",
+        ),
+        (
             "share: {balance: 0.5, negative_rate: 0.1}",
             "imbalance.share.balance: finds the rate itself; remove negative_rate",
         ),

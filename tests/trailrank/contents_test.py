@@ -17,6 +17,7 @@ _TESTS = (
     "tests/pipeline/encoding/make_test.py",
     "tests/pipeline/operations/docstrings_test.py",
     "tests/serving/docstrings_test.py",
+    "tests/pipeline/tune/docstrings_test.py",
     "tests/trainer/docstrings_test.py",
 )
 _WITHOUT_EXAMPLE = {  # what functions take or give, shown by their examples

@@ -23,6 +23,7 @@ _COMMANDS = [
     "pipeline run --spec tiny.yaml --logs logs --root place",
     "train --spec tiny.yaml --preset mmoe --examples days --checkpoints place",
     "compare --spec tiny.yaml --examples days --presets mmoe --out place",
+    "tune --spec tiny.yaml --examples days --preset mmoe --out place",
     "simulate --out place --users 3 --days 2",
     "evaluate --root place",
 ]

@@ -52,6 +52,19 @@ _CASES = {
         "compare --spec kuairnd --examples {days} --presets single --out {out}",
         "Did you mean 'kuairand'?",
     ),
+    "tune": ("tune --root {none} --out {out}", "no finished run here"),
+    "tune examples": (
+        "tune --spec kuairand --examples {none} --out {out}",
+        "must hold folders Split-day-YYYYMMDD",
+    ),
+    "tune preset": (
+        "tune --spec kuairand --examples {days} --preset mmeo --out {out}",
+        "Did you mean 'mmoe'?",
+    ),
+    "tune space": (
+        "tune --spec kuairand --examples {days} --space {none} --out {out}",
+        "must be a YAML file of keys",
+    ),
     "train spec": (
         "train --spec kuairnd --examples {days} --checkpoints {out}",
         "Did you mean 'kuairand'?",

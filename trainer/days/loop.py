@@ -63,6 +63,8 @@ __all__ = [
 ]
 
 Day = tuple[str, list[str]]  # split name, file paths or globs
+_STEERING_ROWS = 100_000  # of each day, where its metrics steer the training
+Judged = Callable[[str, dict[str, Any]], None]  # a day, and what its rows say
 
 
 def train(
@@ -78,6 +80,7 @@ def train(
     console: rich.console.Console | None = None,
     graph: str | None = None,
     encoding: Encoding | None = None,
+    judged: Judged | None = None,
 ) -> Ranker:
     """Trains a ranker on `days`, in order, and returns it.
 
@@ -108,6 +111,9 @@ def train(
         console: Shows a bar, if it is a terminal; without one there is none.
         graph: Directory of the `TransformGraph` that encodes raw examples.
         encoding: Kept with the weights, which belong to it; by default the graph's.
+        judged: Is told what `Validator` finds of each day before it is trained on, with
+            `validate_rows`; and of the day that judges a preset's `passes`, after each
+            that is the best so far. What it raises ends the training.
 
     Raises:
         ValueError: No days, a day to train without files, days out of order, or a
@@ -128,7 +134,7 @@ def train(
         )
         files = begun.files
         summaries = Summaries(begun.training, log_dir) if log_dir else None
-        _train_days(begun, options, summaries, console)
+        _train_days(begun, options, summaries, console, judged)
     begun.training.average.apply()
     if summaries and (last := list(files.values())[-1]):
         summaries.finish(last)
@@ -143,6 +149,7 @@ def _train_days(
     options: LoopOptions,
     summaries: Summaries | None,
     console: rich.console.Console | None,
+    judged: Judged | None,
 ) -> None:
     training, state, checkpoints, todo, files = begun
     planned = passes.planned(training.config, state, list(files), todo)
@@ -150,7 +157,7 @@ def _train_days(
         Progress(files, planned, console) as progress,
         Interruption(training.strategy) as stop,
     ):
-        loop = _Loop(training, state, checkpoints, options, progress, stop)
+        loop = _Loop(training, state, checkpoints, options, progress, stop, judged)
 
         def train_day(day: str) -> None:
             record = loop.train_day(day, files[day])
@@ -158,7 +165,7 @@ def _train_days(
                 summaries.add_day(record, files[day])
 
         if training.config.passes.most > 1:
-            todo = passes.search(training, state, checkpoints, files, train_day)
+            todo = passes.search(training, state, checkpoints, files, train_day, judged)
         for day in todo:
             train_day(day)
 
@@ -397,9 +404,12 @@ class _Loop:
     options: LoopOptions
     progress: Progress
     interruption: Interruption
+    judged: Judged | None = None
 
     def __post_init__(self) -> None:
         rows = self.options.validate_rows
+        if self.training.ranker.is_steered:
+            rows = rows or _STEERING_ROWS
         self._validator = Validator(self.training, rows) if rows else None
         self._unsaved = 0
 
@@ -430,6 +440,10 @@ class _Loop:
         is_new = not passes.first_epoch(self.training.config, self.state)
         judges = self._validator if is_new else None
         found = judges.validate(files) if judges else {}
+        if found and (rates := self.training.ranker.steer(found["auc"])):
+            found["negative_rates"] = rates
+        if found and self.judged:
+            self.judged(day, found)
         return Position(day, validation=found)
 
     def _pause(self, position: Position, means: DayMeans, steps: int) -> None:

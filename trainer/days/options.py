@@ -18,7 +18,7 @@ class LoopOptions:
         checkpoint_steps: Steps between two checkpoints inside a day; what a killed
             machine loses at most. 0 writes them between days only.
         validate_rows: Rows of each day that are predicted before it is trained on; 0
-            leaves that out.
+            leaves that out, or is 100,000 where a task has `balance_by_auc`.
         sample: Share of the rows that is read, always the same ones.
         cache: Directory of a local disk that keeps parsed days for the next pass or
             training (`trainer.days.packed`); nothing else changes.

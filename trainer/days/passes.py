@@ -108,6 +108,7 @@ def search(
     checkpoints: Checkpoints,
     files: Mapping[str, list[str]],
     train_day: Callable[[str], None],
+    judged: Callable[[str, dict[str, Any]], None] | None = None,
 ) -> list[str]:
     """Goes over the days until passes get no better, and restores the best one.
 
@@ -117,6 +118,7 @@ def search(
         checkpoints: Of both.
         files: Day -> its files, of all days, the kept one and later ones too.
         train_day: Trains one day and adds its record to `state`.
+        judged: Is told what the kept day says of each pass that is the best so far.
 
     Returns:
         The days that are left, to be trained once.
@@ -132,13 +134,15 @@ def search(
         for day in before:
             if day not in state.finished:
                 train_day(day)
-        judged = validator.validate(files[found.kept])
+        says = validator.validate(files[found.kept])
         found.losses.append(
-            _loss(weighted(training.spec, training.config), judged, found.kept)
+            _loss(weighted(training.spec, training.config), says, found.kept)
         )
         _tell(found, training.config)
         if found.best == found.number:
             keep_as(checkpoints.directory, _place(checkpoints, found.number))
+            if judged:
+                judged(found.kept, says)
         if found.goes_on(training.config):
             found.earlier += state.days
             state.days, found.number = [], found.number + 1

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from feature_specs import Spec
+from feature_specs import Spec, TaskSpec
 from pipeline.reporting import metrics
 from pipeline.reporting.files import plain
 from trainer.days.divergence import DivergedError
@@ -35,9 +35,10 @@ class Validator:
         """Metrics of a day's rows.
 
         Returns:
-            `rows`; by task `loss` (a mean over its sample space), `auc` and
-            `calibration` (sum of predictions over sum of labels). The last two for
-            binary tasks only, None where a class has no row.
+            `rows`; by task `loss` (a mean over its sample space); of binary tasks
+            `auc`, `calibration` (sum of predictions over sum of labels), `log_loss` and
+            `positives`; of regressions `r2`. None where the rows do not have it, as AUC
+            where a class has no row.
 
         Raises:
             DivergedError: A prediction is no number; the message names the task.
@@ -94,31 +95,33 @@ def _metrics(
     found: dict[str, Any] = {
         "rows": int((masks.max(axis=1) > 0).sum()),
         "loss": {t.name: float(m) for t, m in zip(spec.tasks, means, strict=True)},
-        "auc": {},
-        "calibration": {},
+        **{name: {} for name in ("auc", "calibration", "log_loss", "positives", "r2")},
     }
     for column, task in enumerate(spec.tasks):
-        if task.of_kind.is_probability:
-            own = masks[:, column] > 0
-            scores, truth = predictions[own, column], labels[own, column]
-            for name, value in _judge(task.name, truth, scores).items():
-                found[name][task.name] = plain(value)
+        own = masks[:, column] > 0
+        truth, scores = labels[own, column], predictions[own, column]
+        for name, value in _judge(task, truth, scores).items():
+            found[name][task.name] = plain(value)
     return found
 
 
 def _judge(
-    task: str, labels: metrics.Column, scores: metrics.Column
+    task: TaskSpec, labels: npt.NDArray[Any], scores: npt.NDArray[Any]
 ) -> dict[str, float]:
-    """What a binary task's rows [N] say."""
+    """What a task's rows [N] say."""
     try:
+        if not task.of_kind.is_probability:
+            return {"r2": metrics.explained(labels, scores)}
         return {
             "auc": metrics.auc(labels, scores),
             "calibration": metrics.calibration(labels, scores),
+            "log_loss": metrics.log_loss(labels, scores),
+            "positives": int((labels > 0).sum()),
         }
     except metrics.NotFiniteError as error:
         raise DivergedError(
-            f"Task {task!r}, judged before the day is trained on: {error} Look for "
-            "absurd numbers in the day's rows, lower the learning rates of the preset, "
-            "or set optimizer.clip_norm; the same command then goes on from the "
-            "checkpoint before."
+            f"Task {task.name!r}, judged before the day is trained on: {error} Look "
+            "for absurd numbers in the day's rows, lower the learning rates of the "
+            "preset, or set optimizer.clip_norm; the same command then goes on from "
+            "the checkpoint before."
         ) from error

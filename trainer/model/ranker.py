@@ -8,7 +8,7 @@ partition of a facet (MFH).
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -178,6 +178,15 @@ class Ranker(tfrs.Model):
             if any(task.balance for task in self._tasks)
             else start.rates
         )
+        self.label_means = (
+            tf.Variable(
+                [start.means[task.name] for task in self._tasks],
+                trainable=False,
+                name="label_means",
+            )
+            if imbalance.steered(self._tasks)
+            else None
+        )
         kept = [name for network in self.networks for name in network.kept]
         self._kept = tuple(dict.fromkeys([*kept, *self._rows.features]))
         self.trail_towers = (
@@ -289,6 +298,34 @@ class Ranker(tfrs.Model):
         return own | {name: tf.zeros([rows], tf.int32) for name in made}
 
     # --- training -----------------------------------------------------------------
+
+    @property
+    def is_steered(self) -> bool:
+        """Whether `steer` changes anything."""
+        return self.label_means is not None
+
+    def steer(self, aucs: Mapping[str, float | None]) -> dict[str, float]:
+        """Sets the sampling of tasks with `balance_by_auc`, for the steps that follow.
+
+        Args:
+            aucs: Task -> AUC of a day that is not trained on yet; None where a class
+                has no row, and the rate stays.
+
+        Returns:
+            Task -> share of its negatives that is trained from here on, of those tasks.
+        """
+        if self.label_means is None:
+            return {}
+        assert isinstance(self.negative_rates, tf.Variable)  # as there is a balance
+        rates, means = self.negative_rates.numpy(), self.label_means.numpy()
+        names = imbalance.steered(self._tasks)
+        for index, task in enumerate(self._tasks):
+            auc = aucs.get(task.name)
+            if task.name in names and auc is not None:
+                rates[index] = imbalance.steered_rate(task, float(means[index]), auc)
+        self.negative_rates.assign(rates)
+        own = zip(self._tasks, rates.tolist(), strict=True)
+        return {task.name: rate for task, rate in own if task.name in names}
 
     def task_losses(self, batch: Batch, training: bool = False) -> Losses:
         """All parts of the loss of one batch (SFV sec. 5.1 and 5.2, PLE eq. 9)."""

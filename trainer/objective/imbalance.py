@@ -51,6 +51,27 @@ def negative_rates(
     )
 
 
+def steered(tasks: Sequence[TaskSpec]) -> list[str]:
+    """Names of the tasks whose sampling follows how well they are learnt."""
+    return [task.name for task in tasks if task.balance_by_auc]
+
+
+def steered_rate(task: TaskSpec, mean: float, auc: float) -> float:
+    """Share of the negatives of a task with `balance_by_auc` that a day trains.
+
+    The share of positives that is aimed at is `balance` times 2 (1 - AUC), the AUC of
+    the day before it is trained on; one below 0.5 counts as 0.5. So what is ordered
+    badly sees its positives most (SFV sec. 6.3 names sampling by task metrics and no
+    formula; 1 - metric is that of Pouyanfar et al., 2018).
+
+    Args:
+        task: Binary.
+        mean: Its label mean.
+        auc: Of the day.
+    """
+    return _rate_to(task.balance * 2 * (1 - max(auc, 0.5)), mean)
+
+
 def log_sampling(
     tasks: Sequence[TaskSpec], rates: tf.Tensor | npt.NDArray[Any]
 ) -> tf.Tensor:
@@ -171,7 +192,7 @@ def trained_mean(
 
 
 def _rate_to(balance: float, mean: float) -> float:
-    if mean >= balance:
+    if mean >= balance:  # 0 included
         return 1.0
     return max(mean / (1 - mean) * (1 - balance) / balance, _LEAST_RATE)
 

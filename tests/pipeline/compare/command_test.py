@@ -48,7 +48,7 @@ def test_every_figure_of_the_csv_follows_from_the_trainings(out, scores):
     lines = list(csv.DictReader(io.StringIO((out / "compare.csv").read_text())))
     heads = "preset task metric mean sd gain low high n pairs significant"
     assert list(lines[0]) == heads.split()
-    assert len(lines) == 3 * (3 + 2 + 3 + 2)  # presets, metrics of the four tasks
+    assert len(lines) == 3 * (3 + 3 + 3 + 3)  # presets, metrics of the four tasks
     for line in lines:
         preset, task, metric = line["preset"], line["task"], line["metric"]
         values = np.array([scores[preset][seed][task][metric] for seed in (0, 1)])
@@ -59,7 +59,7 @@ def test_every_figure_of_the_csv_follows_from_the_trainings(out, scores):
         if preset == "alone":
             assert (line["gain"], line["low"], line["significant"]) == ("", "", "")
             continue
-        better = 1 if metric in ("auc", "gauc") else -1
+        better = 1 if metric in ("auc", "gauc", "r2") else -1
         base = np.array([scores["alone"][seed][task][metric] for seed in (0, 1)])
         gains = better * (values - base)
         half = _T1 * abs(gains[0] - gains[1]) / 2

@@ -53,6 +53,8 @@ def test_regressions_have_their_squared_error(ranker, spec, day, rows, served):
         error = np.mean((rows.labels[task] - served[task]) ** 2)
         assert found[task]["mse"] == pytest.approx(error, rel=1e-5)
         assert found[task]["rmse"] == pytest.approx(math.sqrt(error), rel=1e-5)
+        explained = 1 - error / np.var(rows.labels[task])
+        assert found[task]["r2"] == pytest.approx(explained, rel=1e-4)
 
 
 def test_binary_tasks_are_judged_in_their_sample_space(ranker, spec, day, rows, served):

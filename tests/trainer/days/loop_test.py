@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from feature_specs.imbalance import ImbalanceConfig
 from pipeline.reporting.metrics import auc
 from tpu_configs import SliceConfig
 from trainer.days import loop
@@ -196,3 +197,21 @@ def test_served_predictions_are_calibrated_and_rank(
     # 0.967 and 0.027: the margins leave five of them.
     assert auc(label, predicted) > 0.68
     assert abs(predicted.mean() / label.mean() - 1) < 0.17
+
+
+def test_sampling_follows_the_auc_of_a_day_before_it_is_trained_on(
+    spec, config, days, tmp_path
+):
+    """Goes on from a checkpoint with the label mean of the first day."""
+    steered = ImbalanceConfig(balance=0.6, balance_by_auc=True)
+    config = dataclasses.replace(config, imbalance={"like": steered})
+    _train(spec, config, days[:1], tmp_path)
+    ranker = _train(spec, config, days[:2], tmp_path)
+    place = [task.name for task in spec.tasks].index("like")
+    mean = float(ranker.label_means[place])
+    for record in _metrics(tmp_path):
+        own = record["validation"]
+        share = 0.6 * 2 * (1 - max(own["auc"]["like"], 0.5))
+        rate = min(mean / (1 - mean) * (1 - share) / share, 1.0)
+        assert own["negative_rates"] == {"like": pytest.approx(rate)}
+    assert float(ranker.negative_rates[place]) == pytest.approx(rate)

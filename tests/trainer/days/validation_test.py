@@ -56,8 +56,12 @@ def test_metrics_are_those_of_served_predictions(spec, training, files, make_row
             )
             ratio = scores.sum() / labels.sum()
             assert found["calibration"][task.name] == pytest.approx(ratio, rel=1e-4)
+            assert found["log_loss"][task.name] == pytest.approx(entropy, rel=1e-4)
+            assert found["positives"][task.name] == labels.sum()
         else:
             assert task.name not in found["auc"]
+            left = np.mean((labels - scores) ** 2) / np.var(labels)
+            assert found["r2"][task.name] == pytest.approx(1 - left, rel=1e-4)
     squared = np.mean((predictions["watch"] - batch.labels[:, 1]) ** 2)
     assert found["loss"]["watch"] == pytest.approx(float(squared), rel=1e-4)
 

@@ -15,6 +15,7 @@ from trainer.objective.imbalance import (
     negative_rates,
     sampled_masks,
     samples_rows,
+    steered_rate,
     trained_mean,
     unweighted_logits,
 )
@@ -70,6 +71,15 @@ class ClassWeightsTest(tf.test.TestCase):
         never, once = (class_weights([SHARE], [n], [50]) for n in (0, 1))
         self.assertAllEqual(never, once)
         self.assertTrue(np.isfinite(never).all())
+
+
+@pytest.mark.parametrize(
+    ("auc", "share"), [(0.5, 0.4), (0.3, 0.4), (0.75, 0.2), (0.9, 0.08), (1.0, 0.01)]
+)
+def test_what_is_ordered_badly_sees_its_positives_most(auc, share):
+    task = dataclasses.replace(HALF, balance=0.4, balance_by_auc=True)
+    rate = steered_rate(task, 0.01, auc)
+    assert 0.01 / (0.01 + 0.99 * rate) == pytest.approx(share)
 
 
 @pytest.mark.stochastic
