@@ -294,10 +294,7 @@ def _summary(results: Results, sizes: _Sizes, seconds: float) -> dict[str, Any]:
             }
         return own
 
-    means = (
-        "rows",
-        *(f"{kind} {t}" for t in _SPARSE for kind in ("positives", "rate")),
-    )
+    kinds = [f"{kind} {task}" for task in _SPARSE for kind in ("positives", "rate")]
     return {
         "study": "cotraining",
         "logs": sizes.logs,
