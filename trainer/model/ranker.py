@@ -321,7 +321,7 @@ class Ranker(tfrs.Model):
             `loss` [], `task_losses` [T], `disentangle` [] (see `Losses`), `rows` [] and
             `task_rows` [T], those in each task's sample space.
         """
-        apart = self.config.weights.surgery or self.task_weights.reads_gradients
+        apart = self._bends or self.task_weights.reads_gradients
         with tf.GradientTape(persistent=apart) as tape:
             found = self.task_losses(inputs, training=True)
         variables = self.trainable_variables
@@ -345,19 +345,22 @@ class Ranker(tfrs.Model):
         variables: list[tf.Variable],
         slopes: list[tf.Tensor],
     ) -> list[tf.Tensor]:
-        """Each leaf's own gradient: bends the sum (PCGrad), moves weights (GradNorm).
+        """Each leaf's own gradient: bends the sum (PCGrad, MGDA, GradDrop), or moves
+        weights (GradNorm).
 
-        Both read the weights that several leaves share; GradNorm the last layer's.
+        All read the weights that several leaves share; GradNorm the last layer's.
         """
         shared = [v for network in self.networks for v in network.shared_variables]
         last = [v for network in self.networks for v in network.last_shared]
-        bends = self.config.weights.surgery
-        wanted = shared if bends else last
+        wanted = shared if self._bends else last
         own = gradients.task_gradients(tape, found.leaves, wanted)
         places = {v.ref(): index for index, v in enumerate(wanted)}
-        if bends:
+        if self._bends:
             weights = self.task_weights.current(self.steps)
-            change = surgery.correction(own, weights, self._draw_seed(_SURGERY_DRAW))
+            bend = self.task_weights.correction
+            if self.config.weights.surgery:
+                bend = surgery.correction
+            change = bend(own, weights, self._draw_seed(_SURGERY_DRAW))
             slopes = [
                 slope + change[places[v.ref()]] if v.ref() in places else slope
                 for v, slope in zip(variables, slopes, strict=True)
@@ -367,6 +370,11 @@ class Ranker(tfrs.Model):
         norms = gradients.norms([own[places[v.ref()]] for v in last])
         self.task_weights.update(norms, found.leaves, found.leaf_rows)
         return slopes
+
+    @property
+    def _bends(self) -> bool:
+        """Whether leaves' gradients are more than added up."""
+        return self.config.weights.surgery or self.task_weights.bends
 
     def look_inside(self, batch: Batch) -> Inside:
         """What `trainer.inspection` reads of one batch; nothing is drawn at random."""

@@ -536,25 +536,24 @@ def test_gradnorm_moves_its_weights_and_keeps_their_sum(spec, label_means, make_
     assert np.abs(weights - 1).max() > 1e-3
 
 
-def test_surgery_changes_only_what_tasks_share(spec, label_means, make_rows):
+def test_bent_gradients_change_only_what_tasks_share(spec, label_means, make_rows):
     batch = make_rows(32, seed=0).batch()
-    rankers = [
-        _build(spec, label_means, weights=WeightsConfig(surgery=surgery))
-        for surgery in (False, True)
-    ]
+    kinds = [{}, {"surgery": True}, {"kind": "mgda"}, {"kind": "graddrop"}]
+    rankers = [_build(spec, label_means, weights=WeightsConfig(**k)) for k in kinds]
     for ranker in rankers:
         sgd = tf.keras.optimizers.legacy.SGD(0.1)
         sgd._create_all_weights(ranker.trainable_variables)  # traced once, then
         ranker.compile(optimizer=sgd)
         tf.function(ranker.train_step, autograph=False)(batch)
-    plain, bent = rankers
-    shared = {v.ref() for v in bent.networks[0].shared_variables}
-    differs = [
-        (v.ref() in shared, not np.allclose(v, w, atol=1e-6))
-        for v, w in zip(bent.variables, plain.variables, strict=True)
-    ]
-    assert any(moved for is_shared, moved in differs if is_shared)
-    assert not any(moved for is_shared, moved in differs if not is_shared)
+    plain, *bent = rankers
+    for ranker in bent:
+        shared = {v.ref() for v in ranker.networks[0].shared_variables}
+        differs = [
+            (v.ref() in shared, not np.allclose(v, w, atol=1e-6))
+            for v, w in zip(ranker.variables, plain.variables, strict=True)
+        ]
+        assert any(moved for is_shared, moved in differs if is_shared)
+        assert not any(moved for is_shared, moved in differs if not is_shared)
 
 
 def test_the_first_day_decides_the_class_weights_and_predictions_are_free_of_them(
