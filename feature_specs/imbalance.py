@@ -18,8 +18,9 @@ from feature_specs.fields import (
     PositiveWeight,
     ShareBelowOne,
     Times,
+    Weight,
 )
-from feature_specs.spec import TaskSpec
+from feature_specs.spec import LogSpec, TaskSpec
 from feature_specs.task_kinds import LOSS_KINDS, LOSS_NAMES, TASK_KINDS, losses_of
 
 _RATES = ("negative_rate", "positive_rate")
@@ -37,6 +38,7 @@ class ImbalanceConfig:
         positive_rate: Up-sampling.
         balance: Down-sampling to a share of positives.
         positive_weight: Factor of the loss of positives.
+        pairwise: Weight of the loss of the order inside a request.
     """
 
     loss: Annotated[str | None, Named(LOSS_NAMES)] = None
@@ -46,6 +48,7 @@ class ImbalanceConfig:
     positive_rate: Times | None = None
     balance: ShareBelowOne | None = None
     positive_weight: PositiveWeight | None = None
+    pairwise: Weight | None = None
 
     @property
     def said(self) -> dict[str, Any]:
@@ -88,6 +91,18 @@ def check_imbalance(
     if task.balance and rates:
         rule = f"finds the rate itself; remove {' and '.join(rates)}, or this."
         problems.add(f"{path}.balance", rule, task.balance)
+
+
+def check_pairs(problems: Problems, path: str, task: TaskSpec, log: LogSpec) -> None:
+    """Notes a task with `pairwise` where batches do not hold whole requests."""
+    if task.pairwise and not log.keeps_requests:
+        rule = (
+            "compares rows of one request, so these must be known and lie together. "
+            "Say it in log.request, such as `{column: request_id, together: true}`, or "
+            f"`{{session: {log.user}, seconds: 600, together: true}}` where the log "
+            "tells no requests apart; or remove this."
+        )
+        problems.add(f"{path}.pairwise", rule, task.pairwise)
 
 
 def _needed(key: str) -> str:

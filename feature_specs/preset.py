@@ -21,7 +21,7 @@ from feature_specs.build import (
     shipped_text,
 )
 from feature_specs.ceilings import check_weights
-from feature_specs.imbalance import ImbalanceConfig, check_imbalance
+from feature_specs.imbalance import ImbalanceConfig, check_imbalance, check_pairs
 from feature_specs.model import (
     TASK_FACET,
     ModelConfig,
@@ -153,6 +153,7 @@ def check_preset(config: ModelConfig, spec: Spec) -> None:
         if name in tasks:
             told = own.applied_to(spec.task(name))
             check_imbalance(problems, f"imbalance.{name}", told, own.said)
+            check_pairs(problems, f"imbalance.{name}", told, spec.log)
     if not any(task.loss_weight for task in weighted(spec, config).tasks):
         rule = "leave every task at 0: nothing would be learned."
         problems.add("loss_weights", rule, config.loss_weights)

@@ -240,11 +240,15 @@ class RequestSpec:
         session: Log column: a user's rows with the same value are one request's, as
             long as each begins within `seconds` of the one before.
         seconds: The longest pause inside a request, from begin to begin.
+        together: Whether the rows of a request lie next to each other in the examples,
+            and so in one batch, as `pairwise` of a task needs it. Days are shuffled by
+            requests then, not by rows.
     """
 
     column: str = ""
     session: str = ""
     seconds: NonNegativeFloat = 0.0
+    together: bool = False
 
     @property
     def key(self) -> str:
@@ -308,6 +312,11 @@ class LogSpec:
     days_per_split: SplitDays = 1
     max_reject_share: Share = 0.001
     min_day_share: Share = 0.3
+
+    @property
+    def keeps_requests(self) -> bool:
+        """Whether the rows of a request stay together."""
+        return self.request is not None and self.request.together
 
     @property
     def late(self) -> frozenset[str]:
@@ -561,6 +570,10 @@ class TaskSpec:
         balance: Share of positives that the negatives are down-sampled to, by the label
             mean of the first day; 0 leaves them. Not beside the two rates.
         positive_weight: Factor of the loss of its positives.
+        pairwise: Weight of a second loss of a binary task, of the order inside a
+            request: the mean of -log sigmoid(z_i - z_j) over pairs with label 1 and 0
+            (BPR). Beside the task's own it leaves probabilities what they are. Needs
+            `together` in log.request.
         seconds: Of a regression whose label is the column of a quantile: its
             predictions are served as seconds, too.
     """
@@ -578,6 +591,7 @@ class TaskSpec:
     positive_rate: Times = 1.0
     balance: ShareBelowOne = 0.0
     positive_weight: PositiveWeight = 1.0
+    pairwise: Weight = 0.0
     seconds: SecondsSpec | None = None
 
     @property
@@ -833,6 +847,11 @@ class Spec:
     def future(self) -> frozenset[str]:
         """Columns known only when the trail is over: for trail features and labels."""
         return with_readers(TRAIL_FUTURE, self.derived)
+
+    @property
+    def keeps_requests(self) -> bool:
+        """Whether rows of one request are trained in one batch, and known to be so."""
+        return self.log.keeps_requests
 
     @property
     def served_features(self) -> tuple[FeatureSpec, ...]:

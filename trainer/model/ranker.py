@@ -19,6 +19,7 @@ import tensorflow_recommenders as tfrs
 from feature_specs import ModelConfig, Spec, TaskSpec
 from feature_specs.model import StructureConfig, SwitcherConfig
 from feature_specs.preset import check_preset, separate_tasks, weighted
+from feature_specs.spec import KEY_REQUEST
 from trainer.model import chains
 from trainer.model.embedding_engine import EmbeddingEngine, feature_name
 from trainer.model.embeddings import FeatureEmbeddings, missing_rows
@@ -49,7 +50,8 @@ class Batch(NamedTuple):
 
     Attributes:
         features: Name -> int32 [B] or [B, length], float32 [B] for a number; int32 [B]
-            of each facet by values, too.
+            of each facet by values, and of `KEY_REQUEST` where requests stay together
+            (0 for a row of none), too.
         labels: float32 [B, T].
         masks: float32 [B, T]; 0 outside a task's sample space and in padded rows.
         weight: float32 [B]; 0 in padded rows, else 1.
@@ -286,6 +288,7 @@ class Ranker(tfrs.Model):
         """Features of `rows` rows with everything missing; shows names and shapes."""
         own = {f.name: missing_rows(f, rows) for f in self.spec.features}
         made = [entry.name for entry in self.spec.facet_inputs]
+        made += [KEY_REQUEST] if self.spec.keeps_requests else []
         return own | {name: tf.zeros([rows], tf.int32) for name in made}
 
     # --- training -----------------------------------------------------------------
@@ -471,6 +474,7 @@ class Ranker(tfrs.Model):
             masks,
             class_weights=self.class_weights,
             sampling=sampling,
+            requests=batch.features.get(KEY_REQUEST),
         )
         return found, tf.reduce_sum(masks, axis=0)
 
@@ -483,6 +487,7 @@ class Ranker(tfrs.Model):
             batch.labels,
             batch.masks,
             class_weights=tf.gather(self.class_weights, self._rows.first_leaves),
+            requests=batch.features.get(KEY_REQUEST),
         )
 
     @property

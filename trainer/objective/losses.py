@@ -18,6 +18,7 @@ from feature_specs import TaskSpec
 from feature_specs.registry import Registry
 from feature_specs.task_kinds import LOSS_KINDS, declare_loss
 from trainer.objective.links import Exponential, Link
+from trainer.objective.pairs import pair_losses
 from trainer.objective.tasks import objective_of
 from trainer.replicas import global_sum
 
@@ -34,6 +35,7 @@ def task_losses(
     *,
     class_weights: tf.Tensor | None = None,
     sampling: tf.Tensor | npt.NDArray[Any] | None = None,
+    requests: tf.Tensor | None = None,
 ) -> tf.Tensor:
     """Mean loss of each leaf over the rows that its mask lets through (PLE eq. 9).
 
@@ -71,19 +73,25 @@ def task_losses(
         sampling: float32 [L], what `imbalance.log_sampling` gave, if `masks` was
             sampled. So much higher the log of the odds is in the sample: the losses
             read z + sampling, and z itself is right for all rows (logQ correction).
+        requests: int32 [B], which request a row is of, 0 for none; needed where a task
+            has `pairwise`, so many times `pairs.pair_losses` is added to whose loss.
 
     Returns:
         float32 [L], before `loss_weight`. With several replicas it is this replica's
         share; their sum is the mean over the global batch.
 
     Raises:
-        ValueError: A task is `class_balanced`, and there are no `class_weights`.
+        ValueError: A task is `class_balanced`, and there are no `class_weights`; or has
+            `pairwise`, and there are no `requests`.
     """
     if sampling is not None:
         logits += sampling
     losses = _row_losses(tasks, logits, labels, class_weights)
     rows = global_sum(tf.reduce_sum(masks, axis=0))
-    return tf.math.divide_no_nan(tf.reduce_sum(losses * masks, axis=0), rows)
+    found = tf.math.divide_no_nan(tf.reduce_sum(losses * masks, axis=0), rows)
+    if any(task.pairwise for task in tasks):
+        found += _weighted_pairs(tasks, logits, labels, masks, requests)
+    return found
 
 
 def predictions(tasks: Sequence[TaskSpec], logits: tf.Tensor) -> tf.Tensor:
@@ -137,6 +145,23 @@ def _row_losses(
     if np.all(of_positives == 1):
         return chosen
     return chosen * tf.where(positive(labels), of_positives, 1.0)
+
+
+def _weighted_pairs(
+    tasks: Sequence[TaskSpec],
+    logits: tf.Tensor,
+    labels: tf.Tensor,
+    masks: tf.Tensor,
+    requests: tf.Tensor | None,
+) -> tf.Tensor:
+    """[L], of columns without `pairwise` 0."""
+    if requests is None:
+        raise ValueError("requests: needed for pairwise. Got none.")
+    weights = np.array([task.pairwise for task in tasks], np.float32)
+    places = np.flatnonzero(weights)
+    z, y, m = (tf.gather(v, places, axis=1) for v in (logits, labels, masks))
+    found = pair_losses(z, y, m, requests) * weights[places]
+    return tf.linalg.matvec(np.eye(len(tasks), dtype=np.float32)[:, places], found)
 
 
 def choose(kinds: Sequence[str], found: dict[str, tf.Tensor]) -> tf.Tensor:

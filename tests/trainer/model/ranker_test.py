@@ -20,7 +20,7 @@ from feature_specs.model import (
     WeightsConfig,
 )
 from feature_specs.preset import with_loss_weights
-from feature_specs.spec import FacetSpec
+from feature_specs.spec import FacetSpec, RequestSpec
 from trainer.days import optimizers
 from trainer.errors import ModelError
 from trainer.model.ranker import Batch, Ranker
@@ -409,6 +409,17 @@ def _with_attention(spec):
     return dataclasses.replace(spec, features=features)
 
 
+def _with_other_losses(spec):
+    """Of click the order inside requests, too."""
+    request = RequestSpec(session="user_id", seconds=60.0, together=True)
+    click, *others = spec.tasks
+    return dataclasses.replace(
+        spec,
+        log=dataclasses.replace(spec.log, request=request),
+        tasks=(dataclasses.replace(click, pairwise=0.5), *others),
+    )
+
+
 @pytest.fixture(params=list(_VARIANTS))
 def variant(request, split_spec, label_means):
     name = request.param
@@ -444,10 +455,13 @@ def test_the_step_compiles_and_lowers_the_loss(
 ):
     count = 2 if name == "apart" else 4  # tasks; two are enough to be apart
     spec = dataclasses.replace(split_spec, tasks=split_spec.tasks[:count])
+    if name == "all features":
+        spec = _with_other_losses(spec)
     ranker = _build(_with_attention(spec), label_means, **_TRAINED[name])
     ranker.compile(optimizer=optimizers.create(ranker.config.optimizer, ranker))
     batch = make_rows(32, seed=0).batch()
     batch = batch._replace(labels=batch.labels[:, :count], masks=batch.masks[:, :count])
+    batch.features["key_request"] = batch.features["user_id"] % 5
     step = tf.function(ranker.train_step, jit_compile=True, autograph=False)
     before = ranker.task_losses(batch).tasks.numpy().sum()
     for _ in range(30):
