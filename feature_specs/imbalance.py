@@ -1,4 +1,4 @@
-"""How a task's loss treats rare labels (SFV sec. 5.2): what fits what.
+"""A task's loss and how it treats rare labels (SFV sec. 5.2): what fits what.
 
 A task says it in the spec; a preset may say it anew for its own training, under
 `imbalance`. Both mean the fields of `TaskSpec`, and both are checked here.
@@ -13,6 +13,7 @@ from typing import Annotated, Any
 from feature_specs.build import Problems
 from feature_specs.fields import (
     Gamma,
+    InnerShare,
     KeptShare,
     Named,
     PositiveWeight,
@@ -28,10 +29,11 @@ _RATES = ("negative_rate", "positive_rate")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ImbalanceConfig:
-    """What a preset says of one task's rare labels instead of the spec.
+    """What a preset says of one task's loss and rare labels instead of the spec.
 
     Attributes:
         loss: See `TaskSpec`, as all of them; None leaves what the spec says.
+        quantile: Of `quantile`.
         focal_gamma: Of `focal`.
         class_balance_beta: Of `class_balanced`.
         negative_rate: Down-sampling.
@@ -42,6 +44,7 @@ class ImbalanceConfig:
     """
 
     loss: Annotated[str | None, Named(LOSS_NAMES)] = None
+    quantile: InnerShare | None = None
     focal_gamma: Gamma | None = None
     class_balance_beta: ShareBelowOne | None = None
     negative_rate: KeptShare | None = None

@@ -21,6 +21,7 @@ from feature_specs.fields import (
     Confidence,
     Factor,
     Gamma,
+    InnerShare,
     KeptShare,
     Length,
     LengthScale,
@@ -559,9 +560,12 @@ class TaskSpec:
         loss_weight: Factor of the task's loss.
         sample_space: SQL; rows outside it do not train or judge this task (PLE eq. 9).
         loss: `default` is cross-entropy or squared error. A regression may have
-            `squared_error`, `huber` or `log_target` (of log(1 + label)), a binary task
+            `squared_error`, `huber`, `log_target` (of log(1 + label)), `quantile` or
+            `ordinal` (of a label from 0 to 1, such as a rank), a binary task
             `cross_entropy`, `focal` or `class_balanced`; `log_target` bends the
             predicted mean: see `trainer.objective.losses`.
+        quantile: Of `quantile`: the share of labels that are to lie below the
+            prediction; 0.5 predicts the median.
         focal_gamma: Of `focal`: how little rows count that are predicted well.
         class_balance_beta: Of `class_balanced`: how much the rare label counts; 0 is
             cross-entropy.
@@ -585,6 +589,7 @@ class TaskSpec:
     loss_weight: Weight = 1.0
     sample_space: str = ""
     loss: Annotated[str, Named(LOSS_NAMES)] = "default"
+    quantile: InnerShare = 0.5
     focal_gamma: Gamma = 2.0
     class_balance_beta: ShareBelowOne = 0.9999
     negative_rate: KeptShare = 1.0

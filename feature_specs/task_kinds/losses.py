@@ -13,3 +13,5 @@ declare_loss("class_balanced", ("binary",), frozenset({"class_balance_beta"}) | 
 declare_loss("squared_error", ("regression",))
 declare_loss("huber", ("regression",))
 declare_loss("log_target", ("regression",))
+declare_loss("quantile", ("regression",), frozenset({"quantile"}))
+declare_loss("ordinal", ("regression",))

@@ -410,13 +410,19 @@ def _with_attention(spec):
 
 
 def _with_other_losses(spec):
-    """Of click the order inside requests, too."""
+    """Of click the order inside requests, too; a quantile, a cumulative loss."""
     request = RequestSpec(session="user_id", seconds=60.0, together=True)
-    click, *others = spec.tasks
+    losses = {
+        "click": {"pairwise": 0.5},
+        "watch": {"loss": "quantile"},
+        "seconds": {"loss": "ordinal"},
+    }
     return dataclasses.replace(
         spec,
         log=dataclasses.replace(spec.log, request=request),
-        tasks=(dataclasses.replace(click, pairwise=0.5), *others),
+        tasks=tuple(
+            dataclasses.replace(t, **losses.get(t.name, {})) for t in spec.tasks
+        ),
     )
 
 
