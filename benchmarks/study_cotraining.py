@@ -112,7 +112,7 @@ def strategies() -> dict[str, ModelConfig]:
 
 
 _LARGE = Shape(users=400, days=6, rows_per_user_day=360, random_share=0.05)
-_FULL = _Sizes(_LARGE, logs=4, seeds=1, strategies=tuple(strategies()))
+_FULL = _Sizes(_LARGE, logs=3, seeds=1, strategies=tuple(strategies()))
 _QUICK = _Sizes(
     simulated.QUICK, logs=1, seeds=2, strategies=(_SEPARATE, _NONE, upweighted(50))
 )
