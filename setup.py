@@ -77,6 +77,7 @@ setuptools.setup(
         f"tensorflow-serving-api==2.16.*; {_PY310}",
         f"tensorflow-serving-api==2.19.*; {_PY311}",  # newest that TFX 1.21 allows
         "uvicorn",
+        "uvloop",  # uvicorn takes it where it finds it
         "zstandard",
     ],
     extras_require={

@@ -127,6 +127,9 @@ class ServerOptions:
         large_body_bytes: A request of more, gzip undone, waits for a worker of its own
             kind, so that a few large ones do not hold up all others.
         large_workers: Large requests that are in work at a time, beside the others.
+        tensorflow_intra_op_parallelism: Threads that share a large product of one
+            request, as in TensorFlow Serving; 0 is one a processor, which answers a
+            request of thousands of candidates sooner and costs more processor time.
         retry_after_s: When a refused client may come back, as it is told.
         drain_s: For running requests to end after SIGTERM.
     """
@@ -152,6 +155,7 @@ class ServerOptions:
     max_waiting: int = 64
     large_body_bytes: int = 256 * 1024
     large_workers: int = 1
+    tensorflow_intra_op_parallelism: int = 1
     retry_after_s: int = 1
     drain_s: float = 25.0  # Kubernetes kills after 30
 
@@ -169,7 +173,7 @@ class ServerOptions:
                 f"monitoring_path must begin with '/'. Got {self.monitoring_path!r}."
             )
         _check_positive(self, *_POSITIVE)
-        for name in ("workers", "max_waiting", "retry_after_s", "drain_s"):
+        for name in _NOT_NEGATIVE:
             if getattr(self, name) < 0:
                 raise UsageError(
                     f"{name} must not be negative. Got {getattr(self, name)}."
@@ -194,6 +198,14 @@ _POSITIVE = (
     "max_connections",
     "large_body_bytes",
     "large_workers",
+)
+
+_NOT_NEGATIVE = (
+    "workers",
+    "max_waiting",
+    "tensorflow_intra_op_parallelism",
+    "retry_after_s",
+    "drain_s",
 )
 
 

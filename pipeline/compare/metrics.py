@@ -28,8 +28,17 @@ def metrics_of(task: TaskSpec, spec: Spec) -> tuple[str, ...]:
 
 def user_feature(spec: Spec) -> str | None:
     """The id feature that is the user's column, if there is one."""
+    return _id_of(spec, spec.log.user)
+
+
+def item_feature(spec: Spec) -> str | None:
+    """The id feature that is the item's column, if there is one."""
+    return _id_of(spec, spec.log.item)
+
+
+def _id_of(spec: Spec, column: str) -> str | None:
     for feature in spec.served_features:
-        is_users = (feature.column or feature.name) == spec.log.user
-        if feature.of_kind.is_id and is_users:
+        is_its = (feature.column or feature.name) == column
+        if feature.of_kind.is_id and is_its:
             return feature.name
     return None

@@ -14,6 +14,7 @@ import asyncio
 import contextlib
 import logging
 import math
+import os
 import resource
 import socket
 import sys
@@ -54,6 +55,9 @@ def serve(models: str | StoreOptions, options: ServerOptions | None = None) -> N
     options = options or ServerOptions()
     _allow_files(options.max_connections + _SPARE_FILES)
     sys.setswitchinterval(_SWITCH_S)
+    # One pool of threads for all sessions of a process, made with the first of them.
+    threads = options.tensorflow_intra_op_parallelism
+    os.environ["TF_NUM_INTRAOP_THREADS"] = str(threads)
     memory.set_libraries_apart()
     with _server(models, options) as running:
         running.server.run(sockets=[running.listener])

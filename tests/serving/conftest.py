@@ -115,6 +115,7 @@ bottom: [8, 6]
 switcher: {kind: mmoe, experts: 2, units: [4]}
 tower: [3]
 trail: {units: [4], dim: 4}
+separate: [watched]
 """
 
 

@@ -1,4 +1,4 @@
-"""A server that is killed while it loads, and what it finds when it starts again."""
+"""A server in a process of its own: its threads, its death, and its second start."""
 
 import os
 import pathlib
@@ -17,6 +17,21 @@ from tests.serving.toy_models import save_reader
 _SERVE = "from trailrank.cli import console_main; console_main()"
 
 _CLIENT = httpx.Client()  # a new one costs as much as what it waits for
+
+# Threads that a process's first session starts, where a server has been asked for.
+_THREADS = """
+import os, sys
+import tensorflow as tf
+from serving.options import ServerOptions
+from serving.server.server import ServeError, serve
+threads = lambda: len(os.listdir("/proc/self/task"))
+try:
+    serve(sys.argv[1], ServerOptions(tensorflow_intra_op_parallelism=int(sys.argv[2])))
+except ServeError:
+    before = threads()
+    session = tf.compat.v1.Session(graph=tf.Graph())
+    print(threads() - before)
+"""
 
 
 @pytest.fixture
@@ -99,3 +114,8 @@ def test_a_server_killed_in_a_load_serves_the_last_good_version_again(start, tmp
         assert f"{models / version}" in found[version][1] and why in found[version][1]
     server.kill(signal.SIGTERM)
     assert server.end() == 0, server.err
+
+
+def test_so_many_threads_as_are_asked_for_share_a_product(forks, tmp_path):
+    one, four = (int(forks.run(_THREADS, [tmp_path, n]).out) for n in (1, 4))
+    assert four - one == 3

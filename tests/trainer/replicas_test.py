@@ -36,7 +36,9 @@ def _trained(strategy, spec, config, means, data):
 def test_two_replicas_give_the_weights_and_averages_of_one(
     two_replicas, spec, config, label_means, make_rows
 ):
-    config = dataclasses.replace(config, dropout=0.2, embedding_l2=0.01)
+    config = dataclasses.replace(
+        config, dropout=0.2, embedding_l2=0.01, separate=("like",)
+    )
     rows = make_rows(24, seed=0).batch()
     weight = tf.constant([1.0] * 21 + [0.0] * 3)  # the last three rows are padding
     batch = rows._replace(masks=rows.masks * weight[:, None], weight=weight)

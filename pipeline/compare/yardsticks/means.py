@@ -10,9 +10,9 @@ import polars as pl
 
 from feature_specs import TaskSpec, label_key, mask_key
 from pipeline.compare.examples import Examples
-from pipeline.compare.metrics import user_feature
+from pipeline.compare.metrics import item_feature, user_feature
 from pipeline.compare.yardsticks.id_sums import IdSums
-from pipeline.compare.yardsticks.rows import frames, item_feature, judged
+from pipeline.compare.yardsticks.rows import frames, judged
 
 _RAREST = 1e-6  # means of binary tasks are kept this far from 0 and 1
 

@@ -8,19 +8,11 @@ import numpy as np
 import polars as pl
 
 from feature_specs import FeatureSpec, Spec, label_key, mask_key
+from feature_specs.spec import KEY_USER
 from pipeline.compare.metrics import user_feature
 from pipeline.compare.scores import batches
 from trainer.days.loop import Day
 from trainer.model.ranker import Batch
-
-
-def item_feature(spec: Spec) -> str | None:
-    """The id feature that is the item's column, if there is one."""
-    for feature in spec.served_features:
-        is_items = (feature.column or feature.name) == spec.log.item
-        if feature.of_kind.is_id and is_items:
-            return feature.name
-    return None
 
 
 def plain_features(spec: Spec) -> list[FeatureSpec]:
@@ -59,8 +51,6 @@ def judged(
     spec: Spec, frame: pl.DataFrame, predictions: dict[str, np.ndarray]
 ) -> pl.DataFrame:
     """What `pipeline.compare.scores` judges: users, labels, masks and predictions."""
-    from feature_specs.spec import KEY_USER
-
     user = user_feature(spec)
     users = frame[user] if user else pl.Series(np.zeros(len(frame), np.int32))
     columns = {KEY_USER: users}

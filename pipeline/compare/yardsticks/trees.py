@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -22,7 +24,7 @@ from pipeline.compare.yardsticks.rows import frames, judged, plain_features
 from trainer.days.encoding import counted, read_encoding
 
 MOST_ROWS = 1_000_000  # the newest; trees keep all of theirs in memory
-_ROWS_FOR_THREADS = 50_000
+_MOST_TASKS = 4  # at a time: each has a copy of the rows
 _MOST_CODES = 250  # of a category; scikit-learn has bins for 255
 
 _Floats = npt.NDArray[np.float64]
@@ -48,11 +50,18 @@ def predict(examples: Examples) -> Mapping[str, pl.DataFrame]:
     tested = pl.concat(
         list(frames(spec, examples.evaluation, graph, names, evaluation=True))
     )
-    predictions = {
-        task.name: _of_task(task, spec, features, trained, tested)
-        for task in spec.tasks
-    }
-    return {"trees": judged(spec, tested, predictions)}
+
+    def of_task(task: TaskSpec) -> _Floats:
+        return _of_task(task, spec, features, trained, tested)
+
+    # Tasks side by side, each in one thread: threads that share a tree wait for each
+    # other in a loop, and beside other work take ten times the processor time.
+    tasks = spec.tasks
+    with ThreadPoolExecutor(min(os.cpu_count() or 1, _MOST_TASKS)) as pool:
+        found = dict(
+            zip([t.name for t in tasks], pool.map(of_task, tasks), strict=True)
+        )
+    return {"trees": judged(spec, tested, found)}
 
 
 def _newest(days: Iterable[pl.DataFrame]) -> list[pl.DataFrame]:
@@ -90,9 +99,7 @@ def _of_task(
         "categorical_features": inputs.categories,
         "random_state": 0,
     }
-    # Threads that wait for each other cost more than a small tree.
-    threads = 1 if len(x) < _ROWS_FOR_THREADS else None
-    with threadpool_limits(limits=threads, user_api="openmp"):
+    with threadpool_limits(limits=1, user_api="openmp"):
         if task.of_kind.is_probability:
             options["early_stopping"] = _can_stop(y)
             chances = HistGradientBoostingClassifier(**options).fit(x, y > 0.5)

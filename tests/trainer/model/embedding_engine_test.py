@@ -32,6 +32,7 @@ _VARIANTS = {
     "own inputs": {
         "towers": {"like": TowerConfig(units=(4,), inputs=("history_video_id", "tag"))}
     },
+    "a separate task": {"separate": ("like",)},
 }
 
 
@@ -49,14 +50,17 @@ def build(slice, spec, config, means, rows=None) -> Ranker:
 
 def tables(ranker) -> dict[str, tf.Variable]:
     """Network and table -> variable, wherever it is; trail tables by their name."""
+    lent = {id(network.embeddings): network for network in reversed(ranker.networks)}
     named = {
         f"{network.name}_{_plain(v.name)}": v
-        for network in ranker.networks
+        for network in lent.values()  # who lends them to others
         for v in network.embeddings.trainable_variables
     }
     named |= {_plain(v.name): v for v in ranker.engine_variables}
-    trail = ranker.trail_towers.towers.embeddings.trainable_variables
-    return named | {_plain(v.name): v for v in trail}
+    for towers in (ranker.trail_towers.towers, ranker.trail_towers.separate):
+        own = towers.embeddings.trainable_variables if towers else ()
+        named |= {f"{towers.name}_{_plain(v.name)}": v for v in own}
+    return named
 
 
 def _plain(name: str) -> str:
@@ -116,6 +120,7 @@ def _changed(spec, feature, **changes):
         ("tpu_embedding", "a network a task"),
         ("tpu_embedding", "attention, facets"),
         ("tpu_embedding", "own inputs"),
+        ("tpu_embedding", "a separate task"),
     ],
 )
 def test_losses_weights_and_predictions_are_those_of_dense_tables(
