@@ -160,6 +160,7 @@ PositiveFloat = Annotated[float, Rule("must be positive.", gt=0)]
 NonNegativeFloat = Annotated[float, Rule("must be 0 or more.", ge=0)]
 Share = Annotated[float, Rule("must be a share between 0 and 1.", ge=0, le=1)]
 ShareBelowOne = Annotated[float, Rule("must be at least 0 and below 1.", ge=0, lt=1)]
+InnerShare = Annotated[float, Rule("must be above 0 and below 1.", gt=0, lt=1)]
 
 # Ceilings: far above what has been found useful, far below what takes a machine down.
 MOST_COLUMNS = 4_096  # of an embedding table

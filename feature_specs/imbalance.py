@@ -1,4 +1,4 @@
-"""How a task's loss treats rare labels (SFV sec. 5.2): what fits what.
+"""A task's loss and how it treats rare labels (SFV sec. 5.2): what fits what.
 
 A task says it in the spec; a preset may say it anew for its own training, under
 `imbalance`. Both mean the fields of `TaskSpec`, and both are checked here.
@@ -13,13 +13,15 @@ from typing import Annotated, Any
 from feature_specs.build import Problems
 from feature_specs.fields import (
     Gamma,
+    InnerShare,
     KeptShare,
     Named,
     PositiveWeight,
     ShareBelowOne,
     Times,
+    Weight,
 )
-from feature_specs.spec import TaskSpec
+from feature_specs.spec import LogSpec, TaskSpec
 from feature_specs.task_kinds import LOSS_KINDS, LOSS_NAMES, TASK_KINDS, losses_of
 
 _RATES = ("negative_rate", "positive_rate")
@@ -27,10 +29,11 @@ _RATES = ("negative_rate", "positive_rate")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ImbalanceConfig:
-    """What a preset says of one task's rare labels instead of the spec.
+    """What a preset says of one task's loss and rare labels instead of the spec.
 
     Attributes:
         loss: See `TaskSpec`, as all of them; None leaves what the spec says.
+        quantile: Of `quantile`.
         focal_gamma: Of `focal`.
         class_balance_beta: Of `class_balanced`.
         negative_rate: Down-sampling.
@@ -38,9 +41,11 @@ class ImbalanceConfig:
         balance: Down-sampling to a share of positives.
         balance_by_auc: Whether that share follows the task's AUC.
         positive_weight: Factor of the loss of positives.
+        pairwise: Weight of the loss of the order inside a request.
     """
 
     loss: Annotated[str | None, Named(LOSS_NAMES)] = None
+    quantile: InnerShare | None = None
     focal_gamma: Gamma | None = None
     class_balance_beta: ShareBelowOne | None = None
     negative_rate: KeptShare | None = None
@@ -48,6 +53,7 @@ class ImbalanceConfig:
     balance: ShareBelowOne | None = None
     balance_by_auc: bool | None = None
     positive_weight: PositiveWeight | None = None
+    pairwise: Weight | None = None
 
     @property
     def said(self) -> dict[str, Any]:
@@ -93,6 +99,18 @@ def check_imbalance(
     if task.balance_by_auc and not task.balance:
         rule = "has no use without `balance`; add that, or remove this."
         problems.add(f"{path}.balance_by_auc", rule, task.balance_by_auc)
+
+
+def check_pairs(problems: Problems, path: str, task: TaskSpec, log: LogSpec) -> None:
+    """Notes a task with `pairwise` where batches do not hold whole requests."""
+    if task.pairwise and not log.keeps_requests:
+        rule = (
+            "compares rows of one request, so these must be known and lie together. "
+            "Say it in log.request, such as `{column: request_id, together: true}`, or "
+            f"`{{session: {log.user}, seconds: 600, together: true}}` where the log "
+            "tells no requests apart; or remove this."
+        )
+        problems.add(f"{path}.pairwise", rule, task.pairwise)
 
 
 def _needed(key: str) -> str:

@@ -227,13 +227,16 @@ class WeightsConfig:
     Attributes:
         kind: `fixed`; `uniform` is 1 for every task (SFV table 3); `uncertainty` learns
             one variance a task (UR, Kendall et al., 2018); `gradnorm` evens out the
-            tasks' gradients (Chen et al., 2018).
+            tasks' gradients (Chen et al., 2018); `mgda` finds a direction in which no
+            task gets worse (Sener & Koltun, 2018); `graddrop` lets gradients of one
+            sign at a time through (Chen et al., 2020).
         decay: Task -> gamma of the weight's decay (PLE eq. 10); 1 for the others.
         decay_steps: Steps that count as one epoch in eq. 10.
         alpha: GradNorm's alpha: how much a slow task is favoured.
         learning_rate: Of GradNorm's weights.
         surgery: Whether conflicting gradients of the dense weights are projected
-            (PCGrad, Yu et al., 2020).
+            (PCGrad, Yu et al., 2020). Not beside `mgda` and `graddrop`, which bend
+            the same gradients.
     """
 
     kind: Annotated[str, Named(WEIGHTS_KINDS)] = "fixed"

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from feature_specs.build import build, closest
 from feature_specs.ceilings import check_tables
 from feature_specs.constants import constant_of
-from feature_specs.imbalance import check_imbalance
+from feature_specs.imbalance import check_imbalance, check_pairs
 from feature_specs.past_section import Past
 from feature_specs.reading import Reading, names_of, reads
 from feature_specs.seconds_section import check_seconds
@@ -20,6 +20,7 @@ from feature_specs.spec import (
     FeatureSpec,
     FilterSpec,
     FusionSpec,
+    LogSpec,
     TableSpec,
     TaskSpec,
 )
@@ -316,7 +317,7 @@ def _read_of(whose: Whose, feature: FeatureSpec, sides: frozenset[Side]) -> str:
 
 
 def read_tasks(
-    reading: Reading, past: Past, features: list[FeatureSpec]
+    reading: Reading, log: LogSpec | None, past: Past, features: list[FeatureSpec]
 ) -> list[TaskSpec]:
     """What the ranker predicts; labels and sample spaces may read every column."""
     tasks: list[TaskSpec] = []
@@ -334,6 +335,8 @@ def read_tasks(
             reading.condition_that_varies(space, task.sample_space, past.scope)
         given = _keys_given(reading, task.name)
         check_imbalance(reading.problems, path, task, given)
+        if log is not None:
+            check_pairs(reading.problems, path, task, log)
         tasks.append(task)
         paths.append(path)
     check_seconds(reading, past, features, list(zip(paths, tasks, strict=True)))

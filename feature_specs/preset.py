@@ -21,9 +21,15 @@ from feature_specs.build import (
     shipped_text,
 )
 from feature_specs.ceilings import check_weights
-from feature_specs.imbalance import ImbalanceConfig, check_imbalance
-from feature_specs.model import TASK_FACET, ModelConfig, SwitcherConfig
+from feature_specs.imbalance import ImbalanceConfig, check_imbalance, check_pairs
+from feature_specs.model import (
+    TASK_FACET,
+    ModelConfig,
+    SwitcherConfig,
+    WeightsConfig,
+)
 from feature_specs.plugins import load_plugins
+from feature_specs.preset_kinds import WEIGHTS_KINDS
 from feature_specs.spec import Spec
 
 SPARSE = "sparse"  # in `separate`: all tasks that the spec calls so
@@ -65,6 +71,7 @@ def read_preset(text: str, source: str = "preset") -> ModelConfig:
         _check_lambda(config.disentangle, problems)
         _check_structure(config, problems)
         check_weights(config, problems)
+        _check_surgery(config.weights, problems)
         for path, switcher in _switchers(config):
             _check_switcher(path, switcher, problems)
     if config is None or problems.found:
@@ -103,6 +110,15 @@ def _check_lambda(weight: float, problems: Problems) -> None:
         problems.add("disentangle", rule, weight)
 
 
+def _check_surgery(weights: WeightsConfig, problems: Problems) -> None:
+    if weights.surgery and WEIGHTS_KINDS[weights.kind].bends:
+        rule = (
+            f"has no use for kind {weights.kind}, which bends the tasks' gradients "
+            "itself; remove it, or change kind."
+        )
+        problems.add("weights.surgery", rule, True)
+
+
 def _check_structure(config: ModelConfig, problems: Problems) -> None:
     structure = config.structure
     if structure.of_kind.apart:
@@ -137,6 +153,7 @@ def check_preset(config: ModelConfig, spec: Spec) -> None:
         if name in tasks:
             told = own.applied_to(spec.task(name))
             check_imbalance(problems, f"imbalance.{name}", told, own.said)
+            check_pairs(problems, f"imbalance.{name}", told, spec.log)
     if not any(task.loss_weight for task in weighted(spec, config).tasks):
         rule = "leave every task at 0: nothing would be learned."
         problems.add("loss_weights", rule, config.loss_weights)

@@ -51,13 +51,25 @@ class StructureKind(PresetKind):
     apart: bool = False
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class WeightsKind(PresetKind):
+    """A kind of task weights.
+
+    Attributes:
+        bends: Whether it bends the gradient of what tasks share, so that `surgery`
+            would bend it twice.
+    """
+
+    bends: bool = False
+
+
 SWITCHER_KINDS: Registry[SwitcherKind] = Registry(
     "switcher", "@trainer.model.switchers.switcher(name)"
 )
 STRUCTURE_KINDS: Registry[StructureKind] = Registry(
     "structure", "@trainer.model.structures.structure(name)"
 )
-WEIGHTS_KINDS: Registry[PresetKind] = Registry(
+WEIGHTS_KINDS: Registry[WeightsKind] = Registry(
     "kind of task weights", "@trainer.objective.weighting.task_weights(name)"
 )
 CHAIN_KINDS: Registry[PresetKind] = Registry(
@@ -97,8 +109,16 @@ for _structure in (
     StructureKind(name="multi_facet", nested=True),
 ):
     declare(STRUCTURE_KINDS, _structure)
+for _weights in (
+    WeightsKind(name="fixed"),
+    WeightsKind(name="uniform"),
+    WeightsKind(name="uncertainty"),
+    WeightsKind(name="gradnorm"),
+    WeightsKind(name="graddrop", bends=True),
+    WeightsKind(name="mgda", bends=True),
+):
+    declare(WEIGHTS_KINDS, _weights)
 for _kinds, _names in (
-    (WEIGHTS_KINDS, ("fixed", "uniform", "uncertainty", "gradnorm")),
     (CHAIN_KINDS, ("esmm", "aitm")),
     (OPTIMIZER_KINDS, ("adam", "adagrad", "clippy_adagrad")),
 ):

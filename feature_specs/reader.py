@@ -100,7 +100,7 @@ def _read(reading: Reading, text: str) -> Spec | None:
     filters = read_filters(reading, past)
     tables = read_tables(reading)
     features = read_features(reading, past, tables)
-    tasks = read_tasks(reading, past, features)
+    tasks = read_tasks(reading, log, past, features)
     facets = read_facets(reading, features)
     fusion = read_fusion(reading, features, tasks, facets)
     evaluation = read_evaluation(reading, log, past, tasks)

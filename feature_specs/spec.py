@@ -21,6 +21,7 @@ from feature_specs.fields import (
     Confidence,
     Factor,
     Gamma,
+    InnerShare,
     KeptShare,
     Length,
     LengthScale,
@@ -240,11 +241,15 @@ class RequestSpec:
         session: Log column: a user's rows with the same value are one request's, as
             long as each begins within `seconds` of the one before.
         seconds: The longest pause inside a request, from begin to begin.
+        together: Whether the rows of a request lie next to each other in the examples,
+            and so in one batch, as `pairwise` of a task needs it. Days are shuffled by
+            requests then, not by rows.
     """
 
     column: str = ""
     session: str = ""
     seconds: NonNegativeFloat = 0.0
+    together: bool = False
 
     @property
     def key(self) -> str:
@@ -308,6 +313,11 @@ class LogSpec:
     days_per_split: SplitDays = 1
     max_reject_share: Share = 0.001
     min_day_share: Share = 0.3
+
+    @property
+    def keeps_requests(self) -> bool:
+        """Whether the rows of a request stay together."""
+        return self.request is not None and self.request.together
 
     @property
     def late(self) -> frozenset[str]:
@@ -550,9 +560,12 @@ class TaskSpec:
         loss_weight: Factor of the task's loss.
         sample_space: SQL; rows outside it do not train or judge this task (PLE eq. 9).
         loss: `default` is cross-entropy or squared error. A regression may have
-            `squared_error`, `huber` or `log_target` (of log(1 + label)), a binary task
+            `squared_error`, `huber`, `log_target` (of log(1 + label)), `quantile` or
+            `ordinal` (of a label from 0 to 1, such as a rank), a binary task
             `cross_entropy`, `focal` or `class_balanced`; `log_target` bends the
             predicted mean: see `trainer.objective.losses`.
+        quantile: Of `quantile`: the share of labels that are to lie below the
+            prediction; 0.5 predicts the median.
         focal_gamma: Of `focal`: how little rows count that are predicted well.
         class_balance_beta: Of `class_balanced`: how much the rare label counts; 0 is
             cross-entropy.
@@ -564,6 +577,10 @@ class TaskSpec:
             before it is trained on it: it is `balance` at an AUC of 0.5 and falls to 0,
             which leaves all negatives, at 1.
         positive_weight: Factor of the loss of its positives.
+        pairwise: Weight of a second loss of a binary task, of the order inside a
+            request: the mean of -log sigmoid(z_i - z_j) over pairs with label 1 and 0
+            (BPR). Beside the task's own it leaves probabilities what they are. Needs
+            `together` in log.request.
         seconds: Of a regression whose label is the column of a quantile: its
             predictions are served as seconds, too.
     """
@@ -575,6 +592,7 @@ class TaskSpec:
     loss_weight: Weight = 1.0
     sample_space: str = ""
     loss: Annotated[str, Named(LOSS_NAMES)] = "default"
+    quantile: InnerShare = 0.5
     focal_gamma: Gamma = 2.0
     class_balance_beta: ShareBelowOne = 0.9999
     negative_rate: KeptShare = 1.0
@@ -582,6 +600,7 @@ class TaskSpec:
     balance: ShareBelowOne = 0.0
     balance_by_auc: bool = False
     positive_weight: PositiveWeight = 1.0
+    pairwise: Weight = 0.0
     seconds: SecondsSpec | None = None
 
     @property
@@ -837,6 +856,11 @@ class Spec:
     def future(self) -> frozenset[str]:
         """Columns known only when the trail is over: for trail features and labels."""
         return with_readers(TRAIL_FUTURE, self.derived)
+
+    @property
+    def keeps_requests(self) -> bool:
+        """Whether rows of one request are trained in one batch, and known to be so."""
+        return self.log.keeps_requests
 
     @property
     def served_features(self) -> tuple[FeatureSpec, ...]:

@@ -86,7 +86,8 @@ def _log_lines(spec: Spec) -> Iterator[tuple[str, str]]:
     yield "outcomes", ", ".join(log.outcomes)
     if log.request:
         pause = f", pauses of at most {log.request.seconds:g} s"
-        yield "requests", log.request.key + pause * bool(log.request.session)
+        told = log.request.key + pause * bool(log.request.session)
+        yield "requests", told + ", kept together" * log.request.together
     if log.random:
         yield "random rows", log.random
     for rule, condition in spec.filters.keep.items():

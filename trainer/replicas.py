@@ -19,6 +19,21 @@ def global_sum(value: tf.Tensor) -> tf.Tensor:
     return context.all_reduce(tf.distribute.ReduceOp.SUM, value)
 
 
+def global_rows(value: tf.Tensor) -> tf.Tensor:
+    """Every replica's rows one after the other, [B, ...] -> [B * replicas, ...].
+
+    Differentiable, the same on every replica, and in the order of the global batch.
+    """
+    replicas = replica_count()
+    if replicas == 1:
+        return value
+    context = tf.distribute.get_replica_context()
+    place = tf.one_hot(context.replica_id_in_sync_group, replicas, dtype=value.dtype)
+    place = tf.reshape(place, [replicas, *[1] * value.shape.rank])
+    gathered = global_sum(place * value)  # [replicas, B, ...], zeros but for its own
+    return tf.reshape(gathered, [-1, *value.shape[1:]])
+
+
 def uniform_rows(rows: int, columns: int, seed: tf.Tensor) -> tf.Tensor:
     """Uniform draws in [0, 1), float32 [rows, columns], for this replica's rows.
 

@@ -15,14 +15,15 @@ import numpy.typing as npt
 import polars as pl
 
 from feature_specs import Spec
-from pipeline.arrays import Bools, Ints
+from feature_specs.spec import NO_REQUEST
+from pipeline.arrays import Bools, Hashes, Ints
 from pipeline.examples.columns.carried import Carried, are_new, taken, users_of
 from pipeline.examples.columns.counters import add_counters
 from pipeline.examples.columns.evaluate import evaluate, holds
 from pipeline.examples.columns.history import add_history
 from pipeline.examples.columns.quantiles import add_quantiles
 from pipeline.examples.columns.remembering import USER_ROWS
-from pipeline.examples.columns.requests import add_requests
+from pipeline.examples.columns.requests import REQUEST, add_requests
 from pipeline.examples.columns.stages import Versions
 from pipeline.examples.columns.timeline import Timeline
 from pipeline.examples.columns.trails import add_trails
@@ -39,6 +40,7 @@ SPLIT = "_split"  # position in `SplitPlan.splits`
 # Whether a training-only filter would drop it, were its day trained on.
 EVALUATION_ONLY = "_evaluation_only"
 
+_UPPER = np.uint64(0xFFFF_FFFF_0000_0000)
 _EPOCH = datetime.date(1970, 1, 1)
 
 
@@ -122,11 +124,10 @@ def make_examples(
     inside = (frame[DAY] >= plan.days.first).to_numpy()
     is_kept = (dropped_by == "") & inside
     kept = frame.filter(is_kept)
-    impression = [kept[name] for name in identity(spec)]
     examples, unlabelled = encode(kept, spec)
     examples = examples.with_columns(
         pl.Series(SPLIT, _split_numbers(kept, plan), pl.Int64),
-        pl.Series(ORDER, hash_columns(impression, seed), pl.UInt64),
+        pl.Series(ORDER, _order(kept, spec, seed), pl.UInt64),
         pl.Series(EVALUATION_ONLY, evaluation_only[is_kept]),
     )
     rules = dropped_by[inside]
@@ -135,6 +136,18 @@ def make_examples(
     lengths, damaged = _lengths(frame, inside), count_damaged(kept, spec)
     parts = _trail_parts(frame.filter(inside), spec, plan)
     return Shard(examples, filtered, lengths, parts, masked, damaged)
+
+
+def _order(kept: pl.DataFrame, spec: Spec, seed: int) -> Hashes:
+    """Seeded hashes of impressions; the upper half is the request's, if its rows lie
+    together."""
+    hashed = hash_columns([kept[name] for name in identity(spec)], seed)
+    if not spec.log.keeps_requests:
+        return hashed
+    is_of_none = kept[REQUEST].to_numpy() == NO_REQUEST
+    of_request = hash_columns([kept[REQUEST]], seed)
+    of_request = np.where(is_of_none, hashed, of_request)
+    return (of_request & _UPPER) | (hashed >> np.uint64(32))
 
 
 def _first_dropping_rule(

@@ -99,7 +99,7 @@ _FOR_PROGRAMMERS = {
     "tpu_configs/chips.py": 2,  # `tpu_configs.slices` makes problems of them
     "trainer/days/shards.py": 3,  # likewise
     "trainer/model/switchers/routing.py": 1,
-    "trainer/objective/losses.py": 1,
+    "trainer/objective/losses.py": 2,
     "trainer/preflight/compiler.py": 1,
 }
 _PLAIN = ("ValueError", "RuntimeError", "KeyError", "TypeError", "IndexError")

@@ -252,4 +252,6 @@ def test_a_task_kind_has_its_losses():
         "squared_error",
         "huber",
         "log_target",
+        "quantile",
+        "ordinal",
     ]

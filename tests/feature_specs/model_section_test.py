@@ -223,6 +223,8 @@ _REGRESSION = "{name: like, kind: regression,"
         f"{_REGRESSION} loss: squared_error,",
         f"{_REGRESSION} loss: huber,",
         f"{_REGRESSION} loss: log_target,",
+        f"{_REGRESSION} loss: quantile, quantile: 0.9,",
+        f"{_REGRESSION} loss: ordinal,",
     ],
 )
 def test_each_kind_of_task_has_its_losses(mistakes, task):
@@ -246,7 +248,23 @@ def test_losses_are_plain_by_default(good):
         (
             f"{_REGRESSION} loss: focal, focal_gamma: 1,",
             "loss: belongs to binary tasks; a regression task may have default, "
-            "squared_error, huber, log_target. Got 'focal'.",
+            "squared_error, huber, log_target, quantile, ordinal. Got 'focal'.",
+        ),
+        (
+            f"{_REGRESSION} loss: quantile, quantile: 1,",
+            "quantile: must be above 0 and below 1. Got 1.",
+        ),
+        (
+            f"{_TASK} pairwise: 0.5,",
+            "pairwise: compares rows of one request, so these must be known and lie "
+            "together. Say it in log.request, such as `{column: request_id, together: "
+            "true}`, or `{session: user_id, seconds: 600, together: true}` where the log "
+            "tells no requests apart; or remove this. Got 0.5.",
+        ),
+        (
+            f"{_TASK} loss: focal, pairwise: 0,",
+            "pairwise: has no use without `loss: cross_entropy` or `loss: "
+            "class_balanced`; add that, or remove this. Got 0.0.",
         ),
         (
             f"{_TASK} loss: focal, focal_gamma: -1,",

@@ -64,6 +64,7 @@ def test_a_rate_in_powers_of_ten_is_a_number():
             r"units: must be multiples of subspaces \(4\) for sluice\. Got 6",
         ),
         ("switcher: {kind: cross_stitch, stitch: 1.5}", r"stitch: must be at least 0"),
+        ("weights: {kind: mgda, surgery: true}", r"weights\.surgery: has no use for"),
         (
             "structure: {kind: multi_facet, levels: [{kind: cgc, experts: 0}]}",
             r"structure\.levels\[0\]\.experts: must be from 1 to",

@@ -161,10 +161,17 @@ class BatchReader:
         return _Source(_records(files), read, at_once)
 
     def _ordered(self, records: tf.data.Dataset, seed: int) -> tf.data.Dataset:
-        """Those of the sample, in the order of `seed`; numbers are ordered alike."""
+        """Those of the sample, in the order of `seed`; numbers are ordered alike.
+
+        Where requests are to stay together, blocks of rows change places, not rows: the
+        examples come shuffled by requests.
+        """
         if self._sample < 1:
             records = _sampled(records, self._sample, self._seed)
-        return records.shuffle(_SHUFFLE_ROWS, seed, False)
+        if not self._layout.keeps_requests:
+            return records.shuffle(_SHUFFLE_ROWS, seed, False)
+        blocks = records.batch(_BLOCK_ROWS)
+        return blocks.shuffle(_SHUFFLE_ROWS // _BLOCK_ROWS, seed, False).unbatch()
 
     def _parsed(
         self, chosen: tf.data.Dataset, source: _Source, rows: int

@@ -12,12 +12,14 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from feature_specs import Spec, TaskSpec, label_key, mask_key
+from feature_specs.spec import KEY_REQUEST
 from trainer.days.encoding import read_encoding
 from trainer.days.raw_rows import Encode, load_graph, raw_columns
 from trainer.model.ranker import Batch
 
 _FORMAT = 1  # counts up when the order of columns or of rows changes
 _DIGITS = 16  # of the digest
+_INT32 = 0x7FFF_FFFF
 _VECTOR_ROWS = 64  # a multiple of what any processor takes at once
 
 
@@ -38,6 +40,8 @@ class Layout:
         tasks: The spec's, in the order of `labels`.
         width: Columns of the matrix.
         digest: Changes with what the columns hold, and with how it was encoded.
+        keeps_requests: Whether rows of one request lie together, and batches hold
+            `KEY_REQUEST`, its hash's last 31 bits; 0 is none.
     """
 
     def __init__(self, spec: Spec, graph: str | None = None):
@@ -48,7 +52,10 @@ class Layout:
         self._names = [*(f.name for f in spec.features), *made]
         floats = [f for f in spec.features if f.is_number]
         ints = [f for f in spec.features if not f.is_number]
-        self._codes = [*(f.name for f in ints if not f.shape), *made]
+        self.keeps_requests = spec.keeps_requests
+        keys = [KEY_REQUEST] if spec.keeps_requests else []
+        self._names += keys
+        self._codes = [*(f.name for f in ints if not f.shape), *made, *keys]
         self._sequences = {f.name: sum(f.shape) for f in ints if f.shape}
         self._numbers = [f.name for f in floats if not f.shape]
         self._vectors = {f.name: sum(f.shape) for f in floats if f.shape}
@@ -99,12 +106,12 @@ class Layout:
 
     def _parse(self, serialized: tf.Tensor, encode: Encode | None) -> tf.Tensor:
         if encode is None:
-            columns = self._columns | self._label_columns()
+            columns = self._columns | self._passed_columns()
             return self.pack(tf.io.parse_example(serialized, columns))
-        columns = raw_columns(self._spec.features) | self._label_columns()
+        columns = raw_columns(self._spec.features) | self._passed_columns()
         raw = tf.io.parse_example(_filled_up(serialized), columns)
-        labels = {name: raw.pop(name) for name in (*self._labels, *self._masks)}
-        matrix = self.pack(encode(raw) | labels)  # a graph passes labels too
+        passed = {name: raw.pop(name) for name in self._passed_columns()}
+        matrix = self.pack(encode(raw) | passed)  # a graph passes labels and keys too
         return matrix[: tf.shape(serialized)[0]]
 
     def parse_labels(self, serialized: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -115,6 +122,13 @@ class Layout:
             tf.stack([row[key] for key in self._masks], axis=1),
         )
 
+    def _passed_columns(self) -> dict[str, tf.io.FixedLenFeature]:
+        """What is not encoded: labels, masks, the request."""
+        found = self._label_columns()
+        if self.keeps_requests:
+            found[KEY_REQUEST] = tf.io.FixedLenFeature([], tf.int64)
+        return found
+
     def _label_columns(self) -> dict[str, tf.io.FixedLenFeature]:
         keys = [*self._labels, *self._masks]
         return {key: tf.io.FixedLenFeature([], tf.float32) for key in keys}
@@ -123,6 +137,8 @@ class Layout:
 
     def pack(self, row: Mapping[str, tf.Tensor]) -> tf.Tensor:
         """Parsed columns, int64 or float32, by their names in the example -> matrix."""
+        if self.keeps_requests:
+            row = {**row, KEY_REQUEST: row[KEY_REQUEST] & _INT32}
         codes = _columns(row, self._codes)
         ints = [*codes, *(row[name] for name in self._sequences)]
         floats = [*_columns(row, self._numbers), *(row[name] for name in self._vectors)]

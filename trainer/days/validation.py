@@ -11,6 +11,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from feature_specs import Spec, TaskSpec
+from feature_specs.spec import KEY_REQUEST
 from pipeline.reporting import metrics
 from pipeline.reporting.files import plain
 from trainer.days.divergence import DivergedError
@@ -57,7 +58,9 @@ class Validator:
 def _traced(training: Training) -> Callable[[Batch], list[npt.NDArray[Any]]]:
     """A batch -> arrays of all replicas: see `judged`."""
     strategy, ranker = training.strategy, training.ranker
-    names = ranker.spec.served_inputs
+    spec = ranker.spec
+    # Losses of pairs ask for the request, too.
+    names = [*spec.served_inputs, *([KEY_REQUEST] if spec.keeps_requests else [])]
 
     def judged(batch: Batch) -> list[tf.Tensor]:
         """Losses [1, T], then predictions, labels and masks, each [B, T]."""

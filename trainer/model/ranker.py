@@ -19,6 +19,7 @@ import tensorflow_recommenders as tfrs
 from feature_specs import ModelConfig, Spec, TaskSpec
 from feature_specs.model import StructureConfig, SwitcherConfig
 from feature_specs.preset import check_preset, separate_tasks, weighted
+from feature_specs.spec import KEY_REQUEST
 from trainer.model import chains
 from trainer.model.embedding_engine import EmbeddingEngine, feature_name
 from trainer.model.embeddings import FeatureEmbeddings, missing_rows
@@ -49,7 +50,8 @@ class Batch(NamedTuple):
 
     Attributes:
         features: Name -> int32 [B] or [B, length], float32 [B] for a number; int32 [B]
-            of each facet by values, too.
+            of each facet by values, and of `KEY_REQUEST` where requests stay together
+            (0 for a row of none), too.
         labels: float32 [B, T].
         masks: float32 [B, T]; 0 outside a task's sample space and in padded rows.
         weight: float32 [B]; 0 in padded rows, else 1.
@@ -295,6 +297,7 @@ class Ranker(tfrs.Model):
         """Features of `rows` rows with everything missing; shows names and shapes."""
         own = {f.name: missing_rows(f, rows) for f in self.spec.features}
         made = [entry.name for entry in self.spec.facet_inputs]
+        made += [KEY_REQUEST] if self.spec.keeps_requests else []
         return own | {name: tf.zeros([rows], tf.int32) for name in made}
 
     # --- training -----------------------------------------------------------------
@@ -358,7 +361,7 @@ class Ranker(tfrs.Model):
             `loss` [], `task_losses` [T], `disentangle` [] (see `Losses`), `rows` [] and
             `task_rows` [T], those in each task's sample space.
         """
-        apart = self.config.weights.surgery or self.task_weights.reads_gradients
+        apart = self._bends or self.task_weights.reads_gradients
         with tf.GradientTape(persistent=apart) as tape:
             found = self.task_losses(inputs, training=True)
         variables = self.trainable_variables
@@ -382,19 +385,22 @@ class Ranker(tfrs.Model):
         variables: list[tf.Variable],
         slopes: list[tf.Tensor],
     ) -> list[tf.Tensor]:
-        """Each leaf's own gradient: bends the sum (PCGrad), moves weights (GradNorm).
+        """Each leaf's own gradient: bends the sum (PCGrad, MGDA, GradDrop), or moves
+        weights (GradNorm).
 
-        Both read the weights that several leaves share; GradNorm the last layer's.
+        All read the weights that several leaves share; GradNorm the last layer's.
         """
         shared = [v for network in self.networks for v in network.shared_variables]
         last = [v for network in self.networks for v in network.last_shared]
-        bends = self.config.weights.surgery
-        wanted = shared if bends else last
+        wanted = shared if self._bends else last
         own = gradients.task_gradients(tape, found.leaves, wanted)
         places = {v.ref(): index for index, v in enumerate(wanted)}
-        if bends:
+        if self._bends:
             weights = self.task_weights.current(self.steps)
-            change = surgery.correction(own, weights, self._draw_seed(_SURGERY_DRAW))
+            bend = self.task_weights.correction
+            if self.config.weights.surgery:
+                bend = surgery.correction
+            change = bend(own, weights, self._draw_seed(_SURGERY_DRAW))
             slopes = [
                 slope + change[places[v.ref()]] if v.ref() in places else slope
                 for v, slope in zip(variables, slopes, strict=True)
@@ -404,6 +410,11 @@ class Ranker(tfrs.Model):
         norms = gradients.norms([own[places[v.ref()]] for v in last])
         self.task_weights.update(norms, found.leaves, found.leaf_rows)
         return slopes
+
+    @property
+    def _bends(self) -> bool:
+        """Whether leaves' gradients are more than added up."""
+        return self.config.weights.surgery or self.task_weights.bends
 
     def look_inside(self, batch: Batch) -> Inside:
         """What `trainer.inspection` reads of one batch; nothing is drawn at random."""
@@ -500,6 +511,7 @@ class Ranker(tfrs.Model):
             masks,
             class_weights=self.class_weights,
             sampling=sampling,
+            requests=batch.features.get(KEY_REQUEST),
         )
         return found, tf.reduce_sum(masks, axis=0)
 
@@ -512,6 +524,7 @@ class Ranker(tfrs.Model):
             batch.labels,
             batch.masks,
             class_weights=tf.gather(self.class_weights, self._rows.first_leaves),
+            requests=batch.features.get(KEY_REQUEST),
         )
 
     @property

@@ -17,7 +17,8 @@ import tensorflow as tf
 from feature_specs import TaskSpec
 from feature_specs.registry import Registry
 from feature_specs.task_kinds import LOSS_KINDS, declare_loss
-from trainer.objective.links import Exponential, Link
+from trainer.objective.links import Exponential, Link, Ordinal
+from trainer.objective.pairs import pair_losses
 from trainer.objective.tasks import objective_of
 from trainer.replicas import global_sum
 
@@ -34,6 +35,7 @@ def task_losses(
     *,
     class_weights: tf.Tensor | None = None,
     sampling: tf.Tensor | npt.NDArray[Any] | None = None,
+    requests: tf.Tensor | None = None,
 ) -> tf.Tensor:
     """Mean loss of each leaf over the rows that its mask lets through (PLE eq. 9).
 
@@ -55,6 +57,11 @@ def task_losses(
     What is too high or too low here, `imbalance.unweighted_logits` takes back.
     - regression, `default` and `squared_error`: (z - y)^2.
     - `huber`: Huber's loss with delta 1, nearer to the median than to the mean.
+    - `quantile`, with q: q (y - z) above z, (1 - q) (z - y) below (pinball; Koenker &
+      Bassett, 1978). Its prediction is z, below which a share q of labels lies.
+    - `ordinal`, of labels from 0 to 1: the mean over 20 levels t of the cross-entropy
+      of y > t with z - logit(t) (cumulative logits, McCullagh, 1980); see
+      `links.Ordinal`. Its prediction is the mean of such labels.
     - `log_target`: (z - log(1 + y))^2, labels below 0 taken as 0. Its prediction is
       the geometric mean of 1 + y, less 1, which is below the mean.
 
@@ -71,26 +78,32 @@ def task_losses(
         sampling: float32 [L], what `imbalance.log_sampling` gave, if `masks` was
             sampled. So much higher the log of the odds is in the sample: the losses
             read z + sampling, and z itself is right for all rows (logQ correction).
+        requests: int32 [B], which request a row is of, 0 for none; needed where a task
+            has `pairwise`, so many times `pairs.pair_losses` is added to whose loss.
 
     Returns:
         float32 [L], before `loss_weight`. With several replicas it is this replica's
         share; their sum is the mean over the global batch.
 
     Raises:
-        ValueError: A task is `class_balanced`, and there are no `class_weights`.
+        ValueError: A task is `class_balanced`, and there are no `class_weights`; or has
+            `pairwise`, and there are no `requests`.
     """
     if sampling is not None:
         logits += sampling
     losses = _row_losses(tasks, logits, labels, class_weights)
     rows = global_sum(tf.reduce_sum(masks, axis=0))
-    return tf.math.divide_no_nan(tf.reduce_sum(losses * masks, axis=0), rows)
+    found = tf.math.divide_no_nan(tf.reduce_sum(losses * masks, axis=0), rows)
+    if any(task.pairwise for task in tasks):
+        found += _weighted_pairs(tasks, logits, labels, masks, requests)
+    return found
 
 
 def predictions(tasks: Sequence[TaskSpec], logits: tf.Tensor) -> tf.Tensor:
     """What the logits predict, [B, L]: each column of its own task.
 
     sigmoid(z) for a binary task, z for a regression; with `log_target` exp(z) - 1, at
-    least 0, and finite: z counts as 80 at most.
+    least 0, and finite: z counts as 80 at most; with `ordinal` a mean between 0 and 1.
     """
     links = [link_of(task) for task in tasks]
     found = {link.name: link for link in links}
@@ -137,6 +150,23 @@ def _row_losses(
     if np.all(of_positives == 1):
         return chosen
     return chosen * tf.where(positive(labels), of_positives, 1.0)
+
+
+def _weighted_pairs(
+    tasks: Sequence[TaskSpec],
+    logits: tf.Tensor,
+    labels: tf.Tensor,
+    masks: tf.Tensor,
+    requests: tf.Tensor | None,
+) -> tf.Tensor:
+    """[L], of columns without `pairwise` 0."""
+    if requests is None:
+        raise ValueError("requests: needed for pairwise. Got none.")
+    weights = np.array([task.pairwise for task in tasks], np.float32)
+    places = np.flatnonzero(weights)
+    z, y, m = (tf.gather(v, places, axis=1) for v in (logits, labels, masks))
+    found = pair_losses(z, y, m, requests) * weights[places]
+    return tf.linalg.matvec(np.eye(len(tasks), dtype=np.float32)[:, places], found)
 
 
 def choose(kinds: Sequence[str], found: dict[str, tf.Tensor]) -> tf.Tensor:
@@ -291,6 +321,41 @@ class LogTarget(Loss):
         class_weights: tf.Tensor | None,
     ) -> tf.Tensor:
         return tf.square(logits - tf.math.log1p(tf.maximum(labels, 0.0)))
+
+
+@loss("quantile")
+class Quantile(Loss):
+    """See `task_losses`."""
+
+    def rows(
+        self,
+        logits: tf.Tensor,
+        labels: tf.Tensor,
+        tasks: Sequence[TaskSpec],
+        class_weights: tf.Tensor | None,
+    ) -> tf.Tensor:
+        shares = np.array([task.quantile for task in tasks], np.float32)
+        above = labels - logits
+        return tf.maximum(shares * above, (shares - 1) * above)
+
+
+@loss("ordinal")
+class Cumulative(Loss):
+    """See `task_losses`."""
+
+    link = Ordinal()
+
+    def rows(
+        self,
+        logits: tf.Tensor,
+        labels: tf.Tensor,
+        tasks: Sequence[TaskSpec],
+        class_weights: tf.Tensor | None,
+    ) -> tf.Tensor:
+        odds = self.link.above(logits)  # [B, L, levels]
+        is_above = tf.cast(labels[..., tf.newaxis] > self.link.levels, odds.dtype)
+        losses = tf.nn.sigmoid_cross_entropy_with_logits(is_above, odds)
+        return tf.reduce_mean(losses, axis=-1)
 
 
 @loss("focal")

@@ -40,7 +40,7 @@ def add_requests(
     request, user = spec.log.request, spec.log.user
     if request is None:
         return frame
-    rows = frame.select(user, request.key, TIME_MS).with_row_index("row")
+    rows = frame.select(_columns(user, request)).with_row_index("row")
     rows = rows.filter(pl.Series(are_new(frame, carried)))
     rows = rows.sort(user, request.key, maintain_order=True)
     firsts = np.flatnonzero(_begins(rows, user, request))  # [R]
@@ -83,7 +83,7 @@ def remember_sessions(
     if request is None or not request.session:
         return None
     rows = frame.filter(pl.Series(are_new(frame, carried)))
-    rows = rows.select(user, request.key, TIME_MS)
+    rows = rows.select(_columns(user, request))
     rows = rows.sort(user, request.key, maintain_order=True).drop_nulls(request.key)
     firsts = np.flatnonzero(_begins(rows, user, request))
     sizes = np.diff(firsts, append=rows.height)
@@ -100,6 +100,11 @@ def remember_sessions(
     newest = made.unique([USER, VALUE], keep="last", maintain_order=True)
     open_ones = newest.filter(pl.col(LAST) >= next_ms - request.seconds * 1000)
     return open_ones.sort(USER, VALUE)
+
+
+def _columns(user: str, request: RequestSpec) -> list[str]:
+    """What is read of a row; a session may be all that its user does."""
+    return list(dict.fromkeys([user, request.key, TIME_MS]))
 
 
 def _earlier(

@@ -1,6 +1,7 @@
 """Trails, history, filters and labels of a shard, against a per-row reference."""
 
 import dataclasses
+import itertools
 import math
 import random
 
@@ -8,6 +9,7 @@ import polars as pl
 import pytest
 
 from feature_specs import read_spec
+from feature_specs.spec import RequestSpec
 from pipeline.examples.days import DayRange, plan_splits
 from pipeline.examples.joins import count_items, impressions_by
 from pipeline.examples.shard import (
@@ -196,6 +198,26 @@ def test_a_change_of_scope_ends_the_trail(make, midnight):
     ]
     mine = make(rows + _others(midnight)).examples.filter(pl.col("key_user") == 1)
     assert mine.sort("key_time_ms")["trail_position"].to_list() == [1, 2, 1, 1, 1, 2]
+
+
+def test_rows_of_a_request_lie_together_where_they_are_to(spec, to_frame, midnight):
+    """Of four requests, on the evaluation day, which filters nothing."""
+    evaluation = midnight + 3 * 86_400_000
+    rows = [
+        _row(evaluation + 1_000 * n, f"v{n}", user=1 + n % 2, tab=tab)
+        for n, tab in enumerate([0, 0, 1, 1, None, None] * 4)
+    ]
+    frame = to_frame(rows)
+
+    def order(**said):
+        log = dataclasses.replace(spec.log, request=RequestSpec(column="tab", **said))
+        examples = _make(frame, dataclasses.replace(spec, log=log)).examples.sort(ORDER)
+        keys = examples["key_request"].to_list()
+        assert len(keys) == 24 and keys.count(0) == 8
+        return len([1 for key, _ in itertools.groupby(keys) if key])
+
+    assert order(together=True) == 4
+    assert order() > 4
 
 
 def test_counts_neither_see_nor_drop_evaluation_days(make, midnight):

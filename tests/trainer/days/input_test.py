@@ -1,9 +1,12 @@
 """Batches of static shape from files of examples."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from feature_specs.spec import RequestSpec
 from trainer.days import input as examples
 from trainer.days.layout import Layout
 
@@ -70,6 +73,28 @@ def test_columns_stay_together_in_a_row(spec, day):
     age, user = float(part.features["age"][3]), int(part.features["user_id"][3])
     expected = (user, float(part.labels["watch"][3]), float(part.masks["like"][3]))
     assert found[age] == expected
+
+
+def test_a_request_stays_in_one_batch(spec, make_rows, tmp_path):
+    """Blocks of 64 rows change places, and none of their rows, 16 requests of four."""
+    rows = make_rows(256, seed=3)
+    keys = 2**40 + np.repeat(np.arange(64), 4)
+    rows.features["key_request"] = keys
+    rows.write(tmp_path / "part.gz")
+    request = RequestSpec(session="user_id", seconds=9.0, together=True)
+    own = dataclasses.replace(spec, log=dataclasses.replace(spec.log, request=request))
+    reader = examples.BatchReader(Layout(own), 64)
+    files = examples.match_files("day", [str(tmp_path / "*.gz")])
+    orders = []
+    for seed in (0, 1):
+        found = [
+            b.features["key_request"].numpy() for b in reader.batches(files, seed=seed)
+        ]
+        for batch in found:
+            assert (batch.reshape(16, 4) == batch[::4, None]).all()
+        orders.append(np.concatenate(found))
+    np.testing.assert_array_equal(np.sort(orders[0]), keys % 2**31)
+    assert (orders[0] != orders[1]).any()
 
 
 def test_order_follows_from_the_seed(spec, day):

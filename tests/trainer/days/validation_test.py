@@ -1,5 +1,6 @@
 """Progressive validation: what it measures, and that it leaves no trace."""
 
+import dataclasses
 import json
 import math
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from feature_specs.spec import RequestSpec
 from tpu_configs import SliceConfig
 from trainer.days import loop
 from trainer.days.divergence import DivergedError
@@ -64,6 +66,27 @@ def test_metrics_are_those_of_served_predictions(spec, training, files, make_row
             assert found["r2"][task.name] == pytest.approx(1 - left, rel=1e-4)
     squared = np.mean((predictions["watch"] - batch.labels[:, 1]) ** 2)
     assert found["loss"]["watch"] == pytest.approx(float(squared), rel=1e-4)
+
+
+def test_the_order_inside_requests_is_in_the_loss(spec, config, make_rows, tmp_path):
+    """Untrained, all rows score alike: cross-entropy, and half of log 2 of each pair."""
+    request = RequestSpec(session="user_id", seconds=9.0, together=True)
+    click = dataclasses.replace(spec.task("click"), pairwise=0.5)
+    spec = dataclasses.replace(
+        spec,
+        log=dataclasses.replace(spec.log, request=request),
+        tasks=(click, *spec.tasks[1:]),
+    )
+    rows = make_rows(128, seed=1)
+    rows.features["key_request"] = np.repeat(np.arange(1, 17), 8)
+    rows.write(tmp_path / "data.gz")
+    files = [str(tmp_path / "data.gz")]
+    one = tf.distribute.get_strategy()
+    training = Training(spec, config, SLICE, one, seed=3, first_files=files)
+    found = Validator(training, 128).validate(files)["loss"]["click"]
+    mean = (rows.labels["click"].sum() + 0.5) / 129
+    entropy = -np.mean(np.log(np.where(rows.labels["click"] == 1, mean, 1 - mean)))
+    assert found == pytest.approx(entropy + math.log(2) / 2, rel=1e-4)
 
 
 def _pairs_won(scores, labels):

@@ -20,7 +20,7 @@ from feature_specs.model import (
     WeightsConfig,
 )
 from feature_specs.preset import with_loss_weights
-from feature_specs.spec import FacetSpec
+from feature_specs.spec import FacetSpec, RequestSpec
 from trainer.days import optimizers
 from trainer.errors import ModelError
 from trainer.model.ranker import Batch, Ranker
@@ -409,6 +409,23 @@ def _with_attention(spec):
     return dataclasses.replace(spec, features=features)
 
 
+def _with_other_losses(spec):
+    """Of click the order inside requests, too; a quantile, a cumulative loss."""
+    request = RequestSpec(session="user_id", seconds=60.0, together=True)
+    losses = {
+        "click": {"pairwise": 0.5},
+        "watch": {"loss": "quantile"},
+        "seconds": {"loss": "ordinal"},
+    }
+    return dataclasses.replace(
+        spec,
+        log=dataclasses.replace(spec.log, request=request),
+        tasks=tuple(
+            dataclasses.replace(t, **losses.get(t.name, {})) for t in spec.tasks
+        ),
+    )
+
+
 @pytest.fixture(params=list(_VARIANTS))
 def variant(request, split_spec, label_means):
     name = request.param
@@ -444,10 +461,13 @@ def test_the_step_compiles_and_lowers_the_loss(
 ):
     count = 2 if name == "apart" else 4  # tasks; two are enough to be apart
     spec = dataclasses.replace(split_spec, tasks=split_spec.tasks[:count])
+    if name == "all features":
+        spec = _with_other_losses(spec)
     ranker = _build(_with_attention(spec), label_means, **_TRAINED[name])
     ranker.compile(optimizer=optimizers.create(ranker.config.optimizer, ranker))
     batch = make_rows(32, seed=0).batch()
     batch = batch._replace(labels=batch.labels[:, :count], masks=batch.masks[:, :count])
+    batch.features["key_request"] = batch.features["user_id"] % 5
     step = tf.function(ranker.train_step, jit_compile=True, autograph=False)
     before = ranker.task_losses(batch).tasks.numpy().sum()
     for _ in range(30):
@@ -536,25 +556,24 @@ def test_gradnorm_moves_its_weights_and_keeps_their_sum(spec, label_means, make_
     assert np.abs(weights - 1).max() > 1e-3
 
 
-def test_surgery_changes_only_what_tasks_share(spec, label_means, make_rows):
+def test_bent_gradients_change_only_what_tasks_share(spec, label_means, make_rows):
     batch = make_rows(32, seed=0).batch()
-    rankers = [
-        _build(spec, label_means, weights=WeightsConfig(surgery=surgery))
-        for surgery in (False, True)
-    ]
+    kinds = [{}, {"surgery": True}, {"kind": "mgda"}, {"kind": "graddrop"}]
+    rankers = [_build(spec, label_means, weights=WeightsConfig(**k)) for k in kinds]
     for ranker in rankers:
         sgd = tf.keras.optimizers.legacy.SGD(0.1)
         sgd._create_all_weights(ranker.trainable_variables)  # traced once, then
         ranker.compile(optimizer=sgd)
         tf.function(ranker.train_step, autograph=False)(batch)
-    plain, bent = rankers
-    shared = {v.ref() for v in bent.networks[0].shared_variables}
-    differs = [
-        (v.ref() in shared, not np.allclose(v, w, atol=1e-6))
-        for v, w in zip(bent.variables, plain.variables, strict=True)
-    ]
-    assert any(moved for is_shared, moved in differs if is_shared)
-    assert not any(moved for is_shared, moved in differs if not is_shared)
+    plain, *bent = rankers
+    for ranker in bent:
+        shared = {v.ref() for v in ranker.networks[0].shared_variables}
+        differs = [
+            (v.ref() in shared, not np.allclose(v, w, atol=1e-6))
+            for v, w in zip(ranker.variables, plain.variables, strict=True)
+        ]
+        assert any(moved for is_shared, moved in differs if is_shared)
+        assert not any(moved for is_shared, moved in differs if not is_shared)
 
 
 def test_the_first_day_decides_the_class_weights_and_predictions_are_free_of_them(

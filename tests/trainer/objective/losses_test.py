@@ -20,6 +20,10 @@ CLICK = TaskSpec(name="click", kind="binary", label="x")
 WATCH = TaskSpec(name="watch", kind="regression", label="x", loss_weight=3.0)
 SECONDS = TaskSpec(name="seconds", kind="regression", label="x", loss="huber")
 LOGGED = TaskSpec(name="logged", kind="regression", label="x", loss="log_target")
+MEDIAN = TaskSpec(
+    name="median", kind="regression", label="x", loss="quantile", quantile=0.8
+)
+RANK = TaskSpec(name="rank", kind="regression", label="x", loss="ordinal")
 LIKE = TaskSpec(name="like", kind="binary", label="x", loss="focal")
 SHARE = TaskSpec(
     name="share",
@@ -30,7 +34,8 @@ SHARE = TaskSpec(
 )
 RARE = TaskSpec(name="rare", kind="binary", label="x", negative_rate=0.25)
 HATE = TaskSpec(name="hate", kind="binary", label="x", positive_weight=50.0)
-ALL = [CLICK, WATCH, SECONDS, LOGGED, LIKE, SHARE, RARE, HATE]
+ALL = [CLICK, WATCH, SECONDS, LOGGED, LIKE, SHARE, RARE, HATE, MEDIAN, RANK]
+LEVELS = (np.arange(20) + 0.5) / 20
 
 
 def _losses(task, logits, labels, masks, **kwargs):
@@ -60,6 +65,21 @@ class TaskLossesTest(tf.test.TestCase):
         # (2 - log(1 + 0))^2 and (0.5 - log 4)^2; a label below 0 counts as 0
         found = _losses(LOGGED, [2.0, 0.5, 1.0], [0, 3, -5], [1, 1, 1])
         self.assertAllClose(found, [(4 + (0.5 - math.log(4)) ** 2 + 1) / 3])
+
+    def test_quantile_weighs_what_is_above_and_below(self):
+        # 0.8 * 2 above, 0.2 * 3 below
+        found = _losses(MEDIAN, [1.0, 4.0], [3.0, 1.0], [1, 1])
+        self.assertAllClose(found, [(1.6 + 0.6) / 2])
+
+    def test_ordinal_is_the_cross_entropy_of_each_level(self):
+        """At z = 0 a label is above a level t with chance 1 - t: 0.5 is above ten."""
+        terms = np.where(LEVELS < 0.5, -np.log(1 - LEVELS), -np.log(LEVELS))
+        self.assertAllClose(_losses(RANK, [0.0], [0.5], [1]), [terms.mean()])
+        # Beyond 0 and 1 labels are above no level, and above all.
+        odds = 2 - np.log(LEVELS / (1 - LEVELS))
+        none, all_ = np.log1p(np.exp(odds)).mean(), np.log1p(np.exp(-odds)).mean()
+        found = _losses(RANK, [2.0, 2.0], [-3.0, 7.0], [1, 1])
+        self.assertAllClose(found, [(none + all_) / 2])
 
     def test_focal_counts_rows_predicted_well_for_less(self):
         # p = 1/4 and 3/4: (1 - p_y)^2 -log p_y is the same for both rows
@@ -146,6 +166,11 @@ def _alone(task, logits, labels):
     z, y, rows = logits.astype(np.float64), labels.astype(np.float64), len(logits)
     shifted = z - math.log(task.negative_rate)
     p = 1 / (1 + np.exp(-shifted))
+    if task.loss == "quantile":
+        return np.where(y >= z, -0.8, 0.2) / rows
+    if task.loss == "ordinal":
+        odds = np.clip(z[:, None] - np.log(LEVELS / (1 - LEVELS)), -500, 500)
+        return (1 / (1 + np.exp(-odds)) - (y[:, None] > LEVELS)).mean(axis=1) / rows
     if task.loss == "log_target":
         return 2 * (z - np.log1p(np.maximum(y, 0))) / rows
     if task.kind == "regression":
@@ -175,6 +200,14 @@ class PredictionsTest(tf.test.TestCase):
         found = predictions([CLICK, WATCH, LOGGED, LOGGED], logits)
         self.assertAllClose(found, [[0.75, -2.0, 2.0, 0.0]])
 
+    def test_ordinal_predicts_the_mean_of_a_rank(self):
+        # A uniform one at 0; with a = exp(-z) the integral of 1 - t over
+        # 1 - t + a t is (a log a - a + 1) / (a - 1)^2, the levels' sum is close to it.
+        a = math.exp(-1.5)
+        mean = (a * math.log(a) - a + 1) / (a - 1) ** 2
+        found = predictions([RANK], tf.constant([[0.0], [1.5], [-1.5]]))
+        self.assertAllClose(found, [[0.5], [mean], [1 - mean]], atol=1e-3)
+
     def test_binary_losses_all_predict_a_probability(self):
         found = predictions([CLICK, LIKE, SHARE, RARE], tf.zeros([1, 4]))
         self.assertAllClose(found, [[0.5] * 4])
@@ -186,7 +219,7 @@ class PredictionsTest(tf.test.TestCase):
 
 class InitialBiasTest(tf.test.TestCase):
     def test_predicts_the_mean(self):
-        means = [0.2, 1.5, -0.5, 3.0, 0.01, 0.3, 1e-3, 1e-4]
+        means = [0.2, 1.5, -0.5, 3.0, 0.01, 0.3, 1e-3, 1e-4, 0.7, 0.4]
         biases = [initial_bias(t, m) for t, m in zip(ALL, means, strict=True)]
         self.assertAllClose(predictions(ALL, tf.constant([biases])), [means])
 
@@ -194,6 +227,20 @@ class InitialBiasTest(tf.test.TestCase):
         self.assertAllClose(initial_bias(CLICK, 0.0), math.log(1e-6), rtol=1e-4)
         self.assertAllClose(initial_bias(CLICK, 1.0), -math.log(1e-6), rtol=1e-4)
         self.assertEqual(initial_bias(LOGGED, -3.0), 0.0)
+
+
+@pytest.mark.parametrize(
+    ("task", "constant"),
+    [(MEDIAN, np.quantile(np.arange(101) / 100, 0.8)), (RANK, 0.0)],
+)
+def test_what_a_constant_learns_of_ranks(task, constant):
+    """Of uniform labels: their quantile, and the logit whose prediction is 1/2."""
+    labels = tf.constant(np.arange(101)[:, None] / 100, tf.float32)
+
+    def loss(z):
+        return float(task_losses([task], labels * 0 + z, labels, labels * 0 + 1)[0])
+
+    assert loss(constant) < min(loss(constant - 0.05), loss(constant + 0.05))
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from feature_specs import TaskSpec
 from feature_specs.model import WeightsConfig
-from feature_specs.preset_kinds import WEIGHTS_KINDS, PresetKind, declare
+from feature_specs.preset_kinds import WEIGHTS_KINDS, WeightsKind, declare
 from feature_specs.registry import Registry
 from trainer.objective.losses import loss_weights
 
@@ -28,9 +28,11 @@ class TaskWeights(tf.Module):
     Attributes:
         reads_gradients: Whether `update` wants the norms of the leaves' gradients after
             each step.
+        bends: Whether it has a `correction` of the shared weights' gradient.
     """
 
     reads_gradients = False
+    bends = False
 
     def __init__(self, config: WeightsConfig, tasks: Sequence[TaskSpec]):
         super().__init__(name=f"{config.kind}_weights")
@@ -72,6 +74,22 @@ class TaskWeights(tf.Module):
             rows: As in `total`.
         """
 
+    def correction(
+        self, gradients: Sequence[tf.Tensor], weights: tf.Tensor, seed: tf.Tensor
+    ) -> list[tf.Tensor]:
+        """What to add to the gradient of the weighted sum, where it `bends`.
+
+        Args:
+            gradients: V of [L, *shape], over the global batch and of the unweighted
+                losses, of the dense variables that leaves share.
+            weights: [L], the factor of each loss, `current`.
+            seed: int32 [2], the same on every replica, another one in each step.
+
+        Returns:
+            V of [*shape]; on several replicas this replica's share.
+        """
+        raise NotImplementedError
+
 
 TASK_WEIGHTS: Registry[type[TaskWeights]] = Registry(
     "kind of task weights", "@trainer.objective.weighting.task_weights(name)"
@@ -85,7 +103,7 @@ def task_weights(name: str) -> Callable[[_Class], _Class]:
 
     def register(cls: _Class) -> _Class:
         TASK_WEIGHTS.add(name, cls)
-        declare(WEIGHTS_KINDS, PresetKind(name=name))
+        declare(WEIGHTS_KINDS, WeightsKind(name=name, bends=cls.bends))
         return cls
 
     return register

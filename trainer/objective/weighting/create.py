@@ -8,7 +8,9 @@ from feature_specs import TaskSpec
 from feature_specs.model import WeightsConfig
 from trainer.objective.weighting import (  # noqa: F401  the shipped ones
     fixed,
+    graddrop,
     gradnorm,
+    mgda,
     uncertainty,
     uniform,
 )

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from trainer.objective.gradients import gram
-from trainer.replicas import replica_count
+from trainer.objective.gradients import recombined
 
 
 def correction(
@@ -27,27 +26,21 @@ def correction(
     All steps stay in the span of the gradients, so they are taken on L coefficients a
     leaf and the products g_i . g_j, and the gradients are read twice, whatever L is.
 
-    An entry that one leaf alone moves (its gate, its own expert) is not shared: it has
-    no part in the products, and its correction is 0.
-
     Args:
         gradients: V of [L, *shape], over the global batch and of the unweighted losses,
-            of the variables that leaves share: see `task_gradients`.
+            of the variables that leaves share: see `task_gradients`, and `recombined`
+            for their entries.
         weights: [L], the factor of each loss.
         seed: int32 [2], of the random orders; the same on every replica.
 
     Returns:
         V of [*shape]; on several replicas this replica's share.
     """
-    shared = [_shared(gradient) for gradient in gradients]
-    products = gram([g * s for g, s in zip(gradients, shared, strict=True)])
-    products *= weights[:, tf.newaxis] * weights
-    mixed = _mixed(products, _orders(products.shape[0], seed))
-    change = (tf.reduce_sum(mixed, axis=0) - 1) * weights / replica_count()
-    return [
-        tf.tensordot(change, gradient, 1) * own
-        for gradient, own in zip(gradients, shared, strict=True)
-    ]
+
+    def factors(products: tf.Tensor) -> tf.Tensor:
+        return tf.reduce_sum(_mixed(products, _orders(products.shape[0], seed)), axis=0)
+
+    return recombined(gradients, weights, factors)
 
 
 def after(
@@ -61,12 +54,6 @@ def after(
     """
     with tf.control_dependencies([weights]):
         return [None if g is None else tf.identity(g) for g in gradients]
-
-
-def _shared(gradient: tf.Tensor) -> tf.Tensor:
-    """[*shape], 1 where at least two leaves have a gradient, else 0."""
-    leaves = tf.math.count_nonzero(gradient, axis=0, dtype=tf.int32)
-    return tf.cast(leaves >= 2, gradient.dtype)
 
 
 def _orders(leaves: int, seed: tf.Tensor) -> tf.Tensor:

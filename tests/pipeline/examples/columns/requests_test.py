@@ -70,6 +70,12 @@ def test_two_users_share_no_session():
     assert _groups(rows, _BY_SESSION) == [1, 2]
 
 
+def test_a_session_may_be_all_that_a_user_does():
+    own = RequestSpec(session="user", seconds=30)
+    rows = [row(0, user=1), row(1, user=2), row(30_000, user=1), row(60_001, user=1)]
+    assert _groups(rows, own) == [1, 1, 2, 3]  # sorted by user, then by time
+
+
 def test_an_id_may_be_text_and_no_row_is_no_trouble():
     by_text = RequestSpec(column="item")
     rows = [row(0, "x"), row(1, "y"), row(2, "x")]

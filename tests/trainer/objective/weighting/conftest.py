@@ -61,6 +61,7 @@ class Training:
     def __init__(self, config, seed=0):
         self.model, self.surgery = Small(seed), config.surgery
         self.weights = weighting.create(config, TASKS)
+        self.bends = self.surgery or self.weights.bends
         self.optimizer = tf.keras.optimizers.legacy.SGD(0.1)
         # As in training: with its variables in place a step is traced once.
         self.optimizer._create_all_weights(self._variables)
@@ -81,7 +82,7 @@ class Training:
         seed = tf.stack([7, tf.cast(self.steps, tf.int32)])
         masks = sampled_masks(TASKS, labels, masks, RATES, seed)
         rows = tf.reduce_sum(masks, axis=0)
-        by_leaf = self.surgery or self.weights.reads_gradients
+        by_leaf = self.bends or self.weights.reads_gradients
         with tf.GradientTape(persistent=by_leaf) as tape:
             losses = task_losses(
                 TASKS,
@@ -96,7 +97,7 @@ class Training:
         gradients = tape.gradient(total, self._variables)
         if by_leaf:
             own = task_gradients(tape, losses, shared)
-            if self.surgery:
+            if self.bends:
                 gradients, own = self._bent(gradients, own, seed)
             self.weights.update(norms(own[-2:]), losses, rows)
         self.optimizer.apply_gradients(zip(gradients, self._variables, strict=True))
@@ -105,7 +106,8 @@ class Training:
 
     def _bent(self, gradients, own, seed):
         current = self.weights.current(self.steps)
-        for index, change in enumerate(surgery.correction(own, current, seed)):
+        bend = surgery.correction if self.surgery else self.weights.correction
+        for index, change in enumerate(bend(own, current, seed)):
             gradients[index] += change
         return surgery.after(current, gradients), surgery.after(current, own)
 

@@ -12,10 +12,12 @@ DECAYING = WeightsConfig(decay={"click": 0.5}, decay_steps=3)
 UNCERTAINTY = WeightsConfig(kind="uncertainty")
 GRADNORM = WeightsConfig(kind="gradnorm", learning_rate=0.2)
 SURGERY = WeightsConfig(surgery=True)
+MGDA = WeightsConfig(kind="mgda")
+GRADDROP = WeightsConfig(kind="graddrop")
 
 
 @pytest.mark.parametrize(
-    "config", [DECAYING, UNCERTAINTY, GRADNORM], ids=lambda config: config.kind
+    "config", [DECAYING, UNCERTAINTY, GRADNORM, MGDA], ids=lambda config: config.kind
 )
 def test_xla_takes_the_same_steps(make_training, batch, config):
     """But for the draws, which XLA makes from the same seed in its own way."""
@@ -31,16 +33,22 @@ def test_xla_takes_the_same_steps(make_training, batch, config):
 
 
 @pytest.mark.stochastic
-def test_xla_compiles_surgery(make_training, batch):
-    training = make_training(dataclasses.replace(GRADNORM, surgery=True))
+@pytest.mark.parametrize(
+    "config",
+    [dataclasses.replace(GRADNORM, surgery=True), GRADDROP],
+    ids=lambda config: config.kind,
+)
+def test_xla_compiles_what_is_drawn(make_training, batch, config):
+    training = make_training(config)
     losses = training.run(batch, 4, jit=True)
     assert losses[-1] < losses[0]
     assert all(np.isfinite(value).all() for value in training.values().values())
 
 
-def test_surgery_bends_the_shared_weights_only(make_training, batch):
+@pytest.mark.parametrize("config", [SURGERY, MGDA, GRADDROP], ids=lambda c: c.kind)
+def test_shared_weights_alone_are_bent(make_training, batch, config):
     """In the first step: later ones start from other weights."""
-    plain, bent = make_training(WeightsConfig()), make_training(SURGERY)
+    plain, bent = make_training(WeightsConfig()), make_training(config)
     assert plain.run(batch, 1) == bent.run(batch, 1)
     heads = zip(plain.model.heads.variables, bent.model.heads.variables, strict=True)
     for one, other in heads:
@@ -75,6 +83,8 @@ def _trained(make_training, config, strategy, data):
         GRADNORM,
         dataclasses.replace(UNCERTAINTY, surgery=True),
         dataclasses.replace(GRADNORM, surgery=True),
+        MGDA,
+        GRADDROP,
     ],
     ids=lambda config: f"{config.kind}{', surgery' * config.surgery}",
 )
