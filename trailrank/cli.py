@@ -43,6 +43,7 @@ COMMANDS = {
     "preflight": ("trainer.preflight.command", "does it compile for a TPU?"),
     "job": ("pipeline.cloud.command", "train on Vertex AI or a TPU VM"),
     "compare": ("pipeline.compare.command", "presets, with gains over seeds"),
+    "weights": ("pipeline.weight_selection.command", "a loss weight, meta-learned"),
     "inspect": ("trainer.inspect_command", "experts, gates and conflicts"),
     "serve": (
         "serving.server.serve_command",

@@ -156,9 +156,10 @@ def compare(
     configs = _load(presets)
     baseline = planning.choose_baseline(configs, options.baseline)
     configs, variants = vary(configs, options.vary, baseline)
-    _check_examples(root, spec, examples, encoding)
+    check_examples(root, spec, examples, encoding)
     with owned(out):
-        rows = _examples(root, spec, examples, encoding, options)
+        days, eval_days = options.days, options.eval_days
+        rows = find_examples(root, spec, examples, encoding, days, eval_days)
         where = choose_slice("auto", slice)
         comparison = _plan(configs, variants, rows, where, options, listener)
         return _run(comparison, pathlib.Path(out), options, listener)
@@ -187,7 +188,7 @@ def _load(presets: Presets) -> dict[str, ModelConfig]:
     return planning.load_presets([os.fspath(name) for name in presets])
 
 
-def _check_examples(
+def check_examples(
     root: Place | None,
     spec: SpecLike | None,
     examples: Places | None,
@@ -202,19 +203,19 @@ def _check_examples(
         check_encoding_dir(encoding, examples)
 
 
-def _examples(
+def find_examples(
     root: Place | None,
     spec: SpecLike | None,
     places: Places | None,
     encoding: Place | None,
-    options: CompareOptions,
+    days: Sequence[str],
+    eval_days: int | None,
 ) -> Examples:
     """The rows; TensorFlow gets loaded."""
     with quiet_imports():
         from pipeline.compare import trials  # noqa: F401
     from pipeline.compare.examples import examples_of_folder, examples_of_run
 
-    days, eval_days = options.days, options.eval_days
     if root is not None:
         return examples_of_run(os.fspath(root), days, eval_days)
     assert spec is not None and places is not None  # see `check_places`
