@@ -10,7 +10,8 @@ by gradients, label means and weights, is what a small network learns from, and 
 predicts the best weight for the new task. OUT gets preset.yaml with the weight, for
 --preset and --model, and weights.json, weights.md and weights.png. --rivals trains the
 new task on all rows, with the weight and with what others would have done (SFV table
-3). Stopped and started again with the same OUT, what is in OUT/results.jsonl is not trained again.
+3). Stopped and started again with the same OUT, what is in OUT/results.jsonl is not
+trained again.
 """
 
 from __future__ import annotations

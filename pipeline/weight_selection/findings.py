@@ -232,7 +232,7 @@ def _outside_notes(found: Selection) -> list[str]:
     own = (len(found.learned.names) - 1) // 2
     return [
         f"{len(outside)} of the {own} features of {found.new_task} lie outside those "
-        f"of the existing tasks, so that G extrapolates: {', '.join(outside)}."
+        f"of the existing tasks, so that G extrapolates (weights.json names them)."
     ]
 
 
