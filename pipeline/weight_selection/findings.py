@@ -10,6 +10,7 @@ from feature_specs import ModelConfig, Spec
 from feature_specs.preset import with_loss_weights
 from pipeline.compare.examples import Examples
 from pipeline.reporting.intervals import Gain, Summary, paired_gain, summarise
+from pipeline.weight_selection.features import WEIGHT
 from pipeline.weight_selection.labels import Labels
 from pipeline.weight_selection.learning import Learned, Trained
 from pipeline.weight_selection.metric import CombinedMetric
@@ -229,7 +230,7 @@ def _outside_notes(found: Selection) -> list[str]:
     outside = found.learned.outside
     if not outside:
         return []
-    own = (len(found.learned.names) - 1) // 2
+    own = found.learned.names.index(WEIGHT)
     return [
         f"{len(outside)} of the {own} features of {found.new_task} lie outside those "
         f"of the existing tasks, so that G extrapolates (weights.json names them)."

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 UNITS = 256
 _STEPS = 1000
-_RATE = 1e-3
+_RATE = 3e-3
 _BETAS = (0.9, 0.999)  # of Adam (Kingma and Ba, 2015, alg. 1)
 _EPSILON = 1e-8
 

@@ -17,7 +17,7 @@ from feature_specs import Spec
 from feature_specs.preset import weighted
 from pipeline.compare.trials import Result
 from pipeline.weight_selection.errors import WeightSelectionError
-from pipeline.weight_selection.features import task_features, with_weight
+from pipeline.weight_selection.features import WEIGHT, task_features, with_weight
 from pipeline.weight_selection.labels import Labels
 from pipeline.weight_selection.learner import learn
 from pipeline.weight_selection.metric import CombinedMetric
@@ -135,12 +135,12 @@ def learn_weight(
     ]
     _check_enough(plan, examples, new)
     table = np.stack([with_weight(e.features, e.weight)[1] for e in examples])
-    names, _ = with_weight(examples[0].features, LEAST)
     predicted = predict(examples, new, candidates, range(runs))
     votes = votes_of(predicted, candidates)
-    own = np.stack([list(features.values()) for features in new]).mean(axis=0)
-    begin = table[:, : own.size]
-    beyond = (own < begin.min(axis=0)) | (own > begin.max(axis=0))
+    names, _ = with_weight(examples[0].features, LEAST)
+    own = np.stack([with_weight(features, LEAST)[1] for features in new]).mean(axis=0)
+    of_tasks = names.index(WEIGHT)
+    beyond = ((own < table.min(axis=0)) | (own > table.max(axis=0)))[:of_tasks]
     return Learned(
         examples=tuple(examples),
         names=tuple(names),

@@ -69,13 +69,13 @@ def select_weight(
     """Chooses the loss weight of a new sparse task, by a meta learner (SFV sec. 5.3).
 
     >>> found = trailrank.select_weight(
-    ...     "share", "mixed.yaml", "out", spec="rare.yaml", examples="examples",
+    ...     "one_in_30", "mixed.yaml", "out", spec="rare.yaml", examples="examples",
     ...     slice="tiny.yaml",
-    ...     options=trailrank.WeightOptions(sample=0.8, weights=[1, 100], seeds=1),
+    ...     options=trailrank.WeightOptions(sample=0.5, weights=[1, 100], seeds=1),
     ... )
     >>> found.weight in trailrank.WeightOptions().candidates
     True
-    >>> found.preset.loss_weights["share"] == found.weight
+    >>> found.preset.loss_weights["one_in_30"] == found.weight
     True
 
     `out` gets `weights.json`, `.md` and `.png`, and `preset.yaml`, which has the
