@@ -52,8 +52,8 @@ def held(tmp_path, monkeypatch):
 
 def _with_sparse_tasks(spec):
     rare = 'kind: binary, label: "good = 1", sparse: true'
-    tasks = "".join(f"  - {{name: {name}, {rare}}}\n" for name in "abc")
-    return spec.replace("tasks:\n", f"tasks:\n{tasks}")
+    tasks = "".join(f"{{name: {name}, {rare}}}, " for name in "abc")
+    return spec.replace("tasks: [", f"tasks: [{tasks}")
 
 
 def _write_run(root, days):
