@@ -101,6 +101,7 @@ _QUICK = _Sizes(
         "weights": (1.0, 100.0),
         "candidates": (1.0, 10.0),
         "rivals": ("uniform", "grid"),
+        "runs": 3,
     },
 )
 

@@ -29,6 +29,7 @@ from rich.markup import escape
 from feature_specs import flags
 from feature_specs.errors import Status, TrailrankError
 from feature_specs.flags import ArgumentParser
+from pipeline.compare.command import duration
 from pipeline.compare.errors import CompareError
 from pipeline.compare.run import check_places
 from pipeline.weight_selection.errors import WeightSelectionError
@@ -189,7 +190,7 @@ class _Lines(Listener):
     def training(
         self, number: int, total: int, trial: Trial, left_s: float | None
     ) -> None:
-        left = "" if left_s is None else f", about {left_s / 60:.0f} min to go"
+        left = "" if left_s is None else f", about {duration(left_s)} to go"
         share = "all" if trial.sample == 1 else f"{100 * trial.sample:g} % of the"
         text = f"Training {number} of {total}: {trial.entrant.name}, seed {trial.seed}"
         self._status.update(f"{text}, on {share} rows ...")

@@ -64,7 +64,8 @@ class Selection:
         seen: Seed -> labels of the rows that G's trainings read.
         judging: Labels of the evaluation rows.
         learned: What G has learned, with the votes.
-        selecting_s: Processor seconds of G's trainings and of learning it.
+        selecting_s: Processor seconds of counting labels, of G's trainings and of
+            learning it.
         ways: This one and the rivals, on all rows; none without rivals.
         grid: Candidate -> seed -> gain of M over weight 1, on all rows; none without
             the rival `grid`.
@@ -97,6 +98,7 @@ class Selection:
         """What a reader should know besides the figures."""
         return [
             *_few_notes(self),
+            *_layer_notes(self),
             *_outside_notes(self),
             *_grid_notes(self),
             *(
@@ -111,10 +113,10 @@ class Selection:
         ]
 
 
-def selecting_seconds(trained: Trained, learning_s: float) -> float:
+def selecting_seconds(trained: Trained, own_s: float) -> float:
     """Processor seconds of trainings and what is added; NaN if one does not tell."""
     known = [result.processor_s for result in trained.values()]
-    return learning_s + math.fsum(math.nan if s is None else s for s in known)
+    return own_s + math.fsum(math.nan if s is None else s for s in known)
 
 
 def best_of_grid(
@@ -223,6 +225,15 @@ def _few_notes(found: Selection) -> list[str]:
     return [
         f"Few rows with label 1 on the evaluation days: {named}. What M says of a "
         "weight may be these rows' chance; judge on more days."
+    ]
+
+
+def _layer_notes(found: Selection) -> list[str]:
+    if any(name.startswith("log norm") for name in found.learned.names):
+        return []
+    return [
+        "No gradients: no two tasks move the same dense weight of one network, so that "
+        "G knows label means and weights alone."
     ]
 
 

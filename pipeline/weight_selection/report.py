@@ -40,9 +40,9 @@ def method(found: Selection) -> str:
     ]
     if found.ways:
         said.append(
-            f"Below, each way was trained on all rows with {of_seeds}. AUC(T_exist): "
-            "mean over the existing binary tasks. M: sum over all tasks of AUC, less "
-            "RMSE over the labels' standard deviation."
+            f"Each way was trained on all rows with {of_seeds}. AUC T_exist: mean over "
+            "the existing binary tasks. M: sum over all tasks of AUC, less RMSE over "
+            "the labels' standard deviation."
         )
     if found.ways and seeds > 1:
         said.append(
@@ -50,8 +50,8 @@ def method(found: Selection) -> str:
             f"{SIGNIFICANT} where it leaves 0 out."
         )
     said.append(
-        "Processor seconds: of all cores, since a training was last started. SFV's "
-        "live metrics have no counterpart in logs."
+        "CPU s: processor seconds of all cores, since a training was last started. "
+        "SFV's live metrics have no counterpart in logs."
     )
     return " ".join(said)
 
@@ -91,7 +91,9 @@ def markdown(found: Selection) -> str:
     """Tables, method and notes, to paste."""
     tables = [_vote_rows(found), _held_out_rows(found), _way_rows(found)]
     parts = [f"`{found.new_task}`: weight {found.weight:g}\n"]
-    parts += [markdown_table(heads, rows) for heads, rows in tables if rows]
+    for heads, rows in tables:
+        flat = [head.replace("\n", " ") for head in heads]
+        parts += [markdown_table(flat, rows)] if rows else []
     notes = "".join(f"- {note}\n" for note in found.notes)
     return "\n".join([*parts, method(found) + "\n", *([notes] if notes else [])])
 
@@ -180,8 +182,8 @@ def summary(found: Selection) -> dict[str, Any]:
 
 def _vote_rows(found: Selection) -> tuple[list[str], list[list[str]]]:
     learned = found.learned
-    heads = ["weight", "votes", "M predicted", "more than with 1"]
-    heads += ["measured: more"] if found.grid else []
+    heads = ["weight", "votes", "M\npredicted", "more than\nwith 1"]
+    heads += ["measured\non all rows"] if found.grid else []
     means = learned.predicted.mean(axis=0)
     rows = []
     for weight, mean in zip(found.options.ordered_candidates, means, strict=True):
@@ -204,7 +206,7 @@ def _gain_of(gains: dict[int, float] | Any) -> Gain:
 
 
 def _held_out_rows(found: Selection) -> tuple[list[str], list[list[str]]]:
-    heads = ["existing task", "G's choice", "M: more than with 1", "best", "M: more"]
+    heads = ["existing task", "G's choice", "M: more\nthan with 1", "best", "M: more"]
     rows = [
         [
             task,
@@ -220,8 +222,8 @@ def _held_out_rows(found: Selection) -> tuple[list[str], list[list[str]]]:
 
 def _way_rows(found: Selection) -> tuple[list[str], list[list[str]]]:
     heads = [
-        *("way", "weight", "data", f"AUC({found.new_task})", "AUC(T_exist)", "M"),
-        *(f"M: more than {found.baseline}", "processor s", "a training"),
+        *("way", "weight", "data", f"AUC\n{found.new_task}", "AUC\nT_exist", "M"),
+        *(f"M: more\nthan {found.baseline}", "to choose\nCPU s", "to train\nCPU s"),
     ]
     rows = [
         [

@@ -153,7 +153,9 @@ class _Run:
         from pipeline.weight_selection.metric import combined_metric
 
         self.listener.counting()
+        began = time.process_time()
         seen, judging = self._labels()
+        own_s = time.process_time() - began
         spec, options = self.examples.spec, self.options
         metric = combined_metric(spec, options.importance, judging)
         comparison = self._comparison()
@@ -168,9 +170,9 @@ class _Run:
             runs=options.runs,
             candidates=options.ordered_candidates,
         )
-        learning_s = time.process_time() - began
+        own_s += time.process_time() - began
         self.listener.learned(learned.choice)
-        selecting_s = findings.selecting_seconds(sampled, learning_s)
+        selecting_s = findings.selecting_seconds(sampled, own_s)
         ways, grid, whole = self._rivals(
             comparison, metric, learned.choice, selecting_s
         )

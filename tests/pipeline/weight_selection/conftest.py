@@ -89,7 +89,7 @@ def select(files, days):
         where = ["--spec", files / "rare.yaml", "--examples", days, "--out", out]
         how = ["--tpu_config", files / "tiny.yaml", "--preset", files / "mixed.yaml"]
         own = ["--new_task", TASK, "--sample", SHARE, "--seeds", 1]
-        own += ["--weights", 1, 100, "--candidates", 1, 10]
+        own += ["--weights", 1, 100, "--candidates", 1, 10, "--runs", 3]
         return command.run(["select", *map(str, [*where, *how, *own, *flags])])
 
     return run
