@@ -71,7 +71,8 @@ def learn(features: _Array, targets: _Array, seed: int) -> Learner:
     Args:
         features: [N, F].
         targets: [N].
-        seed: Of its first weights, which are He's for ReLU.
+        seed: Of its first weights, which are He's for ReLU below, and 0 above: what no
+            example teaches is not left to chance, but stays at the examples' mean.
     """
     inputs, outputs = Scale.of(features), Scale.of(targets[:, np.newaxis])
     x, y = inputs.apply(features), outputs.apply(targets[:, np.newaxis])
@@ -94,7 +95,7 @@ def _first(width: int, rng: np.random.Generator) -> tuple[_Array, ...]:
     return (
         rng.normal(scale=math.sqrt(2 / width), size=(width, UNITS)),
         np.zeros(UNITS),
-        rng.normal(scale=math.sqrt(1 / UNITS), size=(UNITS, 1)),
+        np.zeros((UNITS, 1)),
         np.zeros(1),
     )
 
