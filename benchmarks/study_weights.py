@@ -65,13 +65,15 @@ class _Sizes:
     Attributes:
         rows: Of the day to train on and of the one that judges.
         means: Task -> label mean; the first one is dense.
-        held_out: Tasks whose weight is chosen, each with shares of the rows.
+        sample: Share of the rows.
+        held_out: Tasks whose weight is chosen -> options of their own.
         options: What else is not a default.
     """
 
     rows: tuple[int, int]
     means: dict[str, float]
-    held_out: dict[str, tuple[float, ...]]
+    sample: float
+    held_out: dict[str, dict[str, Any]]
     options: dict[str, Any]
 
 
@@ -85,17 +87,21 @@ _FULL = _Sizes(
         "one_in_3000": 1 / 3000,
         "one_in_7000": 1 / 7000,
     },
-    {"one_in_1000": (0.2,), "one_in_7000": (0.2,)},
+    0.2,
     {
-        "seeds": 3,
-        "weights": (1.0, 30.0, 1000.0),
-        "candidates": (1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0),
+        "one_in_1000": {"candidates": (1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0)},
+        "one_in_7000": {
+            "candidates": (1.0, 10.0, 100.0, 1000.0),
+            "rivals": ("uniform", "grid"),
+        },
     },
+    {"seeds": 3, "weights": (1.0, 30.0, 1000.0), "rivals": RIVALS},
 )
 _QUICK = _Sizes(
     (4_000, 2_000),
     {"dense": 0.5, "one_in_10": 0.1, "one_in_20": 0.05, "one_in_30": 1 / 30},
-    {"one_in_30": (0.5,)},
+    0.5,
+    {"one_in_30": {}},
     {
         "seeds": 1,
         "weights": (1.0, 100.0),
@@ -116,15 +122,12 @@ def main() -> None:
         spec = make_spec(sizes.means)
         examples = make_log(work, sizes.rows, sizes.means)
         found = {}
-        for task, shares in sizes.held_out.items():
-            for share in shares:
-                own = _select(work / task, spec, examples, task, share, sizes)
-                found[task, share] = own
-                _show(own, console)
-                if args.out:
-                    file = f"study_weights_{task}_{100 * share:g}.png"
-                    content = figures.png(plot.draw(own))
-                    write_bytes(pathlib.Path(args.out) / file, content)
+        for task in sizes.held_out:
+            own = found[task] = _select(work / task, spec, examples, task, sizes)
+            _show(own, console)
+            if args.out:
+                file = pathlib.Path(args.out) / f"study_weights_{task}.png"
+                write_bytes(file, figures.png(plot.draw(own)))
     seconds = time.process_time() - began
     print(json.dumps(_summary(found, sizes, seconds)))
 
@@ -278,7 +281,6 @@ def _select(
     spec: Spec,
     examples: pathlib.Path,
     task: str,
-    share: float,
     sizes: _Sizes,
 ) -> Selection:
     tf.get_logger().setLevel("ERROR")  # a ranker's step is traced for every ranker
@@ -288,7 +290,9 @@ def _select(
         out,
         spec=spec,
         examples=examples,
-        options=WeightOptions(sample=share, **{"rivals": RIVALS, **sizes.options}),
+        options=WeightOptions(
+            sample=sizes.sample, **(sizes.options | sizes.held_out[task])
+        ),
         slice=_SLICE,
         listener=_Progress(),
     )
@@ -307,7 +311,7 @@ def _show(found: Selection, console: rich.console.Console) -> None:
 
 
 def _summary(
-    found: dict[tuple[str, float], Selection], sizes: _Sizes, seconds: float
+    found: dict[str, Selection], sizes: _Sizes, seconds: float
 ) -> dict[str, Any]:
     def told(own: Selection) -> dict[str, Any]:
         values = report.summary(own)
@@ -321,10 +325,8 @@ def _summary(
         "rows": sizes.rows,
         "label_means": {task: round(mean, 6) for task, mean in sizes.means.items()},
         "seeds": sizes.options["seeds"],
-        "selections": {
-            f"{task} {100 * share:g} %": told(own)
-            for (task, share), own in found.items()
-        },
+        "sample": sizes.sample,
+        "selections": {task: told(own) for task, own in found.items()},
         "cpu_s": round(seconds),
         "machine": simulated.machine(),
         "commit": measured.commit(),

@@ -51,7 +51,7 @@ def days(study, sizes, tmp_path_factory):
 def selected(study, rare, days, sizes, tmp_path_factory):
     """Its directory and the selection. Copy the directory to change it."""
     out = tmp_path_factory.mktemp("selected")
-    return out, study._select(out, rare, days, TASK, SHARE, sizes)
+    return out, study._select(out, rare, days, TASK, sizes)
 
 
 @pytest.fixture(scope="session")

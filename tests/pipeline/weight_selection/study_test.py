@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import rich.console
 
-from tests.pipeline.weight_selection.conftest import SHARE, TASK
+from tests.pipeline.weight_selection.conftest import TASK
 
 
 def test_labels_have_the_means_and_directions_the_cosine_that_are_set(study):
@@ -24,7 +24,7 @@ def test_it_tells_what_the_selection_found_and_at_which_cost(study, selected, si
     printed = io.StringIO()
     study._show(found, rich.console.Console(file=printed, width=118))
     assert "Ways to a weight, each trained on all rows" in printed.getvalue()
-    told = study._summary({(TASK, SHARE): found}, sizes, 12.0)
+    told = study._summary({TASK: found}, sizes, 12.0)
     (own,) = told["selections"].values()
     assert own["weight"] == found.weight
     ways = own["ways"]
