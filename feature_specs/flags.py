@@ -61,6 +61,17 @@ def add_loss_weights(add: Add) -> None:
     )
 
 
+def add_importance(add: Add) -> None:
+    """`--importance`: alpha of tasks in the combined metric."""
+    add(
+        "--importance",
+        type=_loss_weights,
+        default={},
+        metavar="TASK=ALPHA,...",
+        help="how much a task's metric counts in the combined one: like=2,skip=0 (1)",
+    )
+
+
 def _loss_weights(text: str) -> dict[str, float]:
     """`like=50,share=20`; a task twice, or no number, is refused."""
     found: dict[str, float] = {}

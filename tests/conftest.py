@@ -67,6 +67,7 @@ _LONGEST_FIRST = (
     "tests/serving",
     "tests/trainer/model/ranker_test.py",
     "tests/pipeline/compare",
+    "tests/pipeline/weight_selection",
     "tests/trainer/days/loop_test.py",
     "tests/trainer/model/embedding_engine_test.py",
     "tests/trainer/inspection/look_test.py",
@@ -81,6 +82,10 @@ _FORKING = (
     "tests/trainer/days/recovery_test.py",
     "tests/trainer/days/workers_test.py",
 )
+
+
+# Rooms whose files share costly fixtures.
+_SHARING = ("serving", "fetch", "compare", "weight_selection")
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -102,7 +107,7 @@ def _group(item: pytest.Item) -> str:
         return "shared run"
     if str(path) in _FORKING:
         return "processes"
-    rooms = [p for p in path.parents if p.name in ("serving", "fetch", "compare")]
+    rooms = [p for p in path.parents if p.name in _SHARING]
     return str(rooms[0] if rooms else path)
 
 

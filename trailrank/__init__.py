@@ -17,7 +17,7 @@ Logs and examples: `simulate`, `trail_bias`, `make_examples`, `make_encoding`
 A whole run: `RunConfig`, `run_pipeline`, `RunRecord`, `read_record`, `evaluate`;
 day by day: `status`, `history`, `lineage`, `rollback`, `prune`
 Rankers: `train`, `LoopOptions`, `load_ranker`, `Ranker`, `inspect`;
-`compare`, `CompareOptions`
+`compare`, `CompareOptions`; `select_weight`, `WeightOptions`
 Serving: `export`, `serve`, `Client`, `AsyncClient`, `rank`; `loadtest`, `LoadOptions`,
 `skew`
 Errors: `TrailrankError` is the base of every error that is meant for a user
@@ -48,6 +48,8 @@ if TYPE_CHECKING:
     from pipeline.simulator import simulate
     from pipeline.trail_bias.run import trail_bias
     from pipeline.tune.run import TuneOptions, tune
+    from pipeline.weight_selection.options import WeightOptions
+    from pipeline.weight_selection.run import select_weight
     from serving.client.client import AsyncClient, Client
     from serving.export.export import export
     from serving.load.loadtest import LoadOptions, loadtest
@@ -79,6 +81,7 @@ __all__ = [
     "Spec",
     "TrailrankError",
     "TuneOptions",
+    "WeightOptions",
     "__version__",
     "compare",
     "dry_run",
@@ -101,6 +104,7 @@ __all__ = [
     "read_spec",
     "rollback",
     "run_pipeline",
+    "select_weight",
     "serve",
     "simulate",
     "skew",
@@ -126,6 +130,7 @@ _HOMES = {
     "Spec": "feature_specs",
     "TrailrankError": "feature_specs.errors",
     "TuneOptions": "pipeline.tune.run",
+    "WeightOptions": "pipeline.weight_selection.options",
     "compare": "pipeline.compare.run",
     "dry_run": "pipeline.dry_run.run",
     "evaluate": "pipeline.evaluate",
@@ -148,6 +153,7 @@ _HOMES = {
     "rollback": "pipeline.operations.rollback",
     "run_pipeline": "pipeline.run",
     "ServerOptions": "serving.options",
+    "select_weight": "pipeline.weight_selection.run",
     "serve": "serving.server.serve",
     "simulate": "pipeline.simulator",
     "skew": "serving.skew.skew",

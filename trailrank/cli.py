@@ -44,6 +44,7 @@ COMMANDS = {
     "job": ("pipeline.cloud.command", "train on Vertex AI or a TPU VM"),
     "compare": ("pipeline.compare.command", "presets, with gains over seeds"),
     "tune": ("pipeline.tune.command", "search a preset's settings"),
+    "weights": ("pipeline.weight_selection.command", "a loss weight, meta-learned"),
     "inspect": ("trainer.inspect_command", "experts, gates and conflicts"),
     "serve": (
         "serving.server.serve_command",

@@ -180,7 +180,7 @@ class _Lines(Listener):
     def training(
         self, number: int, total: int, trial: Trial, left_s: float | None
     ) -> None:
-        left = "" if left_s is None else f", about {_duration(left_s)} to go"
+        left = "" if left_s is None else f", about {duration(left_s)} to go"
         text = f"Training {number} of {total}: {trial.entrant.name}, seed {trial.seed}"
         self._status.update(f"{text} ...")
         self._console.print(text + left, highlight=False, markup=False)
@@ -196,7 +196,8 @@ class _Lines(Listener):
         )
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """`80 s`, `12 min` or `1.6 h`."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     minutes = seconds / 60

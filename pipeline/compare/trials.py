@@ -1,7 +1,8 @@
 """One training for each preset and seed; what is finished is kept and not made again.
 
 `OUT/results.jsonl` has a line for each finished training. Its key tells everything that
-decides the weights: spec, examples, days, preset, seed and slice.
+decides the weights: spec, examples, days, preset, seed and slice, and the share of the
+rows where it is not all of them.
 """
 
 from __future__ import annotations
@@ -26,13 +27,19 @@ from feature_specs import ModelConfig, views
 from feature_specs.model import plain_values
 from pipeline.compare.comparison import Comparison, Entrant
 from pipeline.compare.scores import Scores, score
-from pipeline.reporting.files import to_json
+from pipeline.reporting.files import plain, to_json
 from pipeline.reporting.metrics import NotFiniteError
 from trainer.days import loop
 from trainer.days.encoding import read_encoding
+from trainer.days.input import BatchReader, match_files
+from trainer.days.layout import Layout
+from trainer.inspection import Inspector
+from trainer.model.ranker import Ranker
 
 RESULTS_FILE = "results.jsonl"
 _CHECKPOINTS = "checkpoints"
+_SEEN_ORDER = 0  # of the rows that gradients are seen on
+_LAYER_FIGURES = 9  # significant ones of a gradient
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -43,11 +50,16 @@ class Trial:
         entrant: The preset.
         seed: Of weights, row order and dropout.
         key: Sixteen hex digits of everything that decides the outcome.
+        sample: Share of the training rows that is read; which ones, the seed decides.
+        gradient_batches: Batches of the last training day on which the tasks' gradients
+            are seen when it is trained; 0 leaves that out.
     """
 
     entrant: Entrant
     seed: int
     key: str
+    sample: float = 1.0
+    gradient_batches: int = 0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -66,6 +78,10 @@ class Result:
         positives: Binary task -> evaluation rows with label 1; empty likewise.
         diverged: Why it broke off; empty if it did not.
         config: The preset as it was trained.
+        processor_s: Seconds of all cores for the same, since it was last started; None
+            in what an earlier release wrote.
+        layers: Of a trial with `gradient_batches`: each layer's `name`, `norms` [T] and
+            `cosines` [T, T], see `trainer.inspection.LayerGradients`; None for NaN.
     """
 
     key: str
@@ -79,6 +95,8 @@ class Result:
     positives: dict[str, int]
     diverged: str
     config: dict[str, Any]
+    processor_s: float | None = None
+    layers: list[dict[str, Any]] = dataclasses.field(default_factory=list)
 
 
 class ResultsFile:
@@ -110,15 +128,32 @@ class ResultsFile:
 Report = Callable[[int, int, Trial, float | None], None]
 
 
-def plan_trials(comparison: Comparison) -> list[Trial]:
-    """All trainings, seed by seed, so that presets are soon comparable."""
-    fingerprint = comparison.examples.fingerprint
+def plan_trials(
+    comparison: Comparison, *, sample: float = 1.0, gradient_batches: int = 0
+) -> list[Trial]:
+    """All trainings, seed by seed, so that presets are soon comparable.
+
+    Args:
+        comparison: What is compared.
+        sample: See `Trial`.
+        gradient_batches: See `Trial`.
+    """
+    decides = _decides(comparison)
+    if sample < 1:
+        decides["sample"] = sample
+    if gradient_batches:
+        decides["gradient_batches"] = gradient_batches
     return [
         Trial(
-            entrant=entrant, seed=seed, key=_key(comparison, fingerprint, entrant, seed)
+            entrant=entrant,
+            seed=seed,
+            key=_digest(decides | {"preset": digest, "seed": seed}),
+            sample=sample,
+            gradient_batches=gradient_batches,
         )
         for seed in comparison.seeds
         for entrant in comparison.entrants
+        for digest in [preset_digest(entrant.config)]
     ]
 
 
@@ -162,8 +197,10 @@ def run_trials(
 
 def _run(comparison: Comparison, trial: Trial, checkpoints: pathlib.Path) -> Result:
     examples, started = comparison.examples, time.perf_counter()
+    processor = time.process_time()
     scores: Scores = {}
     positives: dict[str, int] = {}
+    layers: list[dict[str, Any]] = []
     diverged = ""
     try:
         ranker = loop.train(
@@ -173,11 +210,14 @@ def _run(comparison: Comparison, trial: Trial, checkpoints: pathlib.Path) -> Res
             checkpoint_dir=str(checkpoints),
             slice=comparison.slice,
             seed=trial.seed,
+            options=loop.LoopOptions(sample=trial.sample),
             graph=examples.encoding,
         )
         scores, positives = score(
             ranker, examples.spec, examples.evaluation, examples.encoding
         )
+        if trial.gradient_batches:
+            layers = _layers(comparison, trial, ranker)
     except (loop.DivergedError, NotFiniteError) as error:
         diverged = str(error)
     return Result(
@@ -192,7 +232,27 @@ def _run(comparison: Comparison, trial: Trial, checkpoints: pathlib.Path) -> Res
         positives=positives,
         diverged=diverged,
         config=_plain(trial.entrant.config),
+        processor_s=round(time.process_time() - processor, 1),
+        layers=layers,
     )
+
+
+def _layers(
+    comparison: Comparison, trial: Trial, ranker: Ranker
+) -> list[dict[str, Any]]:
+    """The tasks' gradients on rows of its sample, of the last training day."""
+    examples = comparison.examples
+    reader = BatchReader(
+        Layout(examples.spec, examples.encoding),
+        comparison.slice.batch_size,
+        sample=trial.sample,
+        seed=trial.seed,
+    )
+    files = match_files(*examples.train[-1])
+    batches = reader.batches(files, seed=_SEEN_ORDER).take(trial.gradient_batches)
+    inspector = Inspector(ranker, ranker.distribute_strategy)
+    found = [dataclasses.asdict(own) for own in inspector.gradients(batches)]
+    return [plain(own, _LAYER_FIGURES) for own in found]
 
 
 @contextlib.contextmanager
@@ -230,20 +290,18 @@ def _mean(values: Sequence[float]) -> float:
     return sum(values) / len(values) if values else 0.0
 
 
-def _key(comparison: Comparison, fingerprint: str, entrant: Entrant, seed: int) -> str:
+def _decides(comparison: Comparison) -> dict[str, Any]:
+    """What decides the outcome of all its trainings alike."""
     examples, slice = comparison.examples, comparison.slice
     graph = examples.encoding
-    decides = {
+    return {
         "spec": views.digest(examples.spec, views.TRAINING),
-        "examples": fingerprint,
+        "examples": examples.fingerprint,
         "encoding": read_encoding(graph).digest if graph else None,
         "days": examples.train_days,
         "evaluation": examples.evaluation_days,
-        "preset": preset_digest(entrant.config),
-        "seed": seed,
         "slice": [slice.accelerator, slice.batch_size, slice.precision],
     }
-    return _digest(decides)
 
 
 def preset_digest(config: ModelConfig) -> str:

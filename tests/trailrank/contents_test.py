@@ -16,6 +16,7 @@ _TESTS = (
     "tests/pipeline/compare/docstrings_test.py",
     "tests/pipeline/encoding/make_test.py",
     "tests/pipeline/operations/docstrings_test.py",
+    "tests/pipeline/weight_selection/docstrings_test.py",
     "tests/serving/docstrings_test.py",
     "tests/pipeline/tune/docstrings_test.py",
     "tests/trainer/docstrings_test.py",

@@ -24,6 +24,7 @@ _COMMANDS = [
     "train --spec tiny.yaml --preset mmoe --examples days --checkpoints place",
     "compare --spec tiny.yaml --examples days --presets mmoe --out place",
     "tune --spec tiny.yaml --examples days --preset mmoe --out place",
+    "weights select --new_task a --spec rare.yaml --examples days --out place",
     "simulate --out place --users 3 --days 2",
     "evaluate --root place",
 ]
@@ -34,6 +35,7 @@ def held(tmp_path, monkeypatch):
     """A working directory with logs and days; another process holds `place/`."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "tiny.yaml").write_text(TINY_SPEC)
+    (tmp_path / "rare.yaml").write_text(_with_sparse_tasks(TINY_SPEC))
     (tmp_path / "logs").mkdir()
     (tmp_path / "logs" / "log_1.csv").write_text("user,item,time_ms,good\n1,2,3,1\n")
     (tmp_path / "days" / "Split-day-20240101").mkdir(parents=True)
@@ -47,6 +49,12 @@ def held(tmp_path, monkeypatch):
     ) as process:
         assert process.stdout.readline() == "held\n"
         yield process
+
+
+def _with_sparse_tasks(spec):
+    rare = 'kind: binary, label: "good = 1", sparse: true'
+    tasks = "".join(f"{{name: {name}, {rare}}}, " for name in "abc")
+    return spec.replace("tasks: [", f"tasks: [{tasks}")
 
 
 def _write_run(root, days):

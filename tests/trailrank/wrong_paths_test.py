@@ -65,6 +65,18 @@ _CASES = {
         "tune --spec kuairand --examples {days} --space {none} --out {out}",
         "must be a YAML file of keys",
     ),
+    "weights": (
+        "weights select --new_task share --root {none} --out {out}",
+        "no finished run here",
+    ),
+    "weights examples": (
+        "weights select --new_task share --spec kuairand --examples {none} --out {out}",
+        "must hold folders Split-day-YYYYMMDD",
+    ),
+    "weights task": (
+        "weights select --new_task shar --spec kuairand --examples {days} --out {out}",
+        "--new_task 'shar': must be a task of spec 'kuairand'.",
+    ),
     "train spec": (
         "train --spec kuairnd --examples {days} --checkpoints {out}",
         "Did you mean 'kuairand'?",

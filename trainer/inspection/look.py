@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from trainer.inspection.conflicts import GradientMeans
-from trainer.inspection.inspection import Inspection
+from trainer.inspection.inspection import Inspection, LayerGradients
 from trainer.inspection.moments import Moments
 from trainer.inspection.naming import shared_layers
 from trainer.inspection.sums import NetworkSums
@@ -66,6 +66,17 @@ class Inspector:
             if index < gradient_batches and self._layers:
                 gradients.add(int(seen), self._pull(batch))
         return self._inspection(found, rows, gradients)
+
+    def gradients(self, batches: Iterable[Batch]) -> tuple[LayerGradients, ...]:
+        """What `inspect` sees of the tasks' gradients, without gates and experts.
+
+        Args:
+            batches: As in `inspect`; a backward pass a task for each.
+        """
+        found = GradientMeans()
+        for batch in batches if self._layers else ():
+            found.add(int(tf.reduce_sum(batch.weight)), self._pull(batch))
+        return found.by_layer(list(self._layers))
 
     def _inspection(
         self, found: list[list[Moments]], rows: int, gradients: GradientMeans

@@ -151,9 +151,11 @@ def test_the_key_changes_with_what_decides_the_weights(comparison_of):
         key(seeds=(1,)),
         key(examples=fewer),
         key(slice=larger),
+        plan_trials(base, sample=0.5)[0].key,
+        plan_trials(base, gradient_batches=2)[0].key,
     ]
     assert same == key({"renamed": _MIXED["mixed"]})
-    assert len({same, *changed}) == 5
+    assert len({same, *changed}) == 7
 
 
 _COMPARE = """

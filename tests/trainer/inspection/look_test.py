@@ -167,6 +167,9 @@ def test_nothing_is_drawn_at_random_and_no_weight_moves(ranker, batches):
     one, other = (inspector.inspect(batches, gradient_batches=1) for _ in range(2))
     np.testing.assert_array_equal(one.gates[0].mean, other.gates[0].mean)
     np.testing.assert_array_equal(one.layers[0].cosines, other.layers[0].cosines)
+    (alone, *_) = inspector.gradients(batches[:1])  # the same, without the rest
+    np.testing.assert_array_equal(one.layers[0].cosines, alone.cosines)
+    np.testing.assert_array_equal(one.layers[0].norms, alone.norms)
     for value, variable in zip(before, made.variables, strict=True):
         np.testing.assert_array_equal(value, variable.numpy(), variable.name)
 
