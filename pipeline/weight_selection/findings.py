@@ -254,8 +254,8 @@ def _range_notes(found: Selection) -> list[str]:
     if found.weight <= largest:
         return []
     return [
-        f"A weight of {found.weight:g} is more than any that was trained ({largest:g}): "
-        "G extrapolates. Add it to --weights."
+        f"A weight of {found.weight:g} is more than any that was trained "
+        f"({largest:g}): G extrapolates. Add it to --weights."
     ]
 
 
