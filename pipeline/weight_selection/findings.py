@@ -100,6 +100,7 @@ class Selection:
             *_few_notes(self),
             *_layer_notes(self),
             *_outside_notes(self),
+            *_range_notes(self),
             *_grid_notes(self),
             *(
                 f"{task} has no metric on the evaluation days, and no part in M."
@@ -245,6 +246,16 @@ def _outside_notes(found: Selection) -> list[str]:
     return [
         f"{len(outside)} of the {own} features of {found.new_task} lie outside those "
         f"of the existing tasks, so that G extrapolates (weights.json names them)."
+    ]
+
+
+def _range_notes(found: Selection) -> list[str]:
+    largest = found.options.trained_weights[-1]
+    if found.weight <= largest:
+        return []
+    return [
+        f"A weight of {found.weight:g} is more than any that was trained "
+        f"({largest:g}): G extrapolates. Add it to --weights."
     ]
 
 

@@ -1,5 +1,6 @@
 """The whole way: trainings to a preset, figures that follow from them, a stop, errors."""
 
+import dataclasses
 import json
 import math
 import shutil
@@ -154,6 +155,13 @@ def test_the_preset_is_the_given_one_with_the_weight(selected, study):
     assert preset == found.preset
     assert preset.loss_weights == {TASK: found.weight}
     assert preset.bottom == (32,)
+
+
+def test_a_weight_beyond_all_that_were_trained_is_told(selected):
+    found = dataclasses.replace(selected[1], weight=200.0)
+    said = "A weight of 200 is more than any that was trained (100): G extrapolates."
+    assert any(note.startswith(said) for note in found.notes)
+    assert not any("more than any" in note for note in selected[1].notes)
 
 
 def test_the_command_gives_the_same_without_training_again(select, out, capsys, told):
