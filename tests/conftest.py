@@ -67,6 +67,7 @@ _LONGEST_FIRST = (
     "tests/serving",
     "tests/trainer/model/ranker_test.py",
     "tests/pipeline/compare",
+    "tests/pipeline/tune",
     "tests/trainer/days/loop_test.py",
     "tests/trainer/model/embedding_engine_test.py",
     "tests/trainer/inspection/look_test.py",
@@ -102,7 +103,8 @@ def _group(item: pytest.Item) -> str:
         return "shared run"
     if str(path) in _FORKING:
         return "processes"
-    rooms = [p for p in path.parents if p.name in ("serving", "fetch", "compare")]
+    shared = ("serving", "fetch", "compare", "tune")
+    rooms = [p for p in path.parents if p.name in shared]
     return str(rooms[0] if rooms else path)
 
 
