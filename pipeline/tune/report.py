@@ -157,11 +157,12 @@ def verdict(tuned: Tuned) -> str:
         return "Not judged: --seeds is 0."
     gain, plan = tuned.holdout.gain, tuned.plan
     days = ", ".join(plan.examples.evaluation_days)
-    seeds = [str(seed) for seed in plan.holdout_seeds(gain.pairs)]
+    if not gain.pairs:
+        return "Not judged: no pair of trainings came to its end."
     said = (
         f"The best trial is {tuned.holdout.verdict}: {gain_text(gain)} over "
         f"{plan.name} in the {plan.objective} on {days}; {gain.pairs} pairs of "
-        f"trainings on all search days, with seeds {seeds[0]} to {seeds[-1]}"
+        "trainings on all search days, with seeds that the search has not seen"
     )
     if not gain.has_interval:
         return f"{said}. One pair has no interval: take more --seeds."

@@ -210,6 +210,18 @@ def test_what_diverges_or_does_not_go_together_is_kept_with_its_reason(
     assert best_of(tried).number == 0  # the first of equals
 
 
+def test_a_preset_that_diverges_is_no_place_to_begin(plan_of, tmp_path):
+    plan = plan_of()
+
+    def train(config, judge):
+        raise DivergedError("Day 'x': loss is NaN.")
+
+    for _ in range(2):  # and so it is told by a search that goes on
+        with pytest.raises(TuneError, match="must train as it is.* loss is NaN"):
+            _search(plan, tmp_path, train)
+    assert [t.state for t in Search(plan, tmp_path).tried] == ["diverged"]
+
+
 def test_a_preset_outside_of_the_space_is_still_trial_0(
     plan_of, rate_decides, tmp_path
 ):
