@@ -17,6 +17,7 @@ from pipeline.compare.variants import as_text
 from pipeline.reporting.files import significant
 from pipeline.reporting.intervals import LEVEL
 from pipeline.reporting.tables import gain_text, markdown_table, number
+from pipeline.tune.holdout import Holdout
 from pipeline.tune.importance import gain_of
 from pipeline.tune.objective import FEW
 from pipeline.tune.tuned import Tuned
@@ -80,20 +81,24 @@ def summary(tuned: Tuned) -> dict[str, Any]:
             "preset_values": tuned.tried[0].values,
         },
         "importance": {k: _short(v) for k, v in tuned.importance.items()},
-        "holdout": None
-        if holdout is None
-        else {
-            "verdict": holdout.verdict,
-            "gain": _short(holdout.gain.mean),
-            "low": _short(holdout.gain.low),
-            "high": _short(holdout.gain.high),
-            "pairs": holdout.gain.pairs,
-            "values": {
-                name: {str(seed): _short(value) for seed, value in values.items()}
-                for name, values in holdout.values.items()
-            },
-            "compare": compared.summary(holdout.findings),
+        "holdout": judged(holdout) if holdout else None,
+    }
+
+
+def judged(holdout: Holdout) -> dict[str, Any]:
+    """What days kept from a search say, as plain JSON values."""
+    gain = holdout.gain
+    return {
+        "verdict": holdout.verdict,
+        "gain": _short(gain.mean),
+        "low": _short(gain.low),
+        "high": _short(gain.high),
+        "pairs": gain.pairs,
+        "values": {
+            name: {str(seed): _short(value) for seed, value in values.items()}
+            for name, values in holdout.values.items()
         },
+        "compare": compared.summary(holdout.findings),
     }
 
 
