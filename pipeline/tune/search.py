@@ -157,7 +157,7 @@ class Search:
         started = [t for t in study.get_trials(deepcopy=False) if t.datetime_start]
         number = left[0].number if left else len(started)
         study.sampler = drawing.sampler(self._plan.seed, number)
-        if left:
+        if left:  # its values are in the journal; what it lacks is drawn as before
             return Trial(study, left[0]._trial_id)
         if not study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
             study.enqueue_trial(drawing.fixed_values(self._plan, number))
