@@ -36,7 +36,7 @@ def preset_yaml(tuned: Tuned) -> str:
     """The best preset, as a file that `--preset` takes."""
     values = _without_defaults(_plain(tuned.preset), _plain(ModelConfig()))
     found = f"from {tuned.plan.name}, trial {tuned.best.number}"
-    about = f"# Found by `trailrank tune` {found}.\n"
+    about = f"# Found by `trailrank tune` {found}; what is not said is as by default.\n"
     return about + yaml.safe_dump(values, sort_keys=False, default_flow_style=None)
 
 
