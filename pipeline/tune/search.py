@@ -160,8 +160,15 @@ class Search:
         if left:  # its values are in the journal; what it lacks is drawn as before
             return Trial(study, left[0]._trial_id)
         if not study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
-            study.enqueue_trial(drawing.fixed_values(self._plan, number))
+            study.enqueue_trial(self._fixed(number))
         return study.ask()
+
+    def _fixed(self, number: int) -> dict[str, Any]:
+        """What a trial has without being drawn: all of trial 0."""
+        if not number:
+            return drawing.own_values(self._plan)
+        best = self.study.get_trials(deepcopy=False)[best_of(self.tried).number]
+        return drawing.kept_values(self._plan, number, best.params)
 
     def _run(self, trial: Trial, train: Train) -> None:
         began, value, state = time.perf_counter(), None, TrialState.PRUNED
