@@ -13,13 +13,13 @@ import yaml
 from feature_specs import ModelConfig, views
 from feature_specs.model import plain_values
 from pipeline.compare import report as compared
+from pipeline.compare.metrics import FEW
 from pipeline.compare.variants import as_text
 from pipeline.reporting.files import significant
 from pipeline.reporting.intervals import LEVEL
 from pipeline.reporting.tables import gain_text, markdown_table, number
 from pipeline.tune.holdout import Holdout
 from pipeline.tune.importance import gain_of
-from pipeline.tune.objective import FEW
 from pipeline.tune.tuned import Tuned
 
 _FIGURES = 6  # significant ones in CSV and JSON

@@ -257,7 +257,7 @@ def test_passes_are_judged_on_the_last_search_day(plan_of, tmp_path):
     last = plan.examples.train[-1][0]
 
     def says(value):
-        return {"auc": {"click": value}, "positives": {"click": 99}}
+        return {"auc": {"click": value}, "positives": {"click": 100}}
 
     def train(config, judge):
         if config.passes.most == 1:
