@@ -68,6 +68,7 @@ _LONGEST_FIRST = (
     "tests/trainer/model/ranker_test.py",
     "tests/pipeline/compare",
     "tests/pipeline/weight_selection",
+    "tests/pipeline/tune",
     "tests/trainer/days/loop_test.py",
     "tests/trainer/model/embedding_engine_test.py",
     "tests/trainer/inspection/look_test.py",
@@ -85,7 +86,7 @@ _FORKING = (
 
 
 # Rooms whose files share costly fixtures.
-_SHARING = ("serving", "fetch", "compare", "weight_selection")
+_SHARING = ("serving", "fetch", "compare", "tune", "weight_selection")
 
 
 @pytest.hookimpl(tryfirst=True)

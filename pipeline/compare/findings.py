@@ -7,12 +7,10 @@ import math
 from collections.abc import Mapping, Sequence
 
 from pipeline.compare.comparison import Comparison, is_single
-from pipeline.compare.metrics import DIRECTIONS, headline, metrics_of
+from pipeline.compare.metrics import DIRECTIONS, FEW, headline, metrics_of
 from pipeline.compare.scores import Scores
 from pipeline.compare.trials import Result, Trial
 from pipeline.reporting.intervals import Gain, Summary, paired_gain, summarise
-
-_FEW = 100  # positives: an AUC's own standard error is 0.03 or so
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -183,7 +181,7 @@ def _yardstick_notes(findings: Findings) -> list[str]:
 
 
 def _rarity_notes(findings: Findings) -> list[str]:
-    few = {task: count for task, count in findings.positives.items() if count < _FEW}
+    few = {task: count for task, count in findings.positives.items() if count < FEW}
     if not few:
         return []
     named = ", ".join(f"{task} ({count})" for task, count in few.items())

@@ -6,6 +6,7 @@ from feature_specs import Spec, TaskSpec
 
 # Metric -> 1 if a higher value is better, -1 if a lower one is (PLE eq. 11).
 DIRECTIONS = {"auc": 1, "gauc": 1, "log_loss": -1, "mse": -1, "rmse": -1, "r2": 1}
+FEW = 100  # positives: an AUC's own standard error is 0.03 or so
 NAMES = {
     "auc": "AUC",
     "gauc": "GAUC",

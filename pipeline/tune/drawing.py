@@ -22,7 +22,7 @@ from pipeline.tune.space import FLAG, Domain, Range, own_value
 HALVING = 2  # one of so many trials goes on at each rung
 _NAME = "tune"
 _RANDOM = 10  # trials before the estimator has seen enough
-_KEPT = 2 / 3  # of their keys stay as the preset has them: it is a good place to begin
+_CHANGED = 6  # keys of a trial that are drawn, or so; of a smaller space all are
 
 
 def open_study(journal: pathlib.Path, first_rung: int) -> optuna.Study:
@@ -68,20 +68,21 @@ def own_values(plan: Plan) -> dict[str, Any]:
     }
 
 
-def fixed_values(plan: Plan, number: int) -> dict[str, Any]:
-    """Key -> its own value of those keys that a trial has as the preset has them.
+def kept_values(plan: Plan, number: int, best: Mapping[str, Any]) -> dict[str, Any]:
+    """Key -> value of those keys that a trial has as the best one before it has them.
 
-    All of trial 0; of the first ones after it some, drawn by their number; later none.
-    A trial that moves all of twenty keys at once is worse than a preset that has been
-    used, whatever is good about some of them.
+    About `_CHANGED` others are drawn, which ones by the trial's number. A trial that
+    moves all of twenty keys at once is worse than a good one, whatever is good about
+    some of them.
+
+    Args:
+        plan: What is searched.
+        number: Of the trial, from 1.
+        best: What Optuna drew for the best one.
     """
-    own = own_values(plan)
-    if not number:
-        return own
-    if number >= _RANDOM:
-        return {}
+    share = 1 - _CHANGED / len(plan.space)
     drawn = random.Random(f"{plan.seed}/{number}")
-    kept = {key: value for key, value in own.items() if drawn.random() < _KEPT}
+    kept = {key: value for key, value in best.items() if drawn.random() < share}
     return kept if len(kept) < len(plan.space) else {}
 
 

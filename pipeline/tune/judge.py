@@ -7,8 +7,8 @@ from typing import Any
 
 import optuna
 
+from pipeline.compare.metrics import FEW
 from pipeline.tune.errors import TuneError
-from pipeline.tune.objective import FEW
 from pipeline.tune.plan import Plan
 
 

@@ -13,10 +13,9 @@ from typing import Any
 
 from feature_specs import Spec
 from feature_specs.build import closest
-from pipeline.compare.metrics import DIRECTIONS, NAMES
+from pipeline.compare.metrics import DIRECTIONS, FEW, NAMES
 from pipeline.tune.errors import TuneError
 
-FEW = 30  # positives: an AUC of fewer is mostly luck, and does not count
 _BINARY, _REGRESSION = ("auc", "log_loss"), ("r2",)
 
 

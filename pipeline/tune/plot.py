@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from pipeline.reporting.figures import (
     BLUE,
     GREY,
+    SMALL_SIZE,
     TEXT_SIZE,
     VERMILLION,
     new_figure,
@@ -63,8 +64,15 @@ def draw_history(tried: Sequence[Tried]) -> Figure:
     panel.set_xlabel("trial", fontsize=TEXT_SIZE)
     panel.set_ylabel("gain over the preset after the same days", fontsize=TEXT_SIZE)
     panel.locator_params(axis="x", integer=True)
+    panel.tick_params(labelsize=SMALL_SIZE)
     tidy(panel, "both")
-    figure.legend(loc="outside upper left", ncols=5, frameon=False, fontsize=TEXT_SIZE)
+    figure.legend(
+        loc="outside upper left",
+        ncols=5,
+        frameon=False,
+        fontsize=SMALL_SIZE,
+        columnspacing=1.2,
+    )
     return figure
 
 
@@ -78,6 +86,6 @@ def draw_importance(shares: Mapping[str, float]) -> Figure:
     panel.set_xlabel(
         "share of the trials' spread (functional ANOVA)", fontsize=TEXT_SIZE
     )
-    panel.tick_params(labelsize=TEXT_SIZE)
+    panel.tick_params(labelsize=SMALL_SIZE)
     tidy(panel, "x")
     return figure

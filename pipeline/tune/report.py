@@ -13,12 +13,13 @@ import yaml
 from feature_specs import ModelConfig, views
 from feature_specs.model import plain_values
 from pipeline.compare import report as compared
+from pipeline.compare.metrics import FEW
 from pipeline.compare.variants import as_text
 from pipeline.reporting.files import significant
 from pipeline.reporting.intervals import LEVEL
 from pipeline.reporting.tables import gain_text, markdown_table, number
+from pipeline.tune.holdout import Holdout
 from pipeline.tune.importance import gain_of
-from pipeline.tune.objective import FEW
 from pipeline.tune.tuned import Tuned
 
 _FIGURES = 6  # significant ones in CSV and JSON
@@ -35,7 +36,7 @@ def preset_yaml(tuned: Tuned) -> str:
     """The best preset, as a file that `--preset` takes."""
     values = _without_defaults(_plain(tuned.preset), _plain(ModelConfig()))
     found = f"from {tuned.plan.name}, trial {tuned.best.number}"
-    about = f"# Found by `trailrank tune` {found}.\n"
+    about = f"# Found by `trailrank tune` {found}; what is not said is as by default.\n"
     return about + yaml.safe_dump(values, sort_keys=False, default_flow_style=None)
 
 
@@ -80,20 +81,24 @@ def summary(tuned: Tuned) -> dict[str, Any]:
             "preset_values": tuned.tried[0].values,
         },
         "importance": {k: _short(v) for k, v in tuned.importance.items()},
-        "holdout": None
-        if holdout is None
-        else {
-            "verdict": holdout.verdict,
-            "gain": _short(holdout.gain.mean),
-            "low": _short(holdout.gain.low),
-            "high": _short(holdout.gain.high),
-            "pairs": holdout.gain.pairs,
-            "values": {
-                name: {str(seed): _short(value) for seed, value in values.items()}
-                for name, values in holdout.values.items()
-            },
-            "compare": compared.summary(holdout.findings),
+        "holdout": judged(holdout) if holdout else None,
+    }
+
+
+def judged(holdout: Holdout) -> dict[str, Any]:
+    """What days kept from a search say, as plain JSON values."""
+    gain = holdout.gain
+    return {
+        "verdict": holdout.verdict,
+        "gain": _short(gain.mean),
+        "low": _short(gain.low),
+        "high": _short(gain.high),
+        "pairs": gain.pairs,
+        "values": {
+            name: {str(seed): _short(value) for seed, value in values.items()}
+            for name, values in holdout.values.items()
         },
+        "compare": compared.summary(holdout.findings),
     }
 
 
@@ -157,11 +162,12 @@ def verdict(tuned: Tuned) -> str:
         return "Not judged: --seeds is 0."
     gain, plan = tuned.holdout.gain, tuned.plan
     days = ", ".join(plan.examples.evaluation_days)
-    seeds = [str(seed) for seed in plan.holdout_seeds(gain.pairs)]
+    if not gain.pairs:
+        return "Not judged: no pair of trainings came to its end."
     said = (
         f"The best trial is {tuned.holdout.verdict}: {gain_text(gain)} over "
         f"{plan.name} in the {plan.objective} on {days}; {gain.pairs} pairs of "
-        f"trainings on all search days, with seeds {seeds[0]} to {seeds[-1]}"
+        "trainings on all search days, with seeds that the search has not seen"
     )
     if not gain.has_interval:
         return f"{said}. One pair has no interval: take more --seeds."

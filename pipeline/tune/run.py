@@ -240,8 +240,6 @@ def _run(
     trainer.clean_up()
     tried = search.tried
     best = best_of(tried)
-    if best is None:
-        raise TuneError(f"--preset {plan.name}: diverged. {tried[0].why}")
     judged = None
     if options.seeds and best.config is not None and best.config != plan.preset:
         judged = holdout.judge(

@@ -120,12 +120,22 @@ class Search:
             report: Is called with a trial's number and those before it, as it begins.
 
         Raises:
-            TuneError: The search days do not have the metric.
+            TuneError: The search days do not have the metric; or the preset diverges.
         """
-        while budget.allows(tried := self.tried):
+        while budget.allows(tried := self._with_preset()):
             trial = self._next()
             report(trial.number, tried)
             self._run(trial, train)
+
+    def _with_preset(self) -> list[Tried]:
+        """The trials that are over; the first of them must be worth something."""
+        tried = self.tried
+        if tried and tried[0].state != "complete":
+            raise TuneError(
+                f"--preset {self._plan.name}: must train as it is, which is where the "
+                f"search begins. {tried[0].why} Then name another --out."
+            )
+        return tried
 
     def _check_same(self, out: pathlib.Path) -> None:
         own = self._plan.identity()
@@ -147,11 +157,18 @@ class Search:
         started = [t for t in study.get_trials(deepcopy=False) if t.datetime_start]
         number = left[0].number if left else len(started)
         study.sampler = drawing.sampler(self._plan.seed, number)
-        if left:
+        if left:  # its values are in the journal; what it lacks is drawn as before
             return Trial(study, left[0]._trial_id)
         if not study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
-            study.enqueue_trial(drawing.fixed_values(self._plan, number))
+            study.enqueue_trial(self._fixed(number))
         return study.ask()
+
+    def _fixed(self, number: int) -> dict[str, Any]:
+        """What a trial has without being drawn: all of trial 0."""
+        if not number:
+            return drawing.own_values(self._plan)
+        best = self.study.get_trials(deepcopy=False)[best_of(self.tried).number]
+        return drawing.kept_values(self._plan, number, best.params)
 
     def _run(self, trial: Trial, train: Train) -> None:
         began, value, state = time.perf_counter(), None, TrialState.PRUNED
@@ -174,10 +191,10 @@ class Search:
         self.study.tell(trial, value, state=state)
 
 
-def best_of(tried: Sequence[Tried]) -> Tried | None:
-    """The trial of the highest value, the first of equals; None if none is complete."""
+def best_of(tried: Sequence[Tried]) -> Tried:
+    """The complete trial of the highest value, the first of equals."""
     complete = [trial for trial in tried if trial.value is not None]
-    return max(complete, key=lambda trial: trial.value or 0.0, default=None)
+    return max(complete, key=lambda trial: trial.value or 0.0)
 
 
 def _tried(plan: Plan, trial: FrozenTrial) -> Tried:

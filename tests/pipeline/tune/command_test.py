@@ -122,7 +122,7 @@ def test_started_again_it_trains_nothing(out, tuned, flags, capsys):
     assert command.run(flags(out, "--seeds", 2)) == 0
     said = " ".join(capsys.readouterr().out.split())
     assert "1 keys of mine, by the mean of R² of watch; 3 trials are over" in said
-    for name in ("trials.csv", "tune.json", "best.yaml", "search.journal"):
+    for name in ("trials.csv", "tune.json", "best.yaml", "report.md"):
         assert (out / name).read_bytes() == (tuned / name).read_bytes(), name
 
 

@@ -52,7 +52,7 @@ def plan_of(spec):  # noqa: F811
 def days_of(plan, judge, values):
     """Tells a judge what days say: click's AUC after the first day, which says 0.5."""
     for (day, _), value in zip(plan.examples.train, [0.5, *values], strict=True):
-        judge.of_day(day, {"auc": {"click": value}, "positives": {"click": 99}})
+        judge.of_day(day, {"auc": {"click": value}, "positives": {"click": 100}})
 
 
 @pytest.fixture(scope="session")

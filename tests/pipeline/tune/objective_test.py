@@ -8,12 +8,12 @@ from pipeline.tune.errors import TuneError
 from pipeline.tune.objective import choose_objective
 
 
-def _day(click, like, watch, *, likes=99):
+def _day(click, like, watch, *, likes=100):
     return {
         "auc": {"click": click, "like": like},
         "log_loss": {"click": 1 - click},
         "r2": {"watch": watch, "seconds": watch},
-        "positives": {"click": 99, "like": likes},
+        "positives": {"click": 100, "like": likes},
     }
 
 
@@ -26,7 +26,7 @@ def test_the_mean_over_tasks_of_the_mean_over_days(spec):
 
 def test_a_day_with_few_positives_or_without_a_value_does_not_count(spec):
     found = choose_objective(spec, ["click.auc", "like.auc"])
-    days = [_day(0.7, 0.6, 0.1), _day(0.9, 0.1, 0.3, likes=29)]
+    days = [_day(0.7, 0.6, 0.1), _day(0.9, 0.1, 0.3, likes=99)]
     assert found.of_days(days) == pytest.approx((0.8 + 0.6) / 2)
     days = [_day(0.7, None, 0.1)]
     assert found.of_days(days) == pytest.approx(0.7)
@@ -47,7 +47,7 @@ def test_scores_of_compare_are_worth_the_same(spec):
         "watch": {"mse": 3.0, "r2": 0.1},
         "seconds": {"r2": math.nan},
     }
-    value = found.of_scores(scores, {"click": 30, "like": 29})
+    value = found.of_scores(scores, {"click": 100, "like": 99})
     assert value == pytest.approx((0.7 + 0.1) / 2)
 
 

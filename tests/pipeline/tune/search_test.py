@@ -11,7 +11,7 @@ from pipeline.tune.errors import TuneError
 from pipeline.tune.judge import Enough
 from pipeline.tune.objective import choose_objective
 from pipeline.tune.search import JOURNAL, Budget, Search, best_of
-from pipeline.tune.space import Choices, Range, default_space
+from pipeline.tune.space import Choices, Range
 from tests.pipeline.tune.conftest import RATES, days_of
 from trainer.days.divergence import DivergedError
 
@@ -46,19 +46,39 @@ def test_trial_0_is_the_preset_and_the_best_is_no_worse(unbroken, plan_of):
     assert len({str(trial.values) for trial in unbroken.tried}) == 12
 
 
-def test_the_first_trials_keep_most_of_the_preset(plan_of, spec):
-    plan = plan_of(space=default_space(plan_of().preset, spec))
-    own = drawing.own_values(plan)
-    assert own.keys() == plan.space.keys()
-    assert drawing.fixed_values(plan, 0) == own
-    kept = [drawing.fixed_values(plan, number) for number in range(1, 10)]
-    assert all(found.items() <= own.items() for found in kept)
-    assert len({tuple(found) for found in kept}) > 5
-    # Two thirds of 9 times as many; 5 standard deviations of the binomial.
-    keys = 9 * len(own)
-    spread = math.sqrt(keys * 2 / 9)
-    assert sum(map(len, kept)) == pytest.approx(keys * 2 / 3, abs=5 * spread)
-    assert drawing.fixed_values(plan, 10) == {}
+def test_a_trial_keeps_most_of_a_large_space_as_the_best_has_it(plan_of):
+    plan = plan_of(space={f"loss_weights.{n}": Range(0.0, 1.0) for n in range(24)})
+    best = dict.fromkeys(plan.space, 0.5)
+    kept = [drawing.kept_values(plan, number, best) for number in range(1, 21)]
+    assert all(found.items() <= best.items() for found in kept)
+    assert len({tuple(found) for found in kept}) == 20
+    # 18 of 24 each; 5 standard deviations of the binomial.
+    spread = math.sqrt(20 * 24 * 0.75 * 0.25)
+    assert sum(map(len, kept)) == pytest.approx(20 * 18, abs=5 * spread)
+    few = plan_of(space={"dropout": Range(0.0, 0.5), **RATES})
+    assert drawing.kept_values(few, 1, {"dropout": 0.1}) == {}
+
+
+def test_later_trials_keep_what_the_best_so_far_has(plan_of, spec, tmp_path):
+    """Where more of each of twelve weights is better, one by one goes on from there."""
+    space = {f"loss_weights.{t.name}": Range(0.5, 2.0) for t in spec.tasks}
+    space |= {key: Range(1, 9) for key in ("epochs_per_day", "weights.decay_steps")}
+    space |= {"dropout": Range(0.0, 0.3), "embedding_l2": Range(0.0, 0.1)}
+    plan = plan_of(space=space)
+
+    def train(config, judge):
+        value = sum(config.loss_weights.values()) / 100
+        with contextlib.suppress(Enough):
+            days_of(plan, judge, [0.5 + value] * 4)
+
+    search = _search(plan, tmp_path, train, trials=6)
+    for trial in search.tried[1:]:
+        best = best_of(search.tried[: trial.number])
+        kept = drawing.kept_values(
+            plan, trial.number, search.study.trials[best.number].params
+        )
+        found = search.study.trials[trial.number].params
+        assert kept.items() <= found.items()
 
 
 def test_successive_halving_gives_up_who_is_not_in_the_better_half(unbroken):
@@ -210,6 +230,18 @@ def test_what_diverges_or_does_not_go_together_is_kept_with_its_reason(
     assert best_of(tried).number == 0  # the first of equals
 
 
+def test_a_preset_that_diverges_is_no_place_to_begin(plan_of, tmp_path):
+    plan = plan_of()
+
+    def train(config, judge):
+        raise DivergedError("Day 'x': loss is NaN.")
+
+    for _ in range(2):  # and so it is told by a search that goes on
+        with pytest.raises(TuneError, match="must train as it is.* loss is NaN"):
+            _search(plan, tmp_path, train)
+    assert [t.state for t in Search(plan, tmp_path).tried] == ["diverged"]
+
+
 def test_a_preset_outside_of_the_space_is_still_trial_0(
     plan_of, rate_decides, tmp_path
 ):
@@ -225,7 +257,7 @@ def test_passes_are_judged_on_the_last_search_day(plan_of, tmp_path):
     last = plan.examples.train[-1][0]
 
     def says(value):
-        return {"auc": {"click": value}, "positives": {"click": 99}}
+        return {"auc": {"click": value}, "positives": {"click": 100}}
 
     def train(config, judge):
         if config.passes.most == 1:

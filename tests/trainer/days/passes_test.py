@@ -70,8 +70,11 @@ def helped(spec, slow, days, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def overfitted(spec, fast, days, tmp_path_factory):
-    directory = tmp_path_factory.mktemp("overfitted")
-    return _train(spec, fast, days[:3], directory), directory
+    directory, told = tmp_path_factory.mktemp("overfitted"), []
+    ranker = _train(
+        spec, fast, days[:3], directory, judged=lambda *says: told.append(says)
+    )
+    return ranker, directory, told
 
 
 def _assert_same(found, expected):
@@ -95,11 +98,19 @@ def test_the_best_pass_is_kept_where_more_overfit(spec, config, days, overfitted
                                                   tmp_path):  # fmt: skip
     """One more than the best was made, and left no trace: the weights are, bit by bit,
     those of a training that makes no more than the best one."""
-    ranker, directory = overfitted
+    ranker, directory, told = overfitted
     *before, last = _metrics(directory)
     best, losses = last["passes"]["best"], last["passes"]["losses"]
     assert len(losses) == best + 1 < 9
     assert losses[best - 1] == min(losses) < losses[best]
+    # Who asked was told what the kept day says, after each pass that was the best so far.
+    assert [day for day, _ in told] == [DAYS[2]] * best
+    weights = {task.name: task.loss_weight for task in spec.tasks}
+    of_passes = [
+        sum(weights[task] * loss for task, loss in says["loss"].items())
+        for _, says in told
+    ]
+    assert of_passes == pytest.approx(losses[:best])
     assert [r["pass"] for r in before[-2:]] == [best, best]
     assert {r["pass"] for r in before} == set(range(1, best + 2))
     exactly = _with(config, (0.03, 1.0), most=max(best, 2), patience=best + 1)
