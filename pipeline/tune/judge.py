@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,7 +13,7 @@ from pipeline.tune.errors import TuneError
 from pipeline.tune.plan import Plan
 
 
-class Enough(Exception):
+class _Enough(Exception):
     """The last day is judged: training on it would tell nothing more."""
 
 
@@ -31,6 +32,11 @@ class Judge:
         known = trial.study.get_trials(deepcopy=False)[trial.number]
         self._reported = set(known.intermediate_values)
 
+    @staticmethod
+    def until_enough() -> contextlib.AbstractContextManager[None]:
+        """Around a training, which ends when the last day has been judged."""
+        return contextlib.suppress(_Enough)
+
     @property
     def value(self) -> float:
         """Of the days that were judged.
@@ -47,10 +53,9 @@ class Judge:
         return found
 
     def of_day(self, day: str, says: Mapping[str, Any]) -> None:
-        """Of a day, before it is trained on.
+        """Of a day, before it is trained on; the last one ends `until_enough`.
 
         Raises:
-            Enough: It is the last one.
             TrialPruned: The trial is given up.
         """
         if day == self._first:  # judged by weights that have learned nothing
@@ -61,7 +66,7 @@ class Judge:
             self._days.append(says)
             self._report()
         if day == self._last:
-            raise Enough
+            raise _Enough
         # Asked of trial 0 too, which others are ranked with, but never given up.
         is_behind = not self._plan.by_passes and self._trial.should_prune()
         if is_behind and self._trial.number:

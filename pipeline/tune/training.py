@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import pathlib
 import shutil
 
 from feature_specs import ModelConfig
 from pipeline.compare.trials import graphs_let_go
-from pipeline.tune.judge import Enough, Judge
+from pipeline.tune.judge import Judge
 from pipeline.tune.plan import Plan
 from trainer.days import loop
 from trainer.days.passes import JUDGED_ROWS
@@ -37,7 +36,7 @@ class Trainer:
         caches = plan.slice.hosts == 1  # a cache is for the machine that trains
         self._forget()  # one that was killed
         try:
-            with graphs_let_go(), contextlib.suppress(Enough):
+            with graphs_let_go(), judge.until_enough():
                 loop.train(
                     plan.examples.spec,
                     config,

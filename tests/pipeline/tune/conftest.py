@@ -1,13 +1,11 @@
 """Searches whose trainings are arithmetic, and one on the trainer's small data set."""
 
-import contextlib
 import math
 
 import pytest
 
 from feature_specs import read_preset
 from pipeline.compare.examples import Examples
-from pipeline.tune.judge import Enough
 from pipeline.tune.objective import choose_objective
 from pipeline.tune.plan import Plan
 from pipeline.tune.space import Range
@@ -63,7 +61,7 @@ def rate_decides():
         def train(config, judge):
             off = abs(math.log10(config.optimizer.learning_rate) + 1)
             found = [0.8 - 0.1 * off + 0.01 * day for day in range(plan.steps)]
-            with contextlib.suppress(Enough):
+            with judge.until_enough():
                 days_of(plan, judge, found)
 
         return train

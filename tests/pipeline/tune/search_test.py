@@ -1,6 +1,5 @@
 """Trials by arithmetic: what is drawn, given up, kept and gone on with."""
 
-import contextlib
 import dataclasses
 import math
 
@@ -8,7 +7,6 @@ import pytest
 
 from pipeline.tune import drawing
 from pipeline.tune.errors import TuneError
-from pipeline.tune.judge import Enough
 from pipeline.tune.objective import choose_objective
 from pipeline.tune.search import JOURNAL, Budget, Search, best_of
 from pipeline.tune.space import Choices, Range
@@ -68,7 +66,7 @@ def test_later_trials_keep_what_the_best_so_far_has(plan_of, spec, tmp_path):
 
     def train(config, judge):
         value = sum(config.loss_weights.values()) / 100
-        with contextlib.suppress(Enough):
+        with judge.until_enough():
             days_of(plan, judge, [0.5 + value] * 4)
 
     search = _search(plan, tmp_path, train, trials=6)
@@ -214,7 +212,7 @@ def test_what_diverges_or_does_not_go_together_is_kept_with_its_reason(
     def train(config, judge):
         if config.switcher.subspaces == 1:
             raise DivergedError("Day 'x': loss is NaN.")
-        with contextlib.suppress(Enough):
+        with judge.until_enough():
             days_of(plan, judge, [0.5] * 4)
 
     tried = _search(plan, tmp_path, train, trials=20).tried
@@ -261,7 +259,7 @@ def test_passes_are_judged_on_the_last_search_day(plan_of, tmp_path):
 
     def train(config, judge):
         if config.passes.most == 1:
-            with contextlib.suppress(Enough):
+            with judge.until_enough():
                 days_of(plan, judge, [0.9, 0.9, 0.9, 0.6])
         else:
             judge.of_pass(last, says(0.55))
@@ -276,7 +274,7 @@ def test_days_without_the_metric_are_told(plan_of, tmp_path):
     plan = plan_of()
 
     def train(config, judge):
-        with contextlib.suppress(Enough):
+        with judge.until_enough():
             for day, _ in plan.examples.train:
                 judge.of_day(day, {"auc": {"click": 0.7}, "positives": {"click": 3}})
 
