@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy.typing as npt
 import tensorflow as tf
+from absl import logging
 
 from feature_specs import ModelConfig, Spec
+from feature_specs.preset import weighted
 from tpu_configs import SliceConfig
 from trainer.days import averaging, optimizers
 from trainer.days import input as examples
@@ -19,6 +21,7 @@ from trainer.days.packed import DayCache
 from trainer.errors import TrainingError
 from trainer.model import embedding_engine
 from trainer.model.ranker import Batch, Ranker
+from trainer.objective import imbalance
 
 _SAMPLE_ORDER = 0  # seed of the rows that are looked at
 
@@ -64,6 +67,10 @@ class Training:
         layout = Layout(spec, graph)
         days = _create_cache(cache, layout, slice)
         labels = _count_labels(layout, first_files, days)
+        if first_files is not None:
+            tasks = weighted(spec, config).tasks
+            for told in imbalance.told_few(tasks, labels.means, labels.rows):
+                logging.warning("%s", told)
         self._rows = slice.batch_size // strategy.num_replicas_in_sync
         with strategy.scope():
             tables = optimizers.of_tables(config.optimizer)

@@ -11,7 +11,7 @@ L = one column a leaf, as in `losses`.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,7 @@ from trainer.objective.losses import LOSSES, choose, link_of, positive
 from trainer.replicas import uniform_rows
 
 _LEAST_RATE = 1e-6  # of negatives: some are left
+_FEW = 50  # positives of a day: a balanced task of fewer sees hardly a row
 
 
 def samples_rows(tasks: Sequence[TaskSpec]) -> bool:
@@ -49,6 +50,34 @@ def negative_rates(
         ],
         np.float32,
     )
+
+
+def told_few(
+    tasks: Sequence[TaskSpec], means: Mapping[str, float], rows: Mapping[str, float]
+) -> list[str]:
+    """What to tell of tasks whose `balance` leaves too few rows to learn the odds of.
+
+    The correction of the odds is exact and what it corrects is not: with 88 positives
+    in five days, served probabilities were some 60 times too high on two logs of three
+    (`docs/studies.md`).
+
+    Args:
+        tasks: Of any kind.
+        means: Task -> label mean of the first day.
+        rows: Task -> its rows then.
+    """
+    found = []
+    for task in tasks:
+        positives = means[task.name] * rows[task.name]
+        if task.balance and means[task.name] < task.balance and positives < _FEW:
+            found.append(
+                f"Task {task.name!r}: balance {task.balance:g} trains it on some "
+                f"{positives / task.balance:.0f} of the first day's "
+                f"{rows[task.name]:.0f} rows, as {positives:.0f} have label 1. What is "
+                "learned of so few may serve probabilities far from the truth: use a "
+                "lower balance, or positive_weight or loss_weight, which keep all rows."
+            )
+    return found
 
 
 def steered(tasks: Sequence[TaskSpec]) -> list[str]:

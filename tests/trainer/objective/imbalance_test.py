@@ -16,6 +16,7 @@ from trainer.objective.imbalance import (
     sampled_masks,
     samples_rows,
     steered_rate,
+    told_few,
     trained_mean,
     unweighted_logits,
 )
@@ -80,6 +81,18 @@ def test_what_is_ordered_badly_sees_its_positives_most(auc, share):
     task = dataclasses.replace(HALF, balance=0.4, balance_by_auc=True)
     rate = steered_rate(task, 0.01, auc)
     assert 0.01 / (0.01 + 0.99 * rate) == pytest.approx(share)
+
+
+@pytest.mark.parametrize(
+    ("mean", "rows", "is_told"),
+    [(0.01, 4000, True), (0.01, 6000, False), (0.6, 10, False)],
+)
+def test_a_balance_of_few_positives_is_told(mean, rows, is_told):
+    tasks = [HALF, HATE, WATCH]
+    names = [task.name for task in tasks]
+    found = told_few(tasks, dict.fromkeys(names, mean), dict.fromkeys(names, rows))
+    assert len(found) == is_told
+    assert all("'half': balance 0.5 trains it on some 80 of" in told for told in found)
 
 
 @pytest.mark.stochastic
