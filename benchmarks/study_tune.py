@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import logging
 import pathlib
 import time
 
@@ -40,6 +41,7 @@ _QUICK = Shape(users=20, days=4, rows_per_user_day=100, eval_days=1)
 def main() -> None:
     """Searches on one log, judges on it and on another one."""
     args = _arguments()
+    logging.getLogger("tensorflow").setLevel("ERROR")  # no advice on tracing rankers
     began = time.process_time()
     shape = _QUICK if args.quick else _FULL
     trials, seeds = (2, 2) if args.quick else (30, 5)

@@ -108,7 +108,7 @@ def tune(
     >>> found = trailrank.tune(
     ...     "mine.yaml", "tuned", spec="small.yaml", examples="examples",
     ...     slice="tiny.yaml", space={"optimizer.learning_rate": [0.001, 0.003, 0.01]},
-    ...     options=trailrank.TuneOptions(trials=3, metrics=["watch.r2"], seeds=2),
+    ...     options=trailrank.TuneOptions(trials=2, metrics=["watch.r2"], seeds=2),
     ... )
     >>> found.best.value >= found.tried[0].value  # trial 0 is the preset as it is
     True

@@ -84,7 +84,7 @@ def flags(files, examples):  # noqa: F811
         known = ["--spec", files / "small.yaml", "--examples", examples]
         known += ["--preset", files / "mine.yaml", "--tpu_config", files / "tiny.yaml"]
         known += ["--search", "optimizer.learning_rate=[0.001, 0.003, 0.01]"]
-        known += ["--metric", "watch.r2", "--trials", 3, "--out", out]
+        known += ["--metric", "watch.r2", "--trials", 2, "--out", out]
         return [str(word) for word in [*known, *more]]
 
     return make
