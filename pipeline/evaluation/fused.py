@@ -210,6 +210,19 @@ def utilities(spec: Spec, frame: pl.DataFrame, groups: Groups) -> _Floats | None
     return np.where(has_gaps, 0, np.maximum(total, 0))
 
 
+def grouped(frame: pl.DataFrame) -> pl.DataFrame:
+    """The rows that are in a group."""
+    if KEY_REQUEST not in frame.columns:
+        return frame
+    return frame.filter(pl.col(KEY_REQUEST) != NO_REQUEST)
+
+
+def groups_of(frame: pl.DataFrame) -> Groups:
+    """Requests of users, or else their days; of sorted rows."""
+    group = frame[KEY_REQUEST if KEY_REQUEST in frame.columns else KEY_SPLIT]
+    return Groups.of(frame[KEY_USER].rle_id(), group)
+
+
 class _Sums:
     """Sums over the groups of all parts.
 
@@ -253,22 +266,11 @@ class _Sums:
     def _own(self, task: TaskSpec) -> str:
         return prediction_key(task.name, self._model)
 
-    def _grouped(self, frame: pl.DataFrame) -> pl.DataFrame:
-        """The rows that are in a group."""
-        if KEY_REQUEST not in frame.columns:
-            return frame
-        return frame.filter(pl.col(KEY_REQUEST) != NO_REQUEST)
-
-    def _groups(self, frame: pl.DataFrame) -> Groups:
-        """Requests of users, or else their days."""
-        group = frame[KEY_REQUEST if KEY_REQUEST in frame.columns else KEY_SPLIT]
-        return Groups.of(frame[KEY_USER].rle_id(), group)
-
     def add(self, frame: pl.DataFrame) -> pl.DataFrame:
         """Adds a part; returns the fused score's sums by user."""
-        frame = self._grouped(frame)
+        frame = grouped(frame)
         users = Groups.of(frame[KEY_USER].rle_id())
-        groups = self._groups(frame)
+        groups = groups_of(frame)
         found = gains(self._spec, frame, self._scales)
         counts = groups.is_mixed(found)
         self.rows += int(groups.sizes[counts].sum())
