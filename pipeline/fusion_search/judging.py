@@ -15,6 +15,8 @@ import numpy as np
 from pipeline.fusion_search.candidates import Sums
 from pipeline.reporting.intervals import LEVEL, Gain, student_t
 
+_WIDEST = 1.0  # half of an interval of a change as a share
+
 
 def difference(found: Sums, default: Sums, *, relative: bool = False) -> Gain:
     """`found - default`, or as a share of the default, with its interval.
@@ -42,6 +44,15 @@ def difference(found: Sums, default: Sums, *, relative: bool = False) -> Gain:
     error = math.sqrt(users / (users - 1) * float(np.sum(parts**2)))
     half = student_t(LEVEL, users - 1) * error
     return Gain(mean=mean, low=mean - half, high=mean + half, pairs=users)
+
+
+def is_known(change: Gain) -> bool:
+    """Whether a change as a share can be shown: not if it may as well be its opposite.
+
+    A rate of a handful of events has an interval of hundreds of percent, or falls to
+    nothing with an interval of no width: there the linear part is not most of it.
+    """
+    return change.has_interval and change.half <= _WIDEST and change.mean > -1
 
 
 def _part(sums: Sums, ratio: float) -> np.ndarray:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import itertools
-import math
 from typing import TYPE_CHECKING
 
+from pipeline.fusion_search.judging import is_known
 from pipeline.fusion_search.pareto import Front
 from pipeline.fusion_search.result import FusionSearch
 from pipeline.reporting import figures
@@ -18,11 +18,14 @@ if TYPE_CHECKING:
 
 
 def draw_rates(found: FusionSearch) -> Figure:
-    """The change of each task's rate, in percent, with its interval."""
+    """The change of each task's rate, in percent, with its interval.
+
+    Rates of too few events to tell are left out.
+    """
     known = {
         name: rate.change
         for name, rate in found.judged.rates.items()
-        if not math.isnan(rate.change.mean)
+        if is_known(rate.change)
     }
     figure = figures.new_figure(5.2, 1.2 + 0.28 * max(1, len(known)))
     panel = figure.subplots()
@@ -49,7 +52,7 @@ def draw_front(found: FusionSearch, front: Front) -> Figure:
     figure = figures.new_figure(1.4 + 3.9 * len(pairs), 3.9, wspace=0.08)
     panels = figure.subplots(1, len(pairs), squeeze=False)[0]
     for panel, (x, y) in zip(panels, pairs, strict=True):
-        _draw_pair(panel, front, x, y)
+        _draw_pair(panel, found, front, x, y)
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(
         handles,
@@ -64,7 +67,7 @@ def draw_front(found: FusionSearch, front: Front) -> Figure:
     return figure
 
 
-def _draw_pair(panel: Axes, front: Front, x: int, y: int) -> None:
+def _draw_pair(panel: Axes, found: FusionSearch, front: Front, x: int, y: int) -> None:
     rates, members = front.rates, front.members
     panel.scatter(rates[:, x], rates[:, y], s=7, color="0.8", label="tried")
     line = "-" if len(front.tasks) == 2 else ""  # three tasks have a surface
@@ -78,14 +81,16 @@ def _draw_pair(panel: Axes, front: Front, x: int, y: int) -> None:
         color=figures.BLUE,
         label="front",
     )
-    marks = (("default", 0, figures.BLACK, "s"),)
-    for label, place, colour, marker in (
-        *marks,
-        ("knee", front.knee, figures.VERMILLION, "D"),
-    ):
+    best = [found.searched.rates[task].found for task in front.tasks]
+    marks = {
+        "default": (front.rates[0], figures.BLACK, "s"),
+        "knee": (front.rates[front.knee], figures.VERMILLION, "D"),
+        "found by value": (best, figures.GREEN, "^"),
+    }
+    for label, (point, colour, marker) in marks.items():
         panel.plot(
-            rates[place, x],
-            rates[place, y],
+            point[x],
+            point[y],
             marker=marker,
             markersize=7,
             linestyle="",

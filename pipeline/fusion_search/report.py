@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,13 +12,15 @@ import numpy as np
 import yaml
 from rich.table import Table
 
-from feature_specs import views
+from feature_specs import SpecError, read_spec, views
+from pipeline.fusion_search.judging import is_known
 from pipeline.fusion_search.pareto import Front
 from pipeline.fusion_search.result import BETTER, FusionSearch, Judgement
 from pipeline.reporting.files import to_json
 from pipeline.reporting.intervals import LEVEL, Gain
 from pipeline.reporting.tables import markdown_table, new_table, number
 
+_SECTION = re.compile(r"^fusion:.*?(?=^\S|\Z)", re.MULTILINE | re.DOTALL)
 _HEADS = ("weight of", "default", "found")
 _RATES = ("rate of", "default", "found", "change")
 
@@ -26,7 +29,7 @@ def files(found: FusionSearch) -> dict[str, bytes]:
     """Name -> content of all files but figures."""
     return {
         "fusion.yaml": section(found).encode(),
-        "spec.yaml": views.written(found.spec).encode(),
+        "spec.yaml": spec_text(found).encode(),
         "report.md": page(found).encode(),
         "search.json": to_json(summary(found)),
     }
@@ -36,6 +39,17 @@ def section(found: FusionSearch) -> str:
     """The `fusion` section of the spec."""
     fusion = views.values(found.spec, views.EVERYTHING)["fusion"]
     return yaml.safe_dump({"fusion": fusion}, sort_keys=False, allow_unicode=True)
+
+
+def spec_text(found: FusionSearch) -> str:
+    """The run's spec with the section in place, as it was written where that can be."""
+    text = _SECTION.sub(lambda _: section(found) + "\n", found.spec.text, count=1)
+    try:
+        if views.digest(read_spec(text)) == views.digest(found.spec):
+            return text
+    except SpecError:  # the section has another form, such as an anchor's
+        pass
+    return views.written(found.spec)
 
 
 def sentences(found: FusionSearch) -> list[str]:
@@ -176,6 +190,8 @@ def _share(gain: Gain) -> str:
         return "-"
     if not gain.has_interval:
         return f"{gain.mean:+.1%}"
+    if not is_known(gain):
+        return "too few"
     return f"{gain.mean:+.1%} ({gain.low:+.1%} to {gain.high:+.1%})"
 
 
