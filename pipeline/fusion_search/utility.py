@@ -11,6 +11,7 @@ nothing, and a group without such rows has the gains that it says.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TypeAlias
 
 import numpy as np
@@ -26,22 +27,26 @@ _Floats: TypeAlias = "npt.NDArray[np.float64]"
 
 def check_utility(text: str, spec: Spec) -> None:
     """FusionSearchError if a text is no utility of the spec's tasks."""
-    names = [task.name for task in spec.tasks]
     try:
-        used = expressions.columns_of(text)
-        if unknown := sorted(used - set(names)):
-            raise ValueError(
-                f"names {', '.join(unknown)}, which is no task; the tasks are "
-                f"{', '.join(names)}"
-            )
-        schema: dict[str, pl.DataType] = {name: pl.Float64() for name in names}
-        found = expressions.type_of(text, expressions.sample_rows(schema))
-        if not found.is_numeric() and found != pl.Boolean:
-            raise ValueError(f"gives {found}; it must give a number")
-        if not used:
-            raise ValueError("names no task; each row would be worth the same")
-    except ValueError as error:
-        raise FusionSearchError(f"--utility {text!r}: {error}.") from None
+        mistake = _mistake(text, [task.name for task in spec.tasks])
+    except ValueError as error:  # it is no expression, or mixes rows
+        mistake = str(error)
+    if mistake:
+        raise FusionSearchError(f"--utility {text!r}: {mistake}.")
+
+
+def _mistake(text: str, tasks: Sequence[str]) -> str:
+    used = expressions.columns_of(text)
+    if unknown := sorted(used - set(tasks)):
+        return (
+            f"names {', '.join(unknown)}, which is no task; the tasks are "
+            f"{', '.join(tasks)}"
+        )
+    schema: dict[str, pl.DataType] = {name: pl.Float64() for name in tasks}
+    found = expressions.type_of(text, expressions.sample_rows(schema))
+    if not found.is_numeric() and found != pl.Boolean:
+        return f"gives {found}; it must give a number"
+    return "" if used else "names no task; each row would be worth the same"
 
 
 def utility_of(text: str, spec: Spec, frame: pl.DataFrame) -> _Floats:
