@@ -73,7 +73,7 @@ def _add_search(found: ArgumentParser) -> None:
         default="",
         metavar="SQL",
         help="what a row is worth, of labels by their tasks' names; by default the "
-        "gains that an evaluation goes by",
+        "spec's evaluation.utility, or the gains that its fusion's weights make",
     )
     add("--k", type=int, default=10, help="places that count (10)")
     _add_space(found)

@@ -14,9 +14,9 @@ from feature_specs.places import (
     check_directory,
     check_writable_directory,
 )
+from feature_specs.utility import mistake_in
 from pipeline.fusion_search.constraints import Constraint
 from pipeline.fusion_search.errors import FusionSearchError
-from pipeline.fusion_search.utility import check_utility
 from pipeline.quiet import quiet_imports
 from pipeline.reporting.figures import require_matplotlib
 from pipeline.run_record import RunRecord, read_record
@@ -68,7 +68,8 @@ def fusion_search(
         root: Directory of a finished run; its model scores the rows.
         out: Directory for the result.
         utility: What a row is worth, SQL over labels by the names of their tasks; by
-            default the gains of an evaluation's NDCG.
+            default the spec's `evaluation.utility`, and without one the gains of an
+            evaluation's NDCG, by the fusion's weights.
         k: Places of a request, or of a user's day, that count.
         tasks: Whose weights are searched; by default of all that have one.
         length: Whether the exponent of the video's length is searched, too.
@@ -87,9 +88,11 @@ def fusion_search(
         PlaceError: The run's model or examples are gone.
         LockedError: Another command writes to `out`.
         FusionSearchError: The utility, a constraint, tasks or rows do not fit.
+        UtilityError: A row's utility is no number.
     """
     record = read_record(os.fspath(root))
     spec = read_spec(record.spec_text)
+    utility = utility or spec.evaluation.utility
     splits = _splits(record, days)
     limits = _checked(spec, utility, constraints, pareto, k, evaluations)
     _check_places(record, splits, out)
@@ -142,8 +145,8 @@ def _checked(
 ) -> list[Constraint]:
     """The constraints; FusionSearchError if one of the settings cannot be."""
     names = [task.name for task in spec.tasks]
-    if utility:
-        check_utility(utility, spec)
+    if utility and (mistake := mistake_in(utility, names)):
+        raise FusionSearchError(f"--utility {utility!r}: {mistake}.")
     if not 1 <= k <= 1_000:
         raise FusionSearchError(f"--k: must be 1 to 1,000. Got {k}.")
     if not _LEAST <= evaluations <= _MOST:

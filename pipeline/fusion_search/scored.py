@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import NamedTuple, TypeAlias
 
@@ -16,7 +17,6 @@ from pipeline.evaluation.rows import KEY_SPLIT, Rows, prediction_key, score_key
 from pipeline.examples.hashing import bucket_of, hash_columns
 from pipeline.fusion_search.candidates import Candidates
 from pipeline.fusion_search.errors import FusionSearchError
-from pipeline.fusion_search.utility import gains_of, utility_of
 from pipeline.reporting.ranking import Groups
 
 LENGTH = "(length)"  # the exponent of f(length); no name of a task
@@ -131,10 +131,10 @@ def scored(
             "to put in order. Name other --days."
         )
     groups = fused.groups_of(frame)
-    if utility:
-        gains = gains_of(utility_of(utility, spec, frame), groups)
-    else:
-        gains = fused.gains(spec, frame, fused.label_scales(spec, rows))
+    aim = dataclasses.replace(
+        spec, evaluation=dataclasses.replace(spec.evaluation, utility=utility)
+    )
+    gains = fused.gains(aim, frame, fused.label_scales(aim, rows))
     rest, factors = _rest_and_factors(spec, frame, names)
     known = {t.name: _floats(frame[mask_key(t.name)]) > 0 for t in spec.tasks}
     labels = {t.name: _floats(frame[label_key(t.name)]) for t in spec.tasks}

@@ -25,6 +25,7 @@ _COMMANDS = [
     "compare --spec tiny.yaml --examples days --presets mmoe --out place",
     "simulate --out place --users 3 --days 2",
     "evaluate --root place",
+    "fusion search --root place --out place",
 ]
 
 

@@ -1,10 +1,15 @@
 """What a row is worth, and what NDCG takes of it."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
-from pipeline.fusion_search.errors import FusionSearchError
-from pipeline.fusion_search.utility import check_utility, gains_of, utility_of
+from feature_specs.spec import EvaluationSpec
+from feature_specs.utility import mistake_in
+from pipeline.evaluation import fused
+from pipeline.evaluation.rows import Rows
+from pipeline.evaluation.utility import UtilityError, gains_of, utility_of
 from pipeline.reporting import ranking
 from pipeline.reporting.ranking import Groups, Order
 from tests.pipeline.evaluation.drawn import drawn_rows
@@ -21,27 +26,12 @@ def test_a_label_outside_its_sample_space_counts_as_0():
 
 def test_a_task_may_stand_anywhere_in_the_expression():
     for text in ("like", "stay - 3 * like", "CASE WHEN stay > 3 THEN like ELSE 0 END"):
-        check_utility(text, SPEC)
+        assert mistake_in(text, ["like", "stay"]) == ""
         assert utility_of(text, SPEC, drawn_rows(9)).shape == (9,)
 
 
-@pytest.mark.parametrize(
-    ("text", "told"),
-    [
-        ("stay + 2 * lik", "names lik, which is no task; the tasks are like, stay"),
-        ("stay +", "is not an SQL expression"),
-        ("AVG(stay)", "mixes rows"),
-        ("3", "names no task"),
-        ("CAST(stay AS VARCHAR)", "must give a number"),
-    ],
-)
-def test_what_is_no_utility_is_told(text, told):
-    with pytest.raises(FusionSearchError, match=told):
-        check_utility(text, SPEC)
-
-
 def test_a_utility_that_is_no_number_is_told():
-    with pytest.raises(FusionSearchError, match="is no number in"):
+    with pytest.raises(UtilityError, match="is no number in"):
         utility_of("1 / like", SPEC, drawn_rows(50))
 
 
@@ -59,3 +49,15 @@ def test_what_harms_at_the_top_costs_more_than_what_is_worth_nothing():
     third = 1 / np.log2(3)
     expected = (3 * third + 5 / 2) / (5 + 3 * third)
     np.testing.assert_allclose(ranking.ndcg(order, gains, 3), [expected])
+
+
+def test_the_evaluation_goes_by_the_spec_s_utility():
+    """Of stay alone, the best order is that by stay, and the weights do not matter."""
+    aim = EvaluationSpec(utility="stay")
+    spec = dataclasses.replace(SPEC, evaluation=aim)
+    frame = drawn_rows()
+    turned = frame.with_columns(score=frame["label_stay"])
+    found = fused.measure_ranking(spec, Rows.of(turned))[0]
+    assert found.order().ndcg["10"] == pytest.approx(1)
+    assert found.utility == "stay" and found.scales == {}
+    assert found.order("like").ndcg["10"] < 1
