@@ -101,4 +101,5 @@ def _draw_pair(panel: Axes, found: FusionSearch, front: Front, x: int, y: int) -
         less = " (less is better)" if front.directions[place] < 0 else ""
         getattr(panel, f"set_{axis}label")(f"rate of {front.tasks[place]}{less}")
     panel.tick_params(labelsize=figures.SMALL_SIZE)
+    panel.locator_params(nbins=5)
     figures.tidy(panel, "both")
