@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
@@ -31,6 +32,22 @@ if TYPE_CHECKING:
 
 _LEAST, _MOST = 10, 1_000_000  # of evaluations
 _FEWEST_USERS = 2  # on either side, for an interval
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Asked:
+    """What `fusion_search` takes, checked."""
+
+    utility: str
+    k: int
+    tasks: Sequence[str]
+    length: bool
+    limits: Sequence[Constraint]
+    keep_signs: bool
+    pareto: Sequence[str]
+    evaluations: int
+    seed: int
+    report: Callable[[int], None]
 
 
 def fusion_search(
@@ -96,22 +113,20 @@ def fusion_search(
     splits = _splits(record, days)
     limits = _checked(spec, utility, constraints, pareto, k, evaluations)
     _check_places(record, splits, out)
+    asked = _Asked(
+        utility=utility,
+        k=k,
+        tasks=tasks,
+        length=length,
+        limits=limits,
+        keep_signs=keep_signs,
+        pareto=pareto,
+        evaluations=evaluations,
+        seed=seed,
+        report=report,
+    )
     with owned(out):
-        found = _search(
-            record,
-            spec,
-            splits,
-            utility=utility,
-            k=k,
-            tasks=tasks,
-            length=length,
-            limits=limits,
-            keep_signs=keep_signs,
-            pareto=pareto,
-            evaluations=evaluations,
-            seed=seed,
-            report=report,
-        )
+        found = _search(record, spec, splits, asked)
         _write(found, absolute(out))
     return found
 
@@ -174,38 +189,25 @@ def _check_places(record: RunRecord, splits: Sequence[str], out: Place) -> None:
 
 
 def _search(
-    record: RunRecord,
-    spec: Spec,
-    splits: Sequence[str],
-    *,
-    utility: str,
-    k: int,
-    tasks: Sequence[str],
-    length: bool,
-    limits: Sequence[Constraint],
-    keep_signs: bool,
-    pareto: Sequence[str],
-    evaluations: int,
-    seed: int,
-    report: Callable[[int], None],
+    record: RunRecord, spec: Spec, splits: Sequence[str], asked: _Asked
 ) -> FusionSearch:
     from pipeline.fusion_search import result, scored
     from pipeline.fusion_search.search import search
 
-    names = scored.searched_names(spec, tasks, length)
+    names = scored.searched_names(spec, asked.tasks, asked.length)
     start = scored.default_weights(spec, names)
-    rows = _scored(record, spec, splits, names, utility, k, seed)
+    rows = _scored(record, spec, splits, names, asked)
     searched, judged = halves(rows, len(splits))
     scale_free = scored.is_scale_free(spec, names)
     weights, trials = search(
         searched,
         start,
-        limits,
-        evaluations=evaluations,
-        seed=seed,
-        keep_signs=keep_signs,
+        asked.limits,
+        evaluations=asked.evaluations,
+        seed=asked.seed,
+        keep_signs=asked.keep_signs,
         scale_free=scale_free,
-        report=report,
+        report=asked.report,
     )
     default = dict(zip(names, start.tolist(), strict=True))
     found = dict(zip(names, weights.tolist(), strict=True))
@@ -214,10 +216,10 @@ def _search(
         spec=result.with_weights(spec, found),
         default=default,
         found=found,
-        utility=utility,
-        k=k,
+        utility=asked.utility,
+        k=asked.k,
         by=rows.by,
-        constraints=tuple(map(str, limits)),
+        constraints=tuple(map(str, asked.limits)),
         scale_free=scale_free,
         by_users=by_users,
         searched_days=tuple(splits if by_users else splits[:-1]),
@@ -226,44 +228,29 @@ def _search(
         searched=result.judge(searched, default, found),
         judged=result.judge(judged, default, found),
         trials=len(trials),
-        seed=seed,
-        front=_front(
-            spec,
-            searched,
-            start,
-            pareto,
-            evaluations,
-            seed,
-            keep_signs,
-            lambda done: report(len(trials) + done),
-        ),
+        seed=asked.seed,
+        front=_front(spec, searched, start, asked, len(trials)),
     )
 
 
 def _front(
-    spec: Spec,
-    searched: Candidates,
-    start: npt.NDArray,
-    pareto: Sequence[str],
-    evaluations: int,
-    seed: int,
-    keep_signs: bool,
-    report: Callable[[int], None],
+    spec: Spec, searched: Candidates, start: npt.NDArray, asked: _Asked, before: int
 ) -> Front | None:
+    """The front asked for; `before` weights have been tried."""
     from pipeline.fusion_search.pareto import search_front
 
-    if not pareto:
+    if not asked.pareto:
         return None
-    directions = [-1 if spec.fusion.weights.get(n, 0.0) < 0 else 1 for n in pareto]
+    weights = spec.fusion.weights
     return search_front(
         searched,
         start,
-        pareto,
-        directions,
-        evaluations=evaluations,
-        seed=seed,
-        keep_signs=keep_signs,
-        report=report,
+        asked.pareto,
+        [-1 if weights.get(name, 0.0) < 0 else 1 for name in asked.pareto],
+        evaluations=asked.evaluations,
+        seed=asked.seed,
+        keep_signs=asked.keep_signs,
+        report=lambda done: asked.report(before + done),
     )
 
 
@@ -272,16 +259,16 @@ def _scored(
     spec: Spec,
     splits: Sequence[str],
     names: Sequence[str],
-    utility: str,
-    k: int,
-    seed: int,
+    asked: _Asked,
 ) -> Scored:
     with quiet_imports():
         from pipeline.evaluation.model_evaluation import scored_rows
         from pipeline.fusion_search.scored import scored
     days = [(split, record.examples_of(split)) for split in splits]
     with scored_rows(spec, [record.model], days) as rows:
-        return scored(spec, rows, names, utility=utility, k=k, seed=seed)
+        return scored(
+            spec, rows, names, utility=asked.utility, k=asked.k, seed=asked.seed
+        )
 
 
 def halves(rows: Scored, days: int) -> tuple[Candidates, Candidates]:
