@@ -54,6 +54,7 @@ setuptools.setup(
         f"tf-keras==2.21.*; {_PY311}",
         "tensorflow-recommenders==0.7.7",  # needs Keras 2, which is tf-keras
         "absl-py",
+        "cmaes",
         "dill",  # tfx-bsl 1.16 imports it; recent Beam no longer brings it
         "google-crc32c",
         "grpcio",

@@ -4,6 +4,7 @@ serves."""
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Any
 
 import polars as pl
 
@@ -13,6 +14,7 @@ from feature_specs.past import REQUEST_COLUMNS
 from feature_specs.past_section import Past
 from feature_specs.reading import Reading
 from feature_specs.spec import EvaluationSpec, LogSpec, TaskSpec
+from feature_specs.utility import mistake_in
 
 # Limits of which tasks: those with a probability have an AUC, the others an error.
 _OF_PROBABILITIES = ("min_auc", "min_gauc", "min_slice_auc")
@@ -35,6 +37,12 @@ def read_evaluation(
         check_tasks(reading, f"evaluation.{key}", getattr(evaluation, key))
     _check_kinds(reading, evaluation, _OF_PROBABILITIES, set(kinds) - chances, "AUC")
     _check_kinds(reading, evaluation, _OF_NUMBERS, chances, "error to limit")
+    if evaluation.utility:
+        names = [str(entry["name"]) for entry in _entries(reading)]
+        if mistake := mistake_in(evaluation.utility, names):
+            reading.problems.add(
+                "evaluation.utility", f"{mistake}.", evaluation.utility
+            )
     if evaluation.min_slice_auc and not evaluation.slices:
         rule = "has no use without `slices`; name columns there, or remove this."
         reading.problems.add("evaluation.min_slice_auc", rule)
@@ -50,16 +58,18 @@ def _check_kinds(
 ) -> None:
     """That no task in `wrong` has a limit under one of `keys`."""
     which = "probabilities" if metric == "AUC" else "regressions"
-    kinds = {
-        str(e["name"]): e.get("kind")
-        for e in reading.raw.get("tasks") or []
-        if isinstance(e, dict) and "name" in e
-    }
+    kinds = {str(entry["name"]): entry.get("kind") for entry in _entries(reading)}
     for key in keys:
         for name in getattr(evaluation, key):
             if name in wrong:
                 rule = f"is a {kinds[name]} task; only {which} have an {metric}."
                 reading.problems.add(f"evaluation.{key}.{name}", rule)
+
+
+def _entries(reading: Reading) -> list[dict[str, Any]]:
+    """The tasks as they are written, those with other mistakes too."""
+    tasks = reading.raw.get("tasks") or []
+    return [entry for entry in tasks if isinstance(entry, dict) and "name" in entry]
 
 
 def _check_slices(

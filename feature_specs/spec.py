@@ -785,6 +785,10 @@ class EvaluationSpec:
         min_positives: Rows of each class, or rows of a regression, that a comparison
             needs; with fewer it is not judged.
         infra: What the exported model must do by itself.
+        utility: SQL over labels by the names of their tasks, such as `watch_seconds +
+            20 * like - 30 * hate`: what a row is worth, as the gain of the fused
+            score's NDCG and the aim of `trailrank fusion search`. A label outside its
+            sample space counts as 0. By default the fusion's weights say it.
     """
 
     slices: tuple[str, ...] = ()
@@ -806,6 +810,7 @@ class EvaluationSpec:
     draws: Annotated[int, between(100, 100_000)] = 1_000
     min_positives: PositiveInt = 50
     infra: InfraSpec = dataclasses.field(default_factory=InfraSpec)
+    utility: str = ""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,8 @@ Specs and presets: `load_spec`, `read_spec`, `Spec`, `load_preset`, `ModelConfig
 slices: `load_slice`
 Own logs: `propose_spec`, `ProposedSpec`; `dry_run`, `DryRun`
 Logs and examples: `simulate`, `trail_bias`, `make_examples`, `make_encoding`
-A whole run: `RunConfig`, `run_pipeline`, `RunRecord`, `read_record`, `evaluate`;
+A whole run: `RunConfig`, `run_pipeline`, `RunRecord`, `read_record`, `evaluate`,
+`fusion_search`;
 day by day: `status`, `history`, `lineage`, `rollback`, `prune`
 Rankers: `train`, `LoopOptions`, `load_ranker`, `Ranker`, `inspect`;
 `compare`, `CompareOptions`; `select_weight`, `WeightOptions`
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from pipeline.encoding.make import make_encoding
     from pipeline.evaluate import evaluate
     from pipeline.examples.make import make_examples
+    from pipeline.fusion_search.run import fusion_search
     from pipeline.operations.history import history
     from pipeline.operations.lineage import lineage
     from pipeline.operations.prune import prune
@@ -87,6 +89,7 @@ __all__ = [
     "dry_run",
     "evaluate",
     "export",
+    "fusion_search",
     "history",
     "inspect",
     "lineage",
@@ -135,6 +138,7 @@ _HOMES = {
     "dry_run": "pipeline.dry_run.run",
     "evaluate": "pipeline.evaluate",
     "export": "serving.export.export",
+    "fusion_search": "pipeline.fusion_search.run",
     "history": "pipeline.operations.history",
     "inspect": "trainer.inspect",
     "lineage": "pipeline.operations.lineage",

@@ -6,6 +6,7 @@ s_t the mean of the task's labels above 0. So a positive of a binary task is wor
 exponent, a regression's typical label the same, and a negative exponent takes away;
 labels outside a task's sample space count as 0. The fused score multiplies
 probabilities (PLE eq. 1); labels of 0 would make a product of them 0, hence a sum.
+With `evaluation.utility` it is that of the row instead (`pipeline.evaluation.utility`).
 
 Orders are compared by NDCG of these gains: that of the fused score, of each task alone,
 the one that was shown (by time: users answered to that one, so it is no fair rival),
@@ -26,7 +27,7 @@ import polars as pl
 
 from feature_specs import Spec, label_key, mask_key
 from feature_specs.spec import KEY_REQUEST, KEY_TIME, KEY_USER, NO_REQUEST, TaskSpec
-from pipeline.evaluation import task_sums
+from pipeline.evaluation import task_sums, utility
 from pipeline.evaluation.rows import (
     KEY_SPLIT,
     Rows,
@@ -98,6 +99,7 @@ class Ranking:
         scales: Task of the fusion -> its s_t.
         orders: NDCG of each order.
         tasks: Precision and recall of each task under some orders.
+        utility: `evaluation.utility`, if the gains are made of it.
     """
 
     by: str
@@ -106,6 +108,7 @@ class Ranking:
     scales: dict[str, float]
     orders: tuple[OrderQuality, ...]
     tasks: tuple[TopQuality, ...]
+    utility: str = ""
 
     def order(self, name: str = FUSED) -> OrderQuality:
         """One order; KeyError if there is none of the name."""
@@ -161,13 +164,19 @@ def measure_ranking(
         scales=scales,
         orders=sums.orders(),
         tasks=tuple(found for by_order in tasks for found in by_order),
+        utility=spec.evaluation.utility,
     )
     return found, by_user
 
 
 def label_scales(spec: Spec, rows: Rows) -> dict[str, float]:
-    """Mean of the labels above 0 of each task of the fusion; 1 if there is none."""
-    found = {}
+    """Mean of the labels above 0 of each task of the fusion; 1 if there is none.
+
+    A utility scales by itself: with one there are none.
+    """
+    found: dict[str, float] = {}
+    if spec.evaluation.utility:
+        return found
     for task in fusion_tasks(spec):
         total, count = 0.0, 0
         for frame in rows.read_task(task.name):
@@ -185,6 +194,9 @@ def fusion_tasks(spec: Spec) -> list[TaskSpec]:
 
 def gains(spec: Spec, frame: pl.DataFrame, scales: Mapping[str, float]) -> _Floats:
     """[N] gains, as at the top of this module."""
+    if spec.evaluation.utility:
+        worth = utility.utility_of(spec.evaluation.utility, spec, frame)
+        return utility.gains_of(worth, groups_of(frame))
     total = np.zeros(frame.height)
     for task in fusion_tasks(spec):
         labels = frame[label_key(task.name)].to_numpy().astype(np.float64)
@@ -197,10 +209,11 @@ def gains(spec: Spec, frame: pl.DataFrame, scales: Mapping[str, float]) -> _Floa
 def utilities(spec: Spec, frame: pl.DataFrame, groups: Groups) -> _Floats | None:
     """[N] expected gains of the tasks with an oracle; None without such a task.
 
+    Nor is that of `evaluation.utility` known, which may be any function of labels.
     All rows of a group have 0 where the truth of one of them is not known.
     """
     known = [t for t in fusion_tasks(spec) if oracle_key(t.name) in frame.columns]
-    if not known:
+    if not known or spec.evaluation.utility:
         return None
     total = np.zeros(frame.height)
     for task in known:
@@ -208,6 +221,19 @@ def utilities(spec: Spec, frame: pl.DataFrame, groups: Groups) -> _Floats | None
         total += chances * spec.fusion.weights[task.name]
     has_gaps = groups.sums(np.isnan(total))[groups.index] > 0
     return np.where(has_gaps, 0, np.maximum(total, 0))
+
+
+def grouped(frame: pl.DataFrame) -> pl.DataFrame:
+    """The rows that are in a group."""
+    if KEY_REQUEST not in frame.columns:
+        return frame
+    return frame.filter(pl.col(KEY_REQUEST) != NO_REQUEST)
+
+
+def groups_of(frame: pl.DataFrame) -> Groups:
+    """Requests of users, or else their days; of sorted rows."""
+    group = frame[KEY_REQUEST if KEY_REQUEST in frame.columns else KEY_SPLIT]
+    return Groups.of(frame[KEY_USER].rle_id(), group)
 
 
 class _Sums:
@@ -253,22 +279,11 @@ class _Sums:
     def _own(self, task: TaskSpec) -> str:
         return prediction_key(task.name, self._model)
 
-    def _grouped(self, frame: pl.DataFrame) -> pl.DataFrame:
-        """The rows that are in a group."""
-        if KEY_REQUEST not in frame.columns:
-            return frame
-        return frame.filter(pl.col(KEY_REQUEST) != NO_REQUEST)
-
-    def _groups(self, frame: pl.DataFrame) -> Groups:
-        """Requests of users, or else their days."""
-        group = frame[KEY_REQUEST if KEY_REQUEST in frame.columns else KEY_SPLIT]
-        return Groups.of(frame[KEY_USER].rle_id(), group)
-
     def add(self, frame: pl.DataFrame) -> pl.DataFrame:
         """Adds a part; returns the fused score's sums by user."""
-        frame = self._grouped(frame)
+        frame = grouped(frame)
         users = Groups.of(frame[KEY_USER].rle_id())
-        groups = self._groups(frame)
+        groups = groups_of(frame)
         found = gains(self._spec, frame, self._scales)
         counts = groups.is_mixed(found)
         self.rows += int(groups.sizes[counts].sum())

@@ -57,11 +57,11 @@ def _order_table(ranking: Ranking) -> Table:
     heads = ["ordered by", *(f"NDCG@{k}" for k in cutoffs)]
     with_truth = any(order.utility for order in ranking.orders)
     heads += [f"true @{k}" for k in cutoffs] if with_truth else []
-    weights = ", ".join(ranking.scales)
+    gains = f"{', '.join(ranking.scales)}, as the fusion weighs them"
     table = new_table(
         f"Ranking, {ranking.groups:,} groups by {ranking.by}, {ranking.rows:,} rows",
         heads,
-        caption=f"Gains: {weights}, as the fusion weighs them. A task of a negative "
+        caption=f"Gains: {ranking.utility or gains}. A task of a negative "
         "weight puts its lowest first. Shown: by time; users answered to that order.",
     )
     for order in ranking.orders:

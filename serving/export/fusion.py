@@ -101,6 +101,19 @@ def log_factors(spec: Spec, logits: tf.Tensor) -> tf.Tensor:
     return tf.gather(found, [places.index(n) for n in range(len(places))], axis=1)
 
 
+def log_factor_of(spec: Spec, task: TaskSpec, predictions: tf.Tensor) -> tf.Tensor:
+    """log g [B] float64 of what a task was served as, [B] float32 or float64.
+
+    It has the digits that predictions have, where `log_factors` has those of logits:
+    a probability of 0 counts as the least normal float32.
+    """
+    transform = spec.fusion.transform_of(task)
+    served = tf.cast(predictions, tf.float64)
+    if transform.name == "identity":
+        return tf.math.log(tf.maximum(served, _LEAST))
+    return _LOG_FACTORS[transform.name](served, *transform.numbers)
+
+
 def finite(fused: Fused) -> Fused:
     """The same; a NaN or infinity ends with InvalidArgumentError, which says where."""
     bad = tf.where(tf.logical_not(tf.math.is_finite(fused.log_score)))[:, 0]
@@ -165,6 +178,7 @@ def _log_sigmoid(y: tf.Tensor, scale: tf.Tensor) -> tf.Tensor:
     return tf.math.log_sigmoid(y / scale)
 
 
+_LEAST = 2.0**-126  # the least normal float32
 _DEEP = -40.0  # below it softplus(x) is exp(x), to the last digit
 _LOG_FACTORS: dict[str, Callable[..., tf.Tensor]] = {
     "linear": _log_linear,

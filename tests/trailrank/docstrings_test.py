@@ -9,6 +9,7 @@ import pytest
 _OF_A_RUN = (
     "read_record",
     "evaluate",
+    "fusion_search",
     "make_examples",
     "trail_bias",
     "run_pipeline",

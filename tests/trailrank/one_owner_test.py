@@ -27,6 +27,7 @@ _COMMANDS = [
     "weights select --new_task a --spec rare.yaml --examples days --out place",
     "simulate --out place --users 3 --days 2",
     "evaluate --root place",
+    "fusion search --root place --out place",
 ]
 
 

@@ -14,6 +14,11 @@ _CASES = {
     "evaluate": ("evaluate --root {none}", "no finished run here"),
     "evaluate moved": ("evaluate --root {moved}", "was moved or cleaned"),
     "evaluate truth": ("evaluate --root {moved} --truth {none}", "--truth"),
+    "fusion search": ("fusion search --root {none} --out {out}", "no finished run"),
+    "fusion search days": (
+        "fusion search --root {moved} --out {out}",
+        "keeps no day for evaluation",
+    ),
     "rank moved": ("rank --root {moved} --user 1", "moved or cleaned"),
     "loadtest": ("loadtest --root {none}", "no finished run here"),
     "loadtest moved": ("loadtest --root {moved}", "moved or cleaned"),

@@ -1,0 +1,1 @@
+"""The fused score's weights, searched by an evolution strategy: no training."""
