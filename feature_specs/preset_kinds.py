@@ -58,9 +58,13 @@ class WeightsKind(PresetKind):
     Attributes:
         bends: Whether it bends the gradient of what tasks share, so that `surgery`
             would bend it twice.
+        reads: Whether a task's `loss_weight` counts in it.
+        learns: Whether it finds weights of its own.
     """
 
     bends: bool = False
+    reads: bool = True
+    learns: bool = False
 
 
 SWITCHER_KINDS: Registry[SwitcherKind] = Registry(
@@ -111,11 +115,11 @@ for _structure in (
     declare(STRUCTURE_KINDS, _structure)
 for _weights in (
     WeightsKind(name="fixed"),
-    WeightsKind(name="uniform"),
-    WeightsKind(name="uncertainty"),
-    WeightsKind(name="gradnorm"),
+    WeightsKind(name="uniform", reads=False),
+    WeightsKind(name="uncertainty", learns=True),
+    WeightsKind(name="gradnorm", learns=True),
     WeightsKind(name="graddrop", bends=True),
-    WeightsKind(name="mgda", bends=True),
+    WeightsKind(name="mgda", bends=True, learns=True),
 ):
     declare(WEIGHTS_KINDS, _weights)
 for _kinds, _names in (

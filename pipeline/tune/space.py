@@ -20,6 +20,7 @@ from typing import Any
 from feature_specs import ModelConfig, Spec, SpecError
 from feature_specs.build import closest, parse_yaml
 from feature_specs.preset import check_preset
+from feature_specs.preset_kinds import WEIGHTS_KINDS
 from feature_specs.yaml_text import YamlMistake, read_yaml
 from pipeline.compare.errors import CompareError
 from pipeline.compare.variants import Variant, with_values
@@ -234,7 +235,7 @@ def default_space(preset: ModelConfig, spec: Spec) -> dict[str, Domain]:
             found["switcher.experts"] = Range(least, 2 * switcher.experts, log=True)
             values = sorted({*_LAMBDAS, preset.disentangle})
             found["disentangle"] = Choices(tuple(values))
-    if preset.weights.kind != "uniform":
+    if WEIGHTS_KINDS[preset.weights.kind].reads:
         weights = {t.name: t.loss_weight for t in spec.tasks if t.sparse}
         for name, weight in (weights | preset.loss_weights).items():
             if weight > 0:

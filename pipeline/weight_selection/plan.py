@@ -13,6 +13,7 @@ from feature_specs.preset import (
     weighted,
     with_loss_weights,
 )
+from feature_specs.preset_kinds import WEIGHTS_KINDS
 from pipeline.compare.variants import vary
 from pipeline.weight_selection.errors import WeightSelectionError
 from pipeline.weight_selection.options import GRID, LEAST, RIVALS, WeightOptions
@@ -172,9 +173,10 @@ def _check_config(spec: Spec, name: str, config: ModelConfig, new_task: str) -> 
             "weight changes nothing for them. It has a network of its own; take it out "
             "of `separate`, or take a structure that shares."
         )
-    if config.weights.kind != "fixed":
+    weights = WEIGHTS_KINDS[config.weights.kind]
+    if weights.learns or weights.bends or not weights.reads:
         raise WeightSelectionError(
             f"--preset {name}: must have fixed weights. Got weights.kind "
-            f"{config.weights.kind}, which finds weights of its own. Leave it out; "
-            f"--rivals {config.weights.kind} compares with it."
+            f"{weights.name}, under which a loss weight means something else. Leave it "
+            f"out; of such kinds --rivals {' '.join(RIVALS[:-1])} compare."
         )

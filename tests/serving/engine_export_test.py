@@ -34,9 +34,11 @@ def on_engine(ranker, spec):
     model = Ranker(spec, config, {"long_view": 0.3, "watched": 1.2}, engine=engine)
     for mine, other in zip(model.dense_variables, ranker.dense_variables, strict=True):
         mine.assign(other)
-    dense = {v.name: v for v in ranker.table_variables}
-    for table in (*model.table_variables, *model.engine_variables):
-        table.assign(dense[table.name.removeprefix("network_")])
+    taken = {v.name.removeprefix("network_"): v for v in model.engine_variables}
+    dense = iter(model.table_variables)  # those that the engine did not take
+    for table in ranker.table_variables:
+        mine = taken[table.name] if table.name in taken else next(dense)
+        mine.assign(table)
     assert len(model.engine_variables) == 3
     return model
 
