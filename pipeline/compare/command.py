@@ -18,19 +18,17 @@ is in OUT/results.jsonl is not trained again.
 from __future__ import annotations
 
 import argparse
-import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import rich.console
 import rich.status
-from absl import logging as absl_logging
 from rich.markup import escape
 
 from feature_specs import flags
-from feature_specs.errors import Status, TrailrankError
 from feature_specs.flags import ArgumentParser
 from feature_specs.preset import shipped_presets
+from pipeline.compare.console import trainings
 from pipeline.compare.errors import CompareError
 from pipeline.compare.run import (
     CompareOptions,
@@ -56,10 +54,8 @@ def run(argv: Sequence[str]) -> int:
         options = _options(args)
     except CompareError as error:
         found.error(str(error))
-    absl_logging.set_verbosity(absl_logging.WARNING)  # no line for every day
-    logging.getLogger("tensorflow").setLevel("ERROR")  # no advice on tracing rankers
     console = rich.console.Console()
-    with console.status("Loading TensorFlow ...") as status:
+    with trainings(console, args.out) as status:
         findings = _compare(args, options, _Lines(console, status))
     _show(findings, console)
     console.print(
@@ -88,25 +84,17 @@ def _options(args: argparse.Namespace) -> CompareOptions:
 def _compare(
     args: argparse.Namespace, options: CompareOptions, lines: _Lines
 ) -> Findings:
-    try:
-        return compare(
-            args.presets,
-            args.out,
-            root=args.root,
-            spec=args.spec,
-            examples=args.examples,
-            encoding=args.encoding,
-            options=options,
-            slice=args.tpu_config,
-            listener=lines,
-        )
-    except (KeyboardInterrupt, TrailrankError) as error:
-        if getattr(error, "exit_status", Status.STOPPED) in (
-            Status.STOPPED,
-            Status.PREEMPTED,
-        ):
-            lines.interrupted(args.out)
-        raise
+    return compare(
+        args.presets,
+        args.out,
+        root=args.root,
+        spec=args.spec,
+        examples=args.examples,
+        encoding=args.encoding,
+        options=options,
+        slice=args.tpu_config,
+        listener=lines,
+    )
 
 
 def parser() -> ArgumentParser:
@@ -187,13 +175,6 @@ class _Lines(Listener):
 
     def measuring(self, yardstick: str) -> None:
         self._status.update(f"Without a network: {yardstick} ...")
-
-    def interrupted(self, out: str) -> None:
-        """Ctrl-C came."""
-        self._status.stop()
-        self._console.print(
-            f"The same command goes on: {escape(out)} has what is finished."
-        )
 
 
 def duration(seconds: float) -> str:

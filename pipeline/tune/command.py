@@ -22,18 +22,16 @@ A space names keys of the preset, by file (--space) or by flag (--search):
 from __future__ import annotations
 
 import argparse
-import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import rich.console
 import rich.status
-from absl import logging as absl_logging
 from rich.markup import escape
 
 from feature_specs import flags
-from feature_specs.errors import Status, TrailrankError
 from feature_specs.flags import ArgumentParser
+from pipeline.compare.console import trainings
 from pipeline.compare.errors import CompareError
 from pipeline.compare.run import check_places
 from pipeline.tune.errors import TuneError
@@ -55,10 +53,8 @@ def run(argv: Sequence[str]) -> int:
         options = _options(args)
     except (CompareError, TuneError) as error:
         found.error(str(error))
-    absl_logging.set_verbosity(absl_logging.WARNING)  # no line for every day
-    logging.getLogger("tensorflow").setLevel("ERROR")  # no advice on tracing rankers
     console = rich.console.Console()
-    with console.status("Loading TensorFlow ...") as status:
+    with trainings(console, args.out) as status:
         tuned = _tune(args, options, _Lines(console, status))
     _show(tuned, console)
     console.print(
@@ -84,26 +80,18 @@ def _options(args: argparse.Namespace) -> TuneOptions:
 
 
 def _tune(args: argparse.Namespace, options: TuneOptions, lines: _Lines) -> Tuned:
-    try:
-        return tune(
-            args.preset,
-            args.out,
-            root=args.root,
-            spec=args.spec,
-            examples=args.examples,
-            encoding=args.encoding,
-            space=_space(args),
-            options=options,
-            slice=args.tpu_config,
-            listener=lines,
-        )
-    except (KeyboardInterrupt, TrailrankError) as error:
-        if getattr(error, "exit_status", Status.STOPPED) in (
-            Status.STOPPED,
-            Status.PREEMPTED,
-        ):
-            lines.interrupted(args.out)
-        raise
+    return tune(
+        args.preset,
+        args.out,
+        root=args.root,
+        spec=args.spec,
+        examples=args.examples,
+        encoding=args.encoding,
+        space=_space(args),
+        options=options,
+        slice=args.tpu_config,
+        listener=lines,
+    )
 
 
 def _space(args: argparse.Namespace) -> dict[str, Any] | None:
@@ -183,13 +171,6 @@ class _Lines(Listener):
 
     def judging(self, number: int, total: int, seconds_left: float | None) -> None:
         self._status.update(f"Judging the best: training {number} of {total} ...")
-
-    def interrupted(self, out: str) -> None:
-        """Ctrl-C or SIGTERM came."""
-        self._status.stop()
-        self._console.print(
-            f"The same command goes on: {escape(out)} has what is over."
-        )
 
     def _print(self, text: str) -> None:
         self._console.print(text, highlight=False, markup=False)

@@ -17,19 +17,17 @@ trained again.
 from __future__ import annotations
 
 import argparse
-import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import rich.console
 import rich.status
-from absl import logging as absl_logging
 from rich.markup import escape
 
 from feature_specs import flags
-from feature_specs.errors import Status, TrailrankError
 from feature_specs.flags import ArgumentParser
 from pipeline.compare.command import duration
+from pipeline.compare.console import trainings
 from pipeline.compare.errors import CompareError
 from pipeline.compare.run import check_places
 from pipeline.weight_selection.errors import WeightSelectionError
@@ -50,10 +48,8 @@ def run(argv: Sequence[str]) -> int:
         options = _options(args)
     except (CompareError, WeightSelectionError) as error:
         found.error(str(error))
-    absl_logging.set_verbosity(absl_logging.WARNING)  # no line for every day
-    logging.getLogger("tensorflow").setLevel("ERROR")  # no advice on tracing rankers
     console = rich.console.Console()
-    with console.status("Loading TensorFlow ...") as status:
+    with trainings(console, args.out) as status:
         selected = _select(args, options, _Lines(console, status))
     _show(selected, console)
     console.print(
@@ -152,26 +148,18 @@ def _options(args: argparse.Namespace) -> WeightOptions:
 def _select(
     args: argparse.Namespace, options: WeightOptions, lines: _Lines
 ) -> Selection:
-    try:
-        return select_weight(
-            args.new_task,
-            args.preset,
-            args.out,
-            root=args.root,
-            spec=args.spec,
-            examples=args.examples,
-            encoding=args.encoding,
-            options=options,
-            slice=args.tpu_config,
-            listener=lines,
-        )
-    except (KeyboardInterrupt, TrailrankError) as error:
-        if getattr(error, "exit_status", Status.STOPPED) in (
-            Status.STOPPED,
-            Status.PREEMPTED,
-        ):
-            lines.interrupted(args.out)
-        raise
+    return select_weight(
+        args.new_task,
+        args.preset,
+        args.out,
+        root=args.root,
+        spec=args.spec,
+        examples=args.examples,
+        encoding=args.encoding,
+        options=options,
+        slice=args.tpu_config,
+        listener=lines,
+    )
 
 
 class _Lines(Listener):
@@ -198,13 +186,6 @@ class _Lines(Listener):
 
     def learned(self, weight: float) -> None:
         self._console.print(f"The meta learner chooses {weight:g}", highlight=False)
-
-    def interrupted(self, out: str) -> None:
-        """Ctrl-C came."""
-        self._status.stop()
-        self._console.print(
-            f"The same command goes on: {escape(out)} has what is finished."
-        )
 
 
 def _show(found: Selection, console: rich.console.Console) -> None:
