@@ -130,6 +130,8 @@ class ServerOptions:
         tensorflow_intra_op_parallelism: Threads that share a large product of one
             request, as in TensorFlow Serving; 0 is one a processor, which answers a
             request of thousands of candidates sooner and costs more processor time.
+            All models of a process share them, from TensorFlow's first use on: so it is
+            `trailrank serve` that sets them, and a `Server` takes what is there.
         retry_after_s: When a refused client may come back, as it is told.
         drain_s: For running requests to end after SIGTERM.
     """
