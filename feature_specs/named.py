@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pathlib
 
 from feature_specs.model import ModelConfig, plain_values
 from feature_specs.preset import load_preset
@@ -32,6 +33,13 @@ def as_preset(preset: PresetLike) -> ModelConfig:
     if isinstance(preset, ModelConfig):
         return preset
     return load_preset(os.fspath(preset))
+
+
+def name_of_preset(preset: PresetLike) -> str:
+    """What results call it: the shipped name, or its file's; `preset` of an object."""
+    if isinstance(preset, ModelConfig):
+        return "preset"
+    return pathlib.PurePath(os.fspath(preset)).stem
 
 
 def preset_as_text(preset: ModelConfig) -> str:

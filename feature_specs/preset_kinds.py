@@ -31,10 +31,12 @@ class SwitcherKind(PresetKind):
     Attributes:
         needs_units: Whether it needs one width at least.
         in_subspaces: Whether `subspaces` must divide every width.
+        mixes: Whether it mixes `experts` of its own, as many as the preset says.
     """
 
     needs_units: bool = False
     in_subspaces: bool = False
+    mixes: bool = False
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -98,12 +100,12 @@ for _kind in (
     SwitcherKind(name="customized"),
     SwitcherKind(name="cross_stitch", needs_units=True),
     SwitcherKind(name="sluice", needs_units=True, in_subspaces=True),
-    SwitcherKind(name="moe"),
-    SwitcherKind(name="mmoe"),
-    SwitcherKind(name="ml_mmoe", needs_units=True),
-    SwitcherKind(name="cgc", needs_units=True),
-    SwitcherKind(name="ple", needs_units=True),
-    SwitcherKind(name="snr", needs_units=True),
+    SwitcherKind(name="moe", mixes=True),
+    SwitcherKind(name="mmoe", mixes=True),
+    SwitcherKind(name="ml_mmoe", needs_units=True, mixes=True),
+    SwitcherKind(name="cgc", needs_units=True, mixes=True),
+    SwitcherKind(name="ple", needs_units=True, mixes=True),
+    SwitcherKind(name="snr", needs_units=True, mixes=True),
 ):
     declare(SWITCHER_KINDS, _kind)
 for _structure in (

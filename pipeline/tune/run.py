@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
-import os
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from feature_specs import ModelConfig, Spec
 from feature_specs.locks import owned
-from feature_specs.named import PresetLike, SpecLike, as_preset
+from feature_specs.named import PresetLike, SpecLike, as_preset, name_of_preset
 from feature_specs.places import Place
 from feature_specs.preset import check_preset
 from pipeline.compare.run import check_examples, check_places, find_examples
@@ -216,9 +215,7 @@ def _enough(examples: Examples) -> Examples:
 
 
 def _name(preset: PresetLike) -> str:
-    if isinstance(preset, ModelConfig):
-        return "preset"
-    name = pathlib.PurePath(os.fspath(preset)).stem
+    name = name_of_preset(preset)
     return name if name != _BEST else "preset"
 
 

@@ -31,7 +31,6 @@ _RANGE_KEYS = ("low", "high", "log")
 _FIGURES = 3  # significant ones of a drawn number
 _RATES, _WEIGHTS = 5.0, 4.0  # how far from the preset's own, either way
 _LAMBDAS = (0.0, 0.003, 0.01, 0.03, 0.1)  # SFV table 2, and less
-_WITH_EXPERTS = ("moe", "mmoe", "ml_mmoe", "cgc", "ple", "snr")
 _WIDTH_STEP = 4
 
 
@@ -230,7 +229,7 @@ def default_space(preset: ModelConfig, spec: Spec) -> dict[str, Domain]:
     if not preset.structure.of_kind.nested and not preset.structure.of_kind.apart:
         if not switcher.of_kind.in_subspaces:
             found |= _widths("switcher.units", switcher.units)
-        if switcher.kind in _WITH_EXPERTS:
+        if switcher.of_kind.mixes:
             least = max(1, switcher.experts // 2)
             found["switcher.experts"] = Range(least, 2 * switcher.experts, log=True)
             values = sorted({*_LAMBDAS, preset.disentangle})

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import pathlib
 import time
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
-from feature_specs import ModelConfig, Spec, read_spec
+from feature_specs import Spec, read_spec
 from feature_specs.locks import owned
-from feature_specs.named import PresetLike, SpecLike, as_preset, as_spec
+from feature_specs.named import PresetLike, SpecLike, as_preset, as_spec, name_of_preset
 from feature_specs.places import Place
 from pipeline.compare.run import check_examples, check_places, find_examples
 from pipeline.reporting.figures import require_matplotlib
@@ -106,7 +105,7 @@ def select_weight(
     options, listener = options or WeightOptions(), listener or Listener()
     check_places(out, root, spec, examples)
     require_matplotlib()
-    config, name = as_preset(preset), _preset_name(preset)
+    config, name = as_preset(preset), name_of_preset(preset)
     check_examples(root, spec, examples, encoding)
     make_plan(_spec(root, spec), name, config, new_task, options)  # before TensorFlow
     with owned(out):
@@ -117,12 +116,6 @@ def select_weight(
         found = _Run(plan, rows, where, options, pathlib.Path(out), listener).all(name)
         _write(found, pathlib.Path(out))
     return found
-
-
-def _preset_name(preset: PresetLike) -> str:
-    if isinstance(preset, ModelConfig):
-        return "preset"
-    return pathlib.PurePath(os.fspath(preset)).stem
 
 
 def _spec(root: Place | None, spec: SpecLike | None) -> Spec:

@@ -42,18 +42,37 @@ def _is_kind(node: ast.AST) -> bool:
     )
 
 
-def _names_kinds(node: ast.AST) -> bool:
+def _names_kinds(node: ast.AST, lists: set[str]) -> bool:
+    """Whether it holds a kind's name, or is one of the `lists` that do."""
     return any(
-        isinstance(part, ast.Constant) and part.value in _NAMES
+        (isinstance(part, ast.Name) and part.id in lists)
+        or (
+            isinstance(part, ast.Constant)
+            and isinstance(part.value, str)
+            and part.value in _NAMES
+        )
         for part in ast.walk(node)
-        if isinstance(getattr(part, "value", None), str)
     )
+
+
+def _lists_of_kinds(tree: ast.Module) -> set[str]:
+    """Constants of a module that are lists of kinds' names."""
+    return {
+        target.id
+        for node in tree.body
+        if isinstance(node, ast.Assign)
+        and isinstance(node.value, ast.Tuple | ast.List | ast.Set | ast.Dict)
+        and _names_kinds(node.value, set())
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
 
 
 def comparisons(source: str) -> list[int]:
     """Lines of a source that compare a kind with its name."""
-    lines = []
-    for node in ast.walk(ast.parse(source)):
+    lines, tree = [], ast.parse(source)
+    lists = _lists_of_kinds(tree)
+    for node in ast.walk(tree):
         if isinstance(node, ast.Compare):
             sides = [node.left, *node.comparators]
         elif isinstance(node, ast.Match):
@@ -62,7 +81,7 @@ def comparisons(source: str) -> list[int]:
             sides = [node.slice, *(key for key in node.value.keys if key)]
         else:
             continue
-        if any(map(_is_kind, sides)) and any(map(_names_kinds, sides)):
+        if any(map(_is_kind, sides)) and any(_names_kinds(s, lists) for s in sides):
             lines.append(node.lineno)
     return lines
 
@@ -88,6 +107,7 @@ def test_no_kind_is_compared_with_a_name(room):
         'match switcher.kind:\n  case "mmoe" | "moe": pass',
         'z = {"binary": 1, "regression": 2}[task.kind]',
         'task.loss_kind == "focal"',
+        'x = 1 if kind in _MIXED else 0; _MIXED = ("mmoe", "ple")',
     ],
 )
 def test_the_search_finds_a_comparison(source):

@@ -88,7 +88,7 @@ class TaskWeights(tf.Module):
         Returns:
             V of [*shape]; on several replicas this replica's share.
         """
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} bends: define `correction`.")
 
 
 TASK_WEIGHTS: Registry[type[TaskWeights]] = Registry(
