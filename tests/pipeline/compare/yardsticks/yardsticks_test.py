@@ -140,6 +140,9 @@ def test_a_days_own_labels_say_nothing_of_its_ids(example_days, monkeypatch):
 
     monkeypatch.setattr(trees._Inputs, "of", spy)
     monkeypatch.setattr(trees, "_MOST_CODES", 20)
+    monkeypatch.setattr(
+        trees, "_MOST_TASKS", 1
+    )  # at a time: the days of one come first
     trees.predict(example_days)
     first, second = seen[:2]
     assert np.isnan(first).any(axis=0).any()  # nothing is known on the first day
