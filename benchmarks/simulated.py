@@ -18,6 +18,7 @@ import logging
 import os
 import pathlib
 import tempfile
+import unittest.mock
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal
@@ -39,7 +40,7 @@ from pipeline.reporting.files import plain, write_bytes
 from pipeline.reporting.intervals import Gain, paired_gain
 from pipeline.simulator import simulate
 from tpu_configs import load_slice
-from trainer.days import loop
+from trainer.days import loop, training
 from trainer.days.folders import find_days
 from trainer.days.layout import Layout
 from trainer.model.ranker import Batch, Ranker
@@ -236,10 +237,30 @@ def identity(log: Log, config: ModelConfig, seed: int) -> dict[str, Any]:
 
 
 def train(
-    log: Log, config: ModelConfig, seed: int, *, precision: Precision = "float32"
+    log: Log,
+    config: ModelConfig,
+    seed: int,
+    *,
+    precision: Precision = "float32",
+    tables: Literal["cpu", "tpu"] = "cpu",
 ) -> Ranker:
-    """A ranker trained on the log's days, on one machine without accelerator."""
-    return train_and_validate(log, config, seed, precision=precision)[0]
+    """A ranker trained on the log's days, on one machine without accelerator.
+
+    Its large tables are read and moved as on a CPU, or as a TPU's step does it.
+    """
+    with _tables_of_a_tpu() if tables == "tpu" else contextlib.nullcontext():
+        return train_and_validate(log, config, seed, precision=precision)[0]
+
+
+@contextlib.contextmanager
+def _tables_of_a_tpu() -> Iterator[None]:
+    """Rankers of trainings are made as for a TPU while the block runs."""
+
+    def as_on_tpu(*args: Any, **settings: Any) -> Ranker:
+        return Ranker(*args, **{**settings, "sparse_gradients": False})
+
+    with unittest.mock.patch.object(training, "Ranker", as_on_tpu):
+        yield
 
 
 def train_and_validate(

@@ -17,6 +17,7 @@ import tensorflow as tf
 from feature_specs import FeatureSpec, TableSpec, feature_kinds
 from feature_specs.model import UnifiedConfig
 from feature_specs.registry import RoomTable
+from trainer.model import lanes
 from trainer.model.unified import UnifiedTables
 
 # Tables up to this many rows get a dense gradient everywhere: writing it costs less
@@ -52,6 +53,9 @@ class FeatureEmbeddings(tf.keras.layers.Layer):
         sparse_gradients: Whether large tables get `IndexedSlices`, which updates only
             the rows of the batch: right on CPU and GPU. On TPU a dense update is
             faster, and the sparse one does not compile.
+        ahead: Begin of the keys of what `look_up_ahead` adds; without one it adds
+            nothing.
+        rounded: Whether rows may be read as bfloat16 there (`trainer.model.lanes`).
     """
 
     def __init__(
@@ -63,9 +67,13 @@ class FeatureEmbeddings(tf.keras.layers.Layer):
         unified: UnifiedConfig | None = None,
         vectors: Mapping[str, str] | None = None,
         sparse_gradients: bool = True,
+        ahead: str = "",
+        rounded: bool = False,
         name: str = "embeddings",
     ):
         super().__init__(name=name)
+        self._features = tuple(features)
+        self._ahead, self._rounded = ahead, rounded
         self._width = width
         self._sparse = sparse_gradients
         self._vectors = dict(vectors or {})
@@ -123,15 +131,57 @@ class FeatureEmbeddings(tf.keras.layers.Layer):
         own = [f for f in embedded if not self._is_unified(f)]
         large = sorted((f for f in own if self._is_large(f)), key=self._key)
         small = sorted((f for f in own if not self._is_large(f)), key=self._columns)
-        found = {f.name: self._pooled(f, inputs) for f in embedded if self._alone(f)}
-        found |= self._look_up(large, inputs, key=self._key, joined=False)
+        there = [f for f in embedded if self._alone(f) or self._key_ahead(f) in inputs]
+        found = {f.name: self._pooled(f, inputs) for f in there}
+        missing = [f for f in large if f.name not in found]
+        found |= self._look_up(missing, inputs, key=self._key, joined=False)
         found |= self._look_up(small, inputs, key=self._columns, joined=True)
         parts = [found[f.name] for f in (*unified, *large, *small)]
         return tf.concat(parts, axis=1) if parts else no_columns(inputs)
 
+    def look_up_ahead(self, inputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """With the vectors of the features of large tables, one gather a table.
+
+        For TPU, where each gather has a gradient as large as its table. What `call` and
+        `steps` find among their inputs they do not look up.
+
+        Args:
+            inputs: Feature name -> int32 [B] or [B, length], of all features.
+        """
+        large = [f for f in self._features if self._is_looked_up_ahead(f, inputs)]
+        found = dict(inputs)
+        for key, same in itertools.groupby(sorted(large, key=self._key), self._key):
+            features, table = list(same), self._tables[key]
+            ids = {f.name: as_columns(inputs[f.name]) for f in features}
+            flat = [tf.reshape(i, [-1]) for i in ids.values()]
+            joined = tf.concat(flat, axis=0)
+            packed = self._rounded and lanes.fits(table.shape[1])
+            vectors = (lanes.gather if packed else _gather_dense)(table, joined)
+            pieces = tf.split(vectors, [i.shape[0] for i in flat])
+            for feature, piece in zip(features, pieces, strict=True):
+                shape = [*ids[feature.name].shape, table.shape[1]]
+                found[self._key_ahead(feature)] = tf.reshape(piece, shape)
+        return found
+
+    def _is_looked_up_ahead(
+        self, feature: FeatureSpec, inputs: dict[str, tf.Tensor]
+    ) -> bool:
+        return (
+            bool(self._ahead)
+            and not feature.is_number
+            and not self._alone(feature)
+            and self._is_large(feature)
+            and self._key_ahead(feature) not in inputs
+        )
+
+    def _key_ahead(self, feature: FeatureSpec) -> str:
+        return f"{self._ahead} {feature.name}"
+
     def steps(self, inputs: dict[str, tf.Tensor], feature: FeatureSpec) -> tf.Tensor:
         """Every step of a sequence, not pooled: [B, T, D]."""
         ids = as_columns(inputs[feature.name])
+        if self._key_ahead(feature) in inputs:
+            return inputs[self._key_ahead(feature)]
         if feature.name in self._vectors:
             vectors = inputs[self._vectors[feature.name]]
             return tf.reshape(vectors, [-1, ids.shape[1], vectors.shape[-1]])

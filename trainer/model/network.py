@@ -122,6 +122,8 @@ class Network(tf.keras.layers.Layer):
                 unified=config.unified,
                 vectors=self._vectors,
                 sparse_gradients=sparse_gradients,
+                ahead="" if sparse_gradients else name,
+                rounded=policy.compute_dtype == "bfloat16",
             )
         )
         self.dense_inputs: DenseInputs = (

@@ -452,6 +452,8 @@ class Ranker(tfrs.Model):
     def _logits(self, features: Features, training: bool) -> tuple[tf.Tensor, _Seen]:
         """-> [B, L] with trail, and what was seen on the way."""
         features = self.with_vectors(features)
+        for network in self.networks:
+            features = network.embeddings.look_up_ahead(features)
         request = self._request_side(features)
         candidate = self._candidate_side(features)
         kept = {**request.kept, **candidate.kept}

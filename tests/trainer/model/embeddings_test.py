@@ -70,6 +70,46 @@ class FeatureEmbeddingsTest(tf.test.TestCase):
         layer = FeatureEmbeddings([AGE], {})
         self.assertEqual(layer({"age": tf.zeros([2])}, [AGE]).shape, [2, 0])
 
+    def test_a_table_that_is_looked_up_ahead_is_gathered_from_once(self):
+        inputs = {"video": _ids(7, 4_999), "seen": _ids([7, 2, 0], [0, 0, 0])}
+        inputs["tab"] = _ids(1, 2)
+        features = [VIDEO, SEEN, TAB]
+        for rounded in (False, True):
+            layer = FeatureEmbeddings(
+                features,
+                _tables(5000),
+                sparse_gradients=False,
+                ahead="network",
+                rounded=rounded,
+            )
+            with tf.GradientTape(persistent=True) as tape:
+                ahead = layer.look_up_ahead(inputs)
+                found = tf.reduce_sum(layer(ahead, features) ** 2)
+                plain = tf.reduce_sum(layer(inputs, features) ** 2)
+            self.assertEqual(
+                ahead.keys() - inputs.keys(), {"network video", "network seen"}
+            )
+            self.assertAllClose(
+                layer.steps(ahead, SEEN), layer.steps(inputs, SEEN), 0.01
+            )
+            near = 0.02 if rounded else 1e-6  # a bfloat16 has 8 bits
+            self.assertAllClose(found, plain, near)
+            variables = layer.trainable_variables
+            for one, other in zip(
+                tape.gradient(found, variables),
+                tape.gradient(plain, variables),
+                strict=True,
+            ):
+                self.assertAllClose(one, other, near, 1e-9)
+            self.assertIs(
+                layer.look_up_ahead(ahead)["network seen"], ahead["network seen"]
+            )
+
+    def test_nothing_is_looked_up_ahead_on_other_devices(self):
+        layer = FeatureEmbeddings([VIDEO], _tables(5000))
+        inputs = {"video": _ids(7)}
+        self.assertEqual(layer.look_up_ahead(inputs), inputs)
+
     def _gradient(self, layer, inputs, feature=VIDEO):
         with tf.GradientTape() as tape:
             total = tf.reduce_sum(layer(inputs, [feature]))
