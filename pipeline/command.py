@@ -1,6 +1,10 @@
-"""The command `trailrank pipeline run|compile|status|history|lineage|rollback|prune`.
+"""The command `trailrank pipeline run|compile|submit|follow|cancel|schedule|status|
+history|lineage|rollback|prune`.
 
     trailrank pipeline run --spec kuairand --logs LOGS/data --root RUN
+    trailrank pipeline run --runner vertex --spec kuairand --logs gs://B/logs \\
+        --root gs://B/run --days 20220408:20220421 --image IMAGE \\
+        --project P --region europe-west4 --dry_run
     trailrank pipeline status --root RUN
     trailrank pipeline compile --runner vertex --spec kuairand --logs gs://B/logs \\
         --root gs://B/run --days 20220408:20220421 --image IMAGE --out pipeline.json
@@ -9,6 +13,8 @@
 the weights lack, and judges on the newest days. Mistakes in the arguments, the spec and
 the preset are told before TensorFlow loads. A day that the data gate stops, and a model
 that a gate refuses, end with exit status 3, and what served keeps serving.
+With `--runner vertex` the pipeline is compiled, sent to Vertex AI, and followed with
+the same lines and the same exit statuses (docs/vertex.md).
 """
 
 from __future__ import annotations
@@ -16,30 +22,40 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import os
+import tempfile
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import Any
 
 import rich.console
-import rich.status
 from rich.markup import escape
 
 from feature_specs import Spec, flags
-from feature_specs.errors import Status
+from feature_specs.errors import Status, UsageError
 from feature_specs.flags import ArgumentParser
 from feature_specs.locks import owned
+from pipeline.cloud import pipeline_command
+from pipeline.cloud.compiled import read_compiled
 from pipeline.evaluate import check_truth, evaluation_of
 from pipeline.evaluate_command import show_evaluation
 from pipeline.examples import tables
 from pipeline.operations import command as operations
 from pipeline.run import load_tfx, run_pipeline
-from pipeline.run_config import RunConfig, check_local, check_metadata, read_texts
+from pipeline.run_config import (
+    RunConfig,
+    check_local,
+    check_metadata,
+    check_vertex,
+    read_texts,
+)
 from pipeline.run_record import RunRecord
+from pipeline.step_lines import StepLines
 from tpu_configs import shipped_slices
 
-if TYPE_CHECKING:
-    from pipeline.runners.local import StepEvent
-
-_STATES = {"done": "green", "cached": "cyan", "failed": "red"}
+_ONLY = {  # flags of one runner -> what to do with the other
+    "local": "is for --runner local: a pipeline on Vertex AI is a first run of its "
+    "days (docs/daily.md). Leave it out.",
+    "vertex": "is for --runner vertex. Leave it out.",
+}
 
 
 def run(argv: Sequence[str]) -> int:
@@ -56,29 +72,75 @@ def parser() -> ArgumentParser:
         description="Raw impression logs -> examples -> a trained, pushed ranker.",
     )
     commands = found.add_subparsers(
-        required=True, metavar="|".join(("run", "compile", *operations.NAMES))
+        required=True,
+        metavar="|".join(
+            ("run", "compile", *pipeline_command.NAMES, *operations.NAMES)
+        ),
     )
-    here = commands.add_parser("run", help="run every step on this machine")
-    _add_common(here)
-    flags.add_day_range(here.add_argument)
-    here.add_argument(
-        "--truth", help="the log simulator's truth/, for the oracle in the last table"
-    )
-    _add_going_on(here.add_argument)
-    here.set_defaults(handler=_run_local)
+    _add_run(commands.add_parser("run", help="run every step, here or on Vertex AI"))
     there = commands.add_parser("compile", help="write the DAG for a runner")
     _add_common(there)
     flags.add_day_range(there.add_argument, required=True)
     there.add_argument("--runner", choices=["vertex"], default="vertex")
-    there.add_argument(
-        "--image",
-        required=True,
-        help="container image with trailrank installed, in which every step runs",
-    )
+    _add_image(there.add_argument, required=True)
     there.add_argument("--out", required=True, help="file to write (JSON)")
     there.set_defaults(handler=_compile)
+    pipeline_command.add_commands(commands)
     operations.add_commands(commands)
     return found
+
+
+def _add_run(parser: argparse.ArgumentParser) -> None:
+    _add_common(parser)
+    flags.add_day_range(parser.add_argument)
+    parser.add_argument(
+        "--runner",
+        choices=["local", "vertex"],
+        default="local",
+        help="this machine, or Vertex AI (local)",
+    )
+    here = _Noted(parser.add_argument_group("on this machine"))
+    here.add(
+        "--truth", help="the log simulator's truth/, for the oracle in the last table"
+    )
+    _add_going_on(here.add)
+    there = _Noted(parser.add_argument_group("on Vertex AI"))
+    _add_image(there.add)
+    there.add("--out", default="", help="file for the compiled pipeline (none is kept)")
+    pipeline_command.add_project(there.add)
+    pipeline_command.add_account(there.add)
+    pipeline_command.add_following(there.add)
+    parser.set_defaults(handler=_run, of={"local": here, "vertex": there})
+
+
+class _Noted:
+    """Adds flags to a group, and knows which they are."""
+
+    def __init__(self, group: argparse._ArgumentGroup):
+        self._group = group
+        self._actions: list[argparse.Action] = []
+
+    def add(self, *names: str, **settings: Any) -> argparse.Action:
+        """As `add_argument` does."""
+        self._actions.append(self._group.add_argument(*names, **settings))
+        return self._actions[-1]
+
+    def given(self, args: argparse.Namespace) -> list[str]:
+        """Names of the flags that are not left out."""
+        return [
+            action.option_strings[0]
+            for action in self._actions
+            if getattr(args, action.dest) != action.default
+        ]
+
+
+def _add_image(add: flags.Add, *, required: bool = False) -> None:
+    add(
+        "--image",
+        required=required,
+        default="",
+        help="container image with trailrank installed, in which every step runs",
+    )
 
 
 def _add_going_on(add: flags.Add) -> None:
@@ -168,6 +230,25 @@ def _going_on(args: argparse.Namespace) -> RunConfig:
     )
 
 
+def _run(args: argparse.Namespace, console: rich.console.Console) -> Status:
+    other = "vertex" if args.runner == "local" else "local"
+    if given := args.of[other].given(args):
+        raise UsageError(f"{', '.join(given)}: {_ONLY[other]}")
+    return (_run_local if args.runner == "local" else _run_vertex)(args, console)
+
+
+def _run_vertex(args: argparse.Namespace, console: rich.console.Console) -> Status:
+    pipeline_command.check_flags(args)
+    config = _config(args)
+    check_vertex(config, args.image)
+    with tempfile.TemporaryDirectory() as folder:
+        out = args.out or os.path.join(folder, "pipeline.json")
+        steps = _compile_to(config, args.image, out, console)
+        told = f"{args.out}: a" if args.out else "A"
+        console.print(f"{told} valid Vertex pipeline spec of {steps} steps")
+        return pipeline_command.send(read_compiled(out), args, console)
+
+
 def _run_local(args: argparse.Namespace, console: rich.console.Console) -> Status:
     config = _going_on(args)
     spec = check_local(config).spec
@@ -192,7 +273,7 @@ def _run_steps(
     )
     for line in state_lines(spec):
         console.print(line, style="yellow", highlight=False)
-    with _StepLines(console) as lines:
+    with StepLines(console) as lines:
         record = run_pipeline(config, truth=truth, on_step=lines)
     console.print(tables.rows_table(record.rows))
     console.print("\n".join(tables.told_lines(record.rows)), highlight=False)
@@ -205,42 +286,20 @@ def _run_steps(
 def _compile(args: argparse.Namespace, console: rich.console.Console) -> Status:
     config = _config(args)
     read_texts(config)
-    with console.status("Loading TensorFlow, Beam and TFX ..."):
-        load_tfx()
-    from pipeline.launch import compile_vertex
-
-    steps = compile_vertex(config, args.image, args.out)
+    steps = _compile_to(config, args.image, args.out, console)
     console.print(f"{args.out}: a valid Vertex pipeline spec of {steps} steps")
     return Status.DONE
 
 
-class _StepLines:
-    """A line on the console for each step that ended, and what runs now."""
+def _compile_to(
+    config: RunConfig, image: str, out: str, console: rich.console.Console
+) -> int:
+    """Writes the pipeline; returns the number of its steps."""
+    with console.status("Loading TensorFlow, Beam and TFX ..."):
+        load_tfx()
+    from pipeline.launch import compile_vertex
 
-    def __init__(self, console: rich.console.Console):
-        self._console = console
-        self._status: rich.status.Status | None = None
-
-    def __enter__(self) -> _StepLines:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._stop()
-
-    def __call__(self, event: StepEvent) -> None:
-        if event.state == "running":
-            self._status = self._console.status(f"{event.step} ...")
-            self._status.start()
-            return
-        self._stop()
-        state = f"[{_STATES[event.state]}]{event.state}[/]"
-        self._console.print(f"  {event.step:<20} {event.seconds:6.1f} s  {state}")
-
-    def _stop(self) -> None:
-        """Takes the spinner away."""
-        if self._status:
-            self._status.stop()
-            self._status = None
+    return compile_vertex(config, image, out)
 
 
 def show_outcome(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import datetime
 import logging
 import os
@@ -11,8 +10,7 @@ import pathlib
 import re
 import shutil
 import time
-from collections.abc import Callable, Iterator
-from typing import Literal
+from collections.abc import Iterator
 
 from absl import logging as absl_logging
 from ml_metadata.metadata_store import metadata_store
@@ -28,6 +26,7 @@ from pipeline.dag import DagConfig, create_pipeline
 from pipeline.run_config import METADATA
 from pipeline.run_metadata import end_dead_executions
 from pipeline.runners.node_launcher import NodeLauncher
+from pipeline.step_events import OnStep, StepEvent, StepFailedError
 
 ARTIFACTS = "artifacts"  # in a run's directory
 
@@ -38,37 +37,6 @@ _RAISED = re.compile(r"^(?:\w+\.)*(\w+: .+)$", re.MULTILINE)  # as a trace ends
 _MOST_LINES = 20  # of a step's error
 _FULL = ("No space left on device", "Disk quota exceeded", "database or disk is full")
 _READ_ONLY = ("Read-only file system", "attempt to write a readonly database")
-
-
-@dataclasses.dataclass(frozen=True)
-class StepEvent:
-    """A step of a run begins or has ended.
-
-    Attributes:
-        step: Its name, like `Trainer`.
-        state: `running` as it begins; then `done`, or `cached` if an earlier run's
-            result was taken, or `failed`.
-        seconds: Since it began.
-    """
-
-    step: str
-    state: Literal["running", "done", "cached", "failed"]
-    seconds: float = 0.0
-
-
-OnStep = Callable[[StepEvent], None]
-
-
-class StepFailedError(TrailrankError, RuntimeError):
-    """A step of the pipeline stopped; says which, why, and where the log lies.
-
-    Attributes:
-        exit_status: Of the error that stopped it, if that was one of ours.
-    """
-
-    def __init__(self, message: str, exit_status: Status = Status.FAILED):
-        super().__init__(message)
-        self.exit_status = exit_status
 
 
 class ReportingDagRunner(tfx_runner.IrBasedRunner):
