@@ -14,8 +14,10 @@ import zoneinfo
 
 from feature_specs.errors import UsageError
 
-_MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN")
-_MONTHS += ("JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
+_MONTHS = (
+    *("JAN", "FEB", "MAR", "APR", "MAY", "JUN"),
+    *("JUL", "AUG", "SEP", "OCT", "NOV", "DEC"),
+)
 _DAYS = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")
 _MOST_DAYS = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 _PART = re.compile(r"^(?:(\*)|(\w+)(?:-(\w+))?)(?:/(\d+))?$")

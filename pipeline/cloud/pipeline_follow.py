@@ -207,9 +207,9 @@ def _failure(job: PipelineJob) -> StepFailedError:
         )
     first = min(failed, key=_moment)
     others = sorted(task.task_name for task in failed if task is not first)
-    also = f" So did {', '.join(others)}." if others else ""
     why = first.error.message or job.error.message or "Vertex AI does not say why"
-    lines = [f"{first.task_name} failed: {why}{also}"]
+    lines = [f"{first.task_name} failed: {why}"]
+    lines += [f"{other} failed as well." for other in others]
     lines += [f"Its log: {where}" for where in _logs(first, job)]
     lines.append(_run_line(job))
     exited = _EXITED.search(why)
