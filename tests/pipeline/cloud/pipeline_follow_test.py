@@ -97,7 +97,9 @@ def test_a_step_that_exits_as_a_gate_does_gives_its_status(sent, vertex_service)
 def test_the_first_of_two_failures_is_named_first(sent, vertex_service):
     steps = {"Pusher": "FAILED", "Trainer": "FAILED"}
     vertex_service.looks = [Look("FAILED", steps, {"Trainer": "no", "Pusher": "none"})]
-    with pytest.raises(StepFailedError, match="^Trainer failed: no\nPusher failed as well."):
+    with pytest.raises(
+        StepFailedError, match="^Trainer failed: no\nPusher failed as well."
+    ):
         _follow(sent)
 
 

@@ -221,7 +221,9 @@ class VertexService:
         del self.schedules[request.name]
         nothing = any_pb2.Any()
         nothing.Pack(empty_pb2.Empty())
-        return operations_pb2.Operation(name="operations/1", done=True, response=nothing)
+        return operations_pb2.Operation(
+            name="operations/1", done=True, response=nothing
+        )
 
     def _known(self, there: dict, name: str, context):
         if name not in there:
