@@ -14,6 +14,7 @@ submits in one go.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 from typing import Any
 
 import rich.console
@@ -59,6 +60,7 @@ def add_commands(subparsers: Any) -> None:
             add_job(add)
         add_endpoint(add)
         if name == "submit":
+            _add_cache(add)
             add_sending(add)
         if name in ("submit", "follow"):
             _add_poll(add)
@@ -93,7 +95,7 @@ def add_endpoint(add: flags.Add) -> None:
 
 
 def add_job(add: flags.Add) -> None:
-    """What a job has beside the pipeline: network, labels, the cache or none."""
+    """What a job has beside the pipeline: its network and its labels."""
     add("--network", default="", help="VPC that the steps are peered with, full name")
     add(
         "--label",
@@ -102,6 +104,9 @@ def add_job(add: flags.Add) -> None:
         metavar="KEY=VALUE",
         help="repeatable, for bills",
     )
+
+
+def _add_cache(add: flags.Add) -> None:
     add(
         "--no_cache",
         action="store_true",
@@ -135,6 +140,7 @@ def _add_poll(add: flags.Add) -> None:
 def add_following(add: flags.Add) -> None:
     """All that `run --runner vertex` takes beside what is compiled."""
     add_job(add)
+    _add_cache(add)
     add_endpoint(add)
     add_sending(add)
     _add_poll(add)
@@ -169,7 +175,7 @@ def check_flags(args: argparse.Namespace) -> tuple[VertexPlace, PipelineOptions]
         service_account=args.service_account,
         network=args.network,
         labels=read_labels(args.label, problems),
-        caching=not args.no_cache,
+        caching=not getattr(args, "no_cache", False),
     )
     options.check(problems)
     if getattr(args, "job_id", ""):
@@ -261,6 +267,8 @@ def _make_schedule(args: argparse.Namespace, console: rich.console.Console) -> S
             "compile` has written."
         )
     compiled = read_compiled(args.pipeline)
+    # The logs may have changed since the last run, whose results the cache has.
+    options = dataclasses.replace(options, caching=False)
     request = pipeline_job.build(compiled, options, place)
     with StepLines(console) as lines:
         schedules = Schedules(service.schedules(place), place, lines.say)

@@ -148,6 +148,10 @@ def test_a_schedule_is_made_listed_paused_resumed_and_deleted(
         "Schedule 1 (trailrank-kuairand): 0 5 * * *. Each run makes the days that the "
         "pipeline was compiled with.\n",
     )
+    (made,) = vertex_service.schedules.values()
+    spec = made.create_pipeline_job_request.pipeline_job.pipeline_spec
+    caching = [task["cachingOptions"] for task in spec["root"]["dag"]["tasks"].values()]
+    assert caching == [{"enableCache": False}] * len(SECONDS)
     _, said, _ = call("schedule", "--list")
     row = ["1", "trailrank-kuairand", "0", "5", "*", "*", "*", "ACTIVE", "0"]
     assert said.splitlines()[1].split()[:9] == row
