@@ -21,7 +21,7 @@ from tfx.orchestration.local import runner_utils
 from tfx.orchestration.portable import runtime_parameter_utils, tfx_runner
 from tfx.proto.orchestration import pipeline_pb2
 
-from feature_specs.errors import Status, TrailrankError
+from feature_specs.errors import Status, chain, own_error
 from pipeline.dag import DagConfig, create_pipeline
 from pipeline.run_config import METADATA
 from pipeline.run_metadata import end_dead_executions
@@ -117,7 +117,7 @@ def run(config: DagConfig, on_step: OnStep = lambda event: None) -> Outputs:
         try:
             runner.run(create_pipeline(config, metadata_config))
         except Exception as error:
-            ours = _ours(error)
+            ours = own_error(error)
             if ours and ours.exit_status in (Status.STOPPED, Status.PREEMPTED):
                 raise ours from None  # the Trainer was asked to stop; nothing failed
             logging.getLogger().exception("step %s failed", runner.step)
@@ -236,7 +236,7 @@ def disk_trouble(error: BaseException, root: pathlib.Path) -> str | None:
 
     Libraries wrap what the system said in errors of their own: its words stay.
     """
-    text = "\n".join(str(link) for link in _chain(error))
+    text = "\n".join(str(link) for link in chain(error))
     if any(words in text for words in _FULL):
         free = shutil.disk_usage(root).free
         return (
@@ -249,28 +249,14 @@ def disk_trouble(error: BaseException, root: pathlib.Path) -> str | None:
     return None
 
 
-def _ours(error: BaseException) -> TrailrankError | None:
-    """The error meant for a user in a chain, if there is one."""
-    found = (link for link in _chain(error) if isinstance(link, TrailrankError))
-    return next(found, None)
-
-
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    """An error, what it was raised from, and so on."""
-    found: BaseException | None = error
-    while found is not None:
-        yield found
-        found = found.__cause__
-
-
 def _cause(error: BaseException) -> str:
     """Our error's whole message in a chain, or type and message of its first one.
 
     Beam repeats a message with the step that ran, and its workers elsewhere answer with
     a whole trace as text, whose last line has the message. The log has all of it.
     """
-    *_, first = _chain(error)
-    ours = _ours(error)
+    *_, first = chain(error)
+    ours = own_error(error)
     text = str(ours) if ours else f"{type(first).__name__}: {first}"
     if _TRACE in text:
         text = ([*_RAISED.findall(text)] or [text])[-1]
