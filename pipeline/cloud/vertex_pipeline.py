@@ -9,6 +9,7 @@ from google.protobuf import json_format
 from kfp.pipeline_spec import pipeline_spec_pb2
 from tfx.orchestration.kubeflow.v2 import kubeflow_v2_dag_runner
 
+from pipeline.cloud import run_step
 from pipeline.dag import DagConfig, create_pipeline
 
 
@@ -22,7 +23,9 @@ def compile_spec(config: DagConfig, image: str, out: pathlib.Path) -> int:
         ValueError: The result is no valid pipeline spec.
     """
     runner = kubeflow_v2_dag_runner.KubeflowV2DagRunner(
-        config=kubeflow_v2_dag_runner.KubeflowV2DagRunnerConfig(default_image=image),
+        config=kubeflow_v2_dag_runner.KubeflowV2DagRunnerConfig(
+            default_image=image, default_commands=[*run_step.COMMAND]
+        ),
         output_dir=str(out.parent),
         output_filename=out.name,
     )

@@ -438,6 +438,9 @@ def test_the_same_dag_runs_on_vertex(tmp_path, capsys):
     tasks = request.pipeline_job.pipeline_spec["root"]["dag"]["tasks"]
     assert set(tasks) == {step.name for step in read_compiled(out).steps}
     assert len(tasks) == len(_CACHED)
+    executors = request.pipeline_job.pipeline_spec["deploymentSpec"]["executors"]
+    commands = {tuple(executors[e]["container"]["command"]) for e in executors}
+    assert commands == {("python", "-m", "pipeline.cloud.run_step")}
     assert "Pushed to gs://b/run/models" in capsys.readouterr().out
 
 
