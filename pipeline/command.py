@@ -1,5 +1,5 @@
-"""The command `trailrank pipeline run|compile|submit|follow|cancel|schedule|status|
-history|lineage|rollback|prune`.
+"""The command `trailrank pipeline run|compile|submit|follow|cancel|schedule|endpoint|
+status|history|lineage|rollback|prune`.
 
     trailrank pipeline run --spec kuairand --logs LOGS/data --root RUN
     trailrank pipeline run --runner vertex --spec kuairand --logs gs://B/logs \\
@@ -33,7 +33,7 @@ from feature_specs import Spec, flags
 from feature_specs.errors import Status, UsageError
 from feature_specs.flags import ArgumentParser
 from feature_specs.locks import owned
-from pipeline.cloud import pipeline_command
+from pipeline.cloud import endpoint_command, pipeline_command, place_flags
 from pipeline.cloud.compiled import read_compiled
 from pipeline.evaluate import check_truth, evaluation_of
 from pipeline.evaluate_command import show_evaluation
@@ -74,7 +74,7 @@ def parser() -> ArgumentParser:
     commands = found.add_subparsers(
         required=True,
         metavar="|".join(
-            ("run", "compile", *pipeline_command.NAMES, *operations.NAMES)
+            ("run", "compile", *pipeline_command.NAMES, "endpoint", *operations.NAMES)
         ),
     )
     _add_run(commands.add_parser("run", help="run every step, here or on Vertex AI"))
@@ -86,6 +86,7 @@ def parser() -> ArgumentParser:
     there.add_argument("--out", required=True, help="file to write (JSON)")
     there.set_defaults(handler=_compile)
     pipeline_command.add_commands(commands)
+    endpoint_command.add_command(commands)
     operations.add_commands(commands)
     return found
 
@@ -107,8 +108,8 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     there = _Noted(parser.add_argument_group("on Vertex AI"))
     _add_image(there.add)
     there.add("--out", default="", help="file for the compiled pipeline (none is kept)")
-    pipeline_command.add_project(there.add)
-    pipeline_command.add_account(there.add)
+    place_flags.add_project(there.add)
+    place_flags.add_account(there.add)
     pipeline_command.add_following(there.add)
     parser.set_defaults(handler=_run, of={"local": here, "vertex": there})
 

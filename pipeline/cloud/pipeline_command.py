@@ -22,7 +22,7 @@ import rich.table
 from rich.markup import escape
 
 from feature_specs import flags
-from feature_specs.build import Problems, SpecError
+from feature_specs.build import Problems
 from feature_specs.errors import Status, UsageError
 from pipeline.cloud import pipeline_job, service
 from pipeline.cloud.compiled import CompiledPipeline, read_compiled
@@ -31,6 +31,13 @@ from pipeline.cloud.job import read_labels
 from pipeline.cloud.pipeline_follow import POLL_S, follow, outcome
 from pipeline.cloud.pipeline_job import PipelineOptions
 from pipeline.cloud.pipeline_schedule import Scheduled, Schedules
+from pipeline.cloud.place_flags import (
+    add_account,
+    add_endpoint,
+    add_project,
+    read_place,
+    refuse,
+)
 from pipeline.cloud.service import VertexPlace
 from pipeline.step_lines import StepLines
 
@@ -65,33 +72,6 @@ def add_commands(subparsers: Any) -> None:
         if name in ("submit", "follow"):
             _add_poll(add)
         parser.set_defaults(handler=handler)
-
-
-def add_project(add: flags.Add) -> None:
-    """`--project` and `--region`."""
-    add("--project", default="", metavar="P", help="Google Cloud project that pays")
-    add("--region", default="", help="like europe-west4")
-
-
-def add_account(add: flags.Add) -> None:
-    """`--service_account`: whose rights the steps have."""
-    add(
-        "--service_account",
-        default="",
-        metavar="ADDRESS",
-        help="identity of the steps (the project's default one)",
-    )
-
-
-def add_endpoint(add: flags.Add) -> None:
-    """`--api_endpoint`: where Vertex AI answers."""
-    add(
-        "--api_endpoint",
-        default="",
-        metavar="HOST[:PORT]",
-        help="another address of the API, as Private Service Connect has it; "
-        "127.0.0.1:PORT is spoken to without encryption and credentials",
-    )
 
 
 def add_job(add: flags.Add) -> None:
@@ -170,7 +150,7 @@ def check_flags(args: argparse.Namespace) -> tuple[VertexPlace, PipelineOptions]
         UsageError: Lists all mistakes.
     """
     problems = Problems()
-    place = _place(args, problems)
+    place = read_place(args, problems)
     options = PipelineOptions(
         service_account=args.service_account,
         network=args.network,
@@ -180,7 +160,7 @@ def check_flags(args: argparse.Namespace) -> tuple[VertexPlace, PipelineOptions]
     options.check(problems)
     if getattr(args, "job_id", ""):
         pipeline_job.check_job_id(args.job_id, problems)
-    _refuse(problems)
+    refuse(problems)
     return place, options
 
 
@@ -239,11 +219,11 @@ def _schedule(args: argparse.Namespace, console: rich.console.Console) -> Status
     if args.cron is not None:
         return _make_schedule(args, console)
     problems = Problems()
-    place = _place(args, problems)
+    place = read_place(args, problems)
     for flag in ("pipeline", "timezone", "name", "service_account", "network"):
         if getattr(args, flag):
             problems.add(f"--{flag}", "goes with --cron; leave it out.")
-    _refuse(problems)
+    refuse(problems)
     with StepLines(console) as lines:
         schedules = Schedules(service.schedules(place), place, lines.say)
         if args.list:
@@ -284,24 +264,11 @@ def _make_schedule(args: argparse.Namespace, console: rich.console.Console) -> S
 # --- parts ----------------------------------------------------------------------------
 
 
-def _place(args: argparse.Namespace, problems: Problems) -> VertexPlace:
-    place = VertexPlace(
-        project=args.project, region=args.region, endpoint=args.api_endpoint
-    )
-    place.check(problems)
-    return place
-
-
 def _job(args: argparse.Namespace) -> tuple[VertexPlace, str]:
     problems = Problems()
-    place = _place(args, problems)
-    _refuse(problems)
+    place = read_place(args, problems)
+    refuse(problems)
     return place, pipeline_job.job_name(place, args.job)
-
-
-def _refuse(problems: Problems) -> None:
-    if problems.found:
-        raise UsageError(str(SpecError("a pipeline on Vertex AI", problems.found)))
 
 
 def _followed(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.cloud import service
 from pipeline.cloud.errors import JobError
-from pipeline.cloud.service import Patience, Tell, VertexPlace, ask
+from pipeline.cloud.service import Patience, Tell, VertexPlace, ask, finish
 
 if TYPE_CHECKING:
     from google.cloud.aiplatform_v1 import ScheduleServiceClient
@@ -129,12 +129,8 @@ class Schedules:
     def delete(self, schedule: str) -> None:
         """Ends it for ever; its jobs stay."""
         operation = self._ask(self.client.delete_schedule, "deleting", schedule)
-        ask(
-            lambda timeout: operation.result(timeout=timeout),
-            f"deleting schedule {schedule}",
-            patience=self.patience,
-            tell=self.tell,
-        )
+        doing = f"deleting schedule {schedule}"
+        finish(operation, doing, patience=self.patience, tell=self.tell)
 
     def _ask(self, method: Callable[..., Any], doing: str, schedule: str) -> Any:
         return ask(

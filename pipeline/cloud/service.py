@@ -6,6 +6,7 @@ message with what to do.
 
 from __future__ import annotations
 
+import concurrent.futures
 import dataclasses
 import re
 import types
@@ -20,6 +21,8 @@ from pipeline.cloud.job import check_project
 
 if TYPE_CHECKING:
     from google.cloud.aiplatform_v1 import (
+        EndpointServiceClient,
+        ModelServiceClient,
         PipelineServiceClient,
         ScheduleServiceClient,
     )
@@ -118,6 +121,16 @@ def schedules(place: VertexPlace) -> ScheduleServiceClient:
     return _client(library().ScheduleServiceClient, place)
 
 
+def models(place: VertexPlace) -> ModelServiceClient:
+    """The client of the model registry; see `pipelines`."""
+    return _client(library().ModelServiceClient, place)
+
+
+def endpoints(place: VertexPlace) -> EndpointServiceClient:
+    """The client of endpoints; see `pipelines`."""
+    return _client(library().EndpointServiceClient, place)
+
+
 def _client(kind: Any, place: VertexPlace) -> Any:
     if _HERE.match(place.endpoint):
         import grpc
@@ -189,6 +202,26 @@ def ask(
     except exceptions.GoogleAPIError as error:
         advice = _ADVICE.get(type(error).__name__, "docs/vertex.md tells of errors.")
         raise JobError(_refusal(doing, error, advice)) from error
+
+
+def finish(operation: Any, doing: str, *, patience: Patience, tell: Tell) -> Any:
+    """What a long operation gives, waited for as long as one answer may take.
+
+    Raises:
+        UnansweredError: It is not done by then, or nobody answers; it goes on.
+        JobError: It failed.
+    """
+
+    def wait(timeout: float) -> Any:
+        try:
+            return operation.result(timeout=timeout)
+        except concurrent.futures.TimeoutError as error:
+            raise UnansweredError(
+                f"Vertex AI, {doing}: not done after {timeout / 60:g} minutes. It goes "
+                "on there; look again later."
+            ) from error
+
+    return ask(wait, doing, patience=patience, tell=tell)
 
 
 # Names of google.api_core's errors -> what to do.

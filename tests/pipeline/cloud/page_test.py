@@ -6,7 +6,8 @@ import shlex
 
 import pytest
 
-from pipeline import command as pipeline_command
+from pipeline import command
+from pipeline.cloud import pipeline_command
 from pipeline.cloud.command import run
 
 _DOCS = pathlib.Path(__file__).parents[3] / "docs"
@@ -42,11 +43,11 @@ def test_command_of_the_page(words, capsys):
 
 @pytest.mark.parametrize("words", _lines("vertex.md", "trailrank pipeline "))
 def test_command_of_the_page_of_pipelines(words):
-    args = pipeline_command.parser().parse_args(words[2:])
+    args = command.parser().parse_args(words[2:])
     if words[2] != "compile":
         assert (args.project, args.region) == ("my-project", "europe-west4")
 
 
 def test_the_page_of_pipelines_shows_all_commands():
     shown = {words[2] for words in _lines("vertex.md", "trailrank pipeline ")}
-    assert shown == {"run", "compile", "submit", "follow", "cancel", "schedule"}
+    assert shown == {"run", "compile", *pipeline_command.NAMES, "endpoint"}

@@ -1,4 +1,4 @@
-"""Vertex AI's PipelineService and ScheduleService on this machine, over real gRPC.
+"""Vertex AI's services of pipelines, schedules, models and endpoints, over real gRPC.
 
 Google's own clients talk to it. It takes what the real service takes (requests are
 parsed by Google's message classes, pipeline specs strictly by KFP's), and jobs go
@@ -104,6 +104,8 @@ class VertexService:
         requests: (method, request) of every call that went well or got lost.
         jobs: Name -> job.
         schedules: Name -> schedule.
+        versions: Versions of models, the oldest first.
+        endpoints: Name -> endpoint; `7` of the place is there.
     """
 
     def __init__(self):
@@ -112,6 +114,9 @@ class VertexService:
         self.requests: list[tuple[str, object]] = []
         self.jobs: dict[str, v1.PipelineJob] = {}
         self.schedules: dict[str, v1.Schedule] = {}
+        self.versions: list[v1.Model] = []
+        name = "projects/my-team/locations/europe-west4/endpoints/7"
+        self.endpoints = {name: v1.Endpoint(name=name)}
         self._lock = threading.Lock()
         self._server = grpc.server(concurrent.futures.ThreadPoolExecutor(2))
         self._server.add_generic_rpc_handlers((_Handlers(self),))
@@ -219,16 +224,84 @@ class VertexService:
     def DeleteSchedule(self, request, context):
         self._known(self.schedules, request.name, context)
         del self.schedules[request.name]
-        nothing = any_pb2.Any()
-        nothing.Pack(empty_pb2.Empty())
-        return operations_pb2.Operation(
-            name="operations/1", done=True, response=nothing
-        )
+        return _done(empty_pb2.Empty())
+
+    # --- ModelService and EndpointService ---------------------------------------------
+
+    def GetModel(self, request, context):
+        """Of its name with `@` and a version's number or alias; else the newest."""
+        name, _, version = request.name.partition("@")
+        for model in reversed(self.versions):
+            known = ("", model.version_id, *model.version_aliases)
+            if model.name == name and version in known:
+                return model
+        context.abort(grpc.StatusCode.NOT_FOUND, f"{request.name} is not found")
+
+    def UploadModel(self, request, context):
+        name = request.parent_model or f"{request.parent}/models/{request.model_id}"
+        others = [model for model in self.versions if model.name == name]
+        if bool(others) != bool(request.parent_model):
+            context.abort(grpc.StatusCode.INVALID_ARGUMENT, "parent_model")
+        model = v1.Model(request.model)
+        model.name, model.version_id = name, str(len(others) + 1)
+        self.versions.append(model)
+        answer = v1.UploadModelResponse(model=name, model_version_id=model.version_id)
+        return _done(v1.UploadModelResponse.pb(answer))
+
+    def GetOperation(self, request, context):
+        """One that is asked for goes on for ever."""
+        return operations_pb2.Operation(name=request.name)
+
+    def GetEndpoint(self, request, context):
+        return self._known(self.endpoints, request.name, context)
+
+    def DeployModel(self, request, context):
+        endpoint = self._known(self.endpoints, request.endpoint, context)
+        deployed = v1.DeployedModel(request.deployed_model)
+        deployed.model, _, deployed.model_version_id = deployed.model.partition("@")
+        deployed.id = str(100 + len(endpoint.deployed_models))
+        endpoint.deployed_models.append(deployed)
+        split = dict(request.traffic_split)
+        split[deployed.id] = split.pop("0", 0)
+        self._divide(endpoint, split, context)
+        answer = v1.DeployModelResponse(deployed_model=deployed)
+        return _done(v1.DeployModelResponse.pb(answer))
+
+    def UndeployModel(self, request, context):
+        endpoint = self._known(self.endpoints, request.endpoint, context)
+        if endpoint.traffic_split.get(request.deployed_model_id):
+            context.abort(grpc.StatusCode.FAILED_PRECONDITION, "it has traffic")
+        endpoint.deployed_models = [
+            one
+            for one in endpoint.deployed_models
+            if one.id != request.deployed_model_id
+        ]
+        return _done(v1.UndeployModelResponse.pb(v1.UndeployModelResponse()))
+
+    def UpdateEndpoint(self, request, context):
+        endpoint = self._known(self.endpoints, request.endpoint.name, context)
+        if list(request.update_mask.paths) != ["traffic_split"]:
+            context.abort(grpc.StatusCode.INVALID_ARGUMENT, "update_mask")
+        self._divide(endpoint, dict(request.endpoint.traffic_split), context)
+        return endpoint
+
+    def _divide(self, endpoint, split, context):
+        known = {one.id for one in endpoint.deployed_models}
+        if sum(split.values()) != 100 or not set(split) <= known:
+            context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"traffic_split {split}")
+        endpoint.traffic_split = split
 
     def _known(self, there: dict, name: str, context):
         if name not in there:
             context.abort(grpc.StatusCode.NOT_FOUND, f"{name} is not found")
         return there[name]
+
+
+def _done(message):
+    """A long operation that is over at once."""
+    response = any_pb2.Any()
+    response.Pack(message)
+    return operations_pb2.Operation(name="operations/1", done=True, response=response)
 
 
 def _take(job, look: Look) -> None:
@@ -271,6 +344,7 @@ def _artifacts(metadata: dict):
     return v1.PipelineTaskDetail.ArtifactList(artifacts=[artifact])
 
 
+# Method -> its messages; None of an answer: a plain protobuf, not of Vertex AI.
 _MESSAGES = {
     "CreatePipelineJob": (v1.CreatePipelineJobRequest, v1.PipelineJob),
     "GetPipelineJob": (v1.GetPipelineJobRequest, v1.PipelineJob),
@@ -280,6 +354,24 @@ _MESSAGES = {
     "PauseSchedule": (v1.PauseScheduleRequest, None),
     "ResumeSchedule": (v1.ResumeScheduleRequest, None),
     "DeleteSchedule": (v1.DeleteScheduleRequest, None),
+    "GetModel": (v1.GetModelRequest, v1.Model),
+    "UploadModel": (v1.UploadModelRequest, None),
+    "GetEndpoint": (v1.GetEndpointRequest, v1.Endpoint),
+    "DeployModel": (v1.DeployModelRequest, None),
+    "UndeployModel": (v1.UndeployModelRequest, None),
+    "UpdateEndpoint": (v1.UpdateEndpointRequest, v1.Endpoint),
+    "GetOperation": (operations_pb2.GetOperationRequest, None),
+}
+
+
+_METHODS = {
+    "google.longrunning.Operations": ("GetOperation",),
+    "PipelineService": ("CreatePipelineJob", "GetPipelineJob", "CancelPipelineJob"),
+    "ScheduleService": tuple(name for name in _MESSAGES if "Schedule" in name),
+    "ModelService": ("GetModel", "UploadModel"),
+    "EndpointService": (
+        *("GetEndpoint", "DeployModel", "UndeployModel", "UpdateEndpoint"),
+    ),
 }
 
 
@@ -291,8 +383,8 @@ class _Handlers(grpc.GenericRpcHandler):
 
     def service(self, details):
         kind, _, method = details.method.removeprefix("/").partition("/")
-        of = "ScheduleService" if "Schedule" in method else "PipelineService"
-        if kind != f"google.cloud.aiplatform.v1.{of}" or method not in _MESSAGES:
+        service = kind.removeprefix("google.cloud.aiplatform.v1.")
+        if method not in _METHODS.get(service, ()):
             return None  # gRPC says that it is not implemented
         request, answer = _MESSAGES[method]
 
@@ -301,7 +393,9 @@ class _Handlers(grpc.GenericRpcHandler):
 
         return grpc.unary_unary_rpc_method_handler(
             serve,
-            request_deserializer=request.deserialize,
+            request_deserializer=request.deserialize
+            if method != "GetOperation"
+            else request.FromString,
             response_serializer=answer.serialize
             if answer
             else lambda message: message.SerializeToString(),
