@@ -20,6 +20,7 @@ from feature_specs.build import Problems
 from feature_specs.errors import Status
 from pipeline.cloud import place_flags, service
 from pipeline.cloud.endpoint import Deployed, Endpoints, Serving, Split
+from pipeline.cloud.service import VertexPlace
 from pipeline.step_lines import StepLines
 
 _HELP = {
@@ -117,7 +118,7 @@ def _undeploy(args: argparse.Namespace, console: rich.console.Console) -> Status
 def _endpoint(
     args: argparse.Namespace, lines: StepLines, problems: Problems
 ) -> Endpoints:
-    place = place_flags.read_place(args, problems)
+    place = _place(args, problems)
     place_flags.refuse(problems)
     return Endpoints(
         service.models(place), service.endpoints(place), place, args.endpoint, lines.say
@@ -142,6 +143,14 @@ def _table(found: list[Deployed]) -> rich.table.Table:
     for one in found:
         table.add_row(one.id, one.model, f"{one.share} %")
     return table
+
+
+def _place(args: argparse.Namespace, problems: Problems) -> VertexPlace:
+    place = VertexPlace(
+        project=args.project, region=args.region, endpoint=args.api_endpoint
+    )
+    place.check(problems)
+    return place
 
 
 def _say(console: rich.console.Console, text: str) -> None:

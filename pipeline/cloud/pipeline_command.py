@@ -35,7 +35,6 @@ from pipeline.cloud.place_flags import (
     add_account,
     add_endpoint,
     add_project,
-    read_place,
     refuse,
 )
 from pipeline.cloud.service import VertexPlace
@@ -150,7 +149,7 @@ def check_flags(args: argparse.Namespace) -> tuple[VertexPlace, PipelineOptions]
         UsageError: Lists all mistakes.
     """
     problems = Problems()
-    place = read_place(args, problems)
+    place = _place(args, problems)
     options = PipelineOptions(
         service_account=args.service_account,
         network=args.network,
@@ -219,7 +218,7 @@ def _schedule(args: argparse.Namespace, console: rich.console.Console) -> Status
     if args.cron is not None:
         return _make_schedule(args, console)
     problems = Problems()
-    place = read_place(args, problems)
+    place = _place(args, problems)
     for flag in ("pipeline", "timezone", "name", "service_account", "network"):
         if getattr(args, flag):
             problems.add(f"--{flag}", "goes with --cron; leave it out.")
@@ -266,7 +265,7 @@ def _make_schedule(args: argparse.Namespace, console: rich.console.Console) -> S
 
 def _job(args: argparse.Namespace) -> tuple[VertexPlace, str]:
     problems = Problems()
-    place = read_place(args, problems)
+    place = _place(args, problems)
     refuse(problems)
     return place, pipeline_job.job_name(place, args.job)
 
@@ -339,6 +338,14 @@ def _schedules_table(known: list[Scheduled]) -> rich.table.Table:
         )
         table.add_row(*map(escape, cells))
     return table
+
+
+def _place(args: argparse.Namespace, problems: Problems) -> VertexPlace:
+    place = VertexPlace(
+        project=args.project, region=args.region, endpoint=args.api_endpoint
+    )
+    place.check(problems)
+    return place
 
 
 def _say(console: rich.console.Console, text: str) -> None:

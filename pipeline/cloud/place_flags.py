@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
-
 from feature_specs import flags
 from feature_specs.build import Problems, SpecError
 from feature_specs.errors import UsageError
-from pipeline.cloud.service import VertexPlace
 
 
 def add_project(add: flags.Add) -> None:
@@ -35,15 +32,6 @@ def add_endpoint(add: flags.Add) -> None:
         help="another address of the API, as Private Service Connect has it; "
         "127.0.0.1:PORT is spoken to without encryption and credentials",
     )
-
-
-def read_place(args: argparse.Namespace, problems: Problems) -> VertexPlace:
-    """The region that is meant; notes what is none."""
-    place = VertexPlace(
-        project=args.project, region=args.region, endpoint=args.api_endpoint
-    )
-    place.check(problems)
-    return place
 
 
 def refuse(problems: Problems) -> None:
