@@ -3,11 +3,13 @@ status|history|lineage|rollback|prune`.
 
     trailrank pipeline run --spec kuairand --logs LOGS/data --root RUN
     trailrank pipeline run --runner vertex --spec kuairand --logs gs://B/logs \\
-        --root gs://B/run --days 20220408:20220421 --image IMAGE \\
-        --project P --region europe-west4 --dry_run
+        --root gs://B/run --days 20220408:20220421 --project P --region europe-west4 \\
+        --image IMAGE --worker_image IMAGE --dry_run
     trailrank pipeline status --root RUN
     trailrank pipeline compile --runner vertex --spec kuairand --logs gs://B/logs \\
-        --root gs://B/run --days 20220408:20220421 --image IMAGE --out pipeline.json
+        --root gs://B/run --days 20220408:20220421 --tpu_config v5litepod-8 \\
+        --project P --region europe-west4 --image IMAGE --worker_image IMAGE \\
+        --train_image IMAGE --out pipeline.json
 
 `run` goes on where the directory left off: it makes the days that are new, trains what
 the weights lack, and judges on the newest days. Mistakes in the arguments, the spec and
@@ -33,8 +35,10 @@ from feature_specs import Spec, flags
 from feature_specs.errors import Status, UsageError
 from feature_specs.flags import ArgumentParser
 from feature_specs.locks import owned
-from pipeline.cloud import endpoint_command, pipeline_command, place_flags
+from pipeline.cloud import endpoint_command, pipeline_command, vertex, vertex_flags
 from pipeline.cloud.compiled import read_compiled
+from pipeline.cloud.pipeline_place import PipelinePlace, read_resources
+from pipeline.cloud.pipeline_place import check as check_place
 from pipeline.evaluate import check_truth, evaluation_of
 from pipeline.evaluate_command import show_evaluation
 from pipeline.examples import tables
@@ -44,12 +48,11 @@ from pipeline.run_config import (
     RunConfig,
     check_local,
     check_metadata,
-    check_vertex,
     read_texts,
 )
 from pipeline.run_record import RunRecord
 from pipeline.step_lines import StepLines
-from tpu_configs import shipped_slices
+from tpu_configs import read_slice, shipped_slices
 
 _ONLY = {  # flags of one runner -> what to do with the other
     "local": "is for --runner local: a pipeline on Vertex AI is a first run of its "
@@ -82,8 +85,8 @@ def parser() -> ArgumentParser:
     _add_common(there)
     flags.add_day_range(there.add_argument, required=True)
     there.add_argument("--runner", choices=["vertex"], default="vertex")
-    _add_image(there.add_argument, required=True)
     there.add_argument("--out", required=True, help="file to write (JSON)")
+    vertex_flags.add_place(there.add_argument_group("on Vertex AI").add_argument)
     there.set_defaults(handler=_compile)
     pipeline_command.add_commands(commands)
     endpoint_command.add_command(commands)
@@ -106,10 +109,8 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     )
     _add_going_on(here.add)
     there = _Noted(parser.add_argument_group("on Vertex AI"))
-    _add_image(there.add)
+    vertex_flags.add_place(there.add)
     there.add("--out", default="", help="file for the compiled pipeline (none is kept)")
-    place_flags.add_project(there.add)
-    place_flags.add_account(there.add)
     pipeline_command.add_following(there.add)
     parser.set_defaults(handler=_run, of={"local": here, "vertex": there})
 
@@ -133,15 +134,6 @@ class _Noted:
             for action in self._actions
             if getattr(args, action.dest) != action.default
         ]
-
-
-def _add_image(add: flags.Add, *, required: bool = False) -> None:
-    add(
-        "--image",
-        required=required,
-        default="",
-        help="container image with trailrank installed, in which every step runs",
-    )
 
 
 def _add_going_on(add: flags.Add) -> None:
@@ -218,6 +210,30 @@ def _config(args: argparse.Namespace) -> RunConfig:
     )
 
 
+def _place(args: argparse.Namespace) -> PipelinePlace:
+    count = args.gpu_count
+    machine = args.machine_type
+    return PipelinePlace(
+        project=args.project,
+        region=args.region,
+        image=args.image,
+        beam=args.beam,
+        worker_image=args.worker_image,
+        train_image=args.train_image,
+        training=vertex.VertexOptions(
+            region=args.region,
+            timeout_hours=args.timeout_hours,
+            machine_type=machine,
+            gpu_type=args.gpu_type,
+            gpu_count=vertex.default_gpu_count(machine) if count is None else count,
+            workers=args.workers,
+        ),
+        service_account=args.service_account,
+        spot=args.spot,
+        resources=read_resources(args.resources),
+    )
+
+
 def _going_on(args: argparse.Namespace) -> RunConfig:
     return dataclasses.replace(
         _config(args),
@@ -241,10 +257,12 @@ def _run(args: argparse.Namespace, console: rich.console.Console) -> Status:
 def _run_vertex(args: argparse.Namespace, console: rich.console.Console) -> Status:
     pipeline_command.check_flags(args)
     config = _config(args)
-    check_vertex(config, args.image)
+    if config.days is None:
+        raise UsageError("--days: is required on Vertex AI, like 20220408:20220421.")
+    place = _checked_place(config, args)
     with tempfile.TemporaryDirectory() as folder:
         out = args.out or os.path.join(folder, "pipeline.json")
-        steps = _compile_to(config, args.image, out, console)
+        steps = _compile_to(config, place, out, console)
         told = f"{args.out}: a" if args.out else "A"
         console.print(f"{told} valid Vertex pipeline spec of {steps} steps")
         return pipeline_command.send(read_compiled(out), args, console)
@@ -286,21 +304,28 @@ def _run_steps(
 
 def _compile(args: argparse.Namespace, console: rich.console.Console) -> Status:
     config = _config(args)
-    read_texts(config)
-    steps = _compile_to(config, args.image, args.out, console)
+    place = _checked_place(config, args)
+    steps = _compile_to(config, place, args.out, console)
     console.print(f"{args.out}: a valid Vertex pipeline spec of {steps} steps")
     return Status.DONE
 
 
+def _checked_place(config: RunConfig, args: argparse.Namespace) -> PipelinePlace:
+    """Where the steps of a right run go; SpecError lists what Vertex AI has not."""
+    texts, place = read_texts(config), _place(args)
+    check_place(place, read_slice(texts.slice), config.logs, config.root)
+    return place
+
+
 def _compile_to(
-    config: RunConfig, image: str, out: str, console: rich.console.Console
+    config: RunConfig, place: PipelinePlace, out: str, console: rich.console.Console
 ) -> int:
     """Writes the pipeline; returns the number of its steps."""
     with console.status("Loading TensorFlow, Beam and TFX ..."):
         load_tfx()
     from pipeline.launch import compile_vertex
 
-    return compile_vertex(config, image, out)
+    return compile_vertex(config, place, out)
 
 
 def show_outcome(

@@ -180,29 +180,6 @@ def check_local(config: RunConfig) -> Texts:
     return texts
 
 
-def check_vertex(config: RunConfig, image: str) -> Texts:
-    """What `read_texts` gives, if the run can be compiled for Vertex AI.
-
-    Raises:
-        SpecError: Spec, preset or slice have mistakes.
-        LaunchError: Days or the image are missing, or a directory is no bucket's.
-    """
-    for flag, place in (("--logs", config.logs), ("--root", config.root)):
-        if not os.fspath(place).startswith("gs://"):
-            raise LaunchError(
-                f"{flag} {place}: must lie in a bucket, gs://BUCKET/DIR: Vertex AI "
-                "sees no disk of this machine."
-            )
-    if config.days is None:
-        raise LaunchError("--days: must be named for Vertex, like 20220408:20220421.")
-    if not image:
-        raise LaunchError(
-            "--image: is required for Vertex: the container image in which every step "
-            "runs (docs/vertex.md)."
-        )
-    return read_texts(config)
-
-
 def check_metadata(root: Place) -> None:
     """That the database of a run's earlier steps can be used, if there is one.
 

@@ -100,7 +100,7 @@ def read_job(request: JobRequest, place: str, problems: Problems) -> Job | None:
         return None
     _check_batch(train, config, problems)
     return Job(
-        name=request.name or default_name(train, config),
+        name=request.name or training_name(train.spec_name, config),
         project=request.project,
         image=request.image,
         slice=config,
@@ -114,9 +114,9 @@ def read_job(request: JobRequest, place: str, problems: Problems) -> Job | None:
     )
 
 
-def default_name(train: TrainFlags, config: SliceConfig) -> str:
+def training_name(spec_name: str, config: SliceConfig) -> str:
     """Name of a job that was given none, like `trailrank-kuairand-v5litepod-8`."""
-    return _label(f"trailrank-{train.spec_name}-{config.name}")
+    return _label(f"trailrank-{spec_name}-{config.name}")
 
 
 def tpu_environment(config: SliceConfig, runtime: str = "") -> dict[str, str]:

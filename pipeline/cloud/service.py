@@ -70,7 +70,7 @@ class VertexPlace:
     def check(self, problems: Problems) -> None:
         """Notes what is no project and no region."""
         check_project(self.project, problems)
-        vertex.check(None, vertex.VertexOptions(region=self.region), problems)
+        vertex.check_region(self.region, problems)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -400,36 +400,73 @@ def test_a_change_runs_nothing_before_the_step_that_reads_it(
     assert set(begun) == {first}
 
 
-def test_the_same_dag_compiles_for_vertex(tmp_path, capsys):
+def test_the_same_dag_compiles_for_vertex(tmp_path):
+    """The whole of what decides where steps run, beside a file that people read."""
     from pipeline.command import run
 
     out = tmp_path / "vertex.json"
-    flags = ["--spec", "kuairand", "--logs", "gs://bucket/logs", "--image", "img:1"]
+    images = {
+        f"--{name}image": f"europe-west4-docker.pkg.dev/p/r/{name}i@sha256:{'0f' * 32}"
+        for name in ("", "worker_", "train_")
+    }
+    flags = ["--spec", "kuairand", "--logs", "gs://bucket/logs"]
     flags += ["--root", "gs://bucket/run", "--days", "20220408:20220414"]
+    flags += ["--tpu_config", "v5litepod-8", "--project", "my-team"]
+    flags += ["--region", "europe-west4", "--resources", "Evaluator=16,64"]
+    flags += [word for pair in images.items() for word in pair]
     assert run(["compile", "--runner", "vertex", *flags, "--out", str(out)]) == 0
     spec = json.loads(out.read_text())["pipelineSpec"]
+    golden = pathlib.Path(__file__).with_name("vertex_pipeline_v5litepod-8.json")
+    assert _where_steps_run(spec) == json.loads(golden.read_text())
     tasks = spec["root"]["dag"]["tasks"]
     assert len(tasks) == len(_CACHED)
-    assert {"DayExampleGen", "EncodingGen", "Trainer", "Evaluator", "Pusher"} <= set(
-        tasks
-    )
     text = out.read_text()
     assert "day-20220413" in text  # the splits are part of the spec
     assert str(pathlib.Path.cwd()) not in text  # no path of this machine
+    place = tasks["Trainer"]["inputs"]["parameters"]["place"]
+    _check_slice_of(place["runtimeValue"]["constantValue"]["stringValue"])
+
+
+def _where_steps_run(spec):
+    """Of each step: what it waits for, its image, its resources and its command."""
+    executors = spec["deploymentSpec"]["executors"]
+    return {
+        name: {
+            "after": sorted(task.get("dependentTasks", [])),
+            "container": executors[f"{name}_executor"]["container"],
+        }
+        for name, task in sorted(spec["root"]["dag"]["tasks"].items())
+    }
+
+
+def _check_slice_of(place):
+    """The job that the compiled Trainer sends, by Vertex AI's own message."""
+    from pipeline.cloud import vertex
+    from pipeline.cloud.training_place import TrainingPlace
+    from tpu_configs import load_slice
+
+    where = TrainingPlace.from_json(place)
+    job = where.job("gs://bucket/run/training.json", "mine", load_slice("v5litepod-8"))
+    (pool,) = vertex.build(job, where.options).job_spec.worker_pool_specs
+    assert pool.machine_spec.machine_type == "ct5lp-hightpu-8t"
+    assert pool.machine_spec.tpu_topology == "2x4"
+    assert pool.container_spec.image_uri.endswith("/train_i@sha256:" + "0f" * 32)
 
 
 def test_the_same_dag_runs_on_vertex(tmp_path, capsys):
     """Compiled, sent, followed: against Vertex AI's pipeline service on this machine."""
     from pipeline.cloud.compiled import read_compiled
     from pipeline.command import run
-    from tests.pipeline.cloud.vertex_service import IMAGE, Look, VertexService
+    from tests.pipeline.cloud.vertex_service import Look, VertexService
 
     service, out = VertexService(), tmp_path / "vertex.json"
+    image = f"europe-west4-docker.pkg.dev/my-team/r/i@sha256:{'0f' * 32}"
     steps = dict.fromkeys(("DayExampleGen", "Trainer", "Pusher"), "SUCCEEDED")
     service.looks = [Look("RUNNING", {}), Look("SUCCEEDED", steps, pushed=1)]
-    flags = ["--spec", "kuairand", "--logs", "gs://bucket/logs", "--image", IMAGE]
+    flags = ["--spec", "kuairand", "--logs", "gs://bucket/logs", "--image", image]
     flags += ["--root", "gs://bucket/run", "--days", "20220408:20220414"]
-    flags += [*service.place.flags.split(), "--poll_s", "0", "--out", str(out)]
+    flags += ["--worker_image", image, *service.place.flags.split(), "--poll_s", "0"]
+    flags += ["--out", str(out)]
     try:
         assert run(["run", "--runner", "vertex", *flags]) == 0
     finally:
@@ -438,9 +475,6 @@ def test_the_same_dag_runs_on_vertex(tmp_path, capsys):
     tasks = request.pipeline_job.pipeline_spec["root"]["dag"]["tasks"]
     assert set(tasks) == {step.name for step in read_compiled(out).steps}
     assert len(tasks) == len(_CACHED)
-    executors = request.pipeline_job.pipeline_spec["deploymentSpec"]["executors"]
-    commands = {tuple(executors[e]["container"]["command"]) for e in executors}
-    assert commands == {("python", "-m", "pipeline.cloud.run_step")}
     assert "Pushed to gs://b/run/models" in capsys.readouterr().out
 
 

@@ -44,8 +44,7 @@ def test_command_of_the_page(words, capsys):
 @pytest.mark.parametrize("words", _lines("vertex.md", "trailrank pipeline "))
 def test_command_of_the_page_of_pipelines(words):
     args = command.parser().parse_args(words[2:])
-    if words[2] != "compile":
-        assert (args.project, args.region) == ("my-project", "europe-west4")
+    assert (args.project, args.region) == ("my-project", "europe-west4")
 
 
 def test_the_page_of_pipelines_shows_all_commands():

@@ -195,6 +195,7 @@ def test_mistakes_in_flags_are_told_at_once(pipeline, capsys, words, told):
     assert told in " ".join(capsys.readouterr().err.split())
 
 
+_PINNED = f"{IMAGE}@sha256:{'0f' * 32}"
 _RUN = "run --spec kuairand --logs {logs} --root {root} --days 20220408:20220410"
 
 
@@ -208,6 +209,7 @@ _RUN = "run --spec kuairand --logs {logs} --root {root} --days 20220408:20220410
             "--replace, --missing_day: is for --runner local",
         ),
         ("--runner vertex", 2, "--project: is required"),
+        ("--spot", 2, "--spot: is for --runner vertex."),
     ],
 )
 def test_flags_of_the_other_runner_are_refused(capsys, words, status, told):
@@ -219,15 +221,16 @@ def test_flags_of_the_other_runner_are_refused(capsys, words, status, told):
 @pytest.mark.parametrize(
     ("logs", "root", "image", "told"),
     [
-        ("logs", "gs://b/run", "r/i:1", "--logs logs: must lie in a bucket"),
-        ("gs://b/logs", "run", "r/i:1", "--root run: must lie in a bucket"),
-        ("gs://b/logs", "gs://b/run", "", "--image: is required for Vertex"),
+        ("logs", "gs://b/run", _PINNED, "--logs: must lie in a bucket"),
+        ("gs://b/logs", "run", _PINNED, "--root: must lie in a bucket"),
+        ("gs://b/logs", "gs://b/run", "IMAGE", "--image: must be pinned"),
     ],
 )
 def test_what_vertex_cannot_reach_is_told_before_compiling(
     capsys, logs, root, image, told
 ):
     words = [*_RUN.format(logs=logs, root=root).split(), "--image", image]
+    words += ["--beam", "local"]
     words += ["--runner", "vertex", "--project", "my-team", "--region", "europe-west4"]
     assert cli.main(["trailrank", "pipeline", *words]) == 1
     assert told in capsys.readouterr().err
