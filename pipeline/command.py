@@ -52,7 +52,7 @@ from pipeline.run_config import (
 )
 from pipeline.run_record import RunRecord
 from pipeline.step_lines import StepLines
-from tpu_configs import read_slice, shipped_slices
+from tpu_configs import SliceConfig, read_slice, shipped_slices
 
 _ONLY = {  # flags of one runner -> what to do with the other
     "local": "is for --runner local: a pipeline on Vertex AI is a first run of its "
@@ -259,7 +259,11 @@ def _run_vertex(args: argparse.Namespace, console: rich.console.Console) -> Stat
     config = _config(args)
     if config.days is None:
         raise UsageError("--days: is required on Vertex AI, like 20220408:20220421.")
-    place = _checked_place(config, args)
+    place, slice = _checked_place(config, args)
+    examples = "Dataflow" if place.beam == "dataflow" else "the step's container"
+    own = place.training_place(slice) is not None
+    training = f"a custom job on {slice.name}" if own else "the step's container"
+    console.print(f"Examples: {examples}. Training: {training}.", highlight=False)
     with tempfile.TemporaryDirectory() as folder:
         out = args.out or os.path.join(folder, "pipeline.json")
         steps = _compile_to(config, place, out, console)
@@ -304,17 +308,19 @@ def _run_steps(
 
 def _compile(args: argparse.Namespace, console: rich.console.Console) -> Status:
     config = _config(args)
-    place = _checked_place(config, args)
+    place, _ = _checked_place(config, args)
     steps = _compile_to(config, place, args.out, console)
     console.print(f"{args.out}: a valid Vertex pipeline spec of {steps} steps")
     return Status.DONE
 
 
-def _checked_place(config: RunConfig, args: argparse.Namespace) -> PipelinePlace:
+def _checked_place(
+    config: RunConfig, args: argparse.Namespace
+) -> tuple[PipelinePlace, SliceConfig]:
     """Where the steps of a right run go; SpecError lists what Vertex AI has not."""
-    texts, place = read_texts(config), _place(args)
-    check_place(place, read_slice(texts.slice), config.logs, config.root)
-    return place
+    slice, place = read_slice(read_texts(config).slice), _place(args)
+    check_place(place, slice, config.logs, config.root)
+    return place, slice
 
 
 def _compile_to(

@@ -475,7 +475,9 @@ def test_the_same_dag_runs_on_vertex(tmp_path, capsys):
     tasks = request.pipeline_job.pipeline_spec["root"]["dag"]["tasks"]
     assert set(tasks) == {step.name for step in read_compiled(out).steps}
     assert len(tasks) == len(_CACHED)
-    assert "Pushed to gs://b/run/models" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "Examples: Dataflow. Training: the step's container." in told
+    assert "Pushed to gs://b/run/models" in told
 
 
 def test_the_truth_is_beside_the_logs_and_no_part_of_them(shared_run, record):
