@@ -1,6 +1,7 @@
 """The one base of every error meant for a user, and how a command ends with it."""
 
 import enum
+from collections.abc import Iterator
 
 
 class Status(enum.IntEnum):
@@ -32,3 +33,17 @@ class UsageError(TrailrankError, ValueError):
     """Arguments of a command or a function that are wrong, or do not go together."""
 
     exit_status = Status.USAGE
+
+
+def chain(error: BaseException) -> Iterator[BaseException]:
+    """An error, what it was raised from, and so on."""
+    found: BaseException | None = error
+    while found is not None:
+        yield found
+        found = found.__cause__
+
+
+def own_error(error: BaseException) -> TrailrankError | None:
+    """The error meant for a user in a chain; None if it is a fault."""
+    found = (link for link in chain(error) if isinstance(link, TrailrankError))
+    return next(found, None)

@@ -1,6 +1,10 @@
-"""The command `trailrank pipeline run|compile|status|history|lineage|rollback|prune`.
+"""The command `trailrank pipeline run|compile|submit|follow|cancel|schedule|endpoint|
+status|history|lineage|rollback|prune`.
 
     trailrank pipeline run --spec kuairand --logs LOGS/data --root RUN
+    trailrank pipeline run --runner vertex --spec kuairand --logs gs://B/logs \\
+        --root gs://B/run --days 20220408:20220421 --project P --region europe-west4 \\
+        --image IMAGE --worker_image IMAGE --dry_run
     trailrank pipeline status --root RUN
     trailrank pipeline compile --runner vertex --spec kuairand --logs gs://B/logs \\
         --root gs://B/run --days 20220408:20220421 --tpu_config v5litepod-8 \\
@@ -11,6 +15,8 @@
 the weights lack, and judges on the newest days. Mistakes in the arguments, the spec and
 the preset are told before TensorFlow loads. A day that the data gate stops, and a model
 that a gate refuses, end with exit status 3, and what served keeps serving.
+With `--runner vertex` the pipeline is compiled, sent to Vertex AI, and followed with
+the same lines and the same exit statuses (docs/vertex.md).
 """
 
 from __future__ import annotations
@@ -18,18 +24,19 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import os
+import tempfile
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import Any
 
 import rich.console
-import rich.status
 from rich.markup import escape
 
 from feature_specs import Spec, flags
-from feature_specs.errors import Status
+from feature_specs.errors import Status, UsageError
 from feature_specs.flags import ArgumentParser
 from feature_specs.locks import owned
-from pipeline.cloud import vertex, vertex_flags
+from pipeline.cloud import endpoint_command, pipeline_command, vertex, vertex_flags
+from pipeline.cloud.compiled import read_compiled
 from pipeline.cloud.pipeline_place import PipelinePlace, read_resources
 from pipeline.cloud.pipeline_place import check as check_place
 from pipeline.evaluate import check_truth, evaluation_of
@@ -37,14 +44,21 @@ from pipeline.evaluate_command import show_evaluation
 from pipeline.examples import tables
 from pipeline.operations import command as operations
 from pipeline.run import load_tfx, run_pipeline
-from pipeline.run_config import RunConfig, check_local, check_metadata, read_texts
+from pipeline.run_config import (
+    RunConfig,
+    check_local,
+    check_metadata,
+    read_texts,
+)
 from pipeline.run_record import RunRecord
-from tpu_configs import read_slice, shipped_slices
+from pipeline.step_lines import StepLines
+from tpu_configs import SliceConfig, read_slice, shipped_slices
 
-if TYPE_CHECKING:
-    from pipeline.runners.local import StepEvent
-
-_STATES = {"done": "green", "cached": "cyan", "failed": "red"}
+_ONLY = {  # flags of one runner -> what to do with the other
+    "local": "is for --runner local: a pipeline on Vertex AI is a first run of its "
+    "days (docs/daily.md). Leave it out.",
+    "vertex": "is for --runner vertex. Leave it out.",
+}
 
 
 def run(argv: Sequence[str]) -> int:
@@ -61,16 +75,12 @@ def parser() -> ArgumentParser:
         description="Raw impression logs -> examples -> a trained, pushed ranker.",
     )
     commands = found.add_subparsers(
-        required=True, metavar="|".join(("run", "compile", *operations.NAMES))
+        required=True,
+        metavar="|".join(
+            ("run", "compile", *pipeline_command.NAMES, "endpoint", *operations.NAMES)
+        ),
     )
-    here = commands.add_parser("run", help="run every step on this machine")
-    _add_common(here)
-    flags.add_day_range(here.add_argument)
-    here.add_argument(
-        "--truth", help="the log simulator's truth/, for the oracle in the last table"
-    )
-    _add_going_on(here.add_argument)
-    here.set_defaults(handler=_run_local)
+    _add_run(commands.add_parser("run", help="run every step, here or on Vertex AI"))
     there = commands.add_parser("compile", help="write the DAG for a runner")
     _add_common(there)
     flags.add_day_range(there.add_argument, required=True)
@@ -78,8 +88,52 @@ def parser() -> ArgumentParser:
     there.add_argument("--out", required=True, help="file to write (JSON)")
     vertex_flags.add_place(there.add_argument_group("on Vertex AI").add_argument)
     there.set_defaults(handler=_compile)
+    pipeline_command.add_commands(commands)
+    endpoint_command.add_command(commands)
     operations.add_commands(commands)
     return found
+
+
+def _add_run(parser: argparse.ArgumentParser) -> None:
+    _add_common(parser)
+    flags.add_day_range(parser.add_argument)
+    parser.add_argument(
+        "--runner",
+        choices=["local", "vertex"],
+        default="local",
+        help="this machine, or Vertex AI (local)",
+    )
+    here = _Noted(parser.add_argument_group("on this machine"))
+    here.add(
+        "--truth", help="the log simulator's truth/, for the oracle in the last table"
+    )
+    _add_going_on(here.add)
+    there = _Noted(parser.add_argument_group("on Vertex AI"))
+    vertex_flags.add_place(there.add)
+    there.add("--out", default="", help="file for the compiled pipeline (none is kept)")
+    pipeline_command.add_following(there.add)
+    parser.set_defaults(handler=_run, of={"local": here, "vertex": there})
+
+
+class _Noted:
+    """Adds flags to a group, and knows which they are."""
+
+    def __init__(self, group: argparse._ArgumentGroup):
+        self._group = group
+        self._actions: list[argparse.Action] = []
+
+    def add(self, *names: str, **settings: Any) -> argparse.Action:
+        """As `add_argument` does."""
+        self._actions.append(self._group.add_argument(*names, **settings))
+        return self._actions[-1]
+
+    def given(self, args: argparse.Namespace) -> list[str]:
+        """Names of the flags that are not left out."""
+        return [
+            action.option_strings[0]
+            for action in self._actions
+            if getattr(args, action.dest) != action.default
+        ]
 
 
 def _add_going_on(add: flags.Add) -> None:
@@ -193,6 +247,31 @@ def _going_on(args: argparse.Namespace) -> RunConfig:
     )
 
 
+def _run(args: argparse.Namespace, console: rich.console.Console) -> Status:
+    other = "vertex" if args.runner == "local" else "local"
+    if given := args.of[other].given(args):
+        raise UsageError(f"{', '.join(given)}: {_ONLY[other]}")
+    return (_run_local if args.runner == "local" else _run_vertex)(args, console)
+
+
+def _run_vertex(args: argparse.Namespace, console: rich.console.Console) -> Status:
+    pipeline_command.check_flags(args)
+    config = _config(args)
+    if config.days is None:
+        raise UsageError("--days: is required on Vertex AI, like 20220408:20220421.")
+    place, slice = _checked_place(config, args)
+    examples = "Dataflow" if place.beam == "dataflow" else "the step's container"
+    own = place.training_place(slice) is not None
+    training = f"a custom job on {slice.name}" if own else "the step's container"
+    console.print(f"Examples: {examples}. Training: {training}.", highlight=False)
+    with tempfile.TemporaryDirectory() as folder:
+        out = args.out or os.path.join(folder, "pipeline.json")
+        steps = _compile_to(config, place, out, console)
+        told = f"{args.out}: a" if args.out else "A"
+        console.print(f"{told} valid Vertex pipeline spec of {steps} steps")
+        return pipeline_command.send(read_compiled(out), args, console)
+
+
 def _run_local(args: argparse.Namespace, console: rich.console.Console) -> Status:
     config = _going_on(args)
     spec = check_local(config).spec
@@ -217,7 +296,7 @@ def _run_steps(
     )
     for line in state_lines(spec):
         console.print(line, style="yellow", highlight=False)
-    with _StepLines(console) as lines:
+    with StepLines(console) as lines:
         record = run_pipeline(config, truth=truth, on_step=lines)
     console.print(tables.rows_table(record.rows))
     console.print("\n".join(tables.told_lines(record.rows)), highlight=False)
@@ -229,44 +308,30 @@ def _run_steps(
 
 def _compile(args: argparse.Namespace, console: rich.console.Console) -> Status:
     config = _config(args)
-    texts, place = read_texts(config), _place(args)
-    check_place(place, read_slice(texts.slice), config.logs, config.root)
-    with console.status("Loading TensorFlow, Beam and TFX ..."):
-        load_tfx()
-    from pipeline.launch import compile_vertex
-
-    steps = compile_vertex(config, place, args.out)
+    place, _ = _checked_place(config, args)
+    steps = _compile_to(config, place, args.out, console)
     console.print(f"{args.out}: a valid Vertex pipeline spec of {steps} steps")
     return Status.DONE
 
 
-class _StepLines:
-    """A line on the console for each step that ended, and what runs now."""
+def _checked_place(
+    config: RunConfig, args: argparse.Namespace
+) -> tuple[PipelinePlace, SliceConfig]:
+    """Where the steps of a right run go; SpecError lists what Vertex AI has not."""
+    slice, place = read_slice(read_texts(config).slice), _place(args)
+    check_place(place, slice, config.logs, config.root)
+    return place, slice
 
-    def __init__(self, console: rich.console.Console):
-        self._console = console
-        self._status: rich.status.Status | None = None
 
-    def __enter__(self) -> _StepLines:
-        return self
+def _compile_to(
+    config: RunConfig, place: PipelinePlace, out: str, console: rich.console.Console
+) -> int:
+    """Writes the pipeline; returns the number of its steps."""
+    with console.status("Loading TensorFlow, Beam and TFX ..."):
+        load_tfx()
+    from pipeline.launch import compile_vertex
 
-    def __exit__(self, *exception: object) -> None:
-        self._stop()
-
-    def __call__(self, event: StepEvent) -> None:
-        if event.state == "running":
-            self._status = self._console.status(f"{event.step} ...")
-            self._status.start()
-            return
-        self._stop()
-        state = f"[{_STATES[event.state]}]{event.state}[/]"
-        self._console.print(f"  {event.step:<20} {event.seconds:6.1f} s  {state}")
-
-    def _stop(self) -> None:
-        """Takes the spinner away."""
-        if self._status:
-            self._status.stop()
-            self._status = None
+    return compile_vertex(config, place, out)
 
 
 def show_outcome(

@@ -55,7 +55,7 @@ from pipeline.run_config import METADATA, LaunchError, RunConfig, Texts, read_te
 from pipeline.run_plan import Days, RunPlan, plan_run
 from pipeline.run_record import REFUSED, RunRecord, write_record
 from pipeline.runners import local
-from pipeline.runners.local import OnStep
+from pipeline.step_events import OnStep
 from pipeline.steps.day_example_gen import ALL_EARLIER_DAYS, REPORT_FILE
 from pipeline.training import encoded_dir
 from trainer.days.day_ends import go_back, restore_day_end

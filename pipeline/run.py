@@ -6,7 +6,6 @@ import atexit
 import logging
 import sys
 import warnings
-from typing import TYPE_CHECKING
 
 from absl import logging as absl_logging
 
@@ -16,9 +15,7 @@ from pipeline.evaluate import check_truth
 from pipeline.quiet import quiet_imports
 from pipeline.run_config import RunConfig, check_local, check_metadata
 from pipeline.run_record import RunRecord
-
-if TYPE_CHECKING:
-    from pipeline.runners.local import OnStep
+from pipeline.step_events import OnStep
 
 
 def run_pipeline(

@@ -94,9 +94,8 @@ def read_job(request: JobRequest, place: str, problems: Problems) -> Job | None:
     config = _read_slice(request.tpu_config, problems)
     train = read_train_flags(request.train, files, problems)
     _check_names(request, problems)
-    labels = _pairs("--label", request.labels, problems)
-    environment = _pairs("--env", request.environment, problems)
-    _check_pairs(labels, environment, problems)
+    labels = read_labels(request.labels, problems)
+    environment = _read_environment(request.environment, problems)
     if config is None or train is None:
         return None
     _check_batch(train, config, problems)
@@ -158,6 +157,21 @@ def check_account(account: str, problems: Problems) -> None:
         problems.add("--service_account", rule, account)
 
 
+def is_image(text: str) -> bool:
+    """Whether a registry's image is named, `REGISTRY/PATH:TAG`; no placeholder is."""
+    return _IMAGE.match(text) is not None
+
+
+def read_labels(texts: Sequence[str], problems: Problems) -> dict[str, str]:
+    """`KEY=VALUE` -> labels of a job, as Google Cloud takes them."""
+    labels = _pairs("--label", texts, problems)
+    for key, value in labels.items():
+        if not (_LABEL.match(key) and _LABEL.match(value)):
+            rule = "may hold a-z, 0-9, _ and -, at most 63 of them on each side."
+            problems.add("--label", rule, f"{key}={value}")
+    return labels
+
+
 def _read_slice(name: str, problems: Problems) -> SliceConfig | None:
     if not name:
         problems.add("--tpu_config", "is required: the slice, like v5litepod-8.")
@@ -182,7 +196,7 @@ def _check_names(request: JobRequest, problems: Problems) -> None:
             "is required: build one with pipeline/cloud/tpu.Dockerfile (docs/tpu.md)."
         )
         problems.add("--image", rule)
-    elif not _IMAGE.match(request.image):
+    elif not is_image(request.image):
         rule = "must be REGISTRY/PATH:TAG, like europe-west4-docker.pkg.dev/P/R/I:1."
         problems.add("--image", rule, request.image)
     if request.service_account:
@@ -201,17 +215,13 @@ def _pairs(flag: str, texts: Sequence[str], problems: Problems) -> dict[str, str
     return pairs
 
 
-def _check_pairs(
-    labels: dict[str, str], environment: dict[str, str], problems: Problems
-) -> None:
-    for key, value in labels.items():
-        if not (_LABEL.match(key) and _LABEL.match(value)):
-            rule = "may hold a-z, 0-9, _ and -, at most 63 of them on each side."
-            problems.add("--label", rule, f"{key}={value}")
+def _read_environment(texts: Sequence[str], problems: Problems) -> dict[str, str]:
+    environment = _pairs("--env", texts, problems)
     for key, value in environment.items():
         if not _VARIABLE.match(key) or "\n" in value:
             rule = "must be NAME=VALUE on one line, NAME of letters, digits and _."
             problems.add("--env", rule, f"{key}={value}")
+    return environment
 
 
 def _label(text: str) -> str:

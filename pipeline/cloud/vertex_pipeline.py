@@ -12,6 +12,7 @@ from kfp.pipeline_spec import pipeline_spec_pb2
 from tfx.dsl.components.base.base_node import BaseNode
 from tfx.orchestration.kubeflow.v2 import kubeflow_v2_dag_runner
 
+from pipeline.cloud import run_step
 from pipeline.cloud.pipeline_place import PipelinePlace
 from pipeline.cloud.remote_trainer import RemoteTrainer
 from pipeline.dag import DagConfig, create_pipeline
@@ -38,7 +39,7 @@ def compile_spec(config: DagConfig, place: PipelinePlace, out: pathlib.Path) -> 
     """
     runner = kubeflow_v2_dag_runner.KubeflowV2DagRunner(
         config=kubeflow_v2_dag_runner.KubeflowV2DagRunnerConfig(
-            default_image=place.image
+            default_image=place.image, default_commands=[*run_step.COMMAND]
         ),
         output_dir=str(out.parent),
         output_filename=out.name,

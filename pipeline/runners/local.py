@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import datetime
 import logging
 import os
@@ -11,8 +10,7 @@ import pathlib
 import re
 import shutil
 import time
-from collections.abc import Callable, Iterator
-from typing import Literal
+from collections.abc import Iterator
 
 from absl import logging as absl_logging
 from ml_metadata.metadata_store import metadata_store
@@ -23,11 +21,12 @@ from tfx.orchestration.local import runner_utils
 from tfx.orchestration.portable import runtime_parameter_utils, tfx_runner
 from tfx.proto.orchestration import pipeline_pb2
 
-from feature_specs.errors import Status, TrailrankError
+from feature_specs.errors import Status, chain, own_error
 from pipeline.dag import DagConfig, create_pipeline
 from pipeline.run_config import METADATA
 from pipeline.run_metadata import end_dead_executions
 from pipeline.runners.node_launcher import NodeLauncher
+from pipeline.step_events import OnStep, StepEvent, StepFailedError
 
 ARTIFACTS = "artifacts"  # in a run's directory
 
@@ -38,37 +37,6 @@ _RAISED = re.compile(r"^(?:\w+\.)*(\w+: .+)$", re.MULTILINE)  # as a trace ends
 _MOST_LINES = 20  # of a step's error
 _FULL = ("No space left on device", "Disk quota exceeded", "database or disk is full")
 _READ_ONLY = ("Read-only file system", "attempt to write a readonly database")
-
-
-@dataclasses.dataclass(frozen=True)
-class StepEvent:
-    """A step of a run begins or has ended.
-
-    Attributes:
-        step: Its name, like `Trainer`.
-        state: `running` as it begins; then `done`, or `cached` if an earlier run's
-            result was taken, or `failed`.
-        seconds: Since it began.
-    """
-
-    step: str
-    state: Literal["running", "done", "cached", "failed"]
-    seconds: float = 0.0
-
-
-OnStep = Callable[[StepEvent], None]
-
-
-class StepFailedError(TrailrankError, RuntimeError):
-    """A step of the pipeline stopped; says which, why, and where the log lies.
-
-    Attributes:
-        exit_status: Of the error that stopped it, if that was one of ours.
-    """
-
-    def __init__(self, message: str, exit_status: Status = Status.FAILED):
-        super().__init__(message)
-        self.exit_status = exit_status
 
 
 class ReportingDagRunner(tfx_runner.IrBasedRunner):
@@ -149,7 +117,7 @@ def run(config: DagConfig, on_step: OnStep = lambda event: None) -> Outputs:
         try:
             runner.run(create_pipeline(config, metadata_config))
         except Exception as error:
-            ours = _ours(error)
+            ours = own_error(error)
             if ours and ours.exit_status in (Status.STOPPED, Status.PREEMPTED):
                 raise ours from None  # the Trainer was asked to stop; nothing failed
             logging.getLogger().exception("step %s failed", runner.step)
@@ -268,7 +236,7 @@ def disk_trouble(error: BaseException, root: pathlib.Path) -> str | None:
 
     Libraries wrap what the system said in errors of their own: its words stay.
     """
-    text = "\n".join(str(link) for link in _chain(error))
+    text = "\n".join(str(link) for link in chain(error))
     if any(words in text for words in _FULL):
         free = shutil.disk_usage(root).free
         return (
@@ -281,28 +249,14 @@ def disk_trouble(error: BaseException, root: pathlib.Path) -> str | None:
     return None
 
 
-def _ours(error: BaseException) -> TrailrankError | None:
-    """The error meant for a user in a chain, if there is one."""
-    found = (link for link in _chain(error) if isinstance(link, TrailrankError))
-    return next(found, None)
-
-
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    """An error, what it was raised from, and so on."""
-    found: BaseException | None = error
-    while found is not None:
-        yield found
-        found = found.__cause__
-
-
 def _cause(error: BaseException) -> str:
     """Our error's whole message in a chain, or type and message of its first one.
 
     Beam repeats a message with the step that ran, and its workers elsewhere answer with
     a whole trace as text, whose last line has the message. The log has all of it.
     """
-    *_, first = _chain(error)
-    ours = _ours(error)
+    *_, first = chain(error)
+    ours = own_error(error)
     text = str(ours) if ours else f"{type(first).__name__}: {first}"
     if _TRACE in text:
         text = ([*_RAISED.findall(text)] or [text])[-1]

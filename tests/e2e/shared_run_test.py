@@ -453,6 +453,33 @@ def _check_slice_of(place):
     assert pool.container_spec.image_uri.endswith("/train_i@sha256:" + "0f" * 32)
 
 
+def test_the_same_dag_runs_on_vertex(tmp_path, capsys):
+    """Compiled, sent, followed: against Vertex AI's pipeline service on this machine."""
+    from pipeline.cloud.compiled import read_compiled
+    from pipeline.command import run
+    from tests.pipeline.cloud.vertex_service import Look, VertexService
+
+    service, out = VertexService(), tmp_path / "vertex.json"
+    image = f"europe-west4-docker.pkg.dev/my-team/r/i@sha256:{'0f' * 32}"
+    steps = dict.fromkeys(("DayExampleGen", "Trainer", "Pusher"), "SUCCEEDED")
+    service.looks = [Look("RUNNING", {}), Look("SUCCEEDED", steps, pushed=1)]
+    flags = ["--spec", "kuairand", "--logs", "gs://bucket/logs", "--image", image]
+    flags += ["--root", "gs://bucket/run", "--days", "20220408:20220414"]
+    flags += ["--worker_image", image, *service.place.flags.split(), "--poll_s", "0"]
+    flags += ["--out", str(out)]
+    try:
+        assert run(["run", "--runner", "vertex", *flags]) == 0
+    finally:
+        service.stop()
+    (request,) = service.asked("CreatePipelineJob")  # the service has parsed its spec
+    tasks = request.pipeline_job.pipeline_spec["root"]["dag"]["tasks"]
+    assert set(tasks) == {step.name for step in read_compiled(out).steps}
+    assert len(tasks) == len(_CACHED)
+    told = capsys.readouterr().out
+    assert "Examples: Dataflow. Training: the step's container." in told
+    assert "Pushed to gs://b/run/models" in told
+
+
 def test_the_truth_is_beside_the_logs_and_no_part_of_them(shared_run, record):
     files = list((shared_run.logs / "truth").glob("*.parquet"))
     assert files

@@ -131,6 +131,20 @@ _CASES = {
         "pipeline run --spec kuairand --logs {logs} --root gs://b/run",
         "compile the pipeline for Vertex",
     ),
+    "pipeline vertex": (
+        "pipeline run --runner vertex --spec kuairand --logs {logs} --root gs://b/run "
+        "--days 20220408:20220409 --project my-team --region europe-west4",
+        "must lie in a bucket",
+    ),
+    "pipeline submit": (
+        "pipeline submit {none} --project my-team --region europe-west4",
+        "cannot be read (No such file or directory). Write it with",
+    ),
+    "pipeline schedule": (
+        "pipeline schedule --cron 0_*_*_*_* --pipeline {none} --project my-team "
+        "--region europe-west4",
+        "cannot be read (No such file or directory). Write it with",
+    ),
     "examples logs": (
         "examples --spec kuairand --logs {none} --out {out}",
         "does not exist. Give the directory with the logs",
@@ -202,7 +216,8 @@ def answers(tmp_path_factory):
     """Case -> exit status, what was told, and which heavy modules were loaded."""
     places = _places(tmp_path_factory.mktemp("places"))
     asked = {
-        name: text.format(**places).split(" ") for name, (text, _) in _CASES.items()
+        name: [word.replace("_*", " *") for word in text.format(**places).split(" ")]
+        for name, (text, _) in _CASES.items()
     }
     done = subprocess.run(
         [sys.executable, "-c", _DRIVER % (_HEAVY,)],

@@ -70,3 +70,13 @@ def refused(capsys):
         return said.err
 
     return message
+
+
+@pytest.fixture
+def vertex_service():
+    """Vertex AI's pipelines and schedules on this machine; see its module."""
+    from tests.pipeline.cloud.vertex_service import VertexService
+
+    service = VertexService()
+    yield service
+    service.stop()
