@@ -61,7 +61,7 @@ def score_days(
         LoadError: A model cannot be loaded.
         DamagedExamplesError: A file is damaged or missing.
     """
-    models = [_load(path) for path in model_dirs]
+    models = [load_scorer(path) for path in model_dirs]
     for number, (split, folder) in enumerate(days):
         files = files_of(split, folder)
         dataset = tf.data.TFRecordDataset(files, "GZIP").batch(_BATCH).prefetch(2)
@@ -71,7 +71,7 @@ def score_days(
             columns = {KEY_SPLIT: numbers}
             for place, model in enumerate(models):
                 outputs = model({"examples": serialized.numpy()})
-                columns |= _predictions(spec, outputs, place)
+                columns |= predictions_of(spec, outputs, place)
             yield frame.with_columns(**columns)
 
 
@@ -86,9 +86,10 @@ def files_of(split: str, folder: str) -> list[str]:
     return match_files(split, [pattern], evaluation=True)
 
 
-def _predictions(
-    spec: Spec, outputs: Mapping[str, np.ndarray], model: int
+def predictions_of(
+    spec: Spec, outputs: Mapping[str, np.ndarray], model: int = 0
 ) -> dict[str, pl.Series]:
+    """The columns of what the model of that number says of a batch."""
     found = {
         prediction_key(task.name, model): pl.Series(outputs[task.name])
         for task in spec.tasks
@@ -100,8 +101,12 @@ def _predictions(
     return found
 
 
-def _load(model_dir: str) -> Signature:
-    """The signature for examples of an exported model."""
+def load_scorer(model_dir: str) -> Signature:
+    """The signature for examples of an exported model.
+
+    Raises:
+        LoadError: It cannot be loaded.
+    """
     remedy = "Bring it back from a copy, or run the pipeline into a new directory."
     if damage := damaged_file(model_dir):
         raise LoadError(f"{model_dir}: {damage}. {remedy}")

@@ -9,13 +9,9 @@ from typing import TYPE_CHECKING
 
 from feature_specs import Spec, read_spec
 from feature_specs.locks import owned
-from feature_specs.places import (
-    Place,
-    absolute,
-    check_directory,
-    check_writable_directory,
-)
+from feature_specs.places import Place, absolute, check_writable_directory
 from feature_specs.utility import mistake_in
+from pipeline.fusion_search import inputs
 from pipeline.fusion_search.constraints import Constraint
 from pipeline.fusion_search.errors import FusionSearchError
 from pipeline.quiet import quiet_imports
@@ -110,9 +106,10 @@ def fusion_search(
     record = read_record(os.fspath(root))
     spec = read_spec(record.spec_text)
     utility = utility or spec.evaluation.utility
-    splits = _splits(record, days)
+    splits = inputs.splits(record, days)
     limits = _checked(spec, utility, constraints, pareto, k, evaluations)
-    _check_places(record, splits, out)
+    inputs.check_inputs(record, splits)
+    check_writable_directory("--out", out)
     asked = _Asked(
         utility=utility,
         k=k,
@@ -128,25 +125,6 @@ def fusion_search(
     with owned(out):
         found = _search(record, spec, splits, asked)
         _write(found, absolute(out))
-    return found
-
-
-def _splits(record: RunRecord, days: Sequence[str]) -> list[str]:
-    """The splits that rows are of, in order."""
-    if not days:
-        found = sorted(record.eval_splits)
-        if not found:
-            raise FusionSearchError(
-                "The run keeps no day for evaluation, and a model's own training days "
-                "judge it too well. Run it with --eval_days, or name --days."
-            )
-        return found
-    found = sorted({f"day-{day}" for day in days})
-    known = sorted({*record.example_dirs, *record.eval_splits})
-    if unknown := [split for split in found if split not in known]:
-        raise FusionSearchError(
-            f"--days: the run has no {', '.join(unknown)}. It has {', '.join(known)}."
-        )
     return found
 
 
@@ -177,15 +155,6 @@ def _checked(
                 f"{', '.join(pareto)}."
             )
     return [Constraint.parse(text, names) for text in constraints]
-
-
-def _check_places(record: RunRecord, splits: Sequence[str], out: Place) -> None:
-    remedy = "It was moved or cleaned: run `trailrank pipeline run` again."
-    check_directory("model of the run", record.model, remedy)
-    for split in splits:
-        place = record.examples_of(split)
-        check_directory("examples of the run", place, remedy, f"Split-{split}")
-    check_writable_directory("--out", out)
 
 
 def _search(
