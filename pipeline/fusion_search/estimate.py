@@ -27,6 +27,7 @@ DEFAULT = "default"  # instead of a file: the weights that the run has
 VALUE = "value"  # instead of a task: what a row is worth
 MIN_ESS = 100.0  # impressions; below some tens the interval's normal law fails
 MIN_USERS = 20.0  # likewise, of users
+FEWEST_EVENTS = 20.0  # of an outcome, for its interval to be told
 _MOST_CANDIDATES = 50
 _OTHERS = 4  # scored beside each, times the candidates of a set
 _MOST_ROWS = 20_000  # random impressions that are scored
@@ -40,6 +41,7 @@ class OrderEstimate:
         fusion: The section that makes it.
         snips: `VALUE` or task -> its mean, by self-normalised inverse propensities.
         replay: The same by replay.
+        events: `VALUE` or task -> effective number of outcomes that make up `snips`.
         matched: Impressions that replay counts.
         ess: Effective sample size of `snips`, in impressions.
         ess_users: The same in users.
@@ -48,6 +50,7 @@ class OrderEstimate:
     fusion: FusionSpec
     snips: dict[str, Gain]
     replay: dict[str, Gain]
+    events: dict[str, float]
     matched: float
     ess: float
     ess_users: float
@@ -88,6 +91,19 @@ class FusionEstimate:
     paired: tuple[str, ...]
     trained_days: tuple[str, ...]
     seed: int
+
+    @property
+    def verdict(self) -> str:
+        """Of the value: `better` or `worse` where the interval of the change is."""
+        change = self.change[VALUE]
+        if change.low > 0:
+            return "better"
+        return "worse" if change.high < 0 else "not shown to differ"
+
+    def is_known(self, name: str) -> bool:
+        """Whether both orders have outcomes enough for an interval."""
+        orders = (self.found, self.against)
+        return all(order.events[name] >= FEWEST_EVENTS for order in orders)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -292,9 +308,7 @@ def outcomes_of(spec: Spec, rows: RandomSlice, utility: str) -> Outcomes:
 # --- the parts ------------------------------------------------------------------------
 
 
-def _both_weights(
-    scores: npt.NDArray, k: int
-) -> tuple[npt.NDArray, npt.NDArray]:
+def _both_weights(scores: npt.NDArray, k: int) -> tuple[npt.NDArray, npt.NDArray]:
     """Importance weights [N] by all sets, and of replay, of scores [N, 1 + M]."""
     from pipeline.fusion_search.off_policy import set_weights
 
@@ -311,6 +325,10 @@ def _order(
         fusion=fusion,
         snips=_each(outcomes, snips),
         replay=_each(outcomes, replay),
+        events={
+            name: off_policy.effective(abs(snips * values))
+            for name, values in outcomes.values.items()
+        },
         matched=float((replay > 0).sum()),
         ess=off_policy.effective(snips),
         ess_users=off_policy.effective_users(outcomes, snips),
@@ -320,7 +338,9 @@ def _order(
 def _each(outcomes: Outcomes, weights: npt.NDArray) -> dict[str, Gain]:
     from pipeline.fusion_search import off_policy
 
-    return {name: off_policy.estimate(outcomes, name, weights) for name in outcomes.values}
+    return {
+        name: off_policy.estimate(outcomes, name, weights) for name in outcomes.values
+    }
 
 
 def _changes(

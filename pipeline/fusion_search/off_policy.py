@@ -60,10 +60,9 @@ class Outcomes:
     def by_user(self, name: str, weights: _Floats) -> Sums:
         """[U] sums of one outcome under importance weights [N]."""
         counted = weights * self.known[name]
-        return Sums(
-            np.bincount(self.users, counted * self.values[name]),
-            np.bincount(self.users, counted),
-        )
+        sums = (counted * self.values[name], counted)
+        over, under = (np.bincount(self.users, own) for own in sums)
+        return Sums(over.astype(np.float64), under.astype(np.float64))
 
 
 def set_weights(own: _Floats, others: _Floats, k: int) -> _Floats:

@@ -148,6 +148,7 @@ def score_sets(
 
 # --- the parts ------------------------------------------------------------------------
 
+
 def _random_batches(
     spec: Spec, split: str, folder: str
 ) -> Iterator[tuple[pl.DataFrame, npt.NDArray[np.object_]]]:
