@@ -110,6 +110,9 @@ class FusionEstimate:
 class EstimateOptions:
     """How orders are estimated.
 
+    >>> trailrank.EstimateOptions(candidates=5).min_ess
+    100.0
+
     Attributes:
         utility: What a row is worth, SQL over labels by the names of their tasks; by
             default as `fusion_search` has it.
@@ -157,10 +160,11 @@ def fusion_estimate(
     drawn as the slice draws, and the first by the fused score is shown: see
     `pipeline.fusion_search.off_policy` for the estimates.
 
-    >>> from pipeline.fusion_search.estimate import EstimateOptions
+    >>> options = trailrank.EstimateOptions(
+    ...     candidates=2, utility="watch_time", min_users=10
+    ... )
     >>> found = trailrank.fusion_estimate(
-    ...     "run", weights={"skip": -2.0},
-    ...     options=EstimateOptions(candidates=2, utility="watch_time", min_users=10),
+    ...     "run", weights={"skip": -2.0}, options=options
     ... )
     >>> value = found.change["value"]
     >>> value.low < value.mean < value.high

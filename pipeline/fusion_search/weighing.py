@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,9 @@ from feature_specs import Spec
 from feature_specs.spec import FusionSpec
 from pipeline.evaluation.rows import prediction_key, score_key
 from pipeline.fusion_search.errors import FusionSearchError
-from pipeline.fusion_search.partitions import Places
+
+if TYPE_CHECKING:
+    from pipeline.fusion_search.partitions import Places  # TensorFlow
 
 _Floats: TypeAlias = "npt.NDArray[np.float64]"
 
