@@ -7,7 +7,7 @@ served: trail features are missing.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TypeAlias
 
 import numpy as np
@@ -34,6 +34,8 @@ _BATCH = 4096
 _LOG_SCORE = "log_score"  # orders where `score` has no more room, if a model has it
 
 Days: TypeAlias = Sequence[tuple[str, str]]  # split, directory of examples
+# Serialized examples [B] -> more columns [B] of the rows that they are scored into.
+More: TypeAlias = Callable[[tf.Tensor], Mapping[str, pl.Series]]
 
 
 def score(
@@ -50,7 +52,10 @@ def score(
 
 
 def score_days(
-    spec: Spec, model_dirs: Sequence[str], days: Days
+    spec: Spec,
+    model_dirs: Sequence[str],
+    days: Days,
+    more: More = lambda serialized: {},
 ) -> Iterator[pl.DataFrame]:
     """Scores days with several models in one pass; a frame a batch.
 
@@ -68,7 +73,7 @@ def score_days(
         for serialized in dataset:
             frame = labels_of(spec, serialized)
             numbers = pl.repeat(number, frame.height, dtype=pl.Int32, eager=True)
-            columns = {KEY_SPLIT: numbers}
+            columns = {KEY_SPLIT: numbers, **more(serialized)}
             for place, model in enumerate(models):
                 outputs = model({"examples": serialized.numpy()})
                 columns |= predictions_of(spec, outputs, place)

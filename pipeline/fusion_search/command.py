@@ -8,8 +8,9 @@
     trailrank fusion estimate --root RUN --fusion DIR/fusion.yaml --against default
 
 `search`: the run's model scores its evaluation days once. An evolution strategy
-(CMA-ES; MFH III-A) then tries weights on the earlier days, and the last day judges what
-it found against the weights that the run has, with an interval over users. DIR gets
+(CMA-ES; MFH III-A) then tries weights on half of the users and the earlier days, and
+the other half on the last day judges what it found against the weights that the run
+has, with an interval over users. DIR gets
 fusion.yaml (the section to paste), spec.yaml (the run's spec with it), report.md,
 search.json and figures; `trailrank pipeline run --spec DIR/spec.yaml` exports with it,
 and trains nothing.
@@ -68,6 +69,7 @@ def _search(args: argparse.Namespace, console: rich.console.Console) -> None:
             constraints=args.constraint,
             keep_signs=args.keep_signs,
             pareto=args.pareto,
+            by=args.by,
             days=args.days or (),
             evaluations=args.evaluations,
             seed=args.seed,
@@ -122,6 +124,13 @@ def _add_search(found: ArgumentParser) -> None:
         default=[],
         metavar="TASK",
         help="two or three tasks: the front of their rates, and a figure",
+    )
+    add(
+        "--by",
+        default="",
+        metavar="FACET",
+        help="a facet of the user or the request, each of whose partitions with users "
+        "enough gets weights of its own",
     )
     flags.add_days(add, "the run's evaluation days; the last one judges")
     add("--evaluations", type=int, default=600, help="weights to try (600)")
@@ -219,10 +228,15 @@ def _add_space(found: ArgumentParser) -> None:
 
 
 def _show(found: FusionSearch, console: rich.console.Console) -> None:
-    from pipeline.fusion_search import report
+    from pipeline.fusion_search import estimate_report, report
 
     console.print(*report.tables(found))
     _say(report.sentences(found), console)
+    if found.estimate is not None:
+        console.print(estimate_report.table(found.estimate))
+        _say(estimate_report.sentences(found.estimate), console)
+    elif found.no_estimate:
+        _say([f"No estimate by random exposure. {found.no_estimate}"], console)
 
 
 def _say(sentences: Sequence[str], console: rich.console.Console) -> None:

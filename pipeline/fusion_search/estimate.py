@@ -236,8 +236,11 @@ def estimate_run(
     splits: Sequence[str],
     fusions: tuple[FusionSpec, FusionSpec],
     options: EstimateOptions,
+    half: int | None = None,
 ) -> FusionEstimate:
     """`fusion_estimate` of two sections, once all is checked.
+
+    `half` takes the users of that half of a search with the same seed only.
 
     Raises:
         NoEstimateError: There are no random rows, or too few that tell.
@@ -245,7 +248,7 @@ def estimate_run(
     with quiet_imports():
         from pipeline.fusion_search import random_slice
     days = [(split, record.examples_of(split)) for split in splits]
-    rows = random_slice.read_slice(spec, days, _MOST_ROWS, options.seed)
+    rows = random_slice.read_slice(spec, days, _MOST_ROWS, options.seed, half)
     if len(rows) < 2:
         raise NoEstimateError(
             f"log.random: {len(rows)} rows of {', '.join(splits)} fulfil "

@@ -7,10 +7,13 @@ from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 import tensorflow as tf
 
 from feature_specs import Spec
+from pipeline.evaluation.scoring import More
 from pipeline.fusion_search.errors import FusionSearchError
+from pipeline.fusion_search.scored import PARTITION
 from trainer.days.raw_rows import load_graph, raw_columns
 from trainer.model.facets import input_of, partition_of
 
@@ -53,3 +56,13 @@ class Partitions:
             ids = encoded[input_of(self._spec, facet)].numpy()
             found[facet.name] = partition_of(self._spec, facet)[ids].astype(np.int64)
         return found
+
+
+def partition_column(spec: Spec, graph: str, facet: str) -> More | None:
+    """What adds the column `PARTITION` of a facet to scored rows; None without one."""
+    if not facet:
+        return None
+    partitions = Partitions(spec, graph, [facet])
+    return lambda serialized: {
+        PARTITION: pl.Series(partitions.of(serialized)[facet], dtype=pl.Int64)
+    }

@@ -28,6 +28,7 @@ from pipeline.examples.columns.evaluate import holds
 from pipeline.examples.hashing import hash_columns
 from pipeline.fusion_search import weighing
 from pipeline.fusion_search.partitions import Partitions
+from pipeline.fusion_search.scored import halves_of
 
 _BATCH = 4096
 
@@ -60,7 +61,9 @@ class RandomSlice:
         return self.frame[KEY_ITEM].n_unique()
 
 
-def read_slice(spec: Spec, days: Days, most_rows: int, seed: int) -> RandomSlice:
+def read_slice(
+    spec: Spec, days: Days, most_rows: int, seed: int, half: int | None = None
+) -> RandomSlice:
     """The random impressions of the days, of as many users as `most_rows` has room for.
 
     Args:
@@ -68,6 +71,7 @@ def read_slice(spec: Spec, days: Days, most_rows: int, seed: int) -> RandomSlice
         days: (split, directory of examples) of each.
         most_rows: Whole users are kept, in the order of a hash.
         seed: Of the hash.
+        half: Of the users, 0 or 1, as `scored.halves_of` has it; None takes all.
 
     Raises:
         DamagedExamplesError: A file is damaged or missing.
@@ -81,7 +85,11 @@ def read_slice(spec: Spec, days: Days, most_rows: int, seed: int) -> RandomSlice
         empty = np.zeros(0, object)
         return RandomSlice(pl.DataFrame(), np.zeros(0, np.int64), empty, empty)
     frame, serialized = pl.concat(frames), np.concatenate(rows)
+    if half is not None:
+        is_in = halves_of(frame[KEY_USER], seed) == half
+        frame, serialized = frame.filter(is_in), serialized[is_in]
     kept = _first_users(frame, most_rows, seed)
+    kept &= frame.select(pl.len().over("day") > 1).to_series().to_numpy()  # no rival
     frame, serialized = frame.filter(kept), serialized[kept]
     contexts, candidates = _parts(spec, serialized)
     day = frame["day"].to_numpy().astype(np.int64)
