@@ -64,7 +64,7 @@ class Sizes:
     evaluations: int
 
 
-FULL = Sizes(logs=8, users=240, rows=90.0, days=5, evaluations=400)
+FULL = Sizes(logs=6, users=160, rows=60.0, days=5, evaluations=400)
 QUICK = Sizes(logs=2, users=60, rows=60.0, days=4, evaluations=60)
 
 

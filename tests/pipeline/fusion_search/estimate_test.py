@@ -56,28 +56,23 @@ def test_random_rows_are_those_that_the_log_says(sliced, simulated_logs):
 
 
 @pytest.mark.slow
-def test_a_candidate_in_another_context_is_scored_as_a_row_with_both(sliced):
-    """Where the other is of the same row, the score is the row's own but for the paired
-    features; a candidate's own score does not hang on who stands beside it."""
+def test_a_candidate_beside_is_scored_as_if_it_had_been_logged(sliced):
+    """Rows 40 on have the contexts of the first 40 and the candidates beside these."""
     record, spec, rows = sliced
-    some = dataclasses.replace(
-        rows,
-        frame=rows.frame[:40],
-        day=rows.day[:40],
-        contexts=rows.contexts[:40],
-        candidates=rows.candidates[:40],
+    own = np.arange(40)
+    others = random_slice.draw_others(rows.day[:40], 1, 0)[:, 0]
+    both = random_slice.RandomSlice(
+        frame=rows.frame[:80],  # which no score hangs on
+        day=rows.day[:80],
+        contexts=np.tile(rows.contexts[:40], 2),
+        candidates=rows.candidates[np.concatenate([own, others])],
     )
-    others = random_slice.draw_others(some.day, 3, 0)
-    others[:, 2] = np.arange(40)  # itself
-    ask = (spec, record.model, record.transform_graph, some, others, [spec.fusion])
+    pairs = np.stack([np.tile(others, 2), np.arange(80)], axis=1)
+    ask = (spec, record.model, record.transform_graph, both, pairs, [spec.fusion])
     (scores,) = random_slice.score_sets(*ask)
-    np.testing.assert_allclose(scores[:, 0], scores[:, 3], rtol=1e-6)
-    assert (scores[:, 1] != scores[:, 0]).mean() > 0.9
-    swapped = dataclasses.replace(some, candidates=some.candidates[others[:, 0]])
-    own = np.arange(40)[:, np.newaxis]
-    ask = (spec, record.model, record.transform_graph, swapped, own, [spec.fusion])
-    (again,) = random_slice.score_sets(*ask)
-    np.testing.assert_allclose(again[:, 0], scores[:, 1], rtol=1e-6)
+    np.testing.assert_allclose(scores[:40, 1], scores[40:, 0], rtol=1e-6)
+    np.testing.assert_allclose(scores[:, 0], scores[:, 2], rtol=1e-6)  # itself
+    assert (scores[:40, 1] != scores[:40, 0]).mean() > 0.9
 
 
 @pytest.mark.slow
@@ -97,7 +92,7 @@ def test_the_command_tells_value_size_and_policy(shared_run, tmp_path, capsys):
 
 @pytest.mark.slow
 def test_too_few_are_refused_with_the_size(shared_run):
-    options = dataclasses.replace(_OPTIONS, candidates=20, min_ess=5_000)
+    options = dataclasses.replace(_OPTIONS, min_ess=5_000)
     with pytest.raises(NoEstimateError, match=r"worth \d+ impressions of \d+ users"):
         fusion_estimate(shared_run.root, weights={"skip": 0.0}, options=options)
 
