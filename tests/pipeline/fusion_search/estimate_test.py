@@ -10,6 +10,7 @@ from pipeline.fusion_search import estimate, random_slice
 from pipeline.fusion_search.command import run
 from pipeline.fusion_search.errors import FusionSearchError, NoEstimateError
 from pipeline.fusion_search.estimate import EstimateOptions, fusion_estimate
+from pipeline.fusion_search.partitions import Partitions
 from pipeline.run_record import read_record
 
 _OPTIONS = EstimateOptions(candidates=2, min_users=10, utility="watch_time")
@@ -155,3 +156,19 @@ def test_a_section_that_does_not_fit_is_told(shared_run, tmp_path, text, told):
     file.write_text(text)
     with pytest.raises(FusionSearchError, match=told):
         fusion_estimate(shared_run.root, fusion=file)
+
+
+@pytest.mark.slow
+def test_a_row_s_partition_is_the_one_that_its_feature_says(sliced):
+    """The slice has the names of the shipped facet's partitions. On the first day users
+    are new at first."""
+    import tensorflow as tf
+
+    record, spec, _ = sliced
+    split, folder = next(iter(record.example_dirs.items()))
+    rows = random_slice.read_slice(spec, [(split, folder)], 20_000, 0)
+    reader = Partitions(spec, record.transform_graph, ["user_group"])
+    places = reader.of(tf.constant(rows.contexts))["user_group"]
+    names = np.array(list(spec.facets["user_group"].partitions))[places]
+    assert names.tolist() == rows.frame["slice_user_group"].to_list()
+    assert len(set(names)) > 1
