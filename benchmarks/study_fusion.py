@@ -1,6 +1,6 @@
 """Are the weights that `fusion search` finds better on users and days not seen?
 
-    python benchmarks/study_fusion.py [--quick] [--work DIR]
+    python benchmarks/study_fusion.py [--quick] [--work DIR] [--logs N]
 
 Simulated logs; each goes through the whole pipeline, with the last two days kept for
 evaluation. Weights are searched on the first of them with half of the users, and judged
@@ -8,7 +8,7 @@ on the second with the other half: once for all users alike, once by user group.
 it stands what random exposure says of the found weights, on the rows that judge.
 
 Every log is one value; intervals are 95 % of Student's t over logs, paired. Prints a
-table, and as the last line one JSON object; `--work` keeps runs for another time.
+table, and as the last line one JSON object; `--work` keeps what each log came to.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class Sizes:
     evaluations: int
 
 
-FULL = Sizes(logs=6, users=160, rows=60.0, days=5, evaluations=400)
+FULL = Sizes(logs=6, users=160, rows=60.0, days=4, evaluations=300)
 QUICK = Sizes(logs=2, users=60, rows=60.0, days=4, evaluations=60)
 
 
@@ -72,14 +72,18 @@ def main() -> None:
     """Runs the study."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--quick", action="store_true", help="two small logs")
-    parser.add_argument("--work", help="folder that keeps runs")
+    parser.add_argument("--work", help="folder that keeps what each log came to")
+    parser.add_argument("--logs", type=int, help=f"how many ({FULL.logs})")
     args = parser.parse_args()
     sizes, began = QUICK if args.quick else FULL, time.process_time()
+    if args.logs:
+        sizes = dataclasses.replace(sizes, logs=args.logs)
     console = rich.console.Console(width=measured.COLUMNS)
     found = []
     with simulated.work_folder(args.work) as work:
         for seed in range(sizes.logs):
-            decides = {"study": "fusion", "seed": seed, **dataclasses.asdict(sizes)}
+            one = dataclasses.asdict(dataclasses.replace(sizes, logs=1))
+            decides = {"study": "fusion", "seed": seed, **one}
             found.append(
                 simulated.keep(work, decides, lambda: one_log(work, seed, sizes))  # noqa: B023
             )
