@@ -95,6 +95,8 @@ class FusionEstimate:
     @property
     def verdict(self) -> str:
         """Of the value: `better` or `worse` where the interval of the change is."""
+        if not self.is_known(VALUE):
+            return "too few outcomes to tell"
         change = self.change[VALUE]
         if change.low > 0:
             return "better"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 from rich.table import Table
@@ -17,16 +18,15 @@ _HEADS = ("mean of", "random", "against", "found", "change")
 
 def sentences(found: FusionEstimate) -> list[str]:
     """The verdict, and what it rests on."""
-    change = found.change[VALUE]
     said = [
         f"Where videos are drawn at random: {found.verdict}. Value "
         f"{number(found.found.snips[VALUE].mean)} an impression, against "
-        f"{number(found.against.snips[VALUE].mean)}: {_gain(change)} ({LEVEL:.0%} "
-        f"interval over {found.users:,} users).",
+        f"{number(found.against.snips[VALUE].mean)}: {_change(found, VALUE)} "
+        f"({LEVEL:.0%} interval over {found.users:,} users).",
         f"{found.rows:,} random impressions of {', '.join(found.days)}, "
         f"{found.items:,} different videos. Effective sample size: "
         f"{_size(found.found)}, against {_size(found.against)}.",
-        f"By replay: {_gain(found.replayed[VALUE])}, of "
+        f"By replay: {_change(found, VALUE, found.replayed)}, of "
         f"{found.found.matched:,.0f} and {found.against.matched:,.0f} impressions that "
         "the two orders would have shown.",
         f"The policy: {found.candidates} candidates drawn as the random ones are, the "
@@ -85,8 +85,10 @@ def _rows(found: FusionEstimate) -> list[list[str]]:
     ]
 
 
-def _change(found: FusionEstimate, name: str) -> str:
-    change = found.change[name]
+def _change(
+    found: FusionEstimate, name: str, changes: Mapping[str, Gain] | None = None
+) -> str:
+    change = (changes or found.change)[name]
     if not found.is_known(name):
         return "too few"
     if name == VALUE:
