@@ -15,7 +15,7 @@ slices: `load_slice`
 Own logs: `propose_spec`, `ProposedSpec`; `dry_run`, `DryRun`
 Logs and examples: `simulate`, `trail_bias`, `make_examples`, `make_encoding`
 A whole run: `RunConfig`, `run_pipeline`, `RunRecord`, `read_record`, `evaluate`,
-`fusion_search`;
+`fusion_search`, `fusion_estimate`, `EstimateOptions`;
 day by day: `status`, `history`, `lineage`, `rollback`, `prune`
 Rankers: `train`, `LoopOptions`, `load_ranker`, `Ranker`, `inspect`;
 `compare`, `CompareOptions`; `select_weight`, `WeightOptions`
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from pipeline.encoding.make import make_encoding
     from pipeline.evaluate import evaluate
     from pipeline.examples.make import make_examples
+    from pipeline.fusion_search.estimate import EstimateOptions, fusion_estimate
     from pipeline.fusion_search.run import fusion_search
     from pipeline.operations.history import history
     from pipeline.operations.lineage import lineage
@@ -72,6 +73,7 @@ __all__ = [
     "Client",
     "CompareOptions",
     "DryRun",
+    "EstimateOptions",
     "LoadOptions",
     "LoopOptions",
     "ModelConfig",
@@ -89,6 +91,7 @@ __all__ = [
     "dry_run",
     "evaluate",
     "export",
+    "fusion_estimate",
     "fusion_search",
     "history",
     "inspect",
@@ -123,6 +126,7 @@ _HOMES = {
     "Client": "serving.client.client",
     "CompareOptions": "pipeline.compare.run",
     "DryRun": "pipeline.dry_run.run",
+    "EstimateOptions": "pipeline.fusion_search.estimate",
     "LoadOptions": "serving.load.loadtest",
     "LoopOptions": "trainer.days.options",
     "ModelConfig": "feature_specs",
@@ -138,6 +142,7 @@ _HOMES = {
     "dry_run": "pipeline.dry_run.run",
     "evaluate": "pipeline.evaluate",
     "export": "serving.export.export",
+    "fusion_estimate": "pipeline.fusion_search.estimate",
     "fusion_search": "pipeline.fusion_search.run",
     "history": "pipeline.operations.history",
     "inspect": "trainer.inspect",

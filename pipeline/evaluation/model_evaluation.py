@@ -121,12 +121,13 @@ def scored_rows(
     *,
     truth: str | None = None,
     scratch: str | None = None,
+    more: Callable[[Any], Mapping[str, pl.Series]] | None = None,
 ) -> Iterator[Rows]:
     """The rows of some days with what all models predict, while the block lasts.
 
     Memory does not grow with them: above some 260,000 they lie on disk, in about 8
     bytes a row and task and 4 more a model. Takes and raises what `evaluate_models`
-    does.
+    does; `more` as `scoring.score_days` does.
     """
     from pipeline.evaluation import scoring  # TensorFlow
 
@@ -144,7 +145,7 @@ def scored_rows(
             "the examples for what their rows were dropped by."
         )
     with tempfile.TemporaryDirectory(dir=scratch, prefix="trailrank-") as folder:
-        frames = scoring.score_days(spec, models, days)
+        frames = scoring.score_days(spec, models, days, more or _nothing_more)
         yield collect(frames, count, folder, finish)
 
 
@@ -161,6 +162,10 @@ def model_of(
         ranking=None,
         folder=os.path.join(out, f"model-{number}") if out else "",
     )
+
+
+def _nothing_more(serialized: Any) -> Mapping[str, pl.Series]:
+    return {}
 
 
 def _as_it_is(frame: pl.DataFrame) -> pl.DataFrame:

@@ -7,7 +7,7 @@ served: trail features are missing.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TypeAlias
 
 import numpy as np
@@ -34,6 +34,8 @@ _BATCH = 4096
 _LOG_SCORE = "log_score"  # orders where `score` has no more room, if a model has it
 
 Days: TypeAlias = Sequence[tuple[str, str]]  # split, directory of examples
+# Serialized examples [B] -> more columns [B] of the rows that they are scored into.
+More: TypeAlias = Callable[[tf.Tensor], Mapping[str, pl.Series]]
 
 
 def score(
@@ -50,7 +52,10 @@ def score(
 
 
 def score_days(
-    spec: Spec, model_dirs: Sequence[str], days: Days
+    spec: Spec,
+    model_dirs: Sequence[str],
+    days: Days,
+    more: More = lambda serialized: {},
 ) -> Iterator[pl.DataFrame]:
     """Scores days with several models in one pass; a frame a batch.
 
@@ -61,17 +66,17 @@ def score_days(
         LoadError: A model cannot be loaded.
         DamagedExamplesError: A file is damaged or missing.
     """
-    models = [_load(path) for path in model_dirs]
+    models = [load_scorer(path) for path in model_dirs]
     for number, (split, folder) in enumerate(days):
         files = files_of(split, folder)
         dataset = tf.data.TFRecordDataset(files, "GZIP").batch(_BATCH).prefetch(2)
         for serialized in dataset:
             frame = labels_of(spec, serialized)
             numbers = pl.repeat(number, frame.height, dtype=pl.Int32, eager=True)
-            columns = {KEY_SPLIT: numbers}
+            columns = {KEY_SPLIT: numbers, **more(serialized)}
             for place, model in enumerate(models):
                 outputs = model({"examples": serialized.numpy()})
-                columns |= _predictions(spec, outputs, place)
+                columns |= predictions_of(spec, outputs, place)
             yield frame.with_columns(**columns)
 
 
@@ -86,9 +91,10 @@ def files_of(split: str, folder: str) -> list[str]:
     return match_files(split, [pattern], evaluation=True)
 
 
-def _predictions(
-    spec: Spec, outputs: Mapping[str, np.ndarray], model: int
+def predictions_of(
+    spec: Spec, outputs: Mapping[str, np.ndarray], model: int = 0
 ) -> dict[str, pl.Series]:
+    """The columns of what the model of that number says of a batch."""
     found = {
         prediction_key(task.name, model): pl.Series(outputs[task.name])
         for task in spec.tasks
@@ -100,8 +106,12 @@ def _predictions(
     return found
 
 
-def _load(model_dir: str) -> Signature:
-    """The signature for examples of an exported model."""
+def load_scorer(model_dir: str) -> Signature:
+    """The signature for examples of an exported model.
+
+    Raises:
+        LoadError: It cannot be loaded.
+    """
     remedy = "Bring it back from a copy, or run the pipeline into a new directory."
     if damage := damaged_file(model_dir):
         raise LoadError(f"{model_dir}: {damage}. {remedy}")

@@ -110,14 +110,16 @@ class Candidates:
         )
 
     def order(self, weights: _Floats) -> Order:
-        """The rows of each group by the fused score with weights [J]."""
-        return Order.of(self.groups, self.rest + self.factors @ weights)
+        """The rows of each group by the fused score with weights [J], or [N, J]."""
+        if weights.ndim == 1:
+            return Order.of(self.groups, self.rest + self.factors @ weights)
+        return Order.of(self.groups, self.rest + (self.factors * weights).sum(axis=1))
 
     def measure(self, weights: _Floats, names: Iterable[str]) -> dict[str, Sums]:
         """What an order comes to in each group, [G].
 
         Args:
-            weights: [J].
+            weights: [J], or of each row, [N, J].
             names: `VALUE` for NDCG@k of the gains, over the groups whose gains differ;
                 a task for its discounted rate: sum of discount times label over sum of
                 discount, of the first k in its sample space.

@@ -5,3 +5,7 @@ from feature_specs.errors import TrailrankError
 
 class FusionSearchError(TrailrankError, ValueError):
     """Utility, constraints, tasks or rows do not let weights be searched."""
+
+
+class NoEstimateError(FusionSearchError):
+    """There are no random impressions, or too few to tell what an order brings."""

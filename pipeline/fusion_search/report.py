@@ -13,6 +13,7 @@ import yaml
 from rich.table import Table
 
 from feature_specs import SpecError, read_spec, views
+from pipeline.fusion_search import estimate_report
 from pipeline.fusion_search.judging import is_known
 from pipeline.fusion_search.pareto import Front
 from pipeline.fusion_search.result import BETTER, FusionSearch, Judgement
@@ -76,7 +77,7 @@ def sentences(found: FusionSearch) -> list[str]:
             "A multiple of all weights is the same order. The sum of their sizes is "
             "kept at the default's."
         )
-    return [*said, *_kept(found)]
+    return [*said, *_by_partition(found), *_kept(found)]
 
 
 def _guard(found: FusionSearch) -> str:
@@ -87,7 +88,25 @@ def _guard(found: FusionSearch) -> str:
             "same day, which is the weaker guard. With two evaluation days the last "
             "one judges."
         )
-    return f"Searched on {days}, judged on {', '.join(found.judged_days)}."
+    return (
+        f"Searched on half of the users, {days}, judged on the other half, "
+        f"{', '.join(found.judged_days)}: neither these users nor the day were seen."
+    )
+
+
+def _by_partition(found: FusionSearch) -> Iterator[str]:
+    """Whose weights are their own, and what that is worth."""
+    parted = found.parted
+    if parted is None:
+        return
+    for name, why in parted.kept.items():
+        yield f"{parted.facet} {name} keeps the common weights: {why}."
+    if parted.own:
+        yield (
+            f"By {parted.facet}, NDCG@{found.k} is {_gain(parted.change)} more than "
+            "with the common weights found, on the rows not searched. Where that is "
+            "not above 0, leave --by out."
+        )
 
 
 def _kept(found: FusionSearch) -> Iterator[str]:
@@ -106,10 +125,15 @@ def page(found: FusionSearch) -> str:
     parts = [
         f"# Weights of the fused score: {found.verdict}\n",
         "\n".join(f"- {sentence}" for sentence in sentences(found)) + "\n",
-        markdown_table(_HEADS, list(_weights(found))),
+        markdown_table(_heads(found), list(_weights(found))),
         f"Discounted rates among the first {found.k}, on rows not searched:\n",
         markdown_table(_RATES, list(_rates(found))),
     ]
+    if found.estimate is not None:
+        title = "Under random exposure, the same days and users that judge:\n"
+        parts += [title, estimate_report.markdown(found.estimate)]
+    elif found.no_estimate:
+        parts.append(f"No estimate by random exposure. {found.no_estimate}\n")
     if found.front is not None:
         names = [*found.front.tasks, *found.default]
         parts += [_front_text(found.front), markdown_table(names, _front_rows(found))]
@@ -133,7 +157,7 @@ def method(found: FusionSearch) -> str:
 
 def tables(found: FusionSearch) -> list[Table]:
     """Weights and rates, for a console."""
-    weights = new_table("Weights", _HEADS)
+    weights = new_table("Weights", _heads(found))
     rates = new_table(
         f"Discounted rates among the first {found.k}, on rows not searched",
         _RATES,
@@ -146,9 +170,16 @@ def tables(found: FusionSearch) -> list[Table]:
     return [weights, rates]
 
 
-def _weights(found: FusionSearch) -> Iterator[tuple[str, str, str]]:
+def _heads(found: FusionSearch) -> list[str]:
+    own = found.parted.own if found.parted else {}
+    return [*_HEADS, *own]
+
+
+def _weights(found: FusionSearch) -> Iterator[list[str]]:
+    own = found.parted.own if found.parted else {}
     for name, weight in found.found.items():
-        yield name, f"{found.default[name]:g}", f"{weight:g}"
+        each = (found.default[name], weight, *(by[name] for by in own.values()))
+        yield [name, *(f"{one:g}" for one in each)]
 
 
 def _rates(found: FusionSearch) -> Iterator[tuple[str, str, str, str]]:
@@ -200,7 +231,7 @@ def _share(gain: Gain) -> str:
 
 def summary(found: FusionSearch) -> dict[str, Any]:
     """The search as plain JSON values."""
-    left = ("spec", "searched", "judged", "front")
+    left = ("spec", "searched", "judged", "front", "estimate", "parted")
     values = {
         field.name: getattr(found, field.name)
         for field in dataclasses.fields(found)
@@ -214,6 +245,8 @@ def summary(found: FusionSearch) -> dict[str, Any]:
         "searched": _judgement(found.searched),
         "judged": _judgement(found.judged),
         "front": _front(found.front),
+        "parted": dataclasses.asdict(found.parted) if found.parted else None,
+        "estimate": estimate_report.summary(found.estimate) if found.estimate else None,
         "in_words": sentences(found),
         "method": method(found),
     }

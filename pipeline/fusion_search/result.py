@@ -5,11 +5,15 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 
+import numpy.typing as npt
+
 from feature_specs import Spec
-from pipeline.fusion_search.candidates import VALUE, Candidates, Sums
+from pipeline.fusion_search.by_facet import FacetWeights
+from pipeline.fusion_search.candidates import VALUE, Sums
+from pipeline.fusion_search.estimate import FusionEstimate
 from pipeline.fusion_search.judging import difference
 from pipeline.fusion_search.pareto import Front
-from pipeline.fusion_search.scored import LENGTH
+from pipeline.fusion_search.scored import LENGTH, Part
 from pipeline.reporting.intervals import Gain
 
 BETTER, WORSE = "better", "worse"
@@ -73,6 +77,10 @@ class FusionSearch:
         trials: How many weights were tried.
         seed: Of the draws.
         front: Of the tasks asked for; None without.
+        parted: Weights by a facet; None where none was asked for. `found` are the
+            common ones.
+        estimate: Both on the random rows of the rows that judge; None without.
+        no_estimate: Why there is none.
     """
 
     spec: Spec
@@ -92,28 +100,29 @@ class FusionSearch:
     trials: int
     seed: int
     front: Front | None = None
+    parted: FacetWeights | None = None
+    estimate: FusionEstimate | None = None
+    no_estimate: str = ""
 
     @property
     def verdict(self) -> str:
         """Of the value on the rows not searched: `better` where its interval is."""
         change = self.judged.value.change
-        if self.found == self.default:
+        if self.found == self.default and not (self.parted and self.parted.own):
             return SAME
         if change.low > 0:
             return BETTER
         return WORSE if change.high < 0 else UNCLEAR
 
 
-def judge(
-    candidates: Candidates, default: Mapping[str, float], found: Mapping[str, float]
-) -> Judgement:
-    """Measures both on some rows; weights in the order of the factors."""
-    import numpy as np
-
+def judge(rows: Part, default: npt.NDArray, found: npt.NDArray) -> Judgement:
+    """Measures both on some rows: weights [J], and [P, J] by partition, or [1, J]."""
+    candidates = rows.candidates
     names = [VALUE, *candidates.labels]
+    own = found[0] if len(found) == 1 else found[rows.places]
     by_user: list[dict[str, Sums]] = []
-    for weights in (default, found):
-        sums = candidates.measure(np.array(list(weights.values())), names)
+    for weights in (default, own):
+        sums = candidates.measure(weights, names)
         by_user.append({name: candidates.by_user(one) for name, one in sums.items()})
     before, after = by_user
     compared = {
@@ -134,12 +143,21 @@ def judge(
     )
 
 
-def with_weights(spec: Spec, found: Mapping[str, float]) -> Spec:
+def with_weights(
+    spec: Spec, found: Mapping[str, float], parted: FacetWeights | None = None
+) -> Spec:
     """The spec whose fused score has other weights; the rest stays as it is."""
     fusion = spec.fusion
     weights = {**fusion.weights, **{n: w for n, w in found.items() if n != LENGTH}}
     length = fusion.length
     if length is not None and LENGTH in found:
         length = dataclasses.replace(length, weight=found[LENGTH])
-    changed = dataclasses.replace(fusion, weights=weights, length=length)
+    facets = dict(fusion.facets)
+    if parted is not None and parted.own:
+        before = facets.get(parted.facet, {})
+        facets[parted.facet] = {
+            name: {**before.get(name, {}), **parted.own.get(name, {})}
+            for name in dict.fromkeys([*before, *parted.own])
+        }
+    changed = dataclasses.replace(fusion, weights=weights, length=length, facets=facets)
     return dataclasses.replace(spec, fusion=changed)

@@ -7,17 +7,20 @@ import os
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from feature_specs import Spec, read_spec
 from feature_specs.locks import owned
-from feature_specs.places import (
-    Place,
-    absolute,
-    check_directory,
-    check_writable_directory,
-)
+from feature_specs.places import Place, absolute, check_writable_directory
 from feature_specs.utility import mistake_in
+from pipeline.fusion_search import by_facet, inputs
 from pipeline.fusion_search.constraints import Constraint
-from pipeline.fusion_search.errors import FusionSearchError
+from pipeline.fusion_search.errors import FusionSearchError, NoEstimateError
+from pipeline.fusion_search.estimate import (
+    EstimateOptions,
+    estimate_run,
+    reason_against,
+)
 from pipeline.quiet import quiet_imports
 from pipeline.reporting.figures import require_matplotlib
 from pipeline.run_record import RunRecord, read_record
@@ -28,7 +31,7 @@ if TYPE_CHECKING:
     from pipeline.fusion_search.candidates import Candidates
     from pipeline.fusion_search.pareto import Front
     from pipeline.fusion_search.result import FusionSearch
-    from pipeline.fusion_search.scored import Scored
+    from pipeline.fusion_search.scored import Part, Scored
 
 _LEAST, _MOST = 10, 1_000_000  # of evaluations
 _FEWEST_USERS = 2  # on either side, for an interval
@@ -47,6 +50,7 @@ class _Asked:
     pareto: Sequence[str]
     evaluations: int
     seed: int
+    by: str
     report: Callable[[int], None]
 
 
@@ -61,6 +65,7 @@ def fusion_search(
     constraints: Sequence[str] = (),
     keep_signs: bool = False,
     pareto: Sequence[str] = (),
+    by: str = "",
     days: Sequence[str] = (),
     evaluations: int = 600,
     seed: int = 0,
@@ -94,9 +99,12 @@ def fusion_search(
             most.
         keep_signs: Whether weights above 0 stay so, and those below.
         pareto: Two or three tasks, for the front of their rates.
-        days: YYYYMMDD, by default the run's evaluation days. The last one judges; with
-            one day, half of the users do.
-        evaluations: How many weights are tried; for a front, as many again.
+        by: A facet of the user or of the request: then each of its partitions with
+            users enough gets tasks' weights of its own.
+        days: YYYYMMDD, by default the run's evaluation days. Half of the users judge:
+            on the last day, where there are more, the others searched before it.
+        evaluations: How many weights are tried; for a front as many again, and for each
+            partition.
         seed: Of the search, and of the halves of users.
         report: Is called with the number of weights tried so far.
 
@@ -110,9 +118,12 @@ def fusion_search(
     record = read_record(os.fspath(root))
     spec = read_spec(record.spec_text)
     utility = utility or spec.evaluation.utility
-    splits = _splits(record, days)
+    splits = inputs.splits(record, days)
     limits = _checked(spec, utility, constraints, pareto, k, evaluations)
-    _check_places(record, splits, out)
+    if by:
+        by_facet.check_facet(spec, by, length=length)
+    inputs.check_inputs(record, splits)
+    check_writable_directory("--out", out)
     asked = _Asked(
         utility=utility,
         k=k,
@@ -123,30 +134,13 @@ def fusion_search(
         pareto=pareto,
         evaluations=evaluations,
         seed=seed,
+        by=by,
         report=report,
     )
     with owned(out):
         found = _search(record, spec, splits, asked)
+        found = _with_estimate(record, spec, found)
         _write(found, absolute(out))
-    return found
-
-
-def _splits(record: RunRecord, days: Sequence[str]) -> list[str]:
-    """The splits that rows are of, in order."""
-    if not days:
-        found = sorted(record.eval_splits)
-        if not found:
-            raise FusionSearchError(
-                "The run keeps no day for evaluation, and a model's own training days "
-                "judge it too well. Run it with --eval_days, or name --days."
-            )
-        return found
-    found = sorted({f"day-{day}" for day in days})
-    known = sorted({*record.example_dirs, *record.eval_splits})
-    if unknown := [split for split in found if split not in known]:
-        raise FusionSearchError(
-            f"--days: the run has no {', '.join(unknown)}. It has {', '.join(known)}."
-        )
     return found
 
 
@@ -179,15 +173,6 @@ def _checked(
     return [Constraint.parse(text, names) for text in constraints]
 
 
-def _check_places(record: RunRecord, splits: Sequence[str], out: Place) -> None:
-    remedy = "It was moved or cleaned: run `trailrank pipeline run` again."
-    check_directory("model of the run", record.model, remedy)
-    for split in splits:
-        place = record.examples_of(split)
-        check_directory("examples of the run", place, remedy, f"Split-{split}")
-    check_writable_directory("--out", out)
-
-
 def _search(
     record: RunRecord, spec: Spec, splits: Sequence[str], asked: _Asked
 ) -> FusionSearch:
@@ -198,39 +183,85 @@ def _search(
     start = scored.default_weights(spec, names)
     rows = _scored(record, spec, splits, names, asked)
     searched, judged = halves(rows, len(splits))
-    scale_free = scored.is_scale_free(spec, names)
     weights, trials = search(
-        searched,
+        searched.candidates,
         start,
         asked.limits,
         evaluations=asked.evaluations,
         seed=asked.seed,
         keep_signs=asked.keep_signs,
-        scale_free=scale_free,
+        scale_free=scored.is_scale_free(spec, names),
         report=asked.report,
     )
-    default = dict(zip(names, start.tolist(), strict=True))
+    own = _by_facet(spec, searched, (start, weights), asked, len(trials))
+    tried = len(trials) + (own.trials if own else 0)
+    by_partition = own.weights if own else weights[np.newaxis]
+    parted = None
+    if own:
+        parted = by_facet.told(asked.by, names, own, judged, weights)
+    one_day = len(splits) == 1
     found = dict(zip(names, weights.tolist(), strict=True))
-    by_users = len(splits) == 1
     return result.FusionSearch(
-        spec=result.with_weights(spec, found),
-        default=default,
+        spec=result.with_weights(spec, found, parted),
+        default=dict(zip(names, start.tolist(), strict=True)),
         found=found,
+        parted=parted,
         utility=asked.utility,
         k=asked.k,
         by=rows.by,
         constraints=tuple(map(str, asked.limits)),
-        scale_free=scale_free,
-        by_users=by_users,
-        searched_days=tuple(splits if by_users else splits[:-1]),
+        scale_free=scored.is_scale_free(spec, names),
+        by_users=one_day,
+        searched_days=tuple(splits if one_day else splits[:-1]),
         judged_days=tuple(splits[-1:]),
         trained_days=tuple(s for s in splits if s not in record.eval_splits),
-        searched=result.judge(searched, default, found),
-        judged=result.judge(judged, default, found),
-        trials=len(trials),
+        searched=result.judge(searched, start, by_partition),
+        judged=result.judge(judged, start, by_partition),
+        trials=tried,
         seed=asked.seed,
-        front=_front(spec, searched, start, asked, len(trials)),
+        front=_front(spec, searched.candidates, start, asked, tried),
     )
+
+
+def _by_facet(
+    spec: Spec,
+    searched: Part,
+    weights: tuple[npt.NDArray, npt.NDArray],
+    asked: _Asked,
+    before: int,
+) -> by_facet.Partitioned | None:
+    """Weights of each partition, where they are asked for; `before` were tried."""
+    from pipeline.fusion_search import scored
+
+    if not asked.by:
+        return None
+    names = scored.searched_names(spec, asked.tasks, asked.length)
+    return by_facet.search_partitions(
+        searched,
+        tuple(spec.facets[asked.by].partitions),
+        default=weights[0],
+        common=weights[1],
+        constraints=asked.limits,
+        evaluations=asked.evaluations,
+        seed=asked.seed,
+        keep_signs=asked.keep_signs,
+        scale_free=scored.is_scale_free(spec, names),
+        report=lambda done: asked.report(before + done),
+    )
+
+
+def _with_estimate(record: RunRecord, spec: Spec, found: FusionSearch) -> FusionSearch:
+    """The same, with what random exposure says of the rows that judge."""
+    options = EstimateOptions(utility=found.utility, seed=found.seed)
+    if why := reason_against(spec):
+        return dataclasses.replace(found, no_estimate=why)
+    fusions = (found.spec.fusion, spec.fusion)
+    days = found.judged_days
+    try:
+        estimate = estimate_run(record, spec, days, fusions, options, half=1)
+    except NoEstimateError as error:
+        return dataclasses.replace(found, no_estimate=str(error))
+    return dataclasses.replace(found, estimate=estimate)
 
 
 def _front(
@@ -263,30 +294,39 @@ def _scored(
 ) -> Scored:
     with quiet_imports():
         from pipeline.evaluation.model_evaluation import scored_rows
+        from pipeline.fusion_search.partitions import partition_column
         from pipeline.fusion_search.scored import scored
     days = [(split, record.examples_of(split)) for split in splits]
-    with scored_rows(spec, [record.model], days) as rows:
+    more = partition_column(spec, record.transform_graph, asked.by)
+    with scored_rows(spec, [record.model], days, more=more) as rows:
         return scored(
             spec, rows, names, utility=asked.utility, k=asked.k, seed=asked.seed
         )
 
 
-def halves(rows: Scored, days: int) -> tuple[Candidates, Candidates]:
-    """(the rows that are searched, those that judge): the last day, or half the users.
+def halves(rows: Scored, days: int) -> tuple[Part, Part]:
+    """(what is searched, what judges): of other users, and days if there are several.
 
     Raises:
         FusionSearchError: One of them has fewer than two users.
     """
-    judges = rows.day == days - 1 if days > 1 else rows.half == 1
-    parts = rows.candidates.take(~judges), rows.candidates.take(judges)
-    for name, part in zip(("searched", "judged"), parts, strict=True):
-        users = len(set(part.users.tolist()))
+    from pipeline.fusion_search.scored import Part
+
+    judges, searches = rows.half == 1, rows.half == 0
+    if days > 1:
+        judges &= rows.day == days - 1
+        searches &= rows.day < days - 1
+    parts = []
+    for name, chosen in (("searched", searches), ("judged", judges)):
+        part = Part(rows.candidates.take(chosen), rows.places[chosen])
+        users = len(set(part.candidates.users.tolist()))
         if users < _FEWEST_USERS:
             raise FusionSearchError(
                 f"The rows to be {name} are of {users} users, and the interval is over "
                 f"users: {_FEWEST_USERS} at least are needed. Name more --days."
             )
-    return parts
+        parts.append(part)
+    return parts[0], parts[1]
 
 
 def _write(found: FusionSearch, out: str) -> None:

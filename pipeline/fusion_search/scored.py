@@ -20,6 +20,7 @@ from pipeline.fusion_search.errors import FusionSearchError
 from pipeline.reporting.ranking import Groups
 
 LENGTH = "(length)"  # the exponent of f(length); no name of a task
+PARTITION = "partition"  # the column with the place of a row's partition, if any
 
 _Floats: TypeAlias = "npt.NDArray[np.float64]"
 
@@ -32,12 +33,26 @@ class Scored(NamedTuple):
         day: [N] the number of each row's day.
         half: [N] 0 or 1, the half of the users that each row's user is in.
         by: What a group is: `request`, or `user and day`.
+        places: [N] the partition of each row, where weights go by a facet; else 0.
     """
 
     candidates: Candidates
     day: npt.NDArray[np.int64]
     half: npt.NDArray[np.int64]
     by: str
+    places: npt.NDArray[np.int64]
+
+
+class Part(NamedTuple):
+    """Some of the rows.
+
+    Attributes:
+        candidates: They.
+        places: [N] the partition of each.
+    """
+
+    candidates: Candidates
+    places: npt.NDArray[np.int64]
 
 
 def searched_names(spec: Spec, tasks: Sequence[str], length: bool) -> list[str]:
@@ -148,9 +163,22 @@ def scored(
         known={name: inside.astype(np.float64) for name, inside in known.items()},
         k=k,
     )
-    half = bucket_of(hash_columns([frame[KEY_USER]], seed), 2)
     by = fused.BY_REQUEST if KEY_REQUEST in frame.columns else fused.BY_DAY
-    return Scored(candidates, frame[KEY_SPLIT].to_numpy().astype(np.int64), half, by)
+    return Scored(
+        candidates,
+        day=frame[KEY_SPLIT].to_numpy().astype(np.int64),
+        half=halves_of(frame[KEY_USER], seed),
+        by=by,
+        places=frame[PARTITION].to_numpy()
+        if PARTITION in frame.columns
+        else np.zeros(frame.height, np.int64),
+    )
+
+
+def halves_of(users: pl.Series, seed: int) -> npt.NDArray[np.int64]:
+    """[N] the half, 0 or 1, that each row's user [N] is in."""
+    found: npt.NDArray[np.int64] = bucket_of(hash_columns([users], seed), 2)
+    return found
 
 
 def _check_columns(spec: Spec, rows: Rows, names: Sequence[str]) -> None:

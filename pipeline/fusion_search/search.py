@@ -24,6 +24,7 @@ def search(
     start: _Floats,
     constraints: Sequence[Constraint] = (),
     *,
+    default: _Floats | None = None,
     evaluations: int,
     seed: int = 0,
     keep_signs: bool = False,
@@ -37,8 +38,9 @@ def search(
 
     Args:
         candidates: The rows.
-        start: [J], the default.
+        start: [J], where the search begins.
         constraints: On changes from the default.
+        default: [J], the start if it is None.
         evaluations: How many weights are tried.
         seed: Of the draws.
         keep_signs: Whether no weight may pass 0.
@@ -50,7 +52,8 @@ def search(
         FusionSearchError: No weights that were tried keep the constraints, or a rate
             that one is on is 0.
     """
-    loss = _Loss(candidates, start, constraints, report)
+    before = start if default is None else default
+    loss = _Loss(candidates, before, constraints, report)
     trials = evolution.minimise(
         loss,
         start,
@@ -84,13 +87,13 @@ class _Loss:
     def __init__(
         self,
         candidates: Candidates,
-        start: _Floats,
+        default: _Floats,
         constraints: Sequence[Constraint],
         report: Callable[[int], None],
     ):
         self._candidates, self._constraints = candidates, constraints
         self._names = list(dict.fromkeys([VALUE, *(c.task for c in constraints)]))
-        self._before = candidates.measure(start, self._names)
+        self._before = candidates.measure(default, self._names)
         self._report, self._done = report, 0
         if math.isnan(self._before[VALUE].ratio):
             raise FusionSearchError(

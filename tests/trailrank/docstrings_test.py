@@ -10,6 +10,7 @@ _OF_A_RUN = (
     "read_record",
     "evaluate",
     "fusion_search",
+    "fusion_estimate",
     "make_examples",
     "trail_bias",
     "run_pipeline",
@@ -26,6 +27,7 @@ _OF_A_RUN = (
         "RunConfig",
         "LoopOptions",
         "CompareOptions",
+        "EstimateOptions",
         "simulate",
     ],
 )

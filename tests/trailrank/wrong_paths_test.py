@@ -19,6 +19,10 @@ _CASES = {
         "fusion search --root {moved} --out {out}",
         "keeps no day for evaluation",
     ),
+    "fusion estimate": (
+        "fusion estimate --root {none} --weights skip=1",
+        "no finished run",
+    ),
     "rank moved": ("rank --root {moved} --user 1", "moved or cleaned"),
     "loadtest": ("loadtest --root {none}", "no finished run here"),
     "loadtest moved": ("loadtest --root {moved}", "moved or cleaned"),

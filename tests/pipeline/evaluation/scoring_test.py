@@ -34,7 +34,7 @@ def test_rows_are_ordered_by_the_log_score_where_a_model_has_one():
         "score": np.array([0.0, 0.0], np.float32),  # both are below float32
         "log_score": np.array([-900.0, -901.0]),
     }
-    found = scoring._predictions(SPEC, outputs, model=1)
+    found = scoring.predictions_of(SPEC, outputs, model=1)
     assert found["score@1"].to_list() == [-900.0, -901.0]
     del outputs["log_score"]  # of an earlier release
-    assert scoring._predictions(SPEC, outputs, model=1)["score@1"].to_list() == [0, 0]
+    assert scoring.predictions_of(SPEC, outputs, model=1)["score@1"].to_list() == [0, 0]

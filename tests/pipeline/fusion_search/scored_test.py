@@ -103,12 +103,14 @@ def test_without_a_utility_the_value_is_the_evaluation_s_ndcg():
     assert value.ratio == pytest.approx(expected)
 
 
-def test_the_last_day_judges_and_with_one_day_half_of_the_users():
+def test_other_users_judge_and_with_several_days_on_the_last():
     found = scored(BOTH, Rows.of(drawn_rows()), _NAMES, utility="like", k=5)
-    searched, judged = halves(found, 2)
-    assert len(searched) == int((found.day == 0).sum())
-    assert len(judged) == int((found.day == 1).sum())
-    searched, judged = halves(found, 1)
+    searched, judged = (part.candidates for part in halves(found, 2))
+    assert len(searched) == int(((found.day == 0) & (found.half == 0)).sum())
+    assert len(judged) == int(((found.day == 1) & (found.half == 1)).sum())
+    assert not set(searched.users) & set(judged.users)
+    searched, judged = (part.candidates for part in halves(found, 1))
+    assert len(searched) + len(judged) == len(found.candidates)
     assert not set(searched.users) & set(judged.users)
     assert 10 <= len(set(searched.users)) <= 30  # of some 40
     other = scored(BOTH, Rows.of(drawn_rows()), _NAMES, utility="", k=5, seed=1)
@@ -118,7 +120,7 @@ def test_the_last_day_judges_and_with_one_day_half_of_the_users():
 def test_one_user_cannot_be_judged():
     frame = drawn_rows().with_columns(key_user=pl.lit(3))
     found = scored(BOTH, Rows.of(frame), _NAMES, utility="", k=5)
-    with pytest.raises(FusionSearchError, match="are of 1 users"):
+    with pytest.raises(FusionSearchError, match="are of [01] users"):
         halves(found, 2)
 
 
