@@ -179,14 +179,14 @@ def draw_interests(rng: np.random.Generator, interest: Array, days: int) -> Arra
     return result
 
 
-def _topic_cdf(interests: Array, supply: Array) -> Array:
+def topic_cdf(interests: Array, supply: Array) -> Array:
     """[M, days, TOPICS], supply [days, TOPICS] -> cumulative retrieval shares."""
     weight = supply * np.exp(RETRIEVAL_SHARPNESS * interests)
     cdf = np.cumsum(weight, axis=-1, dtype=np.float64)
     return cdf / cdf[..., -1:]
 
 
-def _retrieve(
+def retrieve(
     rng: np.random.Generator,
     videos: population.Videos,
     cdf: Array,
@@ -212,7 +212,7 @@ def _retrieve(
     return places
 
 
-def _match(
+def match_of(
     users: population.Users,
     videos: population.Videos,
     user: Array,
@@ -283,16 +283,16 @@ def _pick(
     interests = draw_interests(rng, users.interest[members], days)
     until = videos.available_until(days)
     supply = videos.weight_cdf[until] - videos.weight_cdf[videos.topic_start[:-1, None]]
-    cdf = _topic_cdf(interests, supply.T).reshape(-1, population.TOPICS)
+    cdf = topic_cdf(interests, supply.T).reshape(-1, population.TOPICS)
     interests = interests.reshape(-1, population.TOPICS)
     group = users.group[user]
 
     video = rng.choice(videos.random_pool, len(user))
-    match = _match(users, videos, user, video, interests, cell)
+    match = match_of(users, videos, user, video, interests, cell)
     best = np.where(is_random, np.inf, -np.inf)  # a random video has no rival
     for slot in range(CANDIDATES):
-        rival = _retrieve(rng, videos, cdf, until, cell, day)
-        rival_match = _match(users, videos, user, rival, interests, cell)
+        rival = retrieve(rng, videos, cdf, until, cell, day)
+        rival_match = match_of(users, videos, user, rival, interests, cell)
         score = GROUP_MATCH[group] * rival_match
         score += FEED_QUALITY * GROUP_QUALITY[group] * videos.quality[rival]
         score += rng.normal(0, FEED_NOISE, len(user))
