@@ -36,6 +36,7 @@ from pipeline.arrays import Array
 from pipeline.reporting.intervals import LEVEL
 
 MIXTURE_SD = 0.05  # tau, of a relative change
+FEWEST = 10  # users of an arm with anything at all, for an interval
 _NORMAL = 1.959963984540054  # |z| stays below with probability LEVEL = 0.95
 
 
@@ -60,7 +61,8 @@ class Effect:
     """A treatment's measure over the control's.
 
     Attributes:
-        change: Relative: 0.02 is 2 % more. NaN where the control has nothing.
+        change: Relative: 0.02 is 2 % more. NaN where fewer than `FEWEST` users of an
+            arm have any of it: no normal law holds there.
         half: Half of the 95 % interval of one look.
         half_always: Half of the one that holds on all days at once.
         control: The control's value, after CUPED.
@@ -120,11 +122,9 @@ def effect(
         before: The same of the same users on the days before; None for no CUPED.
         mixture_sd: tau of the confidence sequence.
     """
-    if min(len(control.y), len(treatment.y)) < 2 or not ratio(control):
+    if min(np.count_nonzero(arm.y) for arm in (control, treatment)) < FEWEST:
         return _nothing(control, treatment)
     plain = linearised(control), linearised(treatment)
-    if not all(np.isfinite(part).all() for part in plain):
-        return _nothing(control, treatment)
     adjusted = _cuped(plain, before) if before is not None else plain
     change, variance = _relative(*adjusted)
     _, without = _relative(*plain)

@@ -159,7 +159,8 @@ class Knowledge:
         )
         found, _ = encode(frame, spec)
         names = {spec.log.user: KEY_USER, spec.log.item: KEY_ITEM}
-        if not now.select(names).rename(names).equals(found.select(names.values())):
+        same = now.select(*names).rename(names)
+        if not same.equals(found.select(*names.values())):
             raise RuntimeError("Candidates and their features differ. Report this.")
         return found
 

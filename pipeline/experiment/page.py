@@ -244,7 +244,7 @@ def _html_table(heads: Sequence[str], table: Sequence[Sequence[str]]) -> str:
 def _curves(found: Experiment) -> str:
     if not figures.is_possible():
         return ""
-    from pipeline.experiment.plot import draw_curves
+    from pipeline.experiment.plot import draw
 
-    data = base64.b64encode(figures.png(draw_curves(found))).decode()
+    data = base64.b64encode(figures.png(draw(found))).decode()
     return f'<img alt="Effects by day" src="data:image/png;base64,{data}">'

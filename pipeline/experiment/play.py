@@ -23,6 +23,7 @@ from pipeline.experiment.measures import MEAN_WORTH, Measures
 from pipeline.experiment.rankers import Round, best_first
 from pipeline.experiment.retrieval import Catalogue, retrieve
 from pipeline.experiment.watching import TRUTH, watch
+from pipeline.quiet import quiet_imports
 from pipeline.simulator import behaviour, exposure, features, world
 from pipeline.simulator.block import LOG_COLUMNS
 
@@ -168,8 +169,8 @@ class Player:
     @functools.cached_property
     def models(self) -> Mapping[int, ModelRanker]:
         """Number of the arm -> its model, loaded."""
-        from pipeline.experiment.served import ModelRanker
-
+        with quiet_imports():
+            from pipeline.experiment.served import ModelRanker
         return {
             number: ModelRanker(arm, self.spec)
             for number, arm in enumerate(self.design.arms)

@@ -27,6 +27,7 @@ _OF_A_RUN = (
         "LoopOptions",
         "CompareOptions",
         "simulate",
+        "experiment",
     ],
 )
 def test_example(run_docstring, tmp_path, monkeypatch, name):
