@@ -83,11 +83,11 @@ def _arm(given: ArmLike) -> Arm:
                 f"@{weights} out."
             )
         return Arm(name=name or what, kind=what)
-    model = _model_of(what)
+    model, root = _model_of(what)
     known = _weights(weights, model) if weights else {}
     stem = pathlib.Path(os.path.abspath(what)).name
     plain = _NO_NAME.sub("-", stem) or "model"
-    return Arm(name=name or plain, kind="model", model=model, weights=known)
+    return Arm(name=name or plain, kind="model", model=model, run=root, weights=known)
 
 
 def _parts(text: str) -> tuple[str, str, str]:
@@ -100,12 +100,12 @@ def _parts(text: str) -> tuple[str, str, str]:
     return name, what, ""
 
 
-def _model_of(what: str) -> str:
-    """Directory of the SavedModel of a run, or of one."""
+def _model_of(what: str) -> tuple[str, str]:
+    """(directory of the SavedModel, that of its run if one is named)."""
     if os.path.exists(os.path.join(what, _MODEL_FILE)):
-        return os.path.abspath(what)
+        return os.path.abspath(what), ""
     if os.path.exists(os.path.join(what, RECORD)):
-        return read_record(what).model
+        return read_record(what).model, os.path.abspath(what)
     raise ExperimentError(_unknown(what))
 
 

@@ -81,6 +81,11 @@ def parser() -> ArgumentParser:
     )
     add("--videos", type=int, help="of a world of its own (4000, or more for many)")
     add("--trail_effect", type=float, help="as of `simulate`, of its own world (1)")
+    add(
+        "--retrain",
+        action="store_true",
+        help="train the runs' models each night on what their own arm showed",
+    )
     flags.add_seed(add, "all draws, and of the split of users")
     add("--workers", type=int, default=1, help="processes (1)")
     return found

@@ -65,6 +65,7 @@ class Crew:
         if self._pool is not None:
             self._pool.shutdown(wait=True, cancel_futures=True)
         self._threads.close()
+        self._player.let_go()
 
     def work(self, tasks: Sequence[Task]) -> Iterator[int]:
         """Impressions of each task, as they are finished."""

@@ -47,12 +47,14 @@ class Arm:
         name: In tables.
         kind: One of `rankers.REFERENCES`, or `model`.
         model: Directory of the SavedModel, for `model`.
+        run: Directory of the run that trained it; "" where none is named.
         weights: Task -> exponent of the fused score; tasks left out keep the model's.
     """
 
     name: str
     kind: str
     model: str = ""
+    run: str = ""
     weights: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
     @property
@@ -77,6 +79,7 @@ class Design:
         seed: Of everything that the experiment draws.
         candidates: Most candidates of a request.
         rows_per_user_day: Impressions that the mean user has time for on a day.
+        retrain: Whether models are trained each night on what their arm showed.
     """
 
     arms: tuple[Arm, ...]
@@ -87,6 +90,7 @@ class Design:
     seed: int
     candidates: int
     rows_per_user_day: float
+    retrain: bool = False
 
     def __post_init__(self) -> None:
         for name, least in (("days", 1), ("pre_days", 0), ("seed", 0)):

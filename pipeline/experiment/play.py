@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Iterator, Mapping
+import pathlib
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,6 +21,7 @@ from pipeline.experiment import knowledge, rankers, viewers
 from pipeline.experiment.design import Design, Stream
 from pipeline.experiment.knowledge import Knowledge, Known, Sums
 from pipeline.experiment.measures import MEAN_WORTH, Measures
+from pipeline.experiment.nights import model_of
 from pipeline.experiment.rankers import Round, best_first
 from pipeline.experiment.retrieval import Catalogue, retrieve
 from pipeline.experiment.watching import TRUTH, watch
@@ -83,11 +85,16 @@ class Player:
         design: Of the experiment.
         spec: Whose tasks are measured, and which models read.
         constants: Of behaviour in the feed.
+        out: Directory of the experiment, which has retrained models.
     """
 
     design: Design
     spec: Spec
     constants: behaviour.Intercepts
+    out: pathlib.Path
+    _loaded: dict[int, tuple[str, ModelRanker]] = dataclasses.field(
+        default_factory=dict, compare=False, repr=False
+    )
 
     @functools.cached_property
     def made(self) -> world.World:
@@ -166,16 +173,20 @@ class Player:
     def catalogue(self) -> Catalogue:
         return Catalogue.of(self.made.videos, self.design.settings.days)
 
-    @functools.cached_property
-    def models(self) -> Mapping[int, ModelRanker]:
-        """Number of the arm -> its model, loaded."""
+    def ranker(self, number: int, day: int) -> ModelRanker:
+        """The model that serves an arm on a day; loaded once."""
         with quiet_imports():
             from pipeline.experiment.served import ModelRanker
-        return {
-            number: ModelRanker(arm, self.spec)
-            for number, arm in enumerate(self.design.arms)
-            if arm.is_model
-        }
+        arm = self.design.arms[number]
+        if self.design.retrain:
+            arm = dataclasses.replace(arm, model=model_of(self.out, arm, day))
+        if number not in self._loaded or self._loaded[number][0] != arm.model:
+            self._loaded[number] = arm.model, ModelRanker(arm, self.spec)
+        return self._loaded[number][1]
+
+    def let_go(self) -> None:
+        """Frees the models: a session must not outlive TensorFlow."""
+        self._loaded.clear()
 
     def _plan(self, shard: int) -> exposure.Trails:
         """The trails that users have time for, on all served days."""
@@ -306,7 +317,7 @@ class _Session:
         scores = np.empty(len(found))
         for which in np.unique(arm[order]):
             of_arm = arm[order] == which
-            model = self._player.models[int(which)]
+            model = self._player.ranker(int(which), self._day)
             scores[of_arm] = model.scores(
                 values.filter(pl.Series(of_arm)), found.request[of_arm]
             )

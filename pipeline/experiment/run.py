@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
 import json
 import pathlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import polars as pl
 
@@ -20,6 +21,7 @@ from pipeline.experiment.arms import ArmLike, choose
 from pipeline.experiment.crew import Crew, Task
 from pipeline.experiment.design import Design
 from pipeline.experiment.errors import ExperimentError
+from pipeline.experiment.nights import Nights, check_can_retrain
 from pipeline.experiment.play import Player, ShardDay
 from pipeline.experiment.result import Experiment
 from pipeline.experiment.store import Store
@@ -62,6 +64,7 @@ def experiment(
     rows_per_user_day: float = 60.0,
     videos: int | None = None,
     trail_effect: float | None = None,
+    retrain: bool = False,
     seed: int = 0,
     workers: int = 1,
     report: Callable[[Progress], None] = lambda progress: None,
@@ -101,7 +104,9 @@ def experiment(
         rows_per_user_day: Impressions that the mean user has time for on a day.
         videos: Of a world of its own.
         trail_effect: Of a world of its own, as of `simulate`.
-        seed: Of all draws, and of the split.
+        retrain: Whether the models of runs are trained each night on what their own
+            arm showed, and serve it the next day.
+        seed: Of all draws, of the split, and of the training.
         workers: Processes; the result is the same with any number.
         report: Is told how it goes.
 
@@ -135,12 +140,15 @@ def experiment(
         seed=seed,
         candidates=candidates,
         rows_per_user_day=rows_per_user_day,
+        retrain=retrain,
     )
     if design.history_days < 0:
         raise ExperimentError(
             f"{logs}: its world has {settings.days} days, and {pre_days} + {days} are "
             "to be served. Simulate more days, or serve fewer."
         )
+    if retrain:
+        check_can_retrain(design)
     with owned(out):
         found = _serve(design, chosen.spec, pathlib.Path(out), logs, workers, report)
         _write(found, pathlib.Path(out))
@@ -247,14 +255,18 @@ def _serve(
     """Serves what is not finished; the same files whoever serves what."""
     store = Store(out)
     store.begin(design, spec, "" if logs is None else _digest(logs))
-    player = Player(design, spec, _constants(design, logs))
+    player = Player(design, spec, _constants(design, logs), out)
     store.write_tables(design, player.tables)
+    nights = Nights(design, spec, out, player.tables) if design.retrain else None
     clock = _Clock(design, report)
     with Crew(player, store, workers) as crew:
         if player.needs_features and not store.sums_file(-1).exists():
-            _remember(player, store, _history(design, logs))
+            history = _history(design, logs)
+            if nights is not None:
+                nights.before(history)
+            _remember(player, store, history)
         for day in range(design.played):
-            _serve_day(player, store, crew, day, clock)
+            _serve_day(player, store, crew, day, clock, nights)
     days = [
         pl.concat(
             store.read(store.users_file(day, shard))
@@ -279,9 +291,18 @@ def _remember(player: Player, store: Store, history: pl.DataFrame) -> None:
 
 
 def _serve_day(
-    player: Player, store: Store, crew: Crew, day: int, clock: _Clock
+    player: Player,
+    store: Store,
+    crew: Crew,
+    day: int,
+    clock: _Clock,
+    nights: Nights | None,
 ) -> None:
-    """Serves a day's shards, then writes its log and what it adds to what is known."""
+    """Serves a day's shards, then writes its log and what it adds to what is known.
+
+    Models are retrained where there are nights, but for the last one: nobody would see
+    what it brought.
+    """
     design = player.design
     shards = range(len(design.shards))
     if store.day_is_whole(day):
@@ -299,6 +320,9 @@ def _serve_day(
         )
         store.write(store.sums_file(day), total)
     store.write_log(design, day, [part.log for part in parts])
+    if nights is not None and day + 1 < design.played:
+        with clock.paused():
+            nights.after(day, pl.concat([part.log for part in parts]))
     store.finish_day(day)
 
 
@@ -315,6 +339,15 @@ class _Clock:
     def seconds(self) -> float:
         """Since the beginning, up to what was served last."""
         return self._last - self._began
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """What is done meanwhile is no serving."""
+        paused = time.perf_counter()
+        yield
+        gone = time.perf_counter() - paused
+        self._began += gone
+        self._last += gone
 
     def skip(self, shards: int) -> None:
         self._done += shards

@@ -85,6 +85,7 @@ class Store:
             "seed": design.seed,
             "candidates": design.candidates,
             "rows_per_user_day": design.rows_per_user_day,
+            "retrain": design.retrain,
             "world": {k: str(v) for k, v in vars(design.settings).items()},
             "logs": world,
             "spec": views.digest(spec, views.EXAMPLES),

@@ -1,6 +1,7 @@
 """Whole experiments: who wins, going on after a kill, and what is written."""
 
 import dataclasses
+import datetime
 import json
 import os
 import signal
@@ -8,16 +9,20 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import polars as pl
 import pytest
 
-from feature_specs import load_spec, views
+from feature_specs import load_spec, read_spec, views
 from pipeline.experiment.arms import choose
 from pipeline.experiment.command import run as command
 from pipeline.experiment.design import Arm
 from pipeline.experiment.errors import ExperimentError
+from pipeline.experiment.knowledge import Knowledge, Known, candidate_lines
 from pipeline.experiment.run import experiment
+from pipeline.run_record import read_record
 from pipeline.simulator.block import LOG_COLUMNS
+from trainer.days.checkpoints import read_metrics
 
 _TASKS = ("valid_play", "skip", "watch_rank")  # few: the page draws each
 _TABLES = ("experiment.json", "report.md", "report.html")
@@ -141,26 +146,66 @@ def test_a_killed_experiment_ends_with_the_same_tables(tmp_path, spec):
 
 
 @pytest.mark.slow
-def test_a_model_serves_in_the_world_of_its_logs(shared_run, simulated_logs, tmp_path):
-    """The run's own model twice (A/A), and with weights that turn its order round."""
-    (tmp_path / "fusion.yaml").write_text(
-        "fusion: {weights: {valid_play: -9, long_view: -9, watch_time: -9}}"
+def test_a_model_serves_and_learns_from_what_it_showed(
+    shared_run, simulated_logs, tmp_path
+):
+    root, out = str(shared_run.root), tmp_path / "out"
+    settings = {"days": 1, "pre_days": 1, "candidates": 30, "rows_per_user_day": 20.0}
+    found = experiment(
+        out, "random", [f"run={root}"], logs=simulated_logs, retrain=True, **settings
     )
-    root = shared_run.root
-    arms = [f"again={root}", f"turned={root}@{tmp_path / 'fusion.yaml'}", "random"]
-    out = tmp_path / "out"
-    settings = {"days": 1, "pre_days": 1, "candidates": 40, "rows_per_user_day": 20.0}
-    found = experiment(out, str(root), arms, logs=simulated_logs, **settings)
-    assert found.control == root.name
-    assert found.is_same("again") and not found.is_same("turned")
     assert found.design.history_days == 5
-    told = json.loads((out / "experiment.json").read_text())
-    means = {arm: values["watch_seconds"][-1] for arm, values in told["values"].items()}
-    assert means["turned"] < means[root.name]
-    first = pl.read_csv(next((out / "logs" / root.name).glob("log_standard_4_13*")))
-    assert first.height > 45  # the control alone, for all
+    told = json.loads((out / "experiment.json").read_text())["values"]
+    assert told["run"]["watch_seconds"][1] > told["random"]["watch_seconds"][1]
+    # One night, after the first served day: on from the run's five... and one more day.
+    assert os.listdir(out / "models" / "run") == ["1"]
+    records = (out / "nights" / "run" / "checkpoints" / "metrics.jsonl").read_text()
+    days = [json.loads(line) for line in records.splitlines()]
+    before = read_metrics(read_record(root).checkpoints)
+    assert [day["day"] for day in days[:-1]] == [day["day"] for day in before]
+    assert days[-1]["day"] == "day-20220413"
+    log = pl.read_csv(out / "logs" / "random" / "log_standard_4_13_to_4_13_pure.csv")
+    assert 0.5 * log.height < days[-1]["rows"] <= log.height  # filters drop some
     with pytest.raises(ExperimentError, match="its world has 7 days, and 7 . 14"):
-        experiment(tmp_path / "more", str(root), arms, logs=simulated_logs)
+        experiment(tmp_path / "more", "feed", [root], logs=simulated_logs)
+    with pytest.raises(ExperimentError, match="no arm is a model"):
+        experiment(
+            out, "feed", ["random"], logs=simulated_logs, retrain=True, **settings
+        )
+
+
+@pytest.mark.slow
+def test_weights_of_a_file_go_with_the_request(shared_run, tmp_path):
+    from pipeline.experiment.served import ModelRanker
+
+    (tmp_path / "fusion.yaml").write_text("fusion: {weights: {skip: 9, like: 0.5}}")
+    root = shared_run.root
+    arms = [str(root), f"again={root}", f"other={root}@{tmp_path / 'fusion.yaml'}"]
+    chosen = choose(arms[0], arms[1:], None)
+    own, again, other = chosen.arms
+    assert again.serves_as(own) and not other.serves_as(own)
+    assert other.weights == {"skip": 9, "like": 0.5}
+    assert chosen.spec == read_spec(read_record(root).spec_text)
+    knowledge = Knowledge(chosen.spec, {}, datetime.date(2022, 4, 13), {})
+    users, videos = np.arange(3).repeat(20), np.tile(np.arange(20), 3)
+    moment = np.full(60, 1_649_808_000_000)
+    asked = candidate_lines(users, videos, moment, moment % 7 + 9_000, users)
+    values = knowledge.features(Known(), None, asked)
+    scores = [
+        ModelRanker(arm, chosen.spec).scores(values, users) for arm in chosen.arms
+    ]
+    assert (scores[0] == scores[1]).all()
+    # The model's own weight of skip is -0.3 and 9 outweighs all: the order turns.
+    turned = np.corrcoef(scores[0], scores[2])[0, 1]
+    assert np.isfinite(scores).all() and turned < 0
+    (tmp_path / "bad.yaml").write_text("weights: {no_task: 1}")
+    with pytest.raises(ExperimentError, match="weights of no_task"):
+        choose("feed", [f"{root}@{tmp_path / 'bad.yaml'}"], None)
+    (tmp_path / "length.yaml").write_text(
+        "fusion: {weights: {skip: 1}, length: {weight: 7}}"
+    )
+    with pytest.raises(ExperimentError, match="was exported with 0.1"):
+        choose("feed", [f"{root}@{tmp_path / 'length.yaml'}"], None)
 
 
 def test_arms_are_told_by_name_run_or_model(tmp_path):
