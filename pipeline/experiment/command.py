@@ -26,6 +26,7 @@ from rich.markup import escape
 
 from feature_specs import flags
 from feature_specs.flags import ArgumentParser
+from pipeline.compare.console import goes_on, quiet_trainings
 from pipeline.experiment.run import Progress, experiment
 
 if TYPE_CHECKING:
@@ -37,11 +38,11 @@ def run(argv: Sequence[str]) -> int:
     args = vars(parser().parse_args(argv))
     out, control, treatments = (args.pop(n) for n in ("out", "control", "treatment"))
     console = rich.console.Console()
-    with rich.progress.Progress(
-        *rich.progress.Progress.get_default_columns(),
-        rich.progress.TextColumn("{task.fields[served]}"),
-        console=console,
-    ) as shown:
+    quiet_trainings()
+    columns = rich.progress.Progress.get_default_columns()
+    served = rich.progress.TextColumn("{task.fields[served]}")
+    bar = rich.progress.Progress(*columns, served, console=console)
+    with goes_on(console, out), bar as shown:
         task = shown.add_task("serving", total=None, served="")
 
         def tell(now: Progress) -> None:
