@@ -19,6 +19,7 @@ A whole run: `RunConfig`, `run_pipeline`, `RunRecord`, `read_record`, `evaluate`
 day by day: `status`, `history`, `lineage`, `rollback`, `prune`
 Rankers: `train`, `LoopOptions`, `load_ranker`, `Ranker`, `inspect`;
 `compare`, `CompareOptions`; `select_weight`, `WeightOptions`
+Live, on simulated users: `experiment`, `Arm`
 Serving: `export`, `serve`, `Client`, `AsyncClient`, `rank`; `loadtest`, `LoadOptions`,
 `skew`
 Errors: `TrailrankError` is the base of every error that is meant for a user
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
     from pipeline.encoding.make import make_encoding
     from pipeline.evaluate import evaluate
     from pipeline.examples.make import make_examples
+    from pipeline.experiment.design import Arm
+    from pipeline.experiment.run import experiment
     from pipeline.fusion_search.estimate import EstimateOptions, fusion_estimate
     from pipeline.fusion_search.run import fusion_search
     from pipeline.operations.history import history
@@ -69,6 +72,7 @@ if TYPE_CHECKING:
     __version__: str
 
 __all__ = [
+    "Arm",
     "AsyncClient",
     "Client",
     "CompareOptions",
@@ -90,6 +94,7 @@ __all__ = [
     "compare",
     "dry_run",
     "evaluate",
+    "experiment",
     "export",
     "fusion_estimate",
     "fusion_search",
@@ -122,6 +127,7 @@ __all__ = [
 
 # Where each name lives; the imports above say the same to type checkers and editors.
 _HOMES = {
+    "Arm": "pipeline.experiment.design",
     "AsyncClient": "serving.client.client",
     "Client": "serving.client.client",
     "CompareOptions": "pipeline.compare.run",
@@ -141,6 +147,7 @@ _HOMES = {
     "compare": "pipeline.compare.run",
     "dry_run": "pipeline.dry_run.run",
     "evaluate": "pipeline.evaluate",
+    "experiment": "pipeline.experiment.run",
     "export": "serving.export.export",
     "fusion_estimate": "pipeline.fusion_search.estimate",
     "fusion_search": "pipeline.fusion_search.run",

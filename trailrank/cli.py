@@ -40,6 +40,7 @@ COMMANDS = {
     "pipeline": ("pipeline.command", "raw logs to a pushed model; compile"),
     "evaluate": ("pipeline.evaluate_command", "a run's evaluation table"),
     "fusion": ("pipeline.fusion_search.command", "weights of the fused score"),
+    "experiment": ("pipeline.experiment.command", "rankers on simulated users"),
     "train": ("pipeline.train_command", "the day loop on raw examples"),
     "preflight": ("trainer.preflight.command", "does it compile for a TPU?"),
     "job": ("pipeline.cloud.command", "train on Vertex AI or a TPU VM"),

@@ -27,15 +27,28 @@ def trainings(console: rich.console.Console, out: str) -> Iterator[rich.status.S
         console: Where it is shown.
         out: The directory that has what is finished.
     """
-    absl_logging.set_verbosity(absl_logging.WARNING)  # no line for every day
-    logging.getLogger("tensorflow").setLevel("ERROR")  # no advice on tracing rankers
-    with console.status("Loading TensorFlow ...") as status:
-        try:
-            yield status
-        except (KeyboardInterrupt, TrailrankError) as error:
-            if getattr(error, "exit_status", Status.STOPPED) in _STOPS:
-                status.stop()
-                console.print(
-                    f"The same command goes on: {escape(out)} has what is finished."
-                )
-            raise
+    quiet_trainings()
+    with (
+        goes_on(console, out),
+        console.status("Loading TensorFlow ...") as status,
+    ):
+        yield status
+
+
+def quiet_trainings() -> None:
+    """Nothing is logged of single days, nor advice on tracing rankers."""
+    absl_logging.set_verbosity(absl_logging.WARNING)
+    logging.getLogger("tensorflow").setLevel("ERROR")
+
+
+@contextlib.contextmanager
+def goes_on(console: rich.console.Console, out: str) -> Iterator[None]:
+    """Says of a block that is stopped, by Ctrl-C or SIGTERM, that it can go on."""
+    try:
+        yield
+    except (KeyboardInterrupt, TrailrankError) as error:
+        if getattr(error, "exit_status", Status.STOPPED) in _STOPS:
+            console.print(
+                f"The same command goes on: {escape(out)} has what is finished."
+            )
+        raise

@@ -91,6 +91,25 @@ def settle(
     return merge_copies(rows, spec, first_day)
 
 
+def add_columns(
+    frame: pl.DataFrame,
+    spec: Spec,
+    histograms: Sequence[Ints],
+    versions: Versions | None = None,
+    carried: Carried | None = None,
+) -> pl.DataFrame:
+    """Impressions with all that features and labels may read; see `make_examples`."""
+    timeline = Timeline.of(frame, spec)
+    frame = add_trails(frame, spec, timeline, versions, carried)
+    frame = add_history(frame, spec, timeline, versions, carried)
+    frame = add_requests(frame, spec, carried)
+    frame = add_counters(frame, spec, timeline, versions, carried)
+    frame = add_quantiles(frame, histograms, spec)
+    for name, text in spec.derived.items():
+        frame = frame.with_columns(evaluate(frame, text).alias(name))
+    return frame
+
+
 def make_examples(
     frame: pl.DataFrame,
     spec: Spec,
@@ -112,14 +131,7 @@ def make_examples(
         versions: Of the impressions that events change; see `events.attach`.
         carried: What days before the plan's left.
     """
-    timeline = Timeline.of(frame, spec)
-    frame = add_trails(frame, spec, timeline, versions, carried)
-    frame = add_history(frame, spec, timeline, versions, carried)
-    frame = add_requests(frame, spec, carried)
-    frame = add_counters(frame, spec, timeline, versions, carried)
-    frame = add_quantiles(frame, histograms, spec)
-    for name, text in spec.derived.items():
-        frame = frame.with_columns(evaluate(frame, text).alias(name))
+    frame = add_columns(frame, spec, histograms, versions, carried)
     dropped_by, evaluation_only = _first_dropping_rule(frame, spec, plan, carried)
     inside = (frame[DAY] >= plan.days.first).to_numpy()
     is_kept = (dropped_by == "") & inside

@@ -38,7 +38,7 @@ DIRTY_KINDS = ("duplicate", "play_time", "duration")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class _Draws:
+class Draws:
     """What chance decided about N impressions, in the order of user and time.
 
     Attributes:
@@ -72,7 +72,7 @@ def simulate_block(
     """
     rng = made.settings.random_generator(world.PLAY, block)
     draws = _draw(rng, made, block, members, kinds)
-    log, truth = _log_frame(rng, made, draws), _truth_frame(made, draws)
+    log, truth = log_frame(rng, made, draws), _truth_frame(made, draws)
     # What starts after the last midnight is not in the log.
     end_ms = made.settings.origin_ms + made.settings.days * exposure.DAY_MS
     kept = np.flatnonzero(draws.time_ms < end_ms)
@@ -86,7 +86,7 @@ def _draw(
     block: int,
     members: Array,
     kinds: world.Constants,
-) -> _Draws:
+) -> Draws:
     share = made.settings.dirty_share / len(DIRTY_KINDS)
     trails = made.plan(block, members)
     shown = made.show(block, trails, made.settings.random_share)
@@ -99,7 +99,7 @@ def _draw(
     absurd, duplicate = accident < share, accident > 1 - share
     play_time_ms[absurd] = _absurd_times_ms(rng, int(absurd.sum()))
     broken_video = made.videos.dirty_duration[shown.video]
-    return _Draws(
+    return Draws(
         trails=trails,
         shown=shown,
         causes=causes,
@@ -117,8 +117,8 @@ def _absurd_times_ms(rng: np.random.Generator, count: int) -> Array:
     return times_ms
 
 
-def _log_frame(
-    rng: np.random.Generator, made: world.World, draws: _Draws
+def log_frame(
+    rng: np.random.Generator, made: world.World, draws: Draws
 ) -> pl.DataFrame:
     return pl.DataFrame(
         {
@@ -130,13 +130,13 @@ def _log_frame(
             "is_rand": draws.shown.is_random.astype(np.int64),
             "tab": draws.trails.tab[draws.shown.trail],
             "video": draws.shown.video,
-            **_clock_columns(draws.time_ms),
+            **clock_columns(draws.time_ms),
             **_label_columns(rng, draws),
         }
     ).select(*LOG_COLUMNS, "video")
 
 
-def _clock_columns(time_ms: Array) -> dict[str, pl.Series]:
+def clock_columns(time_ms: Array) -> dict[str, pl.Series]:
     """China's date and time of day; `time_ms` counts from 1970 in UTC."""
     clock = pl.from_epoch(pl.Series(time_ms), "ms") + datetime.timedelta(hours=8)
     return {
@@ -145,7 +145,7 @@ def _clock_columns(time_ms: Array) -> dict[str, pl.Series]:
     }
 
 
-def _label_columns(rng: np.random.Generator, draws: _Draws) -> dict[str, Array]:
+def _label_columns(rng: np.random.Generator, draws: Draws) -> dict[str, Array]:
     """Labels [N] of every signal, and the times on pages, given the play times."""
     labels = behaviour.play_labels(draws.play_time_ms, draws.causes.duration_ms)
     coins = behaviour.interaction_given_play(draws.causes, draws.constants)
@@ -164,7 +164,7 @@ def _stay_time_ms(rng: np.random.Generator, opened: Array) -> Array:
     return np.where(opened, stay, 0).astype(np.int64)
 
 
-def _truth_frame(made: world.World, draws: _Draws) -> pl.DataFrame:
+def _truth_frame(made: world.World, draws: Draws) -> pl.DataFrame:
     number = draws.trails.number[draws.shown.trail]
     return pl.DataFrame(
         {
@@ -181,7 +181,7 @@ def _truth_frame(made: world.World, draws: _Draws) -> pl.DataFrame:
     )
 
 
-def _probability_columns(draws: _Draws) -> dict[str, Array]:
+def _probability_columns(draws: Draws) -> dict[str, Array]:
     """p_<signal> with the trail effect, u_<signal> without; [N] float32."""
     both = {"p": draws.causes, "u": draws.causes.without_trail()}
     return {

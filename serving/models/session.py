@@ -96,13 +96,17 @@ def _as_array(value: Any) -> npt.NDArray[Any]:
     return np.asarray(value, object if isinstance(value, bytes) else None)
 
 
-def load_signatures(path: str, names: Sequence[str] = ()) -> dict[str, Signature]:
+def load_signatures(
+    path: str, names: Sequence[str] = (), threads: int = 0
+) -> dict[str, Signature]:
     """The signatures of a SavedModel, whose variables and tables are ready.
 
     Args:
         path: Its directory.
         names: Those that are made ready, in half the time or less, of a model of ours
             that is asked a few times; all of any model, for good, if empty.
+        threads: Of one op; 0 for all cores. What the process's first session has
+            holds for all of it.
 
     Raises:
         LoadError: No SavedModel that can be read, or none with a graph to serve.
@@ -120,7 +124,8 @@ def load_signatures(path: str, names: Sequence[str] = ()) -> dict[str, Signature
             raise LoadError(f"{path}: has no signature {name!r}. It has {known}.")
     graph = tf.Graph()
     config = tf.compat.v1.ConfigProto(
-        inter_op_parallelism_threads=_OPS_IN_CALLERS_THREAD
+        inter_op_parallelism_threads=_OPS_IN_CALLERS_THREAD,
+        intra_op_parallelism_threads=threads,
     )
     if names:
         rewrites = config.graph_options.rewrite_options

@@ -23,7 +23,7 @@ _TESTS = (
 )
 _WITHOUT_EXAMPLE = {  # what functions take or give, shown by their examples
     *("ModelConfig", "Ranker", "RunRecord", "Spec", "TrailrankError", "__version__"),
-    *("DryRun", "LoadOptions", "ProposedSpec", "ServerOptions"),
+    *("Arm", "DryRun", "LoadOptions", "ProposedSpec", "ServerOptions"),
 }
 
 

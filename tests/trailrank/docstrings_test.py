@@ -29,6 +29,7 @@ _OF_A_RUN = (
         "CompareOptions",
         "EstimateOptions",
         "simulate",
+        "experiment",
     ],
 )
 def test_example(run_docstring, tmp_path, monkeypatch, name):

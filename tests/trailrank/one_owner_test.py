@@ -28,6 +28,7 @@ _COMMANDS = [
     "simulate --out place --users 3 --days 2",
     "evaluate --root place",
     "fusion search --root place --out place",
+    "experiment --out place --control feed --treatment random",
 ]
 
 

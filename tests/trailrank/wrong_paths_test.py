@@ -61,6 +61,18 @@ _CASES = {
         "compare --spec kuairnd --examples {days} --presets single --out {out}",
         "Did you mean 'kuairand'?",
     ),
+    "experiment arm": (
+        "experiment --out {out} --control feed --treatment {there}",
+        "must be one of oracle",
+    ),
+    "experiment logs": (
+        "experiment --out {out} --control feed --treatment random --logs {none}",
+        "must be what `trailrank simulate` wrote",
+    ),
+    "experiment out": (
+        "experiment --out {file} --control feed --treatment random",
+        "must be a directory",
+    ),
     "tune": ("tune --root {none} --out {out}", "no finished run here"),
     "tune examples": (
         "tune --spec kuairand --examples {none} --out {out}",
