@@ -160,7 +160,12 @@ class SampleLog:
         name = f"samples-{stamp}-{os.getpid()}-{self._number:06d}.parquet"
         unfinished = self._directory / f"{name}.tmp"
         try:
-            pq.write_table(_table(samples), unfinished, compression="zstd")
+            pq.write_table(
+                _table(samples),
+                unfinished,
+                compression="zstd",
+                use_dictionary=COLUMNS.names,  # values that repeat
+            )
             with open(unfinished, "rb") as file:
                 os.fsync(file.fileno())
             os.replace(unfinished, self._directory / name)

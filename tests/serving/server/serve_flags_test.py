@@ -13,7 +13,9 @@ def server_options(models, *flags: str) -> ServerOptions:
     return read_flags(["--models", models, *flags])[1]
 
 
-@pytest.mark.parametrize("options", [ServerOptions, Limits, BatchingOptions, TrialOptions])
+@pytest.mark.parametrize(
+    "options", [ServerOptions, Limits, BatchingOptions, TrialOptions]
+)
 def test_every_field_has_a_flag_with_its_text(options):
     flags = {action.dest: action for action in parser()._actions}
     fields = {field.name for field in dataclasses.fields(options)}
