@@ -29,7 +29,7 @@ _CASES = {
     "loadtest out": ("loadtest --root {none} --out {file}", "must be a directory"),
     "skew": ("skew --root {none}", "no finished run here"),
     "skew moved": ("skew --root {moved}", "names no splits of examples"),
-    "compare-logs": ("compare-logs {none}", "log {none}: "),
+    "compare-logs": ("compare-logs {none}", "Name what serve --shadow_log names"),
     "compare-logs other": ("compare-logs {there}", "no log here"),
     "compare-logs out": ("compare-logs {there} --out {file}", "must be a directory"),
     "serve shadow log": (
