@@ -110,8 +110,8 @@ class TrialOptions:
     Attributes:
         shadow: Scores a share of the requests as well, after they are answered.
         canary: Answers a share of the requests that name no version.
-        share: Of the requests, for whichever of the two is given; of both each has a
-            share of its own.
+        share: Of the requests, for whichever of the two has no share of its own; of
+            both one needs its own.
         shadow_share: Of the requests that the shadow scores.
         canary_share: Of the requests, or of their users, that the canary answers.
         shadow_log: Directory of this machine that gets what both say, as Parquet files;
@@ -157,6 +157,11 @@ class TrialOptions:
                 continue
             _check_version(name, version)
             self._check_share(name, own)
+        own_shares = (self.shadow_share, self.canary_share)
+        if self.shadow and self.canary and own_shares == (None, None):
+            raise UsageError(
+                "share: of shadow or canary? Give shadow_share and canary_share."
+            )
         if not self.versions:
             raise UsageError("A trial needs shadow or canary, a version.")
         self._check_log()
@@ -179,11 +184,6 @@ class TrialOptions:
         return own if own is not None else self.share or 0.0
 
     def _check_share(self, name: str, own: float | None) -> None:
-        is_common = own is None and self.share is not None
-        if is_common and self.shadow is not None and self.canary is not None:
-            raise UsageError(
-                "share: of shadow and canary? Give shadow_share and canary_share."
-            )
         share = self.share if own is None else own
         if share is None or not 0 < share <= 1:
             where = "share" if own is None else f"{name}_share"

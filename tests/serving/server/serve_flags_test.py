@@ -96,3 +96,20 @@ def test_batching_by_flags(models):
         allowed_batch_sizes=(4, 8),
         unbatched_signatures=("rank", "other"),
     )
+
+
+def test_a_trial_by_flags(models):
+    found = server_options(
+        models,
+        *("--shadow", "12", "--share", "0.01", "--shadow_log", "log"),
+        *("--shadow_log_features", "false", "--user_key", "uid"),
+    )
+    assert found.trial == TrialOptions(
+        shadow="12",
+        share=0.01,
+        shadow_log="log",
+        shadow_log_features=False,
+        user_key="uid",
+    )
+    with pytest.raises(UsageError, match="--share needs --shadow or --canary"):
+        server_options(models, "--share", "0.1")
