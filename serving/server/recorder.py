@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import collections
-import contextlib
 import logging
-import os
 import threading
 import time
 from collections.abc import Callable
@@ -16,7 +14,6 @@ from serving.server.sample_log import Sample, SampleLog
 
 _LOG = logging.getLogger("trailrank.serving")
 _CLOSE_S = 3.0  # for samples that wait when the server ends; Kubernetes kills soon
-_NICE = 10
 
 
 class _Sized(Protocol):
@@ -30,6 +27,9 @@ T = TypeVar("T", bound=_Sized)
 
 class Recorder(Generic[T]):
     """Makes rows of what is put here, in the order of its coming, and logs them.
+
+    Its thread has no lower priority than those of requests: halted by the system while
+    it holds Python's lock, it would halt them all.
 
     Args:
         log: Gets the rows; nobody else's.
@@ -89,7 +89,6 @@ class Recorder(Generic[T]):
             _LOG.warning("shadow: %d samples are not logged, as the server ends", left)
 
     def _work(self) -> None:
-        _step_back()
         while (waiting := self._next()) is not None:
             try:
                 row = self._recorded(waiting)
@@ -128,9 +127,3 @@ class Recorder(Generic[T]):
             if lost:
                 self._metrics.dropped("log_failed", lost)
             self._metrics.log_bytes.set(self._log.size_bytes)
-
-
-def _step_back() -> None:
-    """Gives this thread's turns to others, where the system lets it."""
-    with contextlib.suppress(OSError, AttributeError):
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)

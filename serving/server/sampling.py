@@ -24,7 +24,7 @@ def content_of(model: str, signature: str, arrays: Arrays) -> str:
         signature: Its name.
         arrays: Input -> values, strings as bytes.
     """
-    found = hashlib.blake2b(f"{model}\0{signature}".encode(), digest_size=16)
+    found = hashlib.blake2b(_bytes(f"{model}\0{signature}"), digest_size=16)
     for name in sorted(arrays):
         array = np.asarray(arrays[name])
         found.update(f"\0{name}\0{array.dtype}\0{array.shape}\0".encode())
@@ -48,7 +48,7 @@ def user_of(arrays: Arrays, key: str) -> str | None:
 def place_of(text: str, seed: int, purpose: str) -> float:
     """Where in [0, 1) a text lies; evenly, and for each purpose and seed anew."""
     key = f"{purpose}/{seed}".encode()
-    found = hashlib.blake2b(text.encode(), digest_size=8, key=key).digest()
+    found = hashlib.blake2b(_bytes(text), digest_size=8, key=key).digest()
     # 53 bits, so that the quotient is exact and never 1.
     return (int.from_bytes(found, "big") >> 11) / 2**53
 
@@ -56,4 +56,9 @@ def place_of(text: str, seed: int, purpose: str) -> float:
 def pseudonym_of(user: str, seed: int) -> str:
     """A user in the log, 16 hexadecimal digits; whoever knows all users finds it."""
     key = f"user/{seed}".encode()
-    return hashlib.blake2b(user.encode(), digest_size=8, key=key).hexdigest()
+    return hashlib.blake2b(_bytes(user), digest_size=8, key=key).hexdigest()
+
+
+def _bytes(text: str) -> bytes:
+    """Of any text, also of JSON's half characters."""
+    return text.encode("utf-8", "surrogatepass")

@@ -1,6 +1,6 @@
 """A version on trial: a canary answers a share of the requests, a shadow scores some.
 
-The shadow runs off the path of requests, in a thread of low priority behind a bounded
+The shadow runs off the path of requests, in a thread of its own behind a bounded
 queue: where that is full, a sample is dropped and counted, and nobody waits. Whatever
 fails on a version on trial is counted and logged; the client has the answer of the
 version that serves.
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import logging
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
     from serving.server.service import Answer, Call, Loaded, Service
 
+_LOG = logging.getLogger("trailrank.serving")
 _MB = 2**20
 _NOTHING: Arrays = {}
 _TOP_K = "top_k"  # of `rank`: the shadow scores all candidates, however few are wanted
@@ -108,7 +110,7 @@ class Trials:
             Exception: Whatever it raises.
         """
         asked = _Asked(call, arrays, self._options)
-        arm, error, answer = self._arm(loaded, asked), "", None
+        arm, error, answer = self._drawn(loaded, asked), "", None
         begin = time.perf_counter()
         if arm == CANARY:
             answer, error = self._from_canary(call, arrays, wanted)
@@ -117,11 +119,27 @@ class Trials:
             if error:  # of a request that can be answered
                 self._metrics.failed(CANARY)
         took_ms = 1000 * (time.perf_counter() - begin)
-        if arm:
-            self._keep(asked, arm, answer, took_ms, error)
-        elif self._is_shadowed(answer, asked):
-            self._keep(asked, SHADOWED, answer, took_ms, "")
+        self._note(asked, arm, answer, took_ms, error)
         return answer
+
+    def _drawn(self, loaded: Loaded, asked: _Asked) -> str:
+        try:
+            return self._arm(loaded, asked)
+        except Exception:  # whatever a request holds, it is answered
+            _LOG.exception("canary: a request is not drawn")
+            return ""
+
+    def _note(
+        self, asked: _Asked, arm: str, answer: Answer, took_ms: float, error: str
+    ) -> None:
+        try:
+            if arm:
+                self._keep(asked, arm, answer, took_ms, error)
+            elif self._is_shadowed(answer, asked):
+                self._keep(asked, SHADOWED, answer, took_ms, "")
+        except Exception:  # whatever a request holds, its answer is sent
+            _LOG.exception("shadow: a sample is lost")
+            self._metrics.dropped("log_failed")
 
     # --- who is drawn -----------------------------------------------------------------
 
@@ -192,6 +210,7 @@ class Trials:
             "took_ms": took_ms,
             "canary_error": error or None,
         }
+        call = dataclasses.replace(call, is_wanted=_always)  # lets its client go
         self._recorder.put(_Waiting(call, asked.arrays, answer.outputs, values))
 
     def _recorded(self, waiting: _Waiting) -> Sample:
@@ -240,6 +259,10 @@ class _Waiting:
     @functools.cached_property
     def size_bytes(self) -> int:
         return Sample(values={}, inputs=self.arrays, served=self.outputs).size_bytes
+
+
+def _always() -> bool:
+    return True
 
 
 def _items(values: Any) -> list[str] | None:
