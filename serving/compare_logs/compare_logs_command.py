@@ -71,7 +71,7 @@ def _show(report: LogReport) -> None:
     for line in (title(report), *notes(report)):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     for section in sections(report):
-        table = new_table(section.title, section.heads)
+        table = new_table(section.title, section.heads[: section.brief])
         for row in section.rows:
-            table.add_row(*row)
+            table.add_row(*row[: section.brief])
         console.print(table)

@@ -24,11 +24,17 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class Section:
-    """A table with its title; all columns but the first are numbers."""
+    """A table with its title; all columns but the first are numbers.
+
+    Attributes:
+        title, heads, rows: Of the table.
+        brief: Columns that a console has room for, from the left; None for all.
+    """
 
     title: str
     heads: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+    brief: int | None = None
 
 
 def markdown(report: LogReport, picture: str | None) -> str:
@@ -93,10 +99,11 @@ def _shadow_sections(shadow: ShadowReport) -> Iterator[Section]:
     yield Section(
         "Predictions of the same candidates",
         (
-            *("output", "candidates", "served", "shadow", "shadow / served"),
-            *("difference", "largest", "PSI", "p5", "p50", "p95"),
+            *("output", "served", "shadow", "shadow / served", "PSI", "candidates"),
+            *("difference", "largest", "p5", "p50", "p95"),
         ),
         tuple(_drift_row(name, drift) for name, drift in shadow.drift.items()),
+        brief=5,
     )
     known = {n: d.calibration for n, d in shadow.drift.items() if d.calibration}
     if known:
@@ -119,13 +126,13 @@ def _shadow_sections(shadow: ShadowReport) -> Iterator[Section]:
 def _drift_row(name: str, drift: Drift) -> tuple[str, ...]:
     return (
         name,
-        f"{drift.rows:,}",
         _short(drift.served.value),
         _short(drift.shadow.value),
         _with_interval(drift.ratio),
+        number(drift.stability_index, 3, missing="-"),
+        f"{drift.rows:,}",
         _with_interval(drift.difference),
         _short(drift.largest),
-        number(drift.stability_index, 3, missing="-"),
         *(
             f"{_short(served)} / {_short(shadow)}"
             for served, shadow in drift.quantiles.values()
