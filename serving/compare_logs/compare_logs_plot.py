@@ -85,7 +85,7 @@ def _draw_latency(panel: Axes, latency_ms: Mapping[str, Mapping[str, float]]) ->
         where = np.arange(len(found)) + (place - 0.5) * width
         panel.bar(where, list(found.values()), width, color=colour, label=name)
         panel.set_xticks(range(len(found)), list(found))
-    panel.legend(frameon=False, fontsize=SMALL_SIZE)
+    panel.legend(frameon=False, fontsize=SMALL_SIZE, loc="upper left")
     tidy(panel, "y")
 
 
