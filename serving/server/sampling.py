@@ -24,16 +24,16 @@ def content_of(model: str, signature: str, arrays: Arrays) -> str:
         signature: Its name.
         arrays: Input -> values, strings as bytes.
     """
-    found = hashlib.blake2b(_bytes(f"{model}\0{signature}"), digest_size=16)
+    # Of every request that names itself not: a tenth of a millisecond would show.
+    parts = [_bytes(f"{model}\0{signature}")]
     for name in sorted(arrays):
         array = np.asarray(arrays[name])
-        found.update(f"\0{name}\0{array.dtype}\0{array.shape}\0".encode())
+        parts.append(f"{name}{array.dtype.char}{array.shape}".encode())
         if array.dtype == object:
-            values = array.ravel().tolist()
-            found.update(repr(list(map(len, values))).encode() + b"".join(values))
+            parts += array.ravel().tolist()
         else:
-            found.update(array.tobytes())
-    return found.hexdigest()
+            parts.append(array.tobytes())
+    return hashlib.blake2b(b"\0".join(parts), digest_size=16).hexdigest()
 
 
 def user_of(arrays: Arrays, key: str) -> str | None:
