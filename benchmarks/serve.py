@@ -115,7 +115,7 @@ def main() -> None:
     load = [os.getloadavg()[0]]
     with simulated.work_folder(args.work) as work:
         spec = load_spec("kuairand")
-        version, examples = _model(work, spec)
+        version, examples = model(work, spec)
         with _server(version.parent.parent) as server:
             ways = list(_ways(spec, version, examples, server))
             for way in ways:
@@ -141,17 +141,25 @@ def main() -> None:
 # --- what is asked --------------------------------------------------------------------
 
 
-def _model(work: pathlib.Path, spec) -> tuple[pathlib.Path, list[bytes]]:
-    """A version directory of the shipped preset, and raw examples."""
+def model(
+    work: pathlib.Path, spec, versions: int = 1
+) -> tuple[pathlib.Path, list[bytes]]:
+    """A version directory of the shipped preset, and raw examples.
+
+    Further versions lie beside it, with other weights.
+    """
     log = simulated.make_log(work, spec, _SHAPE, seed=1)
     files = [f for _, own in log.days for one in own for f in tf.io.gfile.glob(one)]
     records = tf.data.TFRecordDataset(sorted(files), "GZIP").as_numpy_iterator()
     examples = list(records)
-    version = work / "models" / spec.name / "1"
-    if not version.exists():
+    folder = work / "models" / spec.name
+    for number in range(versions):
+        version = folder / f"{number + 1}"
+        if version.exists():
+            continue
         means = {task.name: 0.3 for task in spec.tasks}
         ranker = Ranker(spec, load_preset("mmoe"), means)
-        draws = np.random.default_rng(0)
+        draws = np.random.default_rng(number)
         for variable in ranker.trainable_variables:  # each prediction another number
             variable.assign_add(draws.normal(0, _NOISE, variable.shape))
         export(
@@ -162,7 +170,7 @@ def _model(work: pathlib.Path, spec) -> tuple[pathlib.Path, list[bytes]]:
             examples=examples[:100],
             quantiles=os.path.join(log.examples, QUANTILES_FILE),
         )
-    return version, examples
+    return folder / "1", examples
 
 
 def _ways(
@@ -170,8 +178,8 @@ def _ways(
 ) -> Iterator[_Way]:
     signatures = load_signatures(str(version))  # as a server loads it
     for size in _SIZES:
-        for name, inputs in _inputs(spec, examples, size).items():
-            body = _body(name, inputs)
+        for name, inputs in inputs_of(spec, examples, size).items():
+            body = body_of(name, inputs)
             message = _message(spec.name, name, inputs)
             short = "rows" if name == _ROWS else name
             rest = lambda b=body: server.post(spec.name, b)  # noqa: E731
@@ -182,7 +190,7 @@ def _ways(
             yield _Way(f"{short}, bare", size, bare, time.process_time)
 
 
-def _inputs(spec, examples: Sequence[bytes], size: int) -> dict[str, Arrays]:
+def inputs_of(spec, examples: Sequence[bytes], size: int) -> dict[str, Arrays]:
     """Signature -> the first row's user with the candidates of `size` rows."""
     drawn = np.random.default_rng(size).integers(0, len(examples), size)
     parsed = tf.io.parse_example([examples[n] for n in drawn], example_spec(spec))
@@ -201,7 +209,7 @@ def _inputs(spec, examples: Sequence[bytes], size: int) -> dict[str, Arrays]:
     }
 
 
-def _body(signature: str, inputs: Arrays) -> bytes:
+def body_of(signature: str, inputs: Arrays) -> bytes:
     columns = {name: _plain(values) for name, values in inputs.items()}
     if signature == RANK:
         return json.dumps({"signature_name": RANK, "inputs": columns}).encode()
@@ -266,14 +274,14 @@ def _server(models: pathlib.Path) -> Iterator[_Server]:
         text=True,
     ) as process:
         try:
-            server = _Server(process, *_addresses(process))
+            server = _Server(process, *addresses(process))
             yield server
             server.channel.close()
         finally:
             process.terminate()
 
 
-def _addresses(process: subprocess.Popen) -> tuple[str, str]:
+def addresses(process: subprocess.Popen) -> tuple[str, str]:
     """Of REST and gRPC, from the line that tells them."""
     told = []
     for line in process.stderr:

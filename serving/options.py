@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 
 from feature_specs.errors import UsageError
+from feature_specs.places import is_bucket
 
 DEFAULT_REST_PORT = 8501
 DEFAULT_GRPC_PORT = 8500
@@ -99,6 +101,124 @@ class BatchingOptions:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class TrialOptions:
+    """A version on trial beside the one that serves: a shadow, a canary, or both.
+
+    A version is a number or a label, and is loaded beside what is served. Requests
+    that name no version are answered by the newest other one.
+
+    Attributes:
+        shadow: Scores a share of the requests as well, after they are answered.
+        canary: Answers a share of the requests that name no version.
+        share: Of the requests, for whichever of the two has no share of its own; of
+            both one needs its own.
+        shadow_share: Of the requests that the shadow scores.
+        canary_share: Of the requests, or of their users, that the canary answers.
+        shadow_log: Directory of this machine that gets what both say, as Parquet files;
+            needed for a shadow. Of a canary it gets as large a share without it.
+        shadow_log_most_mb: Of all its files; the oldest go.
+        shadow_log_file_mb: Of samples in memory that make a file.
+        shadow_log_roll_s: Seconds after which they make a file in any case.
+        shadow_log_features: Whether the request's inputs are logged.
+        shadow_queue: Samples that wait to be scored and logged; one more is dropped.
+        shadow_queue_mb: Of all samples that wait.
+        trial_seed: Of the shares: another seed draws other requests.
+        user_key: Input whose value is the user: a user keeps to the canary, or to what
+            is served. A request without it goes by all that it says.
+        item_key: Input whose values are the candidates' ids, by which outcomes are
+            joined.
+
+    Raises:
+        UsageError: A value that cannot be, or two that do not go together.
+    """
+
+    shadow: str | None = None
+    canary: str | None = None
+    share: float | None = None
+    shadow_share: float | None = None
+    canary_share: float | None = None
+    shadow_log: str | None = None
+    shadow_log_most_mb: float = 1024.0
+    shadow_log_file_mb: float = 32.0
+    shadow_log_roll_s: float = 60.0
+    shadow_log_features: bool = True
+    shadow_queue: int = 64
+    shadow_queue_mb: float = 64.0
+    trial_seed: int = 0
+    user_key: str = "user_id"
+    item_key: str = "video_id"
+
+    def __post_init__(self) -> None:
+        for name in ("shadow", "canary"):
+            version, own = getattr(self, name), getattr(self, f"{name}_share")
+            if version is None:
+                if own is not None:
+                    raise UsageError(f"{name}_share needs {name}, a version.")
+                continue
+            _check_version(name, version)
+            self._check_share(name, own)
+        own_shares = (self.shadow_share, self.canary_share)
+        if self.shadow and self.canary and own_shares == (None, None):
+            raise UsageError(
+                "share: of shadow or canary? Give shadow_share and canary_share."
+            )
+        if not self.versions:
+            raise UsageError("A trial needs shadow or canary, a version.")
+        self._check_log()
+        _check_positive(
+            self,
+            *("shadow_log_most_mb", "shadow_log_file_mb", "shadow_log_roll_s"),
+            *("shadow_queue", "shadow_queue_mb"),
+        )
+
+    @property
+    def versions(self) -> tuple[str, ...]:
+        """The versions on trial, as numbers or labels."""
+        return tuple(dict.fromkeys(v for v in (self.shadow, self.canary) if v))
+
+    def share_of(self, name: str) -> float:
+        """The share of `shadow` or `canary`; 0 if there is no such version."""
+        if getattr(self, name) is None:
+            return 0.0
+        own: float | None = getattr(self, f"{name}_share")
+        return own if own is not None else self.share or 0.0
+
+    def _check_share(self, name: str, own: float | None) -> None:
+        share = self.share if own is None else own
+        if share is None or not 0 < share <= 1:
+            where = "share" if own is None else f"{name}_share"
+            raise UsageError(
+                f"{where}: {name} needs a share of the requests above 0, at most 1. "
+                f"Got {share}."
+            )
+
+    def _check_log(self) -> None:
+        if self.shadow_log is None:
+            if self.shadow is not None:
+                raise UsageError(
+                    "shadow needs shadow_log, the directory that gets what it says."
+                )
+        elif is_bucket(self.shadow_log):
+            raise UsageError(
+                f"shadow_log must be a directory of this machine. Got "
+                f"{self.shadow_log}. Copy its files to the bucket as they come."
+            )
+        if 2 * self.shadow_log_file_mb > self.shadow_log_most_mb:
+            raise UsageError(
+                "shadow_log_most_mb must hold two files of shadow_log_file_mb, which "
+                f"is {self.shadow_log_file_mb:g}. Got {self.shadow_log_most_mb:g}."
+            )
+
+
+def _check_version(name: str, version: str) -> None:
+    if not re.fullmatch(r"[A-Za-z0-9_]+", version):
+        raise UsageError(
+            f"{name} must be a version's number, or a label of letters, digits and _. "
+            f"Got {version!r}."
+        )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class ServerOptions:
     """Where the server listens, and what it takes from clients.
 
@@ -110,6 +230,7 @@ class ServerOptions:
             headers).
         monitoring_path: Where the REST port serves Prometheus metrics; None: nowhere.
         batching: How requests are run together; None: each on its own.
+        trial: A version on trial, a shadow or a canary; None: there is none.
         limits: What one request may hold.
         max_body_bytes: Of a request as it is sent.
         max_inflated_bytes: Of a gzip request as it was before gzip.
@@ -142,6 +263,7 @@ class ServerOptions:
     enable_cors: bool = False
     monitoring_path: str | None = None
     batching: BatchingOptions | None = None
+    trial: TrialOptions | None = None
     limits: Limits = dataclasses.field(default_factory=Limits)
     max_body_bytes: int = 16 * _MIB
     max_inflated_bytes: int = 16 * _MIB

@@ -21,7 +21,7 @@ Rankers: `train`, `LoopOptions`, `load_ranker`, `Ranker`, `inspect`;
 `compare`, `CompareOptions`; `select_weight`, `WeightOptions`
 Live, on simulated users: `experiment`, `Arm`
 Serving: `export`, `serve`, `Client`, `AsyncClient`, `rank`; `loadtest`, `LoadOptions`,
-`skew`
+`skew`, `compare_logs`
 Errors: `TrailrankError` is the base of every error that is meant for a user
 """
 
@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from pipeline.weight_selection.options import WeightOptions
     from pipeline.weight_selection.run import select_weight
     from serving.client.client import AsyncClient, Client
+    from serving.compare_logs.compare_logs import compare_logs
     from serving.export.export import export
     from serving.load.loadtest import LoadOptions, loadtest
     from serving.options import ServerOptions
@@ -92,6 +93,7 @@ __all__ = [
     "WeightOptions",
     "__version__",
     "compare",
+    "compare_logs",
     "dry_run",
     "evaluate",
     "experiment",
@@ -145,6 +147,7 @@ _HOMES = {
     "TuneOptions": "pipeline.tune.run",
     "WeightOptions": "pipeline.weight_selection.options",
     "compare": "pipeline.compare.run",
+    "compare_logs": "serving.compare_logs.compare_logs",
     "dry_run": "pipeline.dry_run.run",
     "evaluate": "pipeline.evaluate",
     "experiment": "pipeline.experiment.run",

@@ -56,6 +56,10 @@ COMMANDS = {
     "rank": ("serving.ranking.rank_command", "rank candidates for a user"),
     "loadtest": ("serving.load.loadtest_command", "how a server bears a load"),
     "skew": ("serving.skew.skew_command", "do requests and training agree?"),
+    "compare-logs": (
+        "serving.compare_logs.compare_logs_command",
+        "what a shadow or a canary did",
+    ),
 }
 
 # Exit status -> what it says; `feature_specs.errors.Status` has their names.
@@ -163,8 +167,8 @@ def _tell(error: Exception) -> int:
 
 
 def _usage() -> str:
-    commands = [f"  {name:<10} {text}" for name, (_, text) in COMMANDS.items()]
-    statuses = [f"  {status:<10} {text}" for status, text in STATUSES.items()]
+    commands = [f"  {name:<12} {text}" for name, (_, text) in COMMANDS.items()]
+    statuses = [f"  {status:<12} {text}" for status, text in STATUSES.items()]
     return "\n".join(
         [
             "usage: trailrank COMMAND ...",

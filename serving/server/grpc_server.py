@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
+import dataclasses
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias, TypeVar
@@ -32,7 +33,15 @@ from tensorflow_serving.apis import (
 from feature_specs.errors import TrailrankError
 from serving.options import ServerOptions
 from serving.server.held_bytes import NO_ROOM, Loan
-from serving.server.service import Call, Overloaded, Service, ServingError, always
+from serving.server.service import (
+    LONGEST_ID,
+    REQUEST_ID,
+    Call,
+    Overloaded,
+    Service,
+    ServingError,
+    always,
+)
 from serving.store.versions import VersionStatus
 from serving.wire.grpc_tensors import (
     TensorError,
@@ -203,7 +212,7 @@ class PredictionServicer(prediction_service_pb2_grpc.PredictionServiceServicer):
                 self._service.signature(loaded, call.signature)
                 arrays = arrays_of(request.inputs, limits)
                 wanted = tuple(request.output_filter)
-                answer = self._service.run(loaded, call, arrays, wanted)
+                answer = self._service.run_predict(loaded, call, arrays, wanted)
             response = predict_pb2.PredictResponse()
             _fill(response.model_spec, call, answer)
             for name, array in answer.outputs.items():
@@ -293,7 +302,10 @@ class PredictionServicer(prediction_service_pb2_grpc.PredictionServiceServicer):
         """Has a worker answer; leaves its queue when time is up or the client goes."""
         service = self._service
         with _aborting(context, self._service.options):
-            call = _call(request.model_spec, context.is_active)
+            call = dataclasses.replace(
+                _call(request.model_spec, context.is_active),
+                request_id=_request_id(context),
+            )
             try:
                 future = self._submit(request.ByteSize(), answer, call)
             except Overloaded as error:
@@ -386,6 +398,12 @@ def _call(spec: model_pb2.ModelSpec, is_wanted: Callable[[], bool] = always) -> 
         api="gRPC",
         is_wanted=is_wanted,
     )
+
+
+def _request_id(context: Context) -> str:
+    """The client's own, of the call's metadata; empty if it has none."""
+    metadata = dict(context.invocation_metadata() or ())
+    return str(metadata.get(REQUEST_ID, ""))[:LONGEST_ID]
 
 
 def _fill(spec: model_pb2.ModelSpec, call: Call, answer: Any) -> None:

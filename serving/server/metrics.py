@@ -9,6 +9,7 @@ import prometheus_client
 # TensorFlow Serving's: 10 microseconds, times 1.8 a bucket.
 _BUCKETS_US = tuple(10 * 1.8**power for power in range(33))
 _PREFIX = ":tensorflow:serving:"
+_OUR_PREFIX = ":trailrank:serving:"
 # Of its batching_session, too: 100 microseconds, times 1.2; rows, times 2.
 _QUEUING_US = tuple(100 * 1.2**power for power in range(52))
 _ROWS = tuple(2.0**power for power in range(14))
@@ -48,6 +49,10 @@ class Metrics:
     def batching(self) -> BatchingMetrics:
         """Those of requests that run together; to be asked for once."""
         return BatchingMetrics(self._registry)
+
+    def trial(self) -> TrialMetrics:
+        """Those of a version on trial; to be asked for once."""
+        return TrialMetrics(self._registry)
 
     def count(self, model: str, status: str) -> None:
         """One request more; `status` is a code's name, like `OK`."""
@@ -126,3 +131,59 @@ class BatchingMetrics:
         self._processed.observe(padded_rows)
         padding = padded_rows - sum(task_rows)
         self._padding.labels(str(padded_rows)).observe(padding)
+
+
+class TrialMetrics:
+    """Of a shadow and a canary, under our own name: TensorFlow Serving has none."""
+
+    def __init__(self, registry: prometheus_client.CollectorRegistry):
+        def counter(name: str, text: str, *labels: str) -> prometheus_client.Counter:
+            return prometheus_client.Counter(
+                f"{_OUR_PREFIX}{name}_count", text, labels, registry=registry
+            )
+
+        self._sampled = counter(
+            "sampled", "Requests drawn for the log, by arm.", "model_name", "arm"
+        )
+        self._dropped = counter(
+            "sample_dropped", "Of those, not logged, and why.", "reason"
+        )
+        self._failed = counter(
+            "trial_failed", "Requests that a version on trial failed.", "trial"
+        )
+        self._answered = counter(
+            "canary_answered", "Requests that the canary answered.", "model_name"
+        )
+        self.depth = prometheus_client.Gauge(
+            f"{_OUR_PREFIX}sample_queue_depth", "Samples that wait.", registry=registry
+        )
+        self.log_bytes = prometheus_client.Gauge(
+            f"{_OUR_PREFIX}sample_log_bytes", "Of the log's files.", registry=registry
+        )
+        self._latency = prometheus_client.Histogram(
+            f"{_OUR_PREFIX}shadow_latency",
+            "Distribution of wall time (in microseconds) of the shadow's model.",
+            ("model_name",),
+            buckets=_BUCKETS_US,
+            registry=registry,
+        )
+
+    def sampled(self, model: str, arm: str) -> None:
+        """One request is drawn; `arm` is `shadow`, `canary` or `control`."""
+        self._sampled.labels(model, arm).inc()
+
+    def dropped(self, reason: str, samples: int = 1) -> None:
+        """Samples that the log never gets: `queue_full`, `log_failed`, `stopped`."""
+        self._dropped.labels(reason).inc(samples)
+
+    def failed(self, trial: str) -> None:
+        """The `shadow` or the `canary` failed a request that was answered."""
+        self._failed.labels(trial).inc()
+
+    def answered(self, model: str) -> None:
+        """The canary answered a request."""
+        self._answered.labels(model).inc()
+
+    def shadow_took(self, model: str, took_s: float) -> None:
+        """The time of the shadow's model on a request that it scored."""
+        self._latency.labels(model).observe(took_s * 1e6)

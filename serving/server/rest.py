@@ -20,7 +20,15 @@ import tensorflow as tf
 
 from serving.models import memory
 from serving.server.metrics import Metrics
-from serving.server.service import Call, Classified, Service, ServingError, always
+from serving.server.service import (
+    LONGEST_ID,
+    REQUEST_ID,
+    Call,
+    Classified,
+    Service,
+    ServingError,
+    always,
+)
 from serving.store.versions import VersionStatus
 from serving.wire import json_tensors
 from serving.wire.json_examples import serialized_examples
@@ -182,6 +190,7 @@ def _target(match: re.Match[str], request: Request) -> Call:
         version=_number(version) if version else None,
         label=urllib.parse.unquote(label) if label else None,
         is_wanted=request.is_wanted,
+        request_id=request.headers.get(REQUEST_ID, "")[:LONGEST_ID],
     )
 
 
@@ -260,7 +269,7 @@ def _predict(service: Service, target: Call, body: bytes) -> Reply:
             request, signature.inputs, limits, signature.defaults
         )
         del request  # while the model runs
-    answer = service.run(loaded, call, arrays)
+    answer = service.run_predict(loaded, call, arrays)
     return Reply(200, json_tensors.response_body(answer.outputs, row_format))
 
 

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from feature_specs.errors import UsageError
-from feature_specs.places import Place, PlaceError, check_is_no_glob, is_bucket
-from serving.options import ServerOptions
+from feature_specs.locks import owned
+from feature_specs.places import (
+    Place,
+    PlaceError,
+    check_is_no_glob,
+    check_writable_directory,
+    is_bucket,
+)
+from serving.options import ServerOptions, TrialOptions
 from serving.store.model_config import read_model_config
 from serving.store.store_options import StoreOptions, read_policy
 from serving.store.text_protos import read_text
@@ -78,6 +86,22 @@ def serve(
     from serving.server.server import Server
 
     return Server(found, options)
+
+
+@contextlib.contextmanager
+def owned_log(trial: TrialOptions | None) -> Iterator[None]:
+    """Keeps other servers from a trial's log while the block runs, if it has one.
+
+    Raises:
+        LockedError: Another server has it.
+        PlaceError: Nothing can be written there.
+    """
+    if trial is None or trial.shadow_log is None:
+        yield
+        return
+    check_writable_directory("shadow_log", trial.shadow_log)
+    with owned(trial.shadow_log):
+        yield
 
 
 def store_options(

@@ -3,10 +3,15 @@
 trailrank serve --root RUN
 trailrank serve --models DIR --versions latest:2
 trailrank serve --model_config_file models.config --grpc_port off
+trailrank serve --root RUN --shadow 12 --share 0.01 --shadow_log DIR
+trailrank serve --root RUN --canary 12 --share 0.05
 curl http://127.0.0.1:8501/v1/models/kuairand
 
 A directory is followed: of each model the newest version that loads is served, unless
---versions says otherwise. A model_config_file is TensorFlow Serving's own.
+--versions says otherwise. A model_config_file is TensorFlow Serving's own. A version
+on trial is loaded beside: as a shadow it scores a share of the requests after they are
+answered, as a canary it answers a share of them; `trailrank compare-logs DIR` tells
+what came of it.
 """
 
 from __future__ import annotations
@@ -19,12 +24,13 @@ from typing import Any
 
 from feature_specs.errors import UsageError
 from feature_specs.flags import Add, ArgumentParser
-from serving.options import BatchingOptions, Limits, ServerOptions
+from serving.options import BatchingOptions, Limits, ServerOptions, TrialOptions
 from serving.server.config_files import batching_options, read_monitoring
-from serving.server.serve import store_options
+from serving.server.serve import owned_log, store_options
 from serving.server.serve_flags import (
     add_batching_options,
     add_server_options,
+    add_trial_options,
     chosen,
     flag,
 )
@@ -37,7 +43,7 @@ def run(argv: Sequence[str] | None = None) -> int:
     where = models.models_dir or models.model_config_file
     print(f"loading {where} (TensorFlow takes some seconds to start)", flush=True)
     try:
-        with _log_to_stderr():
+        with _log_to_stderr(), owned_log(options.trial):
             from serving.server.server import serve
 
             serve(models, options)
@@ -81,7 +87,20 @@ def _server_options(values: Mapping[str, Any]) -> ServerOptions:
             )
         fields["monitoring_path"] = read_monitoring(values["monitoring_config_file"])
     limits = Limits(**chosen(Limits, values))
-    return ServerOptions(**fields, limits=limits, batching=_batching(values))
+    return ServerOptions(
+        **fields, limits=limits, batching=_batching(values), trial=_trial(values)
+    )
+
+
+def _trial(values: Mapping[str, Any]) -> TrialOptions | None:
+    flags = chosen(TrialOptions, values)
+    if flags.get("shadow") is None and flags.get("canary") is None:
+        if flags:
+            raise UsageError(
+                f"serve: --{next(iter(flags))} needs --shadow or --canary."
+            )
+        return None
+    return TrialOptions(**flags)
 
 
 def _batching(values: Mapping[str, Any]) -> BatchingOptions | None:
@@ -124,6 +143,7 @@ def parser() -> ArgumentParser:
     )
     add_server_options(server.add_argument)
     _add_batching(found.add_argument_group("requests run together").add_argument)
+    add_trial_options(found.add_argument_group("a version on trial").add_argument)
     return found
 
 

@@ -15,12 +15,12 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from feature_specs.flags import Add
-from serving.options import BatchingOptions, Limits, ServerOptions
+from serving.options import BatchingOptions, Limits, ServerOptions, TrialOptions
 
 T = TypeVar("T")
 
 # Options that are not one value each: they are made of other flags.
-_NESTED = {"batching", "limits"}
+_NESTED = {"batching", "limits", "trial"}
 _ALSO = {  # field -> shorter names, and TensorFlow Serving's of the same meaning
     "rest_port": ("--port",),
     "enable_cors": ("--rest_api_enable_cors_support",),
@@ -39,6 +39,12 @@ def add_batching_options(add: Add) -> None:
     """A flag for each field of `BatchingOptions`; unset ones are None."""
     for name, kind in _fields(BatchingOptions).items():
         _add(add, BatchingOptions, name, kind)
+
+
+def add_trial_options(add: Add) -> None:
+    """A flag for each field of `TrialOptions`; unset ones are None."""
+    for name, kind in _fields(TrialOptions).items():
+        _add(add, TrialOptions, name, kind)
 
 
 def chosen(options: type[T], values: Mapping[str, Any]) -> dict[str, Any]:

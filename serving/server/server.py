@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import logging
 import math
 import os
@@ -29,8 +30,9 @@ from serving.options import ServerOptions
 from serving.server.app import App
 from serving.server.connections import limited_protocol
 from serving.server.grpc_server import GrpcServer, grpc_serving
+from serving.server.serve import owned_log
 from serving.server.service import Service
-from serving.server.starting import ServeError, ready_store
+from serving.server.starting import ServeError, ready_store, tell_trial
 from serving.store.store_options import StoreOptions
 
 _LOG = logging.getLogger("trailrank.serving")
@@ -159,7 +161,12 @@ def _server(models: str | StoreOptions, options: ServerOptions) -> Iterator[_Run
     """
     if isinstance(models, str):
         models = StoreOptions(models_dir=models)
-    with contextlib.closing(_bind(options.host, options.rest_port)) as listener:
+    if options.trial is not None:
+        models = dataclasses.replace(models, beside=options.trial.versions)
+    with (
+        owned_log(options.trial),
+        contextlib.closing(_bind(options.host, options.rest_port)) as listener,
+    ):
         store = ready_store(models)
         # Whoever connects from here on waits for the server's loop, and is not refused.
         _listen(listener)
@@ -168,6 +175,7 @@ def _server(models: str | StoreOptions, options: ServerOptions) -> Iterator[_Run
         try:
             with _over(service, listener) as running:
                 _LOG.info("serving %s at %s", ", ".join(store.names()), running.where)
+                tell_trial(store, options.trial)
                 yield running
         finally:
             service.close()

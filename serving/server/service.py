@@ -25,11 +25,14 @@ from serving.options import ServerOptions
 from serving.server.batching import Batcher
 from serving.server.held_bytes import HeldBytes
 from serving.server.metrics import Metrics
+from serving.server.trials import Trials
 from serving.server.workers import Workers
 from serving.store.versions import ModelStore, VersionStatus
 
 _LOG = logging.getLogger("trailrank.serving")
 DEFAULT_SIGNATURE = "serving_default"
+REQUEST_ID = "x-request-id"  # a header, and gRPC's metadata
+LONGEST_ID = 128
 # Names that no model has are clients' words, and would be counted without end.
 _UNKNOWN_MODEL = "(unknown)"
 
@@ -81,6 +84,7 @@ class Call:
         api: `REST` or `gRPC`, for the metrics.
         is_wanted: Asked before the model runs: False once the client has left, or had
             to wait too long.
+        request_id: The client's own (`x-request-id`), cut to 128 characters; or empty.
     """
 
     model: str
@@ -89,6 +93,7 @@ class Call:
     signature: str = ""
     api: str = "REST"
     is_wanted: Callable[[], bool] = always
+    request_id: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -161,6 +166,8 @@ class Service:
         self._batcher = (
             None if batching is None else Batcher(batching, self.metrics.batching())
         )
+        trial = self.options.trial
+        self._trials = None if trial is None else Trials(trial, self)
 
     def submit(
         self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs
@@ -200,6 +207,8 @@ class Service:
         self.large_workers.close()
         if self._batcher is not None:
             self._batcher.close()
+        if self._trials is not None:
+            self._trials.close()
 
     def find(
         self, name: str, version: int | None = None, label: str | None = None
@@ -268,20 +277,29 @@ class Service:
             ServingError: Whatever fails.
         """
         with self.measured(call, "Predict"):
-            return self.run(self.find_of(call), call, arrays, wanted)
+            return self.run_predict(self.find_of(call), call, arrays, wanted)
 
     def find_of(self, call: Call) -> Loaded:
         """`find` for what a call names."""
         return self.find(call.model, call.version, call.label)
 
+    def run_predict(
+        self, loaded: Loaded, call: Call, arrays: Arrays, wanted: Sequence[str] = ()
+    ) -> Answer:
+        """Runs a version that was found, uncounted; otherwise as `predict`.
+
+        A canary may answer in its place, and a shadow score the same request later.
+        """
+        if self._trials is None:
+            return self.run(loaded, call, arrays, wanted)
+        return self._trials.run(loaded, call, arrays, wanted)
+
     def run(
         self, loaded: Loaded, call: Call, arrays: Arrays, wanted: Sequence[str] = ()
     ) -> Answer:
-        """Runs a version that was found, uncounted; otherwise as `predict`."""
+        """Runs this version and no other, uncounted."""
         name = call.signature or DEFAULT_SIGNATURE
-        signature = self.signature(loaded, name)
-        _check_inputs(signature, arrays)
-        _check_wanted(signature, wanted)
+        signature = self.fitting(loaded, call, arrays, wanted)
         if not call.is_wanted():
             raise ServingError(tf.errors.CANCELLED, "The client has left.")
         begin = time.perf_counter()
@@ -291,6 +309,19 @@ class Service:
             outputs = self._batcher.run(name, signature, arrays, tuple(wanted))
         self.metrics.model_took(call.model, call.api, time.perf_counter() - begin)
         return Answer(loaded.version, name, outputs)
+
+    def fitting(
+        self, loaded: Loaded, call: Call, arrays: Arrays, wanted: Sequence[str] = ()
+    ) -> Signature:
+        """The signature that a call asks for.
+
+        Raises:
+            ServingError: It has other inputs than `arrays`, or not the wanted outputs.
+        """
+        signature = self.signature(loaded, call.signature)
+        _check_inputs(signature, arrays)
+        _check_wanted(signature, wanted)
+        return signature
 
     def classify(self, call: Call, examples: Sequence[bytes]) -> Classified:
         """The classes of serialized `tf.train.Example`s.

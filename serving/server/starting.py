@@ -6,6 +6,7 @@ import logging
 import time
 
 from feature_specs.errors import TrailrankError
+from serving.options import TrialOptions
 from serving.store.store_options import StoreOptions
 from serving.store.versions import ModelStore, ModelVersions
 
@@ -85,3 +86,36 @@ def _check_labels(store: ModelStore, options: StoreOptions) -> None:
                     "is not available. Serve it by --versions, or allow it by "
                     "--allow_version_labels_for_unavailable_models."
                 )
+
+
+def tell_trial(store: ModelStore, trial: TrialOptions | None) -> None:
+    """Says which versions are on trial beside which, and what they take of memory."""
+    if trial is None:
+        return
+    for role in ("shadow", "canary"):
+        name = getattr(trial, role)
+        for model in store.names() if name else ():
+            _LOG.info("%s", _trial_line(role, name, trial.share_of(role), store, model))
+
+
+def _trial_line(
+    role: str, name: str, share: float, store: ModelStore, model: str
+) -> str:
+    found = store.get(model)
+    served = found.servable() if found else None
+    number = found.number_of(name) if found else None
+    if found is None or served is None or number is None:
+        return f"{role}: model {model!r} has no version {name} (yet)"
+    if found.servable(number) is None:
+        told = [s.error for s in found.statuses() if s.version == number and s.error]
+        return f"{role}: version {number} of {model!r} is not there (yet). " + "".join(
+            told
+        )
+    if served[0] == number:
+        return f"{role}: version {number} is the only one of {model!r}: it serves"
+    sizes_mb = [found.file_bytes(version) / 2**20 for version in (number, served[0])]
+    return (
+        f"{role}: version {number} of {model!r} with a share of {share:g}, beside "
+        f"{served[0]}; both are in memory (files of {sizes_mb[0]:.1f} and "
+        f"{sizes_mb[1]:.1f} MB)"
+    )

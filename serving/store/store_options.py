@@ -95,6 +95,8 @@ class StoreOptions:
         allow_early_labels: A label that is new may name a version that is not
             available (yet).
         retries: Of versions that cannot be loaded.
+        beside: Versions on trial, numbers or labels: those of a number are loaded
+            beside what the policies ask for, and none of them is a model's newest.
 
     Raises:
         UsageError: A value that cannot be, or two that do not go together.
@@ -108,6 +110,7 @@ class StoreOptions:
     config_poll_s: float = 0.0
     allow_early_labels: bool = False
     retries: Retries = Retries()
+    beside: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if (self.models_dir is None) == (self.model_config_file is None):

@@ -14,7 +14,7 @@ import logging
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from serving.models import memory, servable
 from serving.models.servable import LoadError, Servable
@@ -94,16 +94,22 @@ class ModelVersions:
     Args:
         settings: Where they are, which are served, and their labels.
         retries: Of those that cannot be loaded.
+        beside: Versions on trial, numbers or labels (`StoreOptions.beside`).
     """
 
     # What other threads read is replaced, never changed: they see the old or the new.
 
     def __init__(
-        self, settings: ModelSettings | str, retries: Retries | None = None
+        self,
+        settings: ModelSettings | str,
+        retries: Retries | None = None,
+        beside: Sequence[str] = (),
     ) -> None:
         if isinstance(settings, str):
             settings = ModelSettings(settings)
         self._settings = settings
+        self._beside = tuple(beside)
+        self._numbers_beside = [int(name) for name in beside if _is_number(name)]
         self._labels = dict(settings.labels)
         self._retries = retries or Retries()
         self._loaded: dict[int, _Loaded] = {}
@@ -117,11 +123,13 @@ class ModelVersions:
     def servable(self, version: int | None = None) -> tuple[int, Servable] | None:
         """A loaded version with its number; the highest one if none is named.
 
-        None if that version is not loaded, or none is.
+        One on trial is the highest only if there is no other. None if that version is
+        not loaded, or none is.
         """
         loaded = self._loaded
         if version is None:
-            version = max(loaded, default=None)
+            trial = set(map(self.number_of, self._beside))
+            version = max(loaded.keys() - trial or loaded, default=None)
         found = None if version is None else loaded.get(version)
         return None if version is None or found is None else (version, found.servable)
 
@@ -138,6 +146,15 @@ class ModelVersions:
             else status
             for status in told
         ]
+
+    def number_of(self, name: str) -> int | None:
+        """The version of a number or a label as text; None for an unknown label."""
+        return int(name) if _is_number(name) else self._labels.get(name)
+
+    def file_bytes(self, version: int) -> int:
+        """Of a loaded version's files, of which its memory is about as large; or 0."""
+        found = self._loaded.get(version)
+        return sum(size for _, size, _ in files_of(found.path)) if found else 0
 
     def labels(self) -> dict[str, int]:
         """Label -> version, of which some may not be loaded any more, or not yet."""
@@ -175,8 +192,9 @@ class ModelVersions:
         if found is None:
             return
         self._failures = {v: f for v, f in self._failures.items() if v in found}
-        wanted = self._settings.policy.wanted(found)
-        self._drop_waiting(set(wanted))
+        beside = self._numbers_beside
+        wanted = [v for v in self._settings.policy.wanted(found) if v not in beside]
+        self._drop_waiting({*wanted, *beside})
         if not found:
             self._unload(self._loaded)
             return
@@ -188,8 +206,11 @@ class ModelVersions:
             if self._serve(version, found.get(version)):
                 kept.append(version)
                 self._make_room(kept, wanted)
+        tried = [
+            version for version in beside if self._serve(version, found.get(version))
+        ]
         if kept:
-            self._unload(set(self._loaded) - set(kept))
+            self._unload(set(self._loaded) - {*kept, *tried})
 
     def _tell_if_away(self, is_away: bool) -> None:
         if is_away and not self._is_away:
@@ -214,11 +235,12 @@ class ModelVersions:
 
         So that at most one version more than the policy asks for is in memory.
         """
-        others = sorted(set(self._loaded) - set(kept))
+        loaded = set(self._loaded).difference(self._numbers_beside)
+        others = sorted(loaded - set(kept))
         surplus = [version for version in others if version not in wanted]
         most = self._settings.policy.most
         if most is not None:
-            surplus += others[: max(0, len(self._loaded) - most)]
+            surplus += others[: max(0, len(loaded) - most)]
         self._unload(surplus)
 
     def _serve(self, version: int, path: str | None) -> bool:
@@ -285,6 +307,10 @@ class ModelVersions:
     def _note(self, version: int, state: str, error: str = "") -> None:
         status = VersionStatus(version, state, error)
         self._statuses = {**self._statuses, version: status}
+
+
+def _is_number(name: str) -> bool:
+    return name.isascii() and name.isdecimal()
 
 
 def _is_in_use(
@@ -404,7 +430,8 @@ class ModelStore:
             if name in self._models:
                 self._models[name].configure(one)
             else:
-                versions = ModelVersions(one, self._options.retries)
+                options = self._options
+                versions = ModelVersions(one, options.retries, options.beside)
                 self._models = {**self._models, name: versions}
         self._served = frozenset(settings)
 

@@ -25,6 +25,15 @@ def test_rank(run_docstring, write_run, model_url, tmp_path, monkeypatch):
     run_docstring("rank", url=model_url)
 
 
+def test_compare_logs(run_docstring, tmp_path, monkeypatch):
+    from tests.serving.compare_logs.trial_log import Request, write_log
+
+    reversed_order = [Request(str(n), shadow=[1.0, 2.0, 3.0]) for n in range(4)]
+    write_log(tmp_path / "log", reversed_order)
+    monkeypatch.chdir(tmp_path)
+    run_docstring("compare_logs")
+
+
 def test_loadtest_and_skew(run_docstring, write_run, model_url, tmp_path, monkeypatch):
     write_run(tmp_path / "run")
     monkeypatch.chdir(tmp_path)

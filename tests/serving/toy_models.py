@@ -189,3 +189,55 @@ def save_reader(path, number: int) -> None:
         builder = v1.saved_model.Builder(str(path))
         builder.add_meta_graph_and_variables(session, ["serve"], signatures)
         builder.save()
+
+
+def save_scorer(path, slope: float, refuses: bool = False, more: str = "") -> None:
+    """A ranker of bare ops: `rank` of one user's candidates, `score` is `slope` times x.
+
+    Args:
+        path: Its directory.
+        slope: `log_score` is slope * x, `like` is slope + x.
+        refuses: Whether every request fails.
+        more: Another input that a request must have.
+    """
+    v1 = tf.compat.v1
+    with tf.Graph().as_default(), v1.Session() as session:
+        inputs = {name: _placeholder("int64", name) for name in ("user_id", "video_id")}
+        inputs["x"] = _placeholder("float32", "x")
+        if more:
+            inputs[more] = _placeholder("float32", more)
+        top_k = inputs["top_k"] = _placeholder("int32", "top_k")
+        guards = [tf.debugging.Assert(not refuses, ["out of order"])]
+        with tf.control_dependencies(guards):
+            score = tf.cast(inputs["x"], tf.float64) * slope
+        count = tf.size(score)
+        best = tf.math.top_k(score, tf.where(top_k > 0, top_k, count)).indices
+        positions = tf.where(top_k > 0, best, tf.range(tf.size(best)))
+        outputs = {
+            "log_score": tf.gather(score, positions),
+            "like": tf.gather(inputs["x"], positions) + slope,
+            "positions": positions,
+        }
+        builder = v1.saved_model.Builder(str(path))
+        signatures = {"rank": _signature(inputs, outputs)}
+        builder.add_meta_graph_and_variables(session, ["serve"], signatures)
+        builder.save()
+
+
+def save_waiting(path, file) -> None:
+    """`save_scorer`'s `rank`, which reads a file first, and waits for a pipe."""
+    v1 = tf.compat.v1
+    with tf.Graph().as_default(), v1.Session() as session:
+        inputs = {name: _placeholder("int64", name) for name in ("user_id", "video_id")}
+        inputs |= {"x": _placeholder("float32", "x")}
+        inputs |= {"top_k": _placeholder("int32", "top_k")}
+        # Not a constant, which would be read once for all requests.
+        nothing = tf.strings.substr(tf.strings.as_string(inputs["top_k"]), 0, 0)
+        read = tf.io.read_file(tf.strings.join([str(file), nothing]))
+        read_bytes = tf.strings.length(read)
+        score = inputs["x"] + tf.cast(read_bytes, tf.float32)
+        outputs = {"log_score": tf.cast(score, tf.float64)}
+        builder = v1.saved_model.Builder(str(path))
+        signatures = {"rank": _signature(inputs, outputs)}
+        builder.add_meta_graph_and_variables(session, ["serve"], signatures)
+        builder.save()

@@ -29,6 +29,7 @@ _COMMANDS = [
     "evaluate --root place",
     "fusion search --root place --out place",
     "experiment --out place --control feed --treatment random",
+    "serve --models models --shadow 1 --share 1 --shadow_log place",
 ]
 
 
@@ -41,6 +42,8 @@ def held(tmp_path, monkeypatch):
     (tmp_path / "logs").mkdir()
     (tmp_path / "logs" / "log_1.csv").write_text("user,item,time_ms,good\n1,2,3,1\n")
     (tmp_path / "days" / "Split-day-20240101").mkdir(parents=True)
+    (tmp_path / "models" / "m" / "1").mkdir(parents=True)
+    (tmp_path / "models" / "m" / "1" / "saved_model.pb").write_text("")
     _write_run(tmp_path / "place", tmp_path / "days")
     with subprocess.Popen(
         [sys.executable, "-c", _HOLD, tmp_path / "place"],

@@ -33,6 +33,13 @@ _CASES = {
     "loadtest out": ("loadtest --root {none} --out {file}", "must be a directory"),
     "skew": ("skew --root {none}", "no finished run here"),
     "skew moved": ("skew --root {moved}", "names no splits of examples"),
+    "compare-logs": ("compare-logs {none}", "Name what serve --shadow_log names"),
+    "compare-logs other": ("compare-logs {there}", "no log here"),
+    "compare-logs out": ("compare-logs {there} --out {file}", "must be a directory"),
+    "serve shadow log": (
+        "serve --models {models} --shadow 1 --share 1 --shadow_log {file}",
+        "must be a directory",
+    ),
     "serve": ("serve --root {none}", "no model here"),
     "serve models": ("serve --models {there}", "no model here"),
     "model show": ("model show {none}", "must hold a SavedModel"),
@@ -199,10 +206,12 @@ print(json.dumps(found))
 
 def _places(folder: pathlib.Path) -> dict[str, str]:
     names = ("there", "days/Split-day-20220408", "trained", "logs", "moved")
+    names += ("models/m/1",)
     for name in names:
         (folder / name).mkdir(parents=True)
     (folder / "there" / "notes.txt").write_text("nothing")
     (folder / "file").write_text("a file")
+    (folder / "models/m/1/saved_model.pb").write_text("")
     (folder / "trained" / "ckpt-3.index").write_text("")
     (folder / "logs" / "log_standard_4_08.csv").write_text("user_id\n")
     spec = pathlib.Path(__file__).parents[2] / "feature_specs/specs/kuairand.yaml"
@@ -223,7 +232,8 @@ def _places(folder: pathlib.Path) -> dict[str, str]:
         "versions": {},
     }
     (folder / "moved" / "run.json").write_text(json.dumps(record))
-    known = ("there", "days", "trained", "logs", "moved", "file", "none", "out")
+    known = ("there", "days", "trained", "logs", "moved", "models", "file", "none")
+    known += ("out",)
     return {name: str(folder / name) for name in known}
 
 

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from feature_specs.errors import UsageError
-from serving.options import BatchingOptions, Limits, ServerOptions
+from serving.options import BatchingOptions, Limits, ServerOptions, TrialOptions
 from serving.server.serve_command import parser, read_flags
 
 
@@ -13,11 +13,13 @@ def server_options(models, *flags: str) -> ServerOptions:
     return read_flags(["--models", models, *flags])[1]
 
 
-@pytest.mark.parametrize("options", [ServerOptions, Limits, BatchingOptions])
+@pytest.mark.parametrize(
+    "options", [ServerOptions, Limits, BatchingOptions, TrialOptions]
+)
 def test_every_field_has_a_flag_with_its_text(options):
     flags = {action.dest: action for action in parser()._actions}
     fields = {field.name for field in dataclasses.fields(options)}
-    fields -= {"limits", "batching"}
+    fields -= {"limits", "batching", "trial"}
     assert fields <= set(flags)
     assert [name for name in fields if len(flags[name].help) < 10] == []
     assert [name for name in fields if flags[name].help.startswith(" (")] == []
@@ -94,3 +96,20 @@ def test_batching_by_flags(models):
         allowed_batch_sizes=(4, 8),
         unbatched_signatures=("rank", "other"),
     )
+
+
+def test_a_trial_by_flags(models):
+    found = server_options(
+        models,
+        *("--shadow", "12", "--share", "0.01", "--shadow_log", "log"),
+        *("--shadow_log_features", "false", "--user_key", "uid"),
+    )
+    assert found.trial == TrialOptions(
+        shadow="12",
+        share=0.01,
+        shadow_log="log",
+        shadow_log_features=False,
+        user_key="uid",
+    )
+    with pytest.raises(UsageError, match="--share needs --shadow or --canary"):
+        server_options(models, "--share", "0.1")

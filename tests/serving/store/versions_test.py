@@ -36,9 +36,9 @@ def answer(versions, version=None, label=None) -> float:
     return float(found.signatures["serving_default"]({"x": x})["y"][0])
 
 
-def model(path, policy=None, labels=None, retries=None) -> ModelVersions:
+def model(path, policy=None, labels=None, retries=None, beside=()) -> ModelVersions:
     settings = ModelSettings(str(path), policy or VersionPolicy(), labels or {})
-    versions = ModelVersions(settings, retries)
+    versions = ModelVersions(settings, retries, beside)
     versions.refresh()
     return versions
 
@@ -96,6 +96,40 @@ def test_specific_serves_those_versions_and_no_newer_one(tmp_path, put_version):
     put_version(tmp_path / "4")
     versions.refresh()
     assert versions.servable()[0] == 2
+
+
+def test_a_version_on_trial_is_loaded_beside_and_is_not_the_newest(
+    tmp_path, put_version
+):
+    for number in ("1", "2", "3"):
+        put_version(tmp_path / number)
+    versions = model(tmp_path, LATEST_2, beside=["3", "9"])
+    assert states(versions) == {9: "START"} | dict.fromkeys((3, 2, 1), "AVAILABLE")
+    assert versions.servable()[0] == 2
+    assert answer(versions, 3) == 3.0
+    put_version(tmp_path / "4")
+    versions.refresh()
+    assert versions.servable()[0] == 4
+    assert states(versions) == {
+        9: "START",
+        4: "AVAILABLE",
+        3: "AVAILABLE",
+        2: "AVAILABLE",
+        1: "END",
+    }
+    for number in ("2", "4"):  # with no other one it serves
+        shutil.rmtree(tmp_path / number)
+    shutil.rmtree(tmp_path / "1")
+    assert model(tmp_path, beside=["3"]).servable()[0] == 3
+    assert model(tmp_path, labels={"canary": 3}, beside=["canary"]).servable()[0] == 3
+
+
+def test_a_broken_version_on_trial_leaves_what_serves(tmp_path, put_version):
+    put_version(tmp_path / "1")
+    break_version(tmp_path / "2")
+    versions = model(tmp_path, beside=["2"])
+    assert states(versions) == {2: "END", 1: "AVAILABLE"}
+    assert versions.servable()[0] == 1
 
 
 def test_a_specific_version_that_is_missing_is_waited_for(tmp_path, put_version):

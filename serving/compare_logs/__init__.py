@@ -1,0 +1,1 @@
+"""What the log of a version on trial says: `trailrank compare-logs`."""
