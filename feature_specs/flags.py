@@ -185,6 +185,17 @@ def add_day_settings(add: Add) -> None:
     )
 
 
+def add_workers(add: Add, of: str) -> None:
+    """`--workers N`: how many of `of` go on at once."""
+    add(
+        "--workers",
+        type=int,
+        metavar="N",
+        help=f"{of} at once, each in a process of its own; the figures are the same "
+        "(on a CPU half as many as there are cores, else 1)",
+    )
+
+
 def add_beam_args(add: Add) -> None:
     """`--beam_arg`: options that Beam gets."""
     add(

@@ -13,6 +13,7 @@ from feature_specs.locks import owned
 from feature_specs.named import PresetLike, SpecLike, as_preset, as_spec, name_of_preset
 from feature_specs.places import Place
 from pipeline.compare.run import check_examples, check_places, find_examples
+from pipeline.compare.workers import choose_workers
 from pipeline.reporting.figures import require_matplotlib
 from pipeline.run_record import read_record
 from pipeline.weight_selection.options import GRID, LEAST, UNIFORM, WeightOptions
@@ -99,6 +100,7 @@ def select_weight(
         CompareError: Arguments that do not go together.
         SpecError: Spec or preset have mistakes.
         NoRunError, PlaceError: There are no examples.
+        TrialsFailedError: Trainings failed; the others are finished.
         LockedError: Another command writes to `out`.
         RuntimeError: matplotlib is missing.
     """
@@ -262,6 +264,7 @@ class _Run:
             self.out,
             keep=self.options.keep,
             report=self.listener.training,
+            workers=choose_workers(self.options.workers, self.slice),
         )
         return {(t.entrant.name, t.seed): found[t.key] for t in trials}
 
