@@ -61,6 +61,24 @@ def add_loss_weights(add: Add) -> None:
     )
 
 
+def add_sparse_weights(add: Add) -> None:
+    """`--sparse_weights` and `--sparse_sample`: a step selects weights of tasks."""
+    add(
+        "--sparse_weights",
+        type=lambda text: text.split(","),
+        default=[],
+        metavar="TASK,...",
+        help="new sparse tasks whose loss weight a meta learner selects, once (see "
+        "`trailrank weights select`)",
+    )
+    add(
+        "--sparse_sample",
+        type=float,
+        metavar="SHARE",
+        help="of the training rows, on which it is selected (0.2)",
+    )
+
+
 def add_importance(add: Add) -> None:
     """`--importance`: alpha of tasks in the combined metric."""
     add(

@@ -12,11 +12,19 @@ from tfx.dsl.component.experimental.annotations import (
     Parameter,
 )
 from tfx.dsl.component.experimental.decorators import component
-from tfx.types.standard_artifacts import Examples, Model, ModelRun, TransformGraph
+from tfx.types.standard_artifacts import (
+    Examples,
+    HyperParameters,
+    Model,
+    ModelRun,
+    TransformGraph,
+)
 from tfx.utils import path_utils
 
 from feature_specs import read_preset, read_spec
-from pipeline.training import RunTraining, train_and_export
+from feature_specs.preset import with_loss_weights
+from pipeline.training import RunTraining, train_and_export, weighted_dir
+from pipeline.weight_selection.in_runs import read_weights
 from tpu_configs import read_slice
 
 
@@ -33,6 +41,7 @@ def Trainer(
     checkpoints: Parameter[str],
     seed: Parameter[int],
     map_encoding: Parameter[int],
+    loss_weights: InputArtifact[HyperParameters] = None,
 ) -> None:
     """Trains the days that the checkpoint lacks, and exports the three signatures.
 
@@ -51,14 +60,17 @@ def Trainer(
         seed: Of weights, order of rows and dropout.
         map_encoding: 1 lets a training on a new encoding begin with the weights of the
             one before, each value's row at its new id.
+        loss_weights: Of tasks, beside the preset's: what the step SparseWeights gives,
+            where the run has it.
     """
+    selected = read_weights(loss_weights.uri) if loss_weights else {}
     run = RunTraining(
         spec=read_spec(spec),
-        preset=read_preset(preset),
+        preset=with_loss_weights(read_preset(preset), selected),
         slice=read_slice(slice),
         days=[(split, place or examples.uri) for split, place in json.loads(days)],
         graph=transform_graph.uri,
-        checkpoints=checkpoints,
+        checkpoints=weighted_dir(checkpoints, selected),
         seed=seed,
         map_encoding=bool(map_encoding),
         examples=examples.uri,
