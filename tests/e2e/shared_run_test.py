@@ -416,6 +416,11 @@ def test_the_same_dag_compiles_for_vertex(tmp_path, capsys):
     text = out.read_text()
     assert "day-20220413" in text  # the splits are part of the spec
     assert str(pathlib.Path.cwd()) not in text  # no path of this machine
+    flags += ["--sparse_weights", "share", "--out", str(out)]
+    assert run(["compile", "--runner", "vertex", *flags]) == 0
+    tasks = json.loads(out.read_text())["pipelineSpec"]["root"]["dag"]["tasks"]
+    read = tasks["Trainer"]["inputs"]["artifacts"]["loss_weights"]
+    assert read["taskOutputArtifact"]["producerTask"] == "SparseWeights"
 
 
 def test_the_truth_is_beside_the_logs_and_no_part_of_them(shared_run, record):
