@@ -61,6 +61,24 @@ def add_loss_weights(add: Add) -> None:
     )
 
 
+def add_sparse_weights(add: Add) -> None:
+    """`--sparse_weights` and `--sparse_sample`: a step selects weights of tasks."""
+    add(
+        "--sparse_weights",
+        type=lambda text: text.split(","),
+        default=[],
+        metavar="TASK,...",
+        help="new sparse tasks whose loss weight a meta learner selects, once (see "
+        "`trailrank weights select`)",
+    )
+    add(
+        "--sparse_sample",
+        type=float,
+        metavar="SHARE",
+        help="of the training rows, on which it is selected (0.2)",
+    )
+
+
 def add_importance(add: Add) -> None:
     """`--importance`: alpha of tasks in the combined metric."""
     add(
@@ -182,6 +200,17 @@ def add_day_settings(add: Add) -> None:
         "--allow_small_days",
         action="store_true",
         help="go on with a day that has unusually few rows (log.min_day_share)",
+    )
+
+
+def add_workers(add: Add, of: str) -> None:
+    """`--workers N`: how many of `of` go on at once."""
+    add(
+        "--workers",
+        type=int,
+        metavar="N",
+        help=f"{of} at once, each in a process of its own; the figures are the same "
+        "(on a CPU half as many as there are cores, else 1)",
     )
 
 

@@ -25,7 +25,7 @@ import argparse
 import dataclasses
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import rich.console
@@ -43,7 +43,7 @@ from pipeline.evaluate import check_truth, evaluation_of
 from pipeline.evaluate_command import show_evaluation
 from pipeline.examples import tables
 from pipeline.operations import command as operations
-from pipeline.run import load_tfx, run_pipeline
+from pipeline.run import check_sparse_weights, load_tfx, run_pipeline
 from pipeline.run_config import (
     RunConfig,
     check_local,
@@ -177,6 +177,12 @@ def _add_going_on(add: flags.Add) -> None:
         action="store_true",
         help="begin with the weights of the encoding before, mapped value by value",
     )
+    add(
+        "--refresh_sparse_weights",
+        action="store_true",
+        help="select the weights of --sparse_weights again; training begins anew where "
+        "they change",
+    )
 
 
 def _add_common(parser: argparse.ArgumentParser) -> None:
@@ -186,6 +192,7 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     flags.add_root(add, help="directory the run writes to")
     flags.add_preset(add)
     flags.add_loss_weights(add)
+    flags.add_sparse_weights(add)
     flags.add_day_settings(add)
     flags.add_slice(add, shipped_slices(), default="cpu")
     flags.add_seed(add, of="shuffles and initial weights")
@@ -206,6 +213,8 @@ def _config(args: argparse.Namespace) -> RunConfig:
         label_delay=args.label_delay,
         allow_small_days=args.allow_small_days,
         seed=args.seed,
+        sparse_weights=tuple(args.sparse_weights),
+        sparse_options=_sparse_options(args),
         beam_args=tuple(args.beam_arg),
     )
 
@@ -234,6 +243,12 @@ def _place(args: argparse.Namespace) -> PipelinePlace:
     )
 
 
+def _sparse_options(args: argparse.Namespace) -> dict[str, float | None]:
+    """Of a command, which may take all cores."""
+    sample = {} if args.sparse_sample is None else {"sample": args.sparse_sample}
+    return {"workers": None, **sample} if args.sparse_weights else {}
+
+
 def _going_on(args: argparse.Namespace) -> RunConfig:
     return dataclasses.replace(
         _config(args),
@@ -244,6 +259,7 @@ def _going_on(args: argparse.Namespace) -> RunConfig:
         encoding=args.encoding,
         refresh_encoding=args.refresh_encoding,
         map_encoding=args.map_encoding,
+        refresh_sparse_weights=args.refresh_sparse_weights,
     )
 
 
@@ -274,11 +290,12 @@ def _run_vertex(args: argparse.Namespace, console: rich.console.Console) -> Stat
 
 def _run_local(args: argparse.Namespace, console: rich.console.Console) -> Status:
     config = _going_on(args)
-    spec = check_local(config).spec
+    texts = check_local(config)
+    check_sparse_weights(config, texts)
     check_truth(args.truth)
     with owned(config.root):  # told before TFX is loaded
         check_metadata(config.root)
-        return _run_steps(config, spec, args.truth, console)
+        return _run_steps(config, texts.spec, args.truth, console)
 
 
 def _run_steps(
@@ -303,7 +320,17 @@ def _run_steps(
     for line in tables.labels_lines(record.rows, spec):
         console.print(line, style="yellow", highlight=False)
     show_evaluation(spec, evaluation_of(record), console)
+    if record.loss_weights:
+        console.print(_selected_line(record.loss_weights), highlight=False)
     return show_outcome(os.fspath(config.root), spec, record, console)
+
+
+def _selected_line(weights: Mapping[str, float]) -> str:
+    told = ", ".join(f"{task}={weight:g}" for task, weight in weights.items())
+    return (
+        f"Loss weights that were selected: {told}. They stay until a run with "
+        "--refresh_sparse_weights; report/weights/ says how it came to them."
+    )
 
 
 def _compile(args: argparse.Namespace, console: rich.console.Console) -> Status:

@@ -3,6 +3,8 @@
     raw logs -> DayExampleGen -> StatisticsGen -> ExampleValidator -> DataGate
              -> EncodingGen -> Trainer -> Evaluator -> InfraValidator -> Pusher
 
+with SparseWeights before the Trainer where a run selects loss weights.
+
 One run of it makes the examples of the days that are new (`run_plan`), trains what the
 weights lack, and is judged on the newest days. Earlier days stay where they were made:
 steps are given their directories.
@@ -40,6 +42,7 @@ from pipeline.steps.example_validator import ExampleValidator
 from pipeline.steps.infra_validator import InfraValidator
 from pipeline.steps.model_pusher import Pusher
 from pipeline.steps.ranker_trainer import Trainer
+from pipeline.steps.sparse_weights import SparseWeights
 from pipeline.steps.spec_schema import SpecSchema
 from pipeline.steps.statistics_gen import StatisticsGen
 from tpu_configs import read_slice
@@ -79,6 +82,8 @@ class DagConfig:
         accepted: JSON list of what was let through the data gate, and by whom.
         truth: The log simulator's `truth/`, for the oracle; empty for none.
         map_encoding: Whether weights of another encoding are mapped by value.
+        sparse_options: JSON of how loss weights of the plan's sparse tasks are
+            selected: see `pipeline.weight_selection.in_runs.options_of`.
         beam_args: Options of every Beam step.
     """
 
@@ -99,6 +104,7 @@ class DagConfig:
     accepted: str = "[]"
     truth: str = ""
     map_encoding: bool = False
+    sparse_options: str = "{}"
     beam_args: tuple[str, ...] = IN_PROCESS_BEAM_ARGS
 
 
@@ -202,7 +208,8 @@ def _components(
     gate.add_upstream_node(validator)
     encoding = _encoding(spec, config, days, examples)
     encoding.add_upstream_node(gate)
-    trainer = _trainer(train, spec, config, days, example_gen, encoding)
+    weights = _sparse_weights(spec, config, days, example_gen, encoding)
+    trainer = _trainer(train, spec, config, days, example_gen, encoding, weights)
     checks = _checks(spec, config, days, example_gen, trainer)
     return [
         example_gen,
@@ -211,6 +218,7 @@ def _components(
         validator,
         gate,
         encoding,
+        *weights,
         trainer,
         *checks,
     ]
@@ -254,6 +262,35 @@ def _encoding(
     )
 
 
+def _sparse_weights(
+    spec: Spec,
+    config: DagConfig,
+    days: DagDays,
+    example_gen: BaseNode,
+    encoding: BaseNode,
+) -> list[BaseNode]:
+    """The step, if the plan has tasks for it."""
+    plan = config.plan
+    if not plan.sparse_weights:
+        return []
+    selects = set(plan.sparse_weights) - set(plan.loss_weights)
+    return [
+        SparseWeights(
+            examples=example_gen.outputs["examples"],
+            transform_graph=encoding.outputs["transform_graph"],
+            spec=views.text(spec, views.TRAINING),
+            preset=preset_as_text(read_preset(config.preset)),
+            slice=json.dumps(dataclasses.asdict(read_slice(config.slice))),
+            days=days.pairs(days.train if selects else ()),
+            tasks=json.dumps(plan.sparse_weights),
+            sparse=json.dumps([task.name for task in spec.tasks if task.sparse]),
+            known=json.dumps(dict(plan.loss_weights)),
+            options=config.sparse_options,
+            reports=os.path.join(config.root, "report", "weights"),
+        )
+    ]
+
+
 def _trainer(
     train: Callable[..., BaseNode],
     spec: Spec,
@@ -261,8 +298,10 @@ def _trainer(
     days: DagDays,
     example_gen: BaseNode,
     encoding: BaseNode,
+    weights: list[BaseNode],
 ) -> BaseNode:
     return train(
+        **{key: step.outputs[key] for step in weights for key in step.outputs},
         examples=example_gen.outputs["examples"],
         transform_graph=encoding.outputs["transform_graph"],
         spec=views.step_text(spec, "Trainer"),

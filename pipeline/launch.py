@@ -57,7 +57,8 @@ from pipeline.run_record import REFUSED, RunRecord, write_record
 from pipeline.runners import local
 from pipeline.step_events import OnStep
 from pipeline.steps.day_example_gen import ALL_EARLIER_DAYS, REPORT_FILE
-from pipeline.training import encoded_dir
+from pipeline.training import encoded_dir, weighted_dir
+from pipeline.weight_selection.in_runs import read_weights
 from trainer.days.day_ends import go_back, restore_day_end
 from trainer.days.encoding import read_encoding
 
@@ -162,7 +163,11 @@ def compile_vertex(config: RunConfig, place: PipelinePlace, out: Place) -> int:
     if config.days is None:
         raise LaunchError("days: must be named for Vertex, like 20220408:20220421.")
     config = _without_open_days(config)
-    plan = RunPlan(new=str(config.days), new_eval_days=config.eval_days)
+    plan = RunPlan(
+        new=str(config.days),
+        new_eval_days=config.eval_days,
+        sparse_weights=config.sparse_weights,
+    )
     beam_args = (*place.beam_args(absolute(config.root)), *config.beam_args)
     config = dataclasses.replace(config, beam_args=beam_args)
     dag = _dag_config(config, read_texts(config), plan, None)
@@ -233,7 +238,7 @@ class _Operation:
     def note_made(self, writing: Writing) -> None:
         """What has been made counts, however the run ends."""
         made = local.last_outputs(self.database, since=self.entry.began)
-        writing.made(made, passed="DataGate" in made)
+        writing.made(made, passed="DataGate" in made, loss_weights=_selected(made))
 
     def finish(self, writing: Writing, outputs: local.Outputs) -> RunRecord:
         """Notes what was measured and pushed; the record of the run."""
@@ -278,6 +283,8 @@ class _Operation:
         graph = outputs["EncodingGen"]["transform_graph"]
         places = {s: place or examples for s, place in self.days.places.items()}
         first = next(iter(places)).removeprefix(_SPLIT)
+        selected = _selected(outputs)
+        training = weighted_dir(checkpoints_dir(self.dag), selected)
         return RunRecord(
             spec=self.spec.name,
             spec_text=views.written(self.spec),
@@ -294,7 +301,8 @@ class _Operation:
             slices={},
             versions={name: importlib.metadata.version(name) for name in _LIBRARIES},
             transform_graph=graph,
-            checkpoints=encoded_dir(checkpoints_dir(self.dag), read_encoding(graph)),
+            checkpoints=encoded_dir(training, read_encoding(graph)),
+            loss_weights=selected,
             example_dirs=places,
             evaluation=outputs["Evaluator"]["evaluation"],
         )
@@ -344,6 +352,9 @@ def _plan(config: RunConfig, spec: Spec, book: RunBook, key: str) -> RunPlan:
         refresh_encoding=config.refresh_encoding,
         missing=config.missing_days,
         replace_from=config.replace,
+        sparse_weights=config.sparse_weights,
+        loss_weights=book.ledger.loss_weights(spec.name),
+        refresh_sparse_weights=config.refresh_sparse_weights,
     )
 
 
@@ -355,6 +366,12 @@ def _last_encoding(spec: Spec, book: RunBook) -> str:
         if alike and os.path.isdir(entry.encoding):
             return entry.encoding
     return ""
+
+
+def _selected(outputs: local.Outputs) -> dict[str, float]:
+    """The loss weights that the step SparseWeights gave; none without it."""
+    found = outputs.get("SparseWeights")
+    return read_weights(found["loss_weights"]) if found else {}
 
 
 def _accept(config: RunConfig, book: RunBook, key: str) -> None:
@@ -449,6 +466,7 @@ def _dag_config(
         seed=config.seed,
         truth="" if truth is None else absolute(truth),
         map_encoding=config.map_encoding,
+        sparse_options=json.dumps(dict(config.sparse_options), sort_keys=True),
         beam_args=config.beam_args or IN_PROCESS_BEAM_ARGS,
     )
 

@@ -111,6 +111,7 @@ class RunEntry:
         metrics: Task -> metric -> value, of its model.
         gates: What each gate said.
         code: trailrank's version, and the commit if it runs from a checkout.
+        loss_weights: Task -> weight, of those that a step has selected.
         plan: What it set out to do (`run_plan.RunPlan`); the same again takes the same
             cached steps.
     """
@@ -139,6 +140,7 @@ class RunEntry:
     )
     gates: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     code: str = ""
+    loss_weights: dict[str, float] = dataclasses.field(default_factory=dict)
     plan: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
@@ -165,6 +167,14 @@ class Ledger:
         """Days without logs that runs of a key have passed over, `20220416`."""
         plans = (run.plan for run in self.runs if run.plan.get("key") == key)
         return tuple(day for plan in plans for day in plan.get("empty_days", ()))
+
+    def loss_weights(self, spec: str) -> dict[str, float]:
+        """Task -> the weight that was selected last, by runs of a spec."""
+        found: dict[str, float] = {}
+        for run in self.runs:
+            if run.spec == spec:
+                found |= run.loss_weights
+        return found
 
     def day(self, split: str, key: str) -> MadeDay | None:
         """A made day, passed or not; None if there is none."""

@@ -11,11 +11,13 @@ from absl import logging as absl_logging
 
 from feature_specs.locks import owned
 from feature_specs.places import Place
+from feature_specs.preset import read_preset
 from pipeline.evaluate import check_truth
 from pipeline.quiet import quiet_imports
-from pipeline.run_config import RunConfig, check_local, check_metadata
+from pipeline.run_config import RunConfig, Texts, check_local, check_metadata
 from pipeline.run_record import RunRecord
 from pipeline.step_events import OnStep
+from pipeline.weight_selection.in_runs import check_selection
 
 
 def run_pipeline(
@@ -39,17 +41,26 @@ def run_pipeline(
 
     Raises:
         SpecError: Spec, preset or slice have mistakes.
-        PlaceError, LaunchError: It cannot begin; told before TensorFlow is imported.
+        PlaceError, LaunchError, WeightSelectionError: It cannot begin; told before
+            TensorFlow is imported.
         LockedError: Another command writes to the run's directory.
         StepFailedError: A step failed; steps before it are kept and will be reused.
     """
     texts = check_local(config)
+    check_sparse_weights(config, texts)
     check_truth(truth)
     with owned(config.root):
         check_metadata(config.root)
         with quiet_imports():
             from pipeline import launch
         return launch.run(config, texts, truth, on_step)
+
+
+def check_sparse_weights(config: RunConfig, texts: Texts) -> None:
+    """That the weights can be selected that are asked for; WeightSelectionError."""
+    preset = read_preset(texts.preset)
+    tasks, options = config.sparse_weights, config.sparse_options
+    check_selection(texts.spec, preset, tasks, options)
 
 
 def load_tfx() -> None:

@@ -156,12 +156,18 @@ class Writing:
     splits: Mapping[str, str]
     key: str
 
-    def made(self, outputs: Outputs, passed: bool) -> None:
+    def made(
+        self,
+        outputs: Outputs,
+        passed: bool,
+        loss_weights: Mapping[str, float] | None = None,
+    ) -> None:
         """Its days are made, as the outputs of the steps say.
 
         Args:
             outputs: Of the steps that have ended.
             passed: Whether the data gate is among them.
+            loss_weights: Task -> weight, of those that were selected.
         """
         found = outputs.get("DayExampleGen")
         if not found:
@@ -184,7 +190,11 @@ class Writing:
                     accepted=before.accepted if before else None,
                 )
             )
-        self.entry = dataclasses.replace(self.entry, made=tuple(self.splits))
+        self.entry = dataclasses.replace(
+            self.entry,
+            made=tuple(self.splits),
+            loss_weights=dict(loss_weights or {}),
+        )
         self.book.write(ledger.with_run(self.entry))
 
     def _made_by(self, examples: str) -> str:

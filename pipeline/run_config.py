@@ -8,7 +8,7 @@ import os
 import re
 import sqlite3
 from collections.abc import Mapping
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from feature_specs import ModelConfig, Spec
 from feature_specs.durations import seconds_of
@@ -78,6 +78,11 @@ class RunConfig:
         refresh_encoding: What is learned anew: `all` of an encoding, or its
             `vocabularies`, with the scales as they were; training begins anew then.
         map_encoding: Whether the weights of another encoding are mapped by value.
+        sparse_weights: New sparse tasks whose loss weight a meta learner selects, once:
+            later runs take what the ledger has.
+        sparse_options: How, where it is not as by default: a field of `WeightOptions`
+            and its value.
+        refresh_sparse_weights: Whether it is selected again.
         beam_args: Options of every Beam step; by default they run in this process.
     """
 
@@ -100,6 +105,9 @@ class RunConfig:
     encoding: Place = ""
     refresh_encoding: Literal["none", "all", "vocabularies"] = "none"
     map_encoding: bool = False
+    sparse_weights: tuple[str, ...] = ()
+    sparse_options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    refresh_sparse_weights: bool = False
     beam_args: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -113,6 +121,13 @@ class RunConfig:
         except ValueError as error:
             raise LaunchError(f"--label_delay {self.label_delay!r}: {error}") from None
         self._check_days()
+        if len(set(self.sparse_weights)) < len(self.sparse_weights):
+            raise LaunchError("--sparse_weights: must name each task once.")
+        if self.refresh_sparse_weights and not self.sparse_weights:
+            raise LaunchError(
+                "--refresh_sparse_weights: must come with --sparse_weights, which says "
+                "of which tasks."
+            )
 
     def _check_days(self) -> None:
         """That single days are days, and that who accepts one says why."""

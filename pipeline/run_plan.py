@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from feature_specs.errors import TrailrankError
@@ -69,6 +69,8 @@ class RunPlan:
         refresh_encoding: What of it is learned anew, of all training days: `none`,
             `all` or `vocabularies`.
         empty_days: Days before `new` that the logs lack and that somebody named.
+        sparse_weights: Tasks whose loss weight a step selects.
+        loss_weights: Those of them that are known already, and not selected.
         key: Of the examples.
     """
 
@@ -81,6 +83,8 @@ class RunPlan:
     fixed_encoding: bool = False
     refresh_encoding: str = "none"
     empty_days: tuple[str, ...] = ()
+    sparse_weights: tuple[str, ...] = ()
+    loss_weights: Mapping[str, float] = dataclasses.field(default_factory=dict)
     key: str = ""
 
     def to_json(self) -> dict[str, Any]:
@@ -92,7 +96,8 @@ class RunPlan:
         """What `to_json` gave, to be done again."""
         earlier = tuple((split, place) for split, place in values["earlier"])
         lists = {"earlier": earlier, "empty_days": tuple(values["empty_days"])}
-        return cls(**{**values, **lists})
+        tasks = tuple(values.get("sparse_weights", ()))  # no older run has them
+        return cls(**{**values, **lists, "sparse_weights": tasks})
 
     @property
     def is_first(self) -> bool:
@@ -111,6 +116,9 @@ def plan_run(
     refresh_encoding: str = "none",
     missing: Collection[str] = (),
     replace_from: str = "",
+    sparse_weights: tuple[str, ...] = (),
+    loss_weights: Mapping[str, float] | None = None,
+    refresh_sparse_weights: bool = False,
 ) -> RunPlan:
     """The plan of a run.
 
@@ -124,6 +132,9 @@ def plan_run(
         refresh_encoding: What of it is learned anew.
         missing: Days known to be missing from the logs, which are passed over.
         replace_from: A day that is made again, with all after it; empty for none.
+        sparse_weights: Tasks whose loss weight is selected.
+        loss_weights: Task -> its weight, of those that were selected before.
+        refresh_sparse_weights: Whether all are selected again.
 
     Raises:
         PlanError: The days begin later or end earlier than those that are made, or
@@ -143,6 +154,13 @@ def plan_run(
         if not plan.encoding:  # of what is done again: scales and room are kept
             plan = dataclasses.replace(plan, encoding=encoding)
         plan = dataclasses.replace(plan, refresh_encoding=refresh_encoding)
+    if plan.sparse_weights != sparse_weights or refresh_sparse_weights:
+        # What is done again as it was takes the same cached selection.
+        before = {} if refresh_sparse_weights else loss_weights or {}
+        known = {task: before[task] for task in sparse_weights if task in before}
+        plan = dataclasses.replace(
+            plan, sparse_weights=sparse_weights, loss_weights=known
+        )
     return plan
 
 

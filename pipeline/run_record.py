@@ -46,6 +46,7 @@ class RunRecord:
         evaluation: Directory of what the Evaluator measured.
         version: The number that the model was pushed under; empty if it was not.
         refused: Why it was not pushed; empty if it was.
+        loss_weights: Task -> weight, of those that the step SparseWeights gave.
     """
 
     spec: str
@@ -69,6 +70,7 @@ class RunRecord:
     evaluation: str = ""
     version: str = ""
     refused: str = ""
+    loss_weights: dict[str, float] = dataclasses.field(default_factory=dict)
 
     def examples_of(self, split: str) -> str:
         """Directory that holds a split's raw examples."""

@@ -5,9 +5,11 @@ Plain functions; `pipeline.steps.ranker_trainer` is the step of TFX around them.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -162,6 +164,15 @@ def encoded_dir(checkpoints: str, encoding: Encoding) -> str:
     """Of `dag.checkpoints_dir`, the directory of a training on one encoding, and on
     what extends it: examples that mean something else are another training's."""
     return f"{checkpoints}-{encoding.base}"
+
+
+def weighted_dir(checkpoints: str, loss_weights: Mapping[str, float]) -> str:
+    """Of `dag.checkpoints_dir`, the begin of the path of a training whose loss weights
+    a step has selected: with other ones it begins anew, as with another preset."""
+    if not loss_weights:
+        return checkpoints
+    text = json.dumps(dict(loss_weights), sort_keys=True)
+    return f"{checkpoints}-w{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
 def check_days(directory: str, splits: Collection[str]) -> None:

@@ -50,6 +50,7 @@ RESOURCES = {
     "ExampleValidator": _LIGHT,
     "DataGate": _LIGHT,
     "EncodingGen": Resources(4, 16),
+    "SparseWeights": Resources(16, 64),  # many trainings side by side, on CPUs
     "Trainer": Resources(16, 64),
     "Evaluator": Resources(8, 32),
     "InfraValidator": Resources(4, 16),

@@ -9,7 +9,13 @@ from tfx.dsl.component.experimental.annotations import (
     Parameter,
 )
 from tfx.dsl.component.experimental.decorators import component
-from tfx.types.standard_artifacts import Examples, Model, ModelRun, TransformGraph
+from tfx.types.standard_artifacts import (
+    Examples,
+    HyperParameters,
+    Model,
+    ModelRun,
+    TransformGraph,
+)
 
 from feature_specs import read_spec
 from pipeline.cloud.remote_training import train_remotely
@@ -31,6 +37,7 @@ def RemoteTrainer(
     seed: Parameter[int],
     map_encoding: Parameter[int],
     place: Parameter[str],
+    loss_weights: InputArtifact[HyperParameters] = None,
 ) -> None:
     """Does what `Trainer` does, in a custom job that it sends and follows.
 
@@ -47,6 +54,7 @@ def RemoteTrainer(
         seed: See there.
         map_encoding: See there.
         place: JSON of a `TrainingPlace`.
+        loss_weights: See `Trainer`.
     """
     request = request_of(
         examples=examples.uri,
@@ -60,6 +68,7 @@ def RemoteTrainer(
         checkpoints=checkpoints,
         seed=seed,
         map_encoding=map_encoding,
+        loss_weights=loss_weights.uri if loss_weights else "",
     )
     train_remotely(
         request,

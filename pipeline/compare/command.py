@@ -78,6 +78,7 @@ def _options(args: argparse.Namespace) -> CompareOptions:
         keep=args.keep,
         vary=parse_varied(args.vary),
         yardsticks=args.yardsticks,
+        workers=args.workers,
     )
 
 
@@ -145,6 +146,7 @@ def parser() -> ArgumentParser:
         help="what takes no network, told beside: smoothed means of users and items, "
         "gradient-boosted trees of the newest million rows (means)",
     )
+    flags.add_workers(add, of="trainings")
     flags.add_slice(add, shipped_slices())
     return found
 

@@ -5,3 +5,7 @@ from feature_specs.errors import TrailrankError
 
 class CompareError(TrailrankError, ValueError):
     """Presets, days or tasks that cannot be compared as asked."""
+
+
+class TrialsFailedError(CompareError):
+    """Trainings that failed, beside others whose results are kept."""

@@ -15,6 +15,7 @@ from feature_specs.places import Place, check_is_no_glob, is_bucket
 from pipeline.compare import comparison as planning
 from pipeline.compare.errors import CompareError
 from pipeline.compare.variants import Variant, Varied, vary
+from pipeline.compare.workers import check_workers, choose_workers
 from pipeline.compare.yardsticks import KINDS, measure_yardsticks
 from pipeline.quiet import quiet_imports
 from pipeline.reporting.figures import require_matplotlib
@@ -73,6 +74,9 @@ class CompareOptions:
         vary: Key of a preset, `loss_weights.share` -> the values that every preset but
             the baseline is trained with. Without a baseline gains are over the first.
         yardsticks: What takes no network and is told beside: `means`, `trees`.
+        workers: Trainings at once, each in a process of its own, with the same results;
+            None for as many as this machine's cores allow, 1 for this process. Other
+            processes know kinds of your own by `TRAILRANK_PLUGINS` or entry points.
 
     Raises:
         CompareError: Values that do not go together.
@@ -88,12 +92,14 @@ class CompareOptions:
     keep: bool = False
     vary: Varied = dataclasses.field(default_factory=dict)
     yardsticks: Sequence[str] = ("means",)
+    workers: int | None = 1
 
     def __post_init__(self) -> None:
         if self.seeds < 1:
             raise CompareError(f"--seeds: must be at least 1, got {self.seeds}")
         if self.eval_days is not None and self.eval_days < 1:
             raise CompareError(f"--eval_days: must be at least 1, got {self.eval_days}")
+        check_workers(self.workers)
         for kind in self.yardsticks:
             if kind not in KINDS:
                 raise CompareError(
@@ -147,6 +153,7 @@ def compare(
         CompareError: Arguments that do not go together.
         SpecError, ValueError: A preset has mistakes or does not fit the spec.
         NoRunError, PlaceError: There are no examples.
+        TrialsFailedError: Trainings failed; the others are finished.
         LockedError: Another command writes to `out`.
         RuntimeError: matplotlib is missing.
     """
@@ -267,7 +274,12 @@ def _run(
     done = sum(trial.key in finished for trial in planned)
     listener.planned(comparison, len(planned), done)
     results = run_trials(
-        comparison, planned, out, keep=options.keep, report=listener.training
+        comparison,
+        planned,
+        out,
+        keep=options.keep,
+        report=listener.training,
+        workers=choose_workers(options.workers, comparison.slice),
     )
     yardsticks = measure_yardsticks(
         comparison.examples, options.yardsticks, out, listener.measuring

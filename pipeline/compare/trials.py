@@ -17,16 +17,20 @@ import os
 import pathlib
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+import traceback
+from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import Any
 
 import tensorflow as tf
 from tensorflow.python.framework import ops
 
 from feature_specs import ModelConfig, views
+from feature_specs.errors import Status, TrailrankError
 from feature_specs.model import plain_values
 from pipeline.compare.comparison import Comparison, Entrant
+from pipeline.compare.errors import TrialsFailedError
 from pipeline.compare.scores import Scores, score
+from pipeline.compare.workers import side_by_side
 from pipeline.reporting.files import plain, to_json
 from pipeline.reporting.metrics import NotFiniteError
 from trainer.days import loop
@@ -40,6 +44,7 @@ RESULTS_FILE = "results.jsonl"
 _CHECKPOINTS = "checkpoints"
 _SEEN_ORDER = 0  # of the rows that gradients are seen on
 _LAYER_FIGURES = 9  # significant ones of a gradient
+_MOST_TOLD = 3  # failed trainings in one message
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -164,10 +169,12 @@ def run_trials(
     *,
     keep: bool = False,
     report: Report = lambda number, total, trial, seconds: None,
+    workers: int = 1,
 ) -> dict[str, Result]:
     """Key -> result of every trial; trains those that `out` does not have.
 
-    A training that was killed goes on after its last finished day.
+    A training that was killed goes on after its last finished day. One that fails does
+    not keep the others from being trained.
 
     Args:
         comparison: What is compared.
@@ -175,24 +182,89 @@ def run_trials(
         out: Directory of the results; it may be missing.
         keep: Whether checkpoints stay in `out/checkpoints`.
         report: Is called before each training.
+        workers: So many at once, each in a process of its own; 1 trains here. The
+            results are the same.
+
+    Raises:
+        TrialsFailedError: Trainings failed; told when all others are finished.
     """
     out.mkdir(parents=True, exist_ok=True)
     file = ResultsFile(out)
     done = file.read()
-    for number, trial in enumerate(trials, start=1):
-        if trial.key in done:
-            continue
+    numbers = {trial.key: number for number, trial in enumerate(trials, start=1)}
+    # Two presets of other names may be one training.
+    waiting = {trial.key: trial for trial in trials if trial.key not in done}
+    failed: list[tuple[Trial, str]] = []
+
+    def begin(trial: Trial) -> None:
         left = [other for other in trials if other.key not in done]
-        report(number, len(trials), trial, _seconds_to_go(left, done))
-        with graphs_let_go():
-            result = _run(comparison, trial, out / _CHECKPOINTS / trial.key)
-        file.append(result)
-        done[trial.key] = result
-        if not keep:
-            shutil.rmtree(out / _CHECKPOINTS / trial.key, ignore_errors=True)
-            with contextlib.suppress(OSError):  # others are in it
-                (out / _CHECKPOINTS).rmdir()
+        seconds = _seconds_to_go(left, done, workers)
+        report(numbers[trial.key], len(trials), trial, seconds)
+
+    ways = one_by_one if workers == 1 else side_by_side
+    outcomes = ways(comparison, list(waiting.values()), out, begin, workers)
+    with contextlib.closing(outcomes):
+        for trial, outcome in outcomes:
+            if isinstance(outcome, str):
+                failed.append((trial, outcome))
+                continue
+            file.append(outcome)
+            done[trial.key] = outcome
+            if not keep:
+                _remove_checkpoints(out, trial)
+    if failed:
+        raise _failure(failed, len(trials), file.path)
     return {trial.key: done[trial.key] for trial in trials}
+
+
+def one_by_one(
+    comparison: Comparison,
+    trials: Sequence[Trial],
+    out: pathlib.Path,
+    begin: Callable[[Trial], None],
+    workers: int,
+) -> Generator[tuple[Trial, Result | str], None, None]:
+    """As `workers.side_by_side`, in this process: what `workers` is 1 of."""
+    for trial in trials:
+        begin(trial)
+        with graphs_let_go():
+            outcome = attempt(comparison, trial, out)
+        yield trial, outcome
+
+
+def attempt(comparison: Comparison, trial: Trial, out: pathlib.Path) -> Result | str:
+    """A training's result, or why it failed: of a fault, with its trace.
+
+    Raises:
+        InterruptedTraining: A signal stopped it after a checkpoint.
+    """
+    try:
+        return _run(comparison, trial, out / _CHECKPOINTS / trial.key)
+    except TrailrankError as error:
+        if error.exit_status in (Status.STOPPED, Status.PREEMPTED):
+            raise
+        return str(error)
+    except Exception:
+        return traceback.format_exc()
+
+
+def _failure(
+    failed: Sequence[tuple[Trial, str]], total: int, file: pathlib.Path
+) -> TrialsFailedError:
+    told = "\n".join(
+        f"{trial.entrant.name}, seed {trial.seed}: {why}"
+        for trial, why in failed[:_MOST_TOLD]
+    )
+    return TrialsFailedError(
+        f"{len(failed)} of {total} trainings failed:\n{told}\nOthers are in {file}. "
+        "Give the same command again."
+    )
+
+
+def _remove_checkpoints(out: pathlib.Path, trial: Trial) -> None:
+    shutil.rmtree(out / _CHECKPOINTS / trial.key, ignore_errors=True)
+    with contextlib.suppress(OSError):  # others are in it
+        (out / _CHECKPOINTS).rmdir()
 
 
 def _run(comparison: Comparison, trial: Trial, checkpoints: pathlib.Path) -> Result:
@@ -274,16 +346,19 @@ def graphs_let_go() -> Iterator[None]:
         gc.collect()  # a ranker and its functions hold each other
 
 
-def _seconds_to_go(left: Sequence[Trial], done: dict[str, Result]) -> float | None:
+def _seconds_to_go(
+    left: Sequence[Trial], done: dict[str, Result], workers: int
+) -> float | None:
     """By the mean of what the same preset took, or all did; None before the first."""
     if not done:
         return None
     overall = _mean([result.seconds for result in done.values()])
-    return sum(
+    seconds = sum(
         _mean([r.seconds for r in done.values() if r.preset == trial.entrant.name])
         or overall
         for trial in left
     )
+    return seconds / min(workers, len(left))
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -83,8 +83,19 @@ def read_json(path: str | os.PathLike[str], remedy: str) -> dict[str, Any]:
         DamagedFileError: It is none (any more); the message ends with the remedy.
         FileNotFoundError: There is no such file.
     """
+    return json_object(pathlib.Path(path).read_bytes(), path, remedy)
+
+
+def json_object(
+    content: bytes, path: str | os.PathLike[str], remedy: str
+) -> dict[str, Any]:
+    """The JSON object that a file of this package's, `path`, holds.
+
+    Raises:
+        DamagedFileError: It is none (any more); the message ends with the remedy.
+    """
     try:
-        found = json.loads(pathlib.Path(path).read_bytes())
+        found = json.loads(content)
     except ValueError as error:  # no JSON, or no text
         raise DamagedFileError(f"{path}: is damaged ({error}). {remedy}") from None
     if not isinstance(found, dict):

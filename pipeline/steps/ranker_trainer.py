@@ -12,10 +12,21 @@ from tfx.dsl.component.experimental.annotations import (
     Parameter,
 )
 from tfx.dsl.component.experimental.decorators import component
-from tfx.types.standard_artifacts import Examples, Model, ModelRun, TransformGraph
+from tfx.types.standard_artifacts import (
+    Examples,
+    HyperParameters,
+    Model,
+    ModelRun,
+    TransformGraph,
+)
 from tfx.utils import path_utils
 
+from feature_specs import read_preset
+from feature_specs.named import preset_as_text
+from feature_specs.preset import with_loss_weights
+from pipeline.training import weighted_dir
 from pipeline.training_request import TrainingRequest
+from pipeline.weight_selection.in_runs import read_weights
 
 
 @component
@@ -31,6 +42,7 @@ def Trainer(
     checkpoints: Parameter[str],
     seed: Parameter[int],
     map_encoding: Parameter[int],
+    loss_weights: InputArtifact[HyperParameters] = None,
 ) -> None:
     """Trains the days that the checkpoint lacks, and exports the three signatures.
 
@@ -49,6 +61,8 @@ def Trainer(
         seed: Of weights, order of rows and dropout.
         map_encoding: 1 lets a training on a new encoding begin with the weights of the
             one before, each value's row at its new id.
+        loss_weights: Of tasks, beside the preset's: what the step SparseWeights gives,
+            where the run has it.
     """
     request_of(
         examples=examples.uri,
@@ -62,6 +76,7 @@ def Trainer(
         checkpoints=checkpoints,
         seed=seed,
         map_encoding=map_encoding,
+        loss_weights=loss_weights.uri if loss_weights else "",
     ).run()
 
 
@@ -78,15 +93,19 @@ def request_of(
     checkpoints: str,
     seed: int,
     map_encoding: int,
+    loss_weights: str = "",
 ) -> TrainingRequest:
     """What a Trainer is to do, from its artifacts' places and its parameters."""
+    selected = read_weights(loss_weights) if loss_weights else {}
+    if selected:
+        preset = preset_as_text(with_loss_weights(read_preset(preset), selected))
     return TrainingRequest(
         spec=spec,
         preset=preset,
         slice=slice,
         days=tuple((split, place or examples) for split, place in json.loads(days)),
         graph=graph,
-        checkpoints=checkpoints,
+        checkpoints=weighted_dir(checkpoints, selected),
         seed=seed,
         map_encoding=bool(map_encoding),
         examples=examples,

@@ -76,6 +76,7 @@ def _options(args: argparse.Namespace) -> TuneOptions:
         holdout_days=args.holdout_days,
         seeds=args.seeds,
         seed=args.seed,
+        workers=args.workers,
     )
 
 
@@ -142,6 +143,7 @@ def parser() -> ArgumentParser:
         help="pairs of trainings that judge it (5); 0: none",
     )
     flags.add_seed(add, "the values drawn and of every trial's training")
+    flags.add_workers(add, of="trainings that judge")
     flags.add_slice(add, shipped_slices())
     return found
 

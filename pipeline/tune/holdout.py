@@ -52,6 +52,7 @@ def judge(
     best: ModelConfig,
     out: pathlib.Path,
     seeds: int,
+    workers: int,
     report: Callable[[int, int, Trial, float | None], None],
 ) -> Holdout:
     """Trains both with so many seeds, those that `out/holdout` does not have.
@@ -72,7 +73,9 @@ def judge(
         seesaw=(),
     )
     trials = plan_trials(comparison)
-    results = run_trials(comparison, trials, out / FOLDER, report=report)
+    results = run_trials(
+        comparison, trials, out / FOLDER, report=report, workers=workers
+    )
     values = {
         entrant.name: _values(plan.objective, trials, results, entrant.name)
         for entrant in comparison.entrants

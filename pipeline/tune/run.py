@@ -14,6 +14,7 @@ from feature_specs.named import PresetLike, SpecLike, as_preset, name_of_preset
 from feature_specs.places import Place
 from feature_specs.preset import check_preset
 from pipeline.compare.run import check_examples, check_places, find_examples
+from pipeline.compare.workers import choose_workers
 from pipeline.reporting.figures import require_matplotlib
 from pipeline.tune.errors import NoOptunaError, TuneError
 from pipeline.tune.objective import choose_objective
@@ -66,6 +67,8 @@ class TuneOptions:
             run's evaluation days, or 1.
         seeds: Pairs of trainings that judge the best trial there; 0 leaves that out.
         seed: Of the values drawn and of every trial's training.
+        workers: Of the trainings that judge so many at once, as in `CompareOptions`.
+            Trials follow from those before them, and come one by one.
 
     Raises:
         TuneError: Values that make no sense.
@@ -78,9 +81,10 @@ class TuneOptions:
     holdout_days: int | None = None
     seeds: int = 5
     seed: int = 0
+    workers: int | None = 1
 
     def __post_init__(self) -> None:
-        least = {"trials": 1, "holdout_days": 1, "seeds": 0, "seed": 0}
+        least = {"trials": 1, "holdout_days": 1, "seeds": 0, "seed": 0, "workers": 1}
         for name, smallest in least.items():
             value = getattr(self, name)
             if value is not None and value < smallest:
@@ -244,6 +248,7 @@ def _run(
             best.config,
             out,
             options.seeds,
+            choose_workers(options.workers, plan.slice),
             lambda number, total, trial, left: listener.judging(number, total, left),
         )
     found = Tuned(

@@ -124,6 +124,7 @@ def _add_flags(select: argparse.ArgumentParser) -> None:
         help="the last N of the days judge; by default as many as the run's, or 1",
     )
     add("--keep", action="store_true", help="keep the checkpoints")
+    flags.add_workers(add, of="trainings")
     flags.add_slice(add, shipped_slices())
 
 
@@ -142,6 +143,7 @@ def _options(args: argparse.Namespace) -> WeightOptions:
         days=args.days or (),
         eval_days=args.eval_days,
         keep=args.keep,
+        workers=args.workers,
     )
 
 

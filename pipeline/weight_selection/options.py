@@ -38,6 +38,9 @@ class WeightOptions:
         days: `20220408` or `20220408:20220414`; by default all.
         eval_days: The last days judge; by default as many as the run's, or 1.
         keep: Whether checkpoints stay in `out/checkpoints`.
+        workers: Trainings at once, each in a process of its own, with the same results;
+            None for as many as this machine's cores allow, 1 for this process. Other
+            processes know kinds of your own by `TRAILRANK_PLUGINS` or entry points.
 
     Raises:
         WeightSelectionError: Values that do not go together.
@@ -54,6 +57,7 @@ class WeightOptions:
     days: Sequence[str] = ()
     eval_days: int | None = None
     keep: bool = False
+    workers: int | None = 1
 
     def __post_init__(self) -> None:
         _check(0 < self.sample <= 1, "sample", "above 0, at most 1", self.sample)
@@ -63,6 +67,8 @@ class WeightOptions:
         _check(
             eval_days is None or eval_days >= 1, "eval_days", "at least 1", eval_days
         )
+        workers = self.workers
+        _check(workers is None or workers >= 1, "workers", "at least 1", workers)
         for flag in ("weights", "candidates"):
             values = getattr(self, flag)
             for value in values:

@@ -8,11 +8,12 @@ import time
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
-from feature_specs import Spec, read_spec
+from feature_specs import ModelConfig, Spec, read_spec
 from feature_specs.locks import owned
 from feature_specs.named import PresetLike, SpecLike, as_preset, as_spec, name_of_preset
 from feature_specs.places import Place
 from pipeline.compare.run import check_examples, check_places, find_examples
+from pipeline.compare.workers import choose_workers
 from pipeline.reporting.figures import require_matplotlib
 from pipeline.run_record import read_record
 from pipeline.weight_selection.options import GRID, LEAST, UNIFORM, WeightOptions
@@ -99,6 +100,7 @@ def select_weight(
         CompareError: Arguments that do not go together.
         SpecError: Spec or preset have mistakes.
         NoRunError, PlaceError: There are no examples.
+        TrialsFailedError: Trainings failed; the others are finished.
         LockedError: Another command writes to `out`.
         RuntimeError: matplotlib is missing.
     """
@@ -113,8 +115,45 @@ def select_weight(
         rows = find_examples(root, spec, examples, encoding, days, eval_days)
         plan = make_plan(rows.spec, name, config, new_task, options)
         where = choose_slice("auto", slice)
-        found = _Run(plan, rows, where, options, pathlib.Path(out), listener).all(name)
-        _write(found, pathlib.Path(out))
+        return _select(plan, rows, name, where, options, pathlib.Path(out), listener)
+
+
+def select_on(
+    examples: Examples,
+    preset: ModelConfig,
+    name: str,
+    new_task: str,
+    out: pathlib.Path,
+    options: WeightOptions,
+    slice: SliceConfig,
+) -> Selection:
+    """As `select_weight`, on examples that are found already.
+
+    Args:
+        examples: The rows.
+        preset: In which tasks share.
+        name: Of the preset, in tables.
+        new_task: A task that the spec calls `sparse`.
+        out: See `select_weight`.
+        options: How it is selected.
+        slice: What a training runs on.
+    """
+    plan = make_plan(examples.spec, name, preset, new_task, options)
+    with owned(out):
+        return _select(plan, examples, name, slice, options, out, Listener())
+
+
+def _select(
+    plan: Plan,
+    examples: Examples,
+    name: str,
+    slice: SliceConfig,
+    options: WeightOptions,
+    out: pathlib.Path,
+    listener: Listener,
+) -> Selection:
+    found = _Run(plan, examples, slice, options, out, listener).all(name)
+    _write(found, out)
     return found
 
 
@@ -262,6 +301,7 @@ class _Run:
             self.out,
             keep=self.options.keep,
             report=self.listener.training,
+            workers=choose_workers(self.options.workers, self.slice),
         )
         return {(t.entrant.name, t.seed): found[t.key] for t in trials}
 

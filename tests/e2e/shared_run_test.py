@@ -425,6 +425,11 @@ def test_the_same_dag_compiles_for_vertex(tmp_path):
     assert str(pathlib.Path.cwd()) not in text  # no path of this machine
     place = tasks["Trainer"]["inputs"]["parameters"]["place"]
     _check_slice_of(place["runtimeValue"]["constantValue"]["stringValue"])
+    flags += ["--sparse_weights", "share"]
+    assert run(["compile", "--runner", "vertex", *flags, "--out", str(out)]) == 0
+    tasks = json.loads(out.read_text())["pipelineSpec"]["root"]["dag"]["tasks"]
+    read = tasks["Trainer"]["inputs"]["artifacts"]["loss_weights"]
+    assert read["taskOutputArtifact"]["producerTask"] == "SparseWeights"
 
 
 def _where_steps_run(spec):

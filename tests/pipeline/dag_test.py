@@ -128,6 +128,23 @@ def test_the_steps_that_spec_diff_tells_of_are_those_of_the_dag(before):
     assert own == set(before)
 
 
+def test_the_trainer_reads_weights_that_a_step_selects_where_a_run_asks(before):
+    plan = dataclasses.replace(
+        _CONFIG.plan, sparse_weights=("loved", "liked"), loss_weights={"loved": 5.0}
+    )
+    config = dataclasses.replace(_CONFIG, plan=plan)
+    now = _keys(config)
+    assert set(now) - set(before) == {"SparseWeights"}
+    assert {step: now[step] for step in before} == before
+    steps = {node.id: node for node in create_pipeline(config).components}
+    step, trainer = steps["SparseWeights"], steps["Trainer"]
+    assert trainer.inputs["loss_weights"] is step.outputs["loss_weights"]
+    assert step.exec_properties["days"] == trainer.exec_properties["days"]
+    known = dataclasses.replace(plan, loss_weights={"loved": 5.0, "liked": 2.0})
+    later = _keys(dataclasses.replace(_CONFIG, plan=known))
+    assert json.loads(json.loads(later["SparseWeights"])["days"]) == []
+
+
 # --- days -----------------------------------------------------------------------------
 
 

@@ -1,5 +1,7 @@
 """A run goes on where its directory left off, and does the same when asked again."""
 
+import json
+
 import pytest
 
 from pipeline.ledger import Ledger, MadeDay, RunEntry
@@ -87,6 +89,31 @@ def test_a_refreshed_encoding_stays_when_the_same_is_done_again(first):
     assert plan_run(ledger, "k", _FIRST, eval_days=1).refresh_encoding == "all"
     later = plan_run(ledger, "k", Days.parse("20220408:20220411"), eval_days=1)
     assert later.refresh_encoding == "none"
+
+
+def test_a_selected_weight_stays_until_somebody_asks(first):
+    """A first selection of the same days is done again as it was: it is cached."""
+
+    def plan(ledger, days=_FIRST, tasks=("share",), **more):
+        known = {} if ledger is first else {"share": 50.0, "other": 2.0}
+        asked = {"sparse_weights": tasks, "loss_weights": known, **more}
+        return plan_run(ledger, "k", days, eval_days=1, **asked)
+
+    selects = plan(first)
+    assert (selects.sparse_weights, selects.loss_weights) == (("share",), {})
+    ledger = _done(first, selects, "2")
+    assert plan(ledger) == selects
+    both = plan(ledger, tasks=("share", "follow"))
+    assert both.loss_weights == {"share": 50.0}
+    later = plan(ledger, Days.parse("20220408:20220411"))
+    assert (later.sparse_weights, later.loss_weights) == (("share",), {"share": 50.0})
+    assert RunPlan.from_json(json.loads(json.dumps(later.to_json()))) == later
+    ledger = _done(ledger, later, "3")
+    asked = Days.parse("20220408:20220411")
+    anew = plan(ledger, asked, refresh_sparse_weights=True)
+    assert (anew.new, anew.loss_weights) == (later.new, {})
+    assert plan(_done(ledger, anew, "4"), asked) == anew
+    assert plan(ledger, asked, tasks=()).sparse_weights == ()
 
 
 def test_an_encoding_of_another_run_is_taken_as_it_is():

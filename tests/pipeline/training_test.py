@@ -22,6 +22,7 @@ from pipeline.training import (
     newest_rows,
     quantiles_of,
     train_and_export,
+    weighted_dir,
 )
 from pipeline.training_request import (
     Outcome,
@@ -62,6 +63,14 @@ def test_each_encoding_has_checkpoints_of_its_own():
     names = [encoded_dir("run/checkpoints/0a", e) for e in (one, longer, other)]
     assert names[0] == names[1] != names[2]
     assert all(name.startswith("run/checkpoints/0a-") for name in names)
+
+
+def test_a_training_with_selected_weights_has_checkpoints_of_its_own():
+    one, other = ({"share": 50.0, "like": 2.0}, {"share": 20.0, "like": 2.0})
+    names = [weighted_dir("run/checkpoints/0a", w) for w in (one, other, {})]
+    assert names[2] == "run/checkpoints/0a"
+    assert len(set(names)) == 3
+    assert weighted_dir("run/checkpoints/0a", dict(reversed(one.items()))) == names[0]
 
 
 _DAYS = ("day-20220408", "day-20220409")
