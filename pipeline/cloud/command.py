@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from feature_specs import SpecError, flags
 from feature_specs.build import Problems
 from feature_specs.flags import ArgumentParser
-from pipeline.cloud import tpu_vm, vertex
+from pipeline.cloud import service, tpu_vm, vertex
 from pipeline.cloud.job import Job, JobRequest, read_job
 from tpu_configs import shipped_slices
 
@@ -138,7 +138,8 @@ def _to_vertex(job: Job, options: vertex.VertexOptions, dry_run: bool) -> int:
     if dry_run:
         print(vertex.to_json(custom_job))
         return 0
-    client = vertex.create_client(options.region)
+    place = service.VertexPlace(project=job.project, region=options.region)
+    client = service.jobs(place)
     created = vertex.submit(client, custom_job, job.project, options.region)
     number = created.name.rpartition("/")[2]
     print(

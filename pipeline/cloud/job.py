@@ -13,6 +13,8 @@ from tpu_configs import SliceConfig, load_slice, slice_text
 
 _PROJECT = re.compile(r"^([a-z0-9.-]+:)?[a-z][a-z0-9-]{4,28}[a-z0-9]$")
 _IMAGE = re.compile(r"^[\w.-]+(:\d+)?(/[\w.-]+)+(:[\w.-]+)?(@sha256:[0-9a-f]{64})?$")
+_REGION = re.compile(r"^[a-z]+-[a-z]+\d+$")
+_ZONE = re.compile(r"^[a-z]+-[a-z]+\d+-[a-z]$")
 _ACCOUNT = re.compile(r"^[^@\s]+@[^@\s]+$")
 _LABEL = re.compile(r"^[a-z0-9_-]{0,63}$")
 _VARIABLE = re.compile(r"^[A-Za-z_]\w*$")
@@ -148,6 +150,17 @@ def check_project(project: str, problems: Problems) -> None:
         problems.add("--project", "is required: the Google Cloud project that pays.")
     elif not _PROJECT.match(project):
         problems.add("--project", "must be a project id, like my-team.", project)
+
+
+def check_region(region: str, problems: Problems) -> None:
+    """Notes that `region` is none."""
+    if not region:
+        problems.add("--region", "is required on vertex, like europe-west4.")
+    elif _ZONE.match(region):
+        short = region.rpartition("-")[0]
+        problems.add("--region", f"is a region, not a zone: take {short}.", region)
+    elif not _REGION.match(region):
+        problems.add("--region", "must be a region, like europe-west4.", region)
 
 
 def check_account(account: str, problems: Problems) -> None:

@@ -18,7 +18,7 @@ from typing import Literal
 from feature_specs.build import Problems, SpecError
 from feature_specs.places import Place
 from pipeline.cloud import vertex
-from pipeline.cloud.job import check_account, check_project
+from pipeline.cloud.job import check_account, check_project, check_region
 from pipeline.cloud.training_place import TrainingPlace
 from tpu_configs import SliceConfig
 
@@ -147,7 +147,7 @@ def check(place: PipelinePlace, slice: SliceConfig, logs: Place, root: Place) ->
     problems = Problems(_SOURCE)
     check_project(place.project, problems)
     if place.training_place(slice) is None:  # which looks at the region, too
-        vertex.check_region(place.region, problems)
+        check_region(place.region, problems)
     if place.service_account:
         check_account(place.service_account, problems)
     for flag, path in (("--logs", str(logs)), ("--root", str(root))):

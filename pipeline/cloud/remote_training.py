@@ -20,7 +20,7 @@ import tensorflow as tf
 from absl import logging
 
 from feature_specs.errors import Status
-from pipeline.cloud import vertex
+from pipeline.cloud import service, vertex
 from pipeline.cloud.errors import JobError
 from pipeline.cloud.job import Job
 from pipeline.cloud.training_place import LABEL, TrainingPlace
@@ -40,7 +40,7 @@ REQUEST = "training.json"
 _POLL_S = 30.0
 _CALL_S = 60.0  # a call to Vertex AI
 _LONGEST_PAUSE_S = 1_800.0  # between two jobs
-_PATIENCE_S = 1_800.0  # with a network that is down
+_TRIES = 40  # of one question, with a network that is down: over half an hour
 _NO_MACHINE = (8, 10, 14)  # gRPC: resources exhausted, aborted, unavailable
 _ENDED_BADLY = {
     "JOB_STATE_FAILED",
@@ -74,7 +74,7 @@ def train_remotely(
     path = os.path.join(work, REQUEST)
     write_request(request, path)
     slice = read_slice(request.slice)
-    client = client or vertex.create_client(place.options.region)
+    client = client or service.jobs(_place(place))
     jobs = _Jobs(client, place.job(path, spec_name, slice), place, poll_s)
     for number in range(1, place.tries + 1):
         if jobs.run(path):
@@ -100,7 +100,8 @@ class _Jobs:
     ):
         self._client, self._job, self._place = client, job, place
         self._poll_s = poll_s
-        self._parent = f"projects/{place.project}/locations/{place.options.region}"
+        self._patience = service.Patience(tries=_TRIES, pause_s=poll_s / 4)
+        self._parent = _place(place).parent
         self.told = ""  # the last job's resource name
 
     def run(self, path: str) -> bool:
@@ -120,7 +121,7 @@ class _Jobs:
     def _unfinished(self) -> CustomJob | None:
         """The job that an earlier try of this step has sent, if it goes on."""
         ours = f'labels.{LABEL}="{self._job.labels[LABEL]}"'
-        found = self._call(
+        found = self._ask(
             self._client.list_custom_jobs,
             {"parent": self._parent, "filter": ours},
         )
@@ -139,7 +140,7 @@ class _Jobs:
         state = job.state
         while not _has_ended(job):
             time.sleep(self._poll_s)
-            job = self._call(self._client.get_custom_job, {"name": job.name})
+            job = self._ask(self._client.get_custom_job, {"name": job.name})
             if job.state != state:
                 state = job.state
                 logging.info("Trainer: %s is %s", job.name, state.name)
@@ -149,33 +150,15 @@ class _Jobs:
         logging.warning("Trainer: stopped, so %s is cancelled.", name)
         self._client.cancel_custom_job(request={"name": name}, timeout=_CALL_S)
 
-    def _call(self, method: Callable[..., Any], request: dict[str, str]) -> Any:
+    def _ask(self, method: Callable[..., Any], request: dict[str, str]) -> Any:
         """Asks Vertex AI, again and again while the network is down."""
-        import tenacity
-        from google.api_core import exceptions
-
-        away = (
-            exceptions.ServiceUnavailable,
-            exceptions.DeadlineExceeded,
-            exceptions.InternalServerError,
+        return service.ask(
+            method,
+            f"asking for {self.told or 'jobs'}, which may go on without this step",
+            patience=self._patience,
+            tell=logging.warning,
+            request=request,
         )
-        asked = tenacity.Retrying(
-            retry=tenacity.retry_if_exception_type(away),
-            wait=tenacity.wait_random_exponential(self._poll_s / 4, max=120),
-            stop=tenacity.stop_after_delay(_PATIENCE_S),
-            before_sleep=lambda state: logging.warning(
-                "Vertex AI does not answer; asked again (%s).",
-                state.outcome.exception() if state.outcome else "",
-            ),
-            reraise=True,
-        )
-        try:
-            return asked(method, request=request, timeout=_CALL_S)
-        except exceptions.GoogleAPIError as error:
-            raise JobError(
-                f"Trainer: Vertex AI does not tell of {self.told or self._parent} "
-                f"({error}). The job may go on: run the pipeline again."
-            ) from error
 
     def _was_preempted(self, job: CustomJob, path: str) -> bool:
         outcome = read_outcome(path)
@@ -199,6 +182,10 @@ class _Jobs:
             "https://console.cloud.google.com/vertex-ai/locations/"
             f"{region}/training/{number}?project={self._place.project}"
         )
+
+
+def _place(place: TrainingPlace) -> service.VertexPlace:
+    return service.VertexPlace(project=place.project, region=place.options.region)
 
 
 def _has_ended(job: CustomJob) -> bool:

@@ -15,13 +15,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from feature_specs.build import Problems
-from pipeline.cloud import vertex
 from pipeline.cloud.errors import JobError, UnansweredError
-from pipeline.cloud.job import check_project
+from pipeline.cloud.job import check_project, check_region
 
 if TYPE_CHECKING:
     from google.cloud.aiplatform_v1 import (
         EndpointServiceClient,
+        JobServiceClient,
         ModelServiceClient,
         PipelineServiceClient,
         ScheduleServiceClient,
@@ -70,7 +70,7 @@ class VertexPlace:
     def check(self, problems: Problems) -> None:
         """Notes what is no project and no region."""
         check_project(self.project, problems)
-        vertex.check_region(self.region, problems)
+        check_region(self.region, problems)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -114,6 +114,11 @@ def pipelines(place: VertexPlace) -> PipelineServiceClient:
         JobError: It is not installed, or this machine has no credentials.
     """
     return _client(library().PipelineServiceClient, place)
+
+
+def jobs(place: VertexPlace) -> JobServiceClient:
+    """The client of custom jobs; see `pipelines`."""
+    return _client(library().JobServiceClient, place)
 
 
 def schedules(place: VertexPlace) -> ScheduleServiceClient:

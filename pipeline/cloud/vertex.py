@@ -12,13 +12,12 @@ import dataclasses
 import importlib.resources
 import json
 import re
-import types
-import warnings
 from typing import TYPE_CHECKING, Any
 
 from feature_specs.build import Problems
+from pipeline.cloud import service
 from pipeline.cloud.errors import JobError
-from pipeline.cloud.job import Job, tpu_environment
+from pipeline.cloud.job import Job, check_region, tpu_environment
 
 if TYPE_CHECKING:
     from google.cloud.aiplatform_v1 import JobServiceClient
@@ -27,8 +26,6 @@ if TYPE_CHECKING:
 FILES_PLACE = "/tmp/trailrank"  # in the container
 _ENTRY = "vertex_entry.sh"
 DEFAULT_CPU_MACHINE = "n2-standard-16"
-_REGION = re.compile(r"^[a-z]+-[a-z]+\d+$")
-_ZONE = re.compile(r"^[a-z]+-[a-z]+\d+-[a-z]$")
 
 # Topologies of each machine type with TPU v5e.
 _V5E_TOPOLOGIES = {
@@ -118,7 +115,7 @@ def build(job: Job, options: VertexOptions) -> CustomJob:
     Raises:
         RuntimeError: Google's client library is not installed.
     """
-    library = _client_library()
+    library = service.library()
     pools = [_pool(job, _machine(job, options), 1)]
     if options.workers > 1:  # the first pool is the chief's and has one machine
         pools.append(_pool(job, _machine(job, options), options.workers - 1))
@@ -141,25 +138,6 @@ def to_json(job: CustomJob) -> str:
     return json.dumps(content, indent=2)
 
 
-def create_client(region: str) -> JobServiceClient:
-    """The client of Vertex AI in `region`.
-
-    Raises:
-        RuntimeError: It is not installed, or this machine has no credentials.
-    """
-    from google.auth.exceptions import DefaultCredentialsError
-
-    library = _client_library()
-    endpoint = f"{region}-aiplatform.googleapis.com"
-    try:
-        return library.JobServiceClient(client_options={"api_endpoint": endpoint})
-    except DefaultCredentialsError as error:
-        raise JobError(
-            "No Google Cloud credentials on this machine. Run `gcloud auth "
-            "application-default login`, or look at the job with --dry_run."
-        ) from error
-
-
 def submit(
     client: JobServiceClient, job: CustomJob, project: str, region: str
 ) -> CustomJob:
@@ -175,17 +153,6 @@ def submit(
         return client.create_custom_job(parent=parent, custom_job=job, timeout=60)
     except GoogleAPIError as error:
         raise JobError(f"Vertex AI in {region} took no job: {error}") from error
-
-
-def check_region(region: str, problems: Problems) -> None:
-    """Notes that `region` is none."""
-    if not region:
-        problems.add("--region", "is required on vertex, like europe-west4.")
-    elif _ZONE.match(region):
-        short = region.rpartition("-")[0]
-        problems.add("--region", f"is a region, not a zone: take {short}.", region)
-    elif not _REGION.match(region):
-        problems.add("--region", "must be a region, like europe-west4.", region)
 
 
 def _check_tpu(job: Job, options: VertexOptions, problems: Problems) -> None:
@@ -335,15 +302,3 @@ def _scheduling(job: Job, options: VertexOptions) -> dict[str, Any]:
         "restart_job_on_worker_restart": options.workers > 1 or job.slice.hosts > 1,
         "strategy": strategy,
     }
-
-
-def _client_library() -> types.ModuleType:
-    try:
-        with warnings.catch_warnings():  # of Google's about the Python version
-            warnings.simplefilter("ignore", FutureWarning)
-            from google.cloud import aiplatform_v1
-    except ImportError as error:
-        raise JobError(
-            "Vertex AI's client is not installed. Run pip install 'trailrank[vertex]'."
-        ) from error
-    return aiplatform_v1

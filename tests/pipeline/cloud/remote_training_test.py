@@ -209,7 +209,7 @@ def test_a_broken_network_is_waited_for(train, tmp_path, caplog):
 
 def test_what_may_not_be_looked_at_is_told(train):
     service = JobService([grpc.StatusCode.PERMISSION_DENIED])
-    with pytest.raises(JobError, match=r"does not tell of .*customJobs/0 \(403"):
+    with pytest.raises(JobError, match=r"asking for .*customJobs/0.*: 403"):
         train(service)
 
 
