@@ -266,19 +266,22 @@ def test_a_model_serves_and_learns_from_what_it_showed(small_run, tmp_path):
 
 
 @pytest.mark.slow
-def test_weights_of_a_file_go_with_the_request(shared_run, simulated_logs, tmp_path):
+def test_weights_of_a_file_go_with_the_request(small_run, tmp_path):
     from pipeline.experiment.served import ModelRanker
 
-    (tmp_path / "fusion.yaml").write_text("fusion: {weights: {skip: 9, like: 0.5}}")
-    root = shared_run.root
-    arms = [str(root), f"again={root}", f"other={root}@{tmp_path / 'fusion.yaml'}"]
+    root, logs = small_run
+    arms = [str(root), f"again={root}"]
+    for weight in (9, 18):
+        path = tmp_path / f"{weight}.yaml"
+        path.write_text(f"fusion: {{weights: {{skip: {weight}}}}}")
+        arms.append(f"of-{weight}={root}@{path}")
     chosen = choose(arms[0], arms[1:], None)
-    own, again, other = chosen.arms
+    own, again, other, _ = chosen.arms
     assert again.serves_as(own) and not other.serves_as(own)
-    assert other.weights == {"skip": 9, "like": 0.5}
+    assert other.weights == {"skip": 9}
     assert chosen.spec == read_spec(read_record(root).spec_text)
     names = ("user_features", "video_features_basic")
-    data = simulated_logs / "data"
+    data = logs / "data"
     sides = side_rows(
         chosen.spec, {name: pl.read_csv(data / f"{name}_pure.csv") for name in names}
     )
@@ -291,9 +294,10 @@ def test_weights_of_a_file_go_with_the_request(shared_run, simulated_logs, tmp_p
         ModelRanker(arm, chosen.spec).scores(values, users) for arm in chosen.arms
     ]
     assert (scores[0] == scores[1]).all()
-    # The model's own weight of skip is -0.3 and 9 outweighs all: the order turns.
-    turned = np.corrcoef(scores[0], scores[2])[0, 1]
-    assert np.isfinite(scores).all() and turned < 0
+    # The model's own weight of skip is 0: a log score grows by w log p(skip).
+    once, twice = scores[2] - scores[0], scores[3] - scores[0]
+    assert (once < 0).all() and once.std() > 0
+    assert twice == pytest.approx(2 * once, rel=1e-3)
     (tmp_path / "bad.yaml").write_text("weights: {no_task: 1}")
     with pytest.raises(ExperimentError, match="weights of no_task"):
         choose("feed", [f"{root}@{tmp_path / 'bad.yaml'}"], None)
