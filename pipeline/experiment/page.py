@@ -166,8 +166,8 @@ def _verdict(found: Experiment, name: str) -> str:
     one = found.effect(name)
     if math.isnan(one.change):
         return (
-            f"{name}: not told. Fewer than {FEWEST} users of it, or of {found.control}, "
-            "ever came: take more --users."
+            f"{name}: not told. Fewer than {FEWEST} users of it, or of "
+            f"{found.control}, ever came: take more --users."
         )
     is_same = found.is_same(name)
     if is_same:
