@@ -80,8 +80,6 @@ def set_weights(own: _Floats, others: _Floats, k: int) -> _Floats:
 
 def weights_of_places(above: _Places, level: _Places, others: int, k: int) -> _Floats:
     """The same of the numbers of others that score higher, and as high, [N] each."""
-    if not 1 <= k <= others + 1:
-        raise ValueError(f"k: must be 1 to {others + 1}. Got {k}.")
     # Of C(n, k) / C(others, k - 1) by n; their quotients, as they may be huge.
     sets = math.comb(others, k - 1)
     chances = np.array([math.comb(n, k) / sets for n in range(others + 2)])
