@@ -9,9 +9,10 @@ share of 0.1. Requests of 100 candidates, each another one, come over REST at th
 of a Poisson process; the servers take turns of some seconds, in another order each
 round, so that what else the machine does hits all of them.
 
-Percentiles are of all turns together; the ratios have 95 % intervals by resampling of
-rounds. Prints a table, and as the last line one JSON object with the budget: p99 with a
-share of 0.01 within 5 % of that without, and no failed request.
+Percentiles are of all turns together, processor time is that of the whole server; the
+ratios have 95 % intervals by resampling of rounds. Prints a table, and as the last line
+one JSON object with the budget: p99 with a share of 0.01 within 5 % of that without
+(null where two servers without one are not that much alike), and no failed request.
 """
 
 from __future__ import annotations
@@ -68,24 +69,34 @@ class _Server:
         self.name, self.rest = name, rest
         self._process = psutil.Process(process.pid)
         self.turns: list[np.ndarray] = []  # milliseconds
-        self.due = self.failed = 0
-        self.busy_s = 0.0
+        self.due: list[int] = []
+        self.busy_s: list[float] = []  # of the processor
+        self.failed = 0
 
     def turn(self, file: str, model: str, options: LoadOptions) -> None:
         """Asks at a rate for some seconds."""
         begin = self._clock()
         report = loadtest(requests=file, model=model, server=self.rest, options=options)
-        self.busy_s += self._clock() - begin
+        self.busy_s.append(self._clock() - begin)
         step = report.steps[-1]
         self.turns.append(1000 * step.latencies_s)
-        self.due += step.due
+        self.due.append(step.due)
         self.failed += step.due - step.answered
 
     def forget(self) -> None:
         """The turns until now: the first requests are slower."""
-        self.turns.clear()
-        self.due = self.failed = 0
-        self.busy_s = 0.0
+        for values in (self.turns, self.due, self.busy_s):
+            values.clear()
+        self.failed = 0
+
+    def cpu_ms(self, picks: Sequence[int]) -> float:
+        """Processor time a request, of some turns."""
+        due = sum(self.due[n] for n in picks)
+        return 1000 * sum(self.busy_s[n] for n in picks) / due
+
+    def quantile(self, picks: Sequence[int], share: float) -> float:
+        """Of the latencies of some turns."""
+        return float(np.quantile(np.concatenate([self.turns[n] for n in picks]), share))
 
     def counts(self) -> dict[str, float]:
         """What the server counts of its shadow."""
@@ -130,16 +141,15 @@ def main() -> None:
     load.append(os.getloadavg()[0])
     ratios = {server.name: _ratios(server, servers[0]) for server in servers[1:]}
     _print(found, ratios)
-    p99 = ratios[f"share {_SHARES[0]}"]["p99"]
     result = {
         "benchmark": "shadow",
         "rate": args.rate,
         "rounds": effort.rounds,
         "servers": found,
         "ratios": ratios,
-        "budget": {"p99": p99["median"], "below": _BUDGET},
+        "budget": {"p99_ratio_below": _BUDGET},
         "met": {
-            "p99": p99["median"] < _BUDGET,
+            "p99": _is_met(ratios),
             "none_failed": not any(one["failed"] for one in found.values()),
         },
         "machine": measured.machine(),
@@ -220,58 +230,54 @@ def _server(models: pathlib.Path, name: str, flags: Sequence[str]) -> Iterator[_
 
 
 def _told(server: _Server) -> dict[str, typing.Any]:
-    latencies = np.concatenate(server.turns)
+    turns = range(len(server.turns))
     return {
-        "requests": server.due,
+        "requests": sum(server.due),
         "failed": server.failed,
-        "p50_ms": round(float(np.quantile(latencies, 0.5)), 2),
-        "p99_ms": round(float(np.quantile(latencies, 0.99)), 2),
-        "cpu_ms": round(1000 * server.busy_s / server.due, 2),
+        **{f"{name}_ms": round(of(server, turns), 2) for name, of in _MEASURES.items()},
         **{name: int(value) for name, value in server.counts().items()},
     }
 
 
+_MEASURES: dict[str, typing.Callable[[_Server, Sequence[int]], float]] = {
+    "p50": lambda server, picks: server.quantile(picks, 0.5),
+    "p99": lambda server, picks: server.quantile(picks, 0.99),
+    "cpu": lambda server, picks: server.cpu_ms(picks),
+}
+
+
 def _ratios(server: _Server, plain: _Server) -> dict[str, dict[str, float]]:
-    """Percentile -> its ratio to the plain server's, with an interval."""
-    draws = np.random.default_rng(0).integers(
-        0, len(plain.turns), (_DRAWS, len(plain.turns))
-    )
+    """Measure -> its ratio to the plain server's, with an interval over rounds."""
+    rounds = len(plain.turns)
+    draws = np.random.default_rng(0).integers(0, rounds, (_DRAWS, rounds))
     found = {}
-    for name, share in (("p50", 0.5), ("p99", 0.99)):
-        again = [
-            _quantile(server.turns, picks, share) / _quantile(plain.turns, picks, share)
-            for picks in draws
-        ]
-        everything = range(len(plain.turns))
-        ratio = _quantile(server.turns, everything, share) / _quantile(
-            plain.turns, everything, share
-        )
+    for name, of in _MEASURES.items():
+        again = [of(server, picks) / of(plain, picks) for picks in draws]
         low, high = np.quantile(again, [0.025, 0.975])
-        found[name] = {
-            "median": round(ratio, 3),
-            "low": round(float(low), 3),
-            "high": round(float(high), 3),
-        }
+        ratio = of(server, range(rounds)) / of(plain, range(rounds))
+        ends = {"low": round(float(low), 3), "high": round(float(high), 3)}
+        found[name] = {"ratio": round(ratio, 3), **ends}
     return found
 
 
-def _quantile(
-    turns: Sequence[np.ndarray], picks: typing.Iterable[int], share: float
-) -> float:
-    return float(np.quantile(np.concatenate([turns[n] for n in picks]), share))
+def _is_met(ratios: dict[str, typing.Any]) -> bool | None:
+    """Whether p99 is within the budget; None where the machine is too noisy to tell."""
+    noise, found = ratios[_AGAIN]["p99"], ratios[f"share {_SHARES[0]}"]["p99"]
+    is_quiet = noise["low"] > 2 - _BUDGET and noise["high"] < _BUDGET
+    return found["ratio"] < _BUDGET if is_quiet else None
 
 
 def _print(found: dict[str, typing.Any], ratios: dict[str, typing.Any]) -> None:
     heads = ["requests", "failed", "p50_ms", "p99_ms", "cpu_ms", "sampled_count"]
     heads += ["sample_dropped_count", "trial_failed_count"]
-    table = rich.table.Table("server", *heads, "p50 ratio", "p99 ratio")
+    table = rich.table.Table("server", *heads, "p50 ratio", "p99 ratio", "cpu ratio")
     for name, own in found.items():
         cells = [str(own.get(head, "-")) for head in heads]
         shown = [
-            f"{one['median']} ({one['low']}-{one['high']})"
+            f"{one['ratio']} ({one['low']}-{one['high']})"
             for one in ratios.get(name, {}).values()
         ]
-        table.add_row(name, *cells, *(shown or ["", ""]))
+        table.add_row(name, *cells, *(shown or [""] * len(_MEASURES)))
     rich.console.Console(width=measured.COLUMNS + 40).print(table)
 
 

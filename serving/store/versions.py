@@ -233,7 +233,8 @@ class ModelVersions:
     def _make_room(self, kept: list[int], wanted: list[int]) -> None:
         """Lets go what cannot be needed any more, before the next one is loaded.
 
-        So that at most one version more than the policy asks for is in memory.
+        So that at most one version more than the policy asks for is in memory, beside
+        those on trial.
         """
         loaded = set(self._loaded).difference(self._numbers_beside)
         others = sorted(loaded - set(kept))
