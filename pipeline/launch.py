@@ -23,6 +23,7 @@ from feature_specs import Spec, views
 from feature_specs.errors import UsageError
 from feature_specs.places import Place, absolute
 from feature_specs.release import code_version
+from pipeline.cloud.pipeline_place import PipelinePlace
 from pipeline.dag import (
     IN_PROCESS_BEAM_ARGS,
     DagConfig,
@@ -58,6 +59,7 @@ from pipeline.runners.local import OnStep
 from pipeline.steps.day_example_gen import ALL_EARLIER_DAYS, REPORT_FILE
 from pipeline.training import encoded_dir, weighted_dir
 from pipeline.weight_selection.in_runs import read_weights
+from tpu_configs import read_slice
 from trainer.days.day_ends import go_back, restore_day_end
 from trainer.days.encoding import read_encoding
 
@@ -135,7 +137,7 @@ def _without_open_days(config: RunConfig) -> RunConfig:
     return dataclasses.replace(config, days=str(days), label_delay="")
 
 
-def compile_vertex(config: RunConfig, image: str, out: Place) -> int:
+def compile_vertex(config: RunConfig, place: PipelinePlace, out: Place) -> int:
     """Writes the DAG as a Vertex pipeline spec; returns the number of its steps.
 
     Each compilation has a fingerprint of its own: the logs in a bucket may have changed
@@ -144,7 +146,8 @@ def compile_vertex(config: RunConfig, image: str, out: Place) -> int:
 
     Args:
         config: What to run; with its days, as nobody looks at the logs.
-        image: Container image with trailrank installed, in which every step runs.
+        place: Images, and on what the steps run; it has passed
+            `pipeline_place.check`.
         out: JSON file to write.
 
     Raises:
@@ -160,15 +163,29 @@ def compile_vertex(config: RunConfig, image: str, out: Place) -> int:
         ) from None
     if config.days is None:
         raise LaunchError("days: must be named for Vertex, like 20220408:20220421.")
+    _check_selects_here(config)
     config = _without_open_days(config)
     plan = RunPlan(
         new=str(config.days),
         new_eval_days=config.eval_days,
         sparse_weights=config.sparse_weights,
     )
+    beam_args = (*place.beam_args(absolute(config.root)), *config.beam_args)
+    config = dataclasses.replace(config, beam_args=beam_args)
     dag = _dag_config(config, read_texts(config), plan, None)
     dag = dataclasses.replace(dag, fingerprint=f"compiled-{time.time():.0f}")
-    return vertex.compile_spec(dag, image, pathlib.Path(out).resolve())
+    return vertex.compile_spec(dag, place, pathlib.Path(out).resolve())
+
+
+def _check_selects_here(config: RunConfig) -> None:
+    """LaunchError for weights that are selected on what their step does not have."""
+    slice = read_slice(read_texts(config).slice)
+    if config.sparse_weights and slice.accelerator != "cpu":
+        raise LaunchError(
+            f"--sparse_weights {','.join(config.sparse_weights)}: its step on Vertex "
+            f"has no accelerator, which slice {slice.name!r} asks for. Select by "
+            "`trailrank weights select`, and give the weights by --loss_weights."
+        )
 
 
 def examples_key(config: RunConfig, spec: Spec) -> str:

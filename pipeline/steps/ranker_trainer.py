@@ -21,11 +21,12 @@ from tfx.types.standard_artifacts import (
 )
 from tfx.utils import path_utils
 
-from feature_specs import read_preset, read_spec
+from feature_specs import read_preset
+from feature_specs.named import preset_as_text
 from feature_specs.preset import with_loss_weights
-from pipeline.training import RunTraining, train_and_export, weighted_dir
+from pipeline.training import weighted_dir
+from pipeline.training_request import TrainingRequest
 from pipeline.weight_selection.in_runs import read_weights
-from tpu_configs import read_slice
 
 
 @component
@@ -63,17 +64,50 @@ def Trainer(
         loss_weights: Of tasks, beside the preset's: what the step SparseWeights gives,
             where the run has it.
     """
-    selected = read_weights(loss_weights.uri) if loss_weights else {}
-    run = RunTraining(
-        spec=read_spec(spec),
-        preset=with_loss_weights(read_preset(preset), selected),
-        slice=read_slice(slice),
-        days=[(split, place or examples.uri) for split, place in json.loads(days)],
+    if loss_weights:
+        selected = read_weights(loss_weights.uri)
+        preset = preset_as_text(with_loss_weights(read_preset(preset), selected))
+        checkpoints = weighted_dir(checkpoints, selected)
+    request_of(
+        examples=examples.uri,
         graph=transform_graph.uri,
-        checkpoints=weighted_dir(checkpoints, selected),
+        model=model.uri,
+        model_run=model_run.uri,
+        spec=spec,
+        preset=preset,
+        slice=slice,
+        days=days,
+        checkpoints=checkpoints,
+        seed=seed,
+        map_encoding=map_encoding,
+    ).run()
+
+
+def request_of(
+    *,
+    examples: str,
+    graph: str,
+    model: str,
+    model_run: str,
+    spec: str,
+    preset: str,
+    slice: str,
+    days: str,
+    checkpoints: str,
+    seed: int,
+    map_encoding: int,
+) -> TrainingRequest:
+    """What a Trainer is to do, from its artifacts' places and its parameters."""
+    return TrainingRequest(
+        spec=spec,
+        preset=preset,
+        slice=slice,
+        days=tuple((split, place or examples) for split, place in json.loads(days)),
+        graph=graph,
+        checkpoints=checkpoints,
         seed=seed,
         map_encoding=bool(map_encoding),
-        examples=examples.uri,
+        examples=examples,
+        model=path_utils.serving_model_dir(model),
+        logs=os.path.join(model_run, "logs"),
     )
-    logs = os.path.join(model_run.uri, "logs")
-    train_and_export(run, path_utils.serving_model_dir(model.uri), logs)

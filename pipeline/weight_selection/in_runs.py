@@ -8,6 +8,7 @@ was selected stays, as the ledger has it, until somebody asks for another select
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import pathlib
 import tempfile
@@ -18,7 +19,6 @@ from feature_specs import ModelConfig, Spec
 from feature_specs.places import as_glob, is_bucket
 from feature_specs.preset import with_loss_weights
 from pipeline.reporting.figures import require_matplotlib
-from pipeline.reporting.files import read_json, write_json
 from pipeline.weight_selection.errors import WeightSelectionError
 from pipeline.weight_selection.options import WeightOptions
 from pipeline.weight_selection.plan import make_plan
@@ -27,7 +27,6 @@ from tpu_configs import SliceConfig
 WEIGHTS_FILE = "loss_weights.json"
 _NAME = "preset"  # of the run's, in tables
 _LEAST_DAYS = 2
-_REMEDY = "Run the pipeline again with --refresh_sparse_weights."
 
 
 class RunSelection(NamedTuple):
@@ -111,17 +110,19 @@ def select_weights(asked: RunSelection, out: str) -> dict[str, float]:
         if task not in weights:
             preset = with_loss_weights(asked.preset, weights)
             weights[task] = _select(asked, preset, task)
-    write_json(pathlib.Path(out) / WEIGHTS_FILE, weights)
+    import tensorflow as tf
+
+    with tf.io.gfile.GFile(os.path.join(out, WEIGHTS_FILE), "w") as file:
+        file.write(json.dumps(weights))  # maybe in a bucket
     return weights
 
 
 def read_weights(place: str) -> dict[str, float]:
-    """What `select_weights` has written.
+    """What `select_weights` has written."""
+    import tensorflow as tf
 
-    Raises:
-        DamagedFileError: It cannot be read any more.
-    """
-    found: dict[str, float] = read_json(pathlib.Path(place) / WEIGHTS_FILE, _REMEDY)
+    with tf.io.gfile.GFile(os.path.join(place, WEIGHTS_FILE)) as file:
+        found: dict[str, float] = json.loads(file.read())
     return found
 
 
