@@ -430,7 +430,8 @@ def test_the_same_dag_compiles_for_vertex(tmp_path):
     flags += ["--sparse_weights", "share", "--out", str(out)]
     with pytest.raises(LaunchError, match="--sparse_weights share: .* no accelerator"):
         run(["compile", "--runner", "vertex", *flags])
-    assert run(["compile", "--runner", "vertex", *flags, "--tpu_config", "cpu"]) == 0
+    flags += ["--tpu_config", "cpu", "--train_image", ""]
+    assert run(["compile", "--runner", "vertex", *flags]) == 0
     tasks = json.loads(out.read_text())["pipelineSpec"]["root"]["dag"]["tasks"]
     read = tasks["Trainer"]["inputs"]["artifacts"]["loss_weights"]
     assert read["taskOutputArtifact"]["producerTask"] == "SparseWeights"
