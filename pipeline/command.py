@@ -345,7 +345,9 @@ def _checked_place(
     config: RunConfig, args: argparse.Namespace
 ) -> tuple[PipelinePlace, SliceConfig]:
     """Where the steps of a right run go; SpecError lists what Vertex AI has not."""
-    slice, place = read_slice(read_texts(config).slice), _place(args)
+    texts, place = read_texts(config), _place(args)
+    check_sparse_weights(config, texts)
+    slice = read_slice(texts.slice)
     check_place(place, slice, config.logs, config.root)
     return place, slice
 

@@ -59,6 +59,7 @@ from pipeline.step_events import OnStep
 from pipeline.steps.day_example_gen import ALL_EARLIER_DAYS, REPORT_FILE
 from pipeline.training import encoded_dir, weighted_dir
 from pipeline.weight_selection.in_runs import read_weights
+from tpu_configs import read_slice
 from trainer.days.day_ends import go_back, restore_day_end
 from trainer.days.encoding import read_encoding
 
@@ -162,6 +163,7 @@ def compile_vertex(config: RunConfig, place: PipelinePlace, out: Place) -> int:
         ) from None
     if config.days is None:
         raise LaunchError("days: must be named for Vertex, like 20220408:20220421.")
+    _check_selects_here(config)
     config = _without_open_days(config)
     plan = RunPlan(
         new=str(config.days),
@@ -173,6 +175,17 @@ def compile_vertex(config: RunConfig, place: PipelinePlace, out: Place) -> int:
     dag = _dag_config(config, read_texts(config), plan, None)
     dag = dataclasses.replace(dag, fingerprint=f"compiled-{time.time():.0f}")
     return vertex.compile_spec(dag, place, pathlib.Path(out).resolve())
+
+
+def _check_selects_here(config: RunConfig) -> None:
+    """LaunchError for weights that are selected on what their step does not have."""
+    slice = read_slice(read_texts(config).slice)
+    if config.sparse_weights and slice.accelerator != "cpu":
+        raise LaunchError(
+            f"--sparse_weights {','.join(config.sparse_weights)}: its step on Vertex "
+            f"has no accelerator, which slice {slice.name!r} asks for. Select by "
+            "`trailrank weights select`, and give the weights by --loss_weights."
+        )
 
 
 def examples_key(config: RunConfig, spec: Spec) -> str:

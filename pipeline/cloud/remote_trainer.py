@@ -11,7 +11,6 @@ from tfx.dsl.component.experimental.annotations import (
 from tfx.dsl.component.experimental.decorators import component
 from tfx.types.standard_artifacts import (
     Examples,
-    HyperParameters,
     Model,
     ModelRun,
     TransformGraph,
@@ -37,7 +36,6 @@ def RemoteTrainer(
     seed: Parameter[int],
     map_encoding: Parameter[int],
     place: Parameter[str],
-    loss_weights: InputArtifact[HyperParameters] = None,
 ) -> None:
     """Does what `Trainer` does, in a custom job that it sends and follows.
 
@@ -54,7 +52,6 @@ def RemoteTrainer(
         seed: See there.
         map_encoding: See there.
         place: JSON of a `TrainingPlace`.
-        loss_weights: See `Trainer`.
     """
     request = request_of(
         examples=examples.uri,
@@ -68,7 +65,6 @@ def RemoteTrainer(
         checkpoints=checkpoints,
         seed=seed,
         map_encoding=map_encoding,
-        loss_weights=loss_weights.uri if loss_weights else "",
     )
     train_remotely(
         request,

@@ -64,6 +64,10 @@ def Trainer(
         loss_weights: Of tasks, beside the preset's: what the step SparseWeights gives,
             where the run has it.
     """
+    if loss_weights:
+        selected = read_weights(loss_weights.uri)
+        preset = preset_as_text(with_loss_weights(read_preset(preset), selected))
+        checkpoints = weighted_dir(checkpoints, selected)
     request_of(
         examples=examples.uri,
         graph=transform_graph.uri,
@@ -76,7 +80,6 @@ def Trainer(
         checkpoints=checkpoints,
         seed=seed,
         map_encoding=map_encoding,
-        loss_weights=loss_weights.uri if loss_weights else "",
     ).run()
 
 
@@ -93,19 +96,15 @@ def request_of(
     checkpoints: str,
     seed: int,
     map_encoding: int,
-    loss_weights: str = "",
 ) -> TrainingRequest:
     """What a Trainer is to do, from its artifacts' places and its parameters."""
-    selected = read_weights(loss_weights) if loss_weights else {}
-    if selected:
-        preset = preset_as_text(with_loss_weights(read_preset(preset), selected))
     return TrainingRequest(
         spec=spec,
         preset=preset,
         slice=slice,
         days=tuple((split, place or examples) for split, place in json.loads(days)),
         graph=graph,
-        checkpoints=weighted_dir(checkpoints, selected),
+        checkpoints=checkpoints,
         seed=seed,
         map_encoding=bool(map_encoding),
         examples=examples,

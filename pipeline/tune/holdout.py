@@ -52,8 +52,8 @@ def judge(
     best: ModelConfig,
     out: pathlib.Path,
     seeds: int,
-    workers: int,
     report: Callable[[int, int, Trial, float | None], None],
+    workers: int = 1,
 ) -> Holdout:
     """Trains both with so many seeds, those that `out/holdout` does not have.
 

@@ -248,8 +248,8 @@ def _run(
             best.config,
             out,
             options.seeds,
-            choose_workers(options.workers, plan.slice),
             lambda number, total, trial, left: listener.judging(number, total, left),
+            choose_workers(options.workers, plan.slice),
         )
     found = Tuned(
         plan=plan,

@@ -425,8 +425,13 @@ def test_the_same_dag_compiles_for_vertex(tmp_path):
     assert str(pathlib.Path.cwd()) not in text  # no path of this machine
     place = tasks["Trainer"]["inputs"]["parameters"]["place"]
     _check_slice_of(place["runtimeValue"]["constantValue"]["stringValue"])
-    flags += ["--sparse_weights", "share"]
-    assert run(["compile", "--runner", "vertex", *flags, "--out", str(out)]) == 0
+    from pipeline.run_config import LaunchError
+
+    flags += ["--sparse_weights", "share", "--out", str(out)]
+    with pytest.raises(LaunchError, match="--sparse_weights share: .* no accelerator"):
+        run(["compile", "--runner", "vertex", *flags])
+    flags += ["--tpu_config", "cpu", "--train_image", ""]
+    assert run(["compile", "--runner", "vertex", *flags]) == 0
     tasks = json.loads(out.read_text())["pipelineSpec"]["root"]["dag"]["tasks"]
     read = tasks["Trainer"]["inputs"]["artifacts"]["loss_weights"]
     assert read["taskOutputArtifact"]["producerTask"] == "SparseWeights"
