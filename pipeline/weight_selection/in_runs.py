@@ -162,7 +162,7 @@ def _select(asked: RunSelection, preset: ModelConfig, task: str) -> float:
             options_of(asked.options),
             asked.slice,
         )
-    return found.weight
+    return float(found.weight)  # as options may say 10: one text for one weight
 
 
 def _files(split: str, folder: str) -> list[str]:
