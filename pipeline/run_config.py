@@ -28,9 +28,11 @@ from feature_specs.places import (
     is_bucket,
 )
 from feature_specs.preset import (
+    SPARSE,
     check_preset,
     preset_text,
     read_preset,
+    separate_tasks,
     with_loss_weights,
 )
 from pipeline.log_places import check_logs
@@ -171,8 +173,13 @@ class Texts(NamedTuple):
 def read_texts(config: RunConfig) -> Texts:
     """The spec, and the texts of preset and slice; SpecError lists mistakes."""
     texts = Texts(as_spec(config.spec), _preset(config), _slice(config.slice))
-    check_preset(read_preset(texts.preset, config.preset_name), texts.spec)
-    return texts
+    preset = read_preset(texts.preset, config.preset_name)
+    check_preset(preset, texts.spec)
+    if SPARSE not in preset.separate:
+        return texts
+    # A training's view of the spec leaves out which tasks are called sparse.
+    named = dataclasses.replace(preset, separate=separate_tasks(preset, texts.spec))
+    return texts._replace(preset=preset_as_text(named))
 
 
 def check_local(config: RunConfig) -> Texts:

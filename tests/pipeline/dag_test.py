@@ -8,7 +8,7 @@ import pytest
 from tfx.utils.dependency_utils import make_beam_dependency_flags
 
 from feature_specs import load_spec, read_spec, views
-from feature_specs.preset import preset_text
+from feature_specs.preset import preset_text, read_preset, separate_tasks
 from pipeline.dag import (
     IN_PROCESS_BEAM_ARGS,
     DagConfig,
@@ -17,6 +17,7 @@ from pipeline.dag import (
     create_pipeline,
 )
 from pipeline.examples.reading.marks import fingerprint, read_files
+from pipeline.run_config import RunConfig, read_texts
 from pipeline.run_plan import RunPlan
 from tests.tiny_spec import TINY_SPEC
 from tpu_configs import slice_text
@@ -224,3 +225,19 @@ def test_in_this_process_tfx_packs_nothing_for_workers():
     """44 MB of its source a run, else, in the temporary directory."""
     given = list(IN_PROCESS_BEAM_ARGS)
     assert make_beam_dependency_flags(given) == given
+
+
+def test_sparse_tasks_are_trained_separately_in_a_run_too(tmp_path):
+    """The Trainer's spec does not say which they are, so its preset has their names."""
+    preset = tmp_path / "apart.yaml"
+    preset.write_text("separate: [sparse, skip]\n")
+    run = RunConfig(spec="kuairand", logs="logs", root="run", preset=str(preset))
+    texts = read_texts(run)
+    found = read_preset(texts.preset)
+    expected = ["skip", "like", "follow", "comment", "share", "hate", "profile_enter"]
+    expected += ["read_comment", "interact", "like_after_view"]
+    assert list(found.separate) == expected
+    view = read_spec(views.step_text(texts.spec, "Trainer"))
+    assert list(separate_tasks(found, view)) == expected
+    mmoe = read_texts(dataclasses.replace(run, preset="mmoe"))
+    assert mmoe.preset == preset_text("mmoe")  # as it was written
