@@ -162,9 +162,8 @@ def _spec_of(given: Iterable[ArmLike]) -> Spec:
 
 def _check_reads(arm: Arm, spec: Spec) -> None:
     """Refuses a model whose examples were made otherwise, and unknown weights."""
-    if _read_when_served(read_spec(read_card(arm.model).spec)) != _read_when_served(
-        spec
-    ):
+    own = read_spec(read_card(arm.model).spec)
+    if _read_when_served(own) != _read_when_served(spec):
         raise ExperimentError(
             f"arm {arm.name}: its model reads other features than spec {spec.name} "
             f"makes ({arm.model}). Name its own with --spec; all models of an "

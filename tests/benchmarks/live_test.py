@@ -1,0 +1,137 @@
+"""The live tables: what their variants differ in, and what is told of experiments."""
+
+import dataclasses
+import json
+import math
+import pathlib
+import sys
+
+import pytest
+import rich.console
+
+from feature_specs import load_preset
+from feature_specs.preset import check_preset, separate_tasks, weighted
+from pipeline.experiment.effects import Effect
+
+_BENCHMARKS = str(pathlib.Path(__file__).parents[2] / "benchmarks")
+
+
+@pytest.fixture(scope="module")
+def tables():
+    """The helper, and the three tables by number."""
+    sys.path.insert(0, _BENCHMARKS)
+    try:
+        import live
+        import live_table1
+        import live_table2
+        import live_table4
+
+        found = {1: live_table1, 2: live_table2, 4: live_table4}
+        yield live, {number: module.table() for number, module in found.items()}
+    finally:
+        sys.path.remove(_BENCHMARKS)
+
+
+def test_variants_are_those_of_the_paper(tables):
+    live, by_number = tables
+    spec, shipped = live.live_spec(), load_preset("mmoe")
+    for table in by_number.values():
+        assert set(table.quick) < set(table.variants)
+        assert table.quick[0] == next(iter(table.variants))  # the control
+        for variant in table.variants.values():
+            check_preset(variant.preset, spec)
+            own = spec if variant.has_trail else live.without_trail(spec)
+            check_preset(variant.preset, own)
+    one = by_number[1].variants
+    # SFV table 1: none, each of six tasks, all. In a preset no task named means all.
+    told = [(v.has_trail, v.preset.trail.tasks) for v in one.values()]
+    assert told == [
+        (False, ()),
+        *((True, (task,)) for task in live.TASKS),
+        (True, ()),
+    ]
+    assert len(live.TASKS) == 6
+    lambdas = [v.preset.disentangle for v in by_number[2].variants.values()]
+    assert lambdas == [0, 0.001, 0.01, 0.05, 0.5, 1, 10]
+    four = {
+        name: (
+            separate_tasks(v.preset, spec),
+            {t.loss_weight for t in weighted(spec, v.preset).tasks[-2:]},
+            {t.balance for t in weighted(spec, v.preset).tasks[-2:]},
+        )
+        for name, v in by_number[4].variants.items()
+    }
+    assert four == {
+        "separate": (live.SPARSE, {1}, {0}),
+        "none": ((), {1}, {0}),
+        "sampling": ((), {1}, {0.5}),
+        **{f"upweighting {w}": ((), {w}, {0}) for w in (10, 20, 50, 100, 1000)},
+    }
+    # Nothing else differs.
+    for name, variant in one.items():
+        plain = dataclasses.replace(variant.preset, trail=shipped.trail)
+        assert plain == shipped, name
+
+
+def _effect(change, half):
+    nan = math.nan
+    return Effect(
+        change=change,
+        half=half,
+        half_always=nan,
+        control=nan,
+        treatment=nan,
+        variance_left=nan,
+    )
+
+
+def test_effects_are_pooled_over_worlds(tables):
+    """By hand: the mean of 1 and 3 % is 2 %. By users its half interval is that of a
+    mean of two independent ones, sqrt(3^2 + 4^2) / 2 = 2.5 %. Over worlds the standard
+    deviation is sqrt(2) %, that of the mean 1 %, and t of one degree of freedom 12.706.
+    """
+    live, _ = tables
+    found = live.pooled([_effect(0.01, 0.03), _effect(0.03, 0.04)])
+    assert found.change == pytest.approx(0.02)
+    assert found.half_users == pytest.approx(0.025)
+    assert found.over_worlds.half == pytest.approx(0.12706, rel=1e-4)
+    assert not found.is_significant and not found.is_significant_over_worlds
+    assert live.cell(found) == "+2.00 % ±2.50 (±12.71)"
+    alone = live.pooled([_effect(-0.02, 0.01)])
+    assert live.cell(alone) == "-2.00 % ±1.00*"
+    # A world without events enough must not drop out silently.
+    partly = live.pooled([_effect(0.01, 0.03), _effect(math.nan, math.nan)])
+    assert live.cell(partly) == "-"
+
+
+@pytest.mark.slow
+def test_a_table_is_made_and_goes_on(tables, tmp_path, any_seed, monkeypatch):
+    """Two variants in one tiny world, by the code of the whole table."""
+    from serving.export.model_card import read_card
+
+    live, by_number = tables
+    table = by_number[1].only(by_number[1].quick)
+    monkeypatch.setattr(live.simulated, "log_numbers", lambda worlds: [any_seed])
+    console = rich.console.Console(quiet=True)
+    found = live.run(table, live.QUICK, tmp_path, console)
+    (experiment,) = found.values()
+    control, treatment = experiment.design.arms
+    # They differ in what the table says, and serve the same features.
+    assert [arm.name for arm in (control, treatment)] == list(table.quick)
+    without, whole = (read_card(arm.model).spec for arm in (control, treatment))
+    assert "trail_position" in whole and "name: trail_position" not in without
+    assert experiment.design.history_days == live.QUICK.history_days
+    assert not experiment.is_same(treatment.name)
+    told = live.summary(table, live.QUICK, found, 1.0)
+    (change,) = told["changes"].values()
+    assert set(change) == set(table.measures.values())
+    one = experiment.effect(treatment.name)
+    assert change["overall_enjoyment"]["change"] == pytest.approx(one.change, rel=1e-5)
+    assert change["overall_enjoyment"]["half_worlds"] is None  # a single world
+    assert sum(counts[0] for counts in told["users"].values()) == live.QUICK.users
+    json.dumps(told, allow_nan=False)
+    assert live.shown(table, found).row_count == 2
+    # Again: nothing is simulated, trained or served.
+    monkeypatch.setattr(live.simulated, "fit", None)
+    (again,) = live.run(table, live.QUICK, tmp_path, console).values()
+    assert again.fresh == 0 and again.effect(treatment.name) == one
