@@ -17,6 +17,7 @@ the control, and which measures are columns. Two intervals go with each mean, 95
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import gc
 import hashlib
@@ -63,7 +64,7 @@ _FUSION = {
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Sizes:
-    """How large the experiments are.
+    """How large an experiment is.
 
     Attributes:
         users: Of a world; all arms share them.
@@ -73,7 +74,6 @@ class Sizes:
         days: Days on which every arm serves its own users.
         rows: Impressions that the mean user has time for on a served day.
         candidates: Most a request.
-        worlds: Their number; each has a seed of its own.
         trail_effect: Of the simulator, 1 is its usual one.
     """
 
@@ -84,7 +84,6 @@ class Sizes:
     days: int
     rows: float
     candidates: int
-    worlds: int
     trail_effect: float = 1.0
 
     @property
@@ -101,8 +100,8 @@ FULL = Sizes(
     days=5,
     rows=40,
     candidates=60,
-    worlds=3,
 )
+SEEDS = tuple(simulated.log_numbers(3))  # of worlds
 QUICK = Sizes(
     users=60,
     history_days=2,
@@ -111,7 +110,6 @@ QUICK = Sizes(
     days=1,
     rows=15,
     candidates=20,
-    worlds=1,
 )
 
 
@@ -190,15 +188,16 @@ def main(table: LiveTable, description: str) -> None:
     sizes = QUICK if args.quick else FULL
     asked = {
         name: value
-        for name in ("worlds", "users", "trail_effect")
+        for name in ("users", "trail_effect")
         if (value := getattr(args, name)) is not None
     }
     sizes = dataclasses.replace(sizes, **asked)
+    seeds = args.seeds or (SEEDS[:1] if args.quick else SEEDS)
     chosen = table.only(table.quick) if args.quick else table
     console = rich.console.Console(width=measured.COLUMNS)
     began = _cpu_s()
     with simulated.work_folder(args.work) as work:
-        found = run(chosen, sizes, work, console, args.workers)
+        found = run(chosen, sizes, seeds, work, console, args.workers)
     console.print(shown(chosen, found))
     print(json.dumps(summary(chosen, sizes, found, _cpu_s() - began)))
 
@@ -208,7 +207,8 @@ def _arguments(description: str) -> argparse.Namespace:
     add = parser.add_argument
     add("--quick", action="store_true", help="two variants in one tiny world")
     add("--work", help="folder that keeps worlds, models and experiments")
-    add("--worlds", type=int, help=f"their number ({FULL.worlds})")
+    told = ", ".join(map(str, SEEDS))
+    add("--seeds", type=int, nargs="+", help=f"of worlds, one each ({told})")
     add("--users", type=int, help=f"of each world ({FULL.users})")
     add("--trail_effect", type=float, help="of the simulator (1)")
     add("--workers", type=int, default=1, help="processes that serve (1)")
@@ -223,13 +223,14 @@ def _cpu_s() -> float:
 def run(
     table: LiveTable,
     sizes: Sizes,
+    seeds: Sequence[int],
     work: pathlib.Path,
     console: rich.console.Console,
     workers: int = 1,
 ) -> dict[int, Experiment]:
     """Seed -> experiment; `work` keeps what is finished."""
     found = {}
-    for seed in simulated.log_numbers(sizes.worlds):
+    for seed in seeds:
         world = make_world(work, live_spec(), sizes, seed)
         arms = []
         for name, variant in table.variants.items():
@@ -284,7 +285,8 @@ def make_world(work: pathlib.Path, spec: Spec, sizes: Sizes, seed: int) -> World
         with tempfile.TemporaryDirectory(dir=work) as name:
             made = World(folder=pathlib.Path(name, "whole"), seed=seed, spec=spec)
             _simulate(made, sizes)
-            made.folder.rename(folder)
+            with contextlib.suppress(OSError):  # another table was faster
+                made.folder.rename(folder)
     return World(folder=folder, seed=seed, spec=spec)
 
 

@@ -111,9 +111,8 @@ def test_a_table_is_made_and_goes_on(tables, tmp_path, any_seed, monkeypatch):
 
     live, by_number = tables
     table = by_number[1].only(by_number[1].quick)
-    monkeypatch.setattr(live.simulated, "log_numbers", lambda worlds: [any_seed])
     console = rich.console.Console(quiet=True)
-    found = live.run(table, live.QUICK, tmp_path, console)
+    found = live.run(table, live.QUICK, [any_seed], tmp_path, console)
     (experiment,) = found.values()
     control, treatment = experiment.design.arms
     # They differ in what the table says, and serve the same features.
@@ -133,5 +132,5 @@ def test_a_table_is_made_and_goes_on(tables, tmp_path, any_seed, monkeypatch):
     assert live.shown(table, found).row_count == 2
     # Again: nothing is simulated, trained or served.
     monkeypatch.setattr(live.simulated, "fit", None)
-    (again,) = live.run(table, live.QUICK, tmp_path, console).values()
+    (again,) = live.run(table, live.QUICK, [any_seed], tmp_path, console).values()
     assert again.fresh == 0 and again.effect(treatment.name) == one
