@@ -11,7 +11,9 @@ import rich.console
 
 from feature_specs import load_preset
 from feature_specs.preset import check_preset, separate_tasks, weighted
+from pipeline.experiment.arms import choose
 from pipeline.experiment.effects import Effect
+from pipeline.experiment.errors import ExperimentError
 
 _BENCHMARKS = str(pathlib.Path(__file__).parents[2] / "benchmarks")
 
@@ -119,6 +121,12 @@ def test_a_table_is_made_and_goes_on(tables, tmp_path, any_seed, monkeypatch):
     assert [arm.name for arm in (control, treatment)] == list(table.quick)
     without, whole = (read_card(arm.model).spec for arm in (control, treatment))
     assert "trail_position" in whole and "name: trail_position" not in without
+    # Others are refused: trail features alone may differ.
+    spec = live.live_spec()
+    choose(control, [treatment], live.without_trail(spec))
+    fewer = dataclasses.replace(spec, features=spec.features[1:])
+    with pytest.raises(ExperimentError, match="reads other features"):
+        choose(control, [treatment], fewer)
     assert experiment.design.history_days == live.QUICK.history_days
     assert not experiment.is_same(treatment.name)
     told = live.summary(table, live.QUICK, found, 1.0)
