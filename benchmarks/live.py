@@ -2,14 +2,16 @@
 
     world of a seed: simulated logs -> examples of the first days, their encoding
     -> each variant trained on them, exported
-    -> one `trailrank.experiment` on the days after, the control and all treatments
-    -> each treatment's relative changes, averaged over worlds
+    -> `trailrank.experiment` on the days after, the control and all treatments in one,
+       some times, each with another split of the users
+    -> each treatment's relative changes, averaged over splits and worlds
 
 The tables (`live_table1.py` and others) only say which variants there are, which one is
 the control, and which measures are columns. Two intervals go with each mean, 95 %:
 
-- by users: from the experiments' own intervals (delta method, CUPED), the worlds being
-  independent. It takes the trained models as they are, as a live experiment does.
+- by users: from the experiments' own intervals (delta method, CUPED). Worlds are
+  independent, and so are splits of the same users, as each is drawn by itself. It takes
+  the trained models as they are, as a live experiment does.
 - over worlds: Student's t. Users, videos, training rows and the training's seed differ
   between worlds, so this says what to expect of another training.
 """
@@ -25,6 +27,7 @@ import json
 import math
 import os
 import pathlib
+import statistics
 import tempfile
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -92,6 +95,8 @@ class Sizes:
         return self.pre_days + self.days
 
 
+Found = dict[int, list[Experiment]]  # seed of a world -> one experiment a split
+
 FULL = Sizes(
     users=300,
     history_days=4,
@@ -101,7 +106,8 @@ FULL = Sizes(
     rows=40,
     candidates=60,
 )
-SEEDS = tuple(simulated.log_numbers(3))  # of worlds
+SEEDS = tuple(simulated.log_numbers(2))  # of worlds
+SPLITS = 4  # of each world's users
 QUICK = Sizes(
     users=60,
     history_days=2,
@@ -193,11 +199,12 @@ def main(table: LiveTable, description: str) -> None:
     }
     sizes = dataclasses.replace(sizes, **asked)
     seeds = args.seeds or (SEEDS[:1] if args.quick else SEEDS)
+    splits = args.splits or (1 if args.quick else SPLITS)
     chosen = table.only(table.quick) if args.quick else table
     console = rich.console.Console(width=measured.COLUMNS)
     began = _cpu_s()
     with simulated.work_folder(args.work) as work:
-        found = run(chosen, sizes, seeds, work, console, args.workers)
+        found = run(chosen, sizes, seeds, splits, work, console, args.workers)
     console.print(shown(chosen, found))
     print(json.dumps(summary(chosen, sizes, found, _cpu_s() - began)))
 
@@ -209,6 +216,7 @@ def _arguments(description: str) -> argparse.Namespace:
     add("--work", help="folder that keeps worlds, models and experiments")
     told = ", ".join(map(str, SEEDS))
     add("--seeds", type=int, nargs="+", help=f"of worlds, one each ({told})")
+    add("--splits", type=int, help=f"of the users of each world ({SPLITS})")
     add("--users", type=int, help=f"of each world ({FULL.users})")
     add("--trail_effect", type=float, help="of the simulator (1)")
     add("--workers", type=int, default=1, help="processes that serve (1)")
@@ -224,12 +232,13 @@ def run(
     table: LiveTable,
     sizes: Sizes,
     seeds: Sequence[int],
+    splits: int,
     work: pathlib.Path,
     console: rich.console.Console,
     workers: int = 1,
-) -> dict[int, Experiment]:
-    """Seed -> experiment; `work` keeps what is finished."""
-    found = {}
+) -> Found:
+    """Trains and serves; `work` keeps what is finished."""
+    found: Found = {}
     for seed in seeds:
         world = make_world(work, live_spec(), sizes, seed)
         arms = []
@@ -237,22 +246,24 @@ def run(
             console.print(f"world {seed}: {name}", highlight=False)
             model = train_and_export(world, variant)
             arms.append(Arm(name=name, kind="model", model=str(model)))
-        found[seed] = trailrank.experiment(
-            world.folder / "experiments" / _digest(table, sizes),
-            arms[0],
-            arms[1:],
-            logs=world.logs,
-            spec=world.spec,
-            days=sizes.days,
-            pre_days=sizes.pre_days,
-            candidates=sizes.candidates,
-            rows_per_user_day=sizes.rows,
-            seed=seed,
-            workers=workers,
-        )
-        rate = found[seed].impressions_per_s
-        line = f"world {seed}: {found[seed].impressions:,} impressions"
-        console.print(f"{line}, {rate:,.0f} a second", highlight=False)
+        found[seed] = []
+        for split in range(splits):
+            one = trailrank.experiment(
+                world.folder / "experiments" / f"{_digest(table, sizes)}-{split}",
+                arms[0],
+                arms[1:],
+                logs=world.logs,
+                spec=world.spec,
+                days=sizes.days,
+                pre_days=sizes.pre_days,
+                candidates=sizes.candidates,
+                rows_per_user_day=sizes.rows,
+                seed=seed + 1_000 * split,
+                workers=workers,
+            )
+            line = f"world {seed}, split {split}: {one.impressions:,} impressions"
+            console.print(line, highlight=False)
+            found[seed].append(one)
     return found
 
 
@@ -350,7 +361,7 @@ def _of(told: Any) -> str:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Pooled:
-    """A treatment's relative change of a measure, averaged over worlds.
+    """A treatment's relative change of a measure, averaged over splits and worlds.
 
     Attributes:
         change: 0.02 is 2 % more; NaN where a world has too few events to tell.
@@ -373,11 +384,11 @@ class Pooled:
         return abs(self.change) > self.over_worlds.half
 
 
-def pooled(effects: Sequence[Effect]) -> Pooled:
-    """The mean of one effect a world; the worlds are independent."""
-    halves = [one.half for one in effects]
-    over = summarise([one.change for one in effects])
-    whole = over.n == len(effects)
+def pooled(by_world: Sequence[Sequence[Effect]]) -> Pooled:
+    """The mean of one effect a split of each world, all independent."""
+    halves = [one.half for effects in by_world for one in effects]
+    over = summarise([statistics.fmean(e.change for e in es) for es in by_world])
+    whole = over.n == len(by_world)
     return Pooled(
         change=over.mean if whole else math.nan,
         half_users=math.hypot(*halves) / len(halves),
@@ -385,9 +396,11 @@ def pooled(effects: Sequence[Effect]) -> Pooled:
     )
 
 
-def effects(found: Mapping[int, Experiment], variant: str, measure: str) -> Pooled:
+def effects(found: Found, variant: str, measure: str) -> Pooled:
     """Of a treatment in all worlds."""
-    return pooled([one.effect(variant, measure) for one in found.values()])
+    return pooled(
+        [[one.effect(variant, measure) for one in splits] for splits in found.values()]
+    )
 
 
 def cell(one: Pooled) -> str:
@@ -402,7 +415,7 @@ def cell(one: Pooled) -> str:
     return f"{told} (±{100 * one.over_worlds.half:.2f}{star})"
 
 
-def shown(table: LiveTable, found: Mapping[int, Experiment]) -> rich.table.Table:
+def shown(table: LiveTable, found: Found) -> rich.table.Table:
     """In the shape of the paper's: a row a treatment, a column a measure."""
     control, *treatments = table.variants
     title = f"{table.title}: relative change over {control}"
@@ -412,21 +425,25 @@ def shown(table: LiveTable, found: Mapping[int, Experiment]) -> rich.table.Table
     for name in treatments:
         changes = (cell(effects(found, name, m)) for m in table.measures.values())
         told.add_row(name, *changes)
-    worlds = len(found)
     told.caption = (
-        f"{worlds} world{'s' * (worlds > 1)}; ± 95 % by users, CUPED (in brackets: "
-        "over worlds, Student's t); * leaves 0 out. The control's row has values."
+        f"Worlds: {len(found)}, splits: {len(_all(found)) // len(found)}; ± 95 % by "
+        "users, CUPED (in brackets: over worlds, Student's t); * leaves 0 out. The "
+        "control's row has values."
     )
     return told
 
 
-def control_value(found: Mapping[int, Experiment], measure: str) -> float:
+def control_value(found: Found, measure: str) -> float:
     """The control's own, the mean over worlds."""
-    return summarise([one.value(one.control, measure) for one in found.values()]).mean
+    return statistics.fmean(one.value(one.control, measure) for one in _all(found))
+
+
+def _all(found: Found) -> list[Experiment]:
+    return [one for splits in found.values() for one in splits]
 
 
 def summary(
-    table: LiveTable, sizes: Sizes, found: Mapping[int, Experiment], seconds: float
+    table: LiveTable, sizes: Sizes, found: Found, seconds: float
 ) -> dict[str, Any]:
     """What the last line says."""
     control, *treatments = table.variants
@@ -440,10 +457,10 @@ def summary(
         },
         "seeds": list(found),
         "users": {
-            name: [one.users_of(name) for one in found.values()]
-            for name in table.variants
+            name: [one.users_of(name) for one in _all(found)] for name in table.variants
         },
-        "impressions": [one.impressions for one in found.values()],
+        "splits": len(_all(found)) // len(found),
+        "impressions": sum(one.impressions for one in _all(found)),
         "sizes": dataclasses.asdict(sizes),
         "cpu_s": round(seconds),
         "machine": simulated.machine(),
@@ -451,15 +468,21 @@ def summary(
     }
 
 
-def _told(found: Mapping[int, Experiment], name: str, measure: str) -> dict[str, Any]:
+def _told(found: Found, name: str, measure: str) -> dict[str, Any]:
     whole = effects(found, name, measure)
-    each = [one.effect(name, measure) for one in found.values()]
+    each = {
+        seed: [one.effect(name, measure) for one in splits]
+        for seed, splits in found.items()
+    }
     return plain(
         {
             "change": whole.change,
             "half_users": whole.half_users,
             "half_worlds": whole.over_worlds.half,
-            "worlds": [{"change": one.change, "half": one.half} for one in each],
+            "worlds": {
+                str(seed): [[one.change, one.half] for one in splits]
+                for seed, splits in each.items()
+            },
         },
         figures=6,
     )

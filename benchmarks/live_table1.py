@@ -1,6 +1,6 @@
 """SFV table 1, live: trail towers for no task, for each of six, for all.
 
-    python benchmarks/live_table1.py [--quick] [--work DIR] [--seeds 7 8 9]
+    python benchmarks/live_table1.py [--quick] [--work DIR] [--seeds 7 8] [--splits 4]
         [--trail_effect 3]
 
 The control has no trail features and no trail tower. A treatment has towers on the

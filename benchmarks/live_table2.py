@@ -1,6 +1,6 @@
 """SFV table 2, live: the disentangle loss with lambda from 0.001 to 10.
 
-    python benchmarks/live_table2.py [--quick] [--work DIR] [--seeds 7 8 9]
+    python benchmarks/live_table2.py [--quick] [--work DIR] [--seeds 7 8] [--splits 4]
 
 The control is the default preset without the loss. SFV's regression and classification
 metrics are watch time (the task) and likes here. The worlds, trainings and experiments

@@ -1,6 +1,6 @@
 """SFV table 4, live: sparse tasks trained separately, or beside the dense ones.
 
-    python benchmarks/live_table4.py [--quick] [--work DIR] [--seeds 7 8 9]
+    python benchmarks/live_table4.py [--quick] [--work DIR] [--seeds 7 8] [--splits 4]
 
 The control trains the sparse tasks separately (SFV fig. 5a). The treatments train them
 beside the dense ones: as they are, with negatives down-sampled until half of the rows

@@ -9,7 +9,7 @@ import sys
 import pytest
 import rich.console
 
-from feature_specs import load_preset
+from feature_specs import load_preset, read_spec, views
 from feature_specs.preset import check_preset, separate_tasks, weighted
 from pipeline.experiment.arms import choose
 from pipeline.experiment.effects import Effect
@@ -87,23 +87,48 @@ def _effect(change, half):
     )
 
 
-def test_effects_are_pooled_over_worlds(tables):
+def test_effects_are_pooled_over_splits_and_worlds(tables):
     """By hand: the mean of 1 and 3 % is 2 %. By users its half interval is that of a
     mean of two independent ones, sqrt(3^2 + 4^2) / 2 = 2.5 %. Over worlds the standard
     deviation is sqrt(2) %, that of the mean 1 %, and t of one degree of freedom 12.706.
     """
     live, _ = tables
-    found = live.pooled([_effect(0.01, 0.03), _effect(0.03, 0.04)])
+    found = live.pooled([[_effect(0.01, 0.03)], [_effect(0.03, 0.04)]])
     assert found.change == pytest.approx(0.02)
     assert found.half_users == pytest.approx(0.025)
     assert found.over_worlds.half == pytest.approx(0.12706, rel=1e-4)
     assert not found.is_significant and not found.is_significant_over_worlds
     assert live.cell(found) == "+2.00 % ±2.50 (±12.71)"
-    alone = live.pooled([_effect(-0.02, 0.01)])
+    alone = live.pooled([[_effect(-0.02, 0.01)]])
     assert live.cell(alone) == "-2.00 % ±1.00*"
-    # A world without events enough must not drop out silently.
-    partly = live.pooled([_effect(0.01, 0.03), _effect(math.nan, math.nan)])
+    # Of two splits of one world: more users' draws, but no second world.
+    both = live.pooled([[_effect(0.01, 0.03), _effect(0.03, 0.04)]])
+    assert live.cell(both) == "+2.00 % ±2.50"
+    # A split without events enough must not drop out silently.
+    partly = live.pooled([[_effect(0.01, 0.03), _effect(math.nan, math.nan)]])
     assert live.cell(partly) == "-"
+
+
+_FEATURES = ("user_id", "video_id", "duration_s", "trail_position")
+
+
+def _few(live):
+    """The tables' spec with few features and tasks: tracing them takes the time."""
+    spec = live.live_spec()
+    features = tuple(f for f in spec.features if f.name in _FEATURES)
+    tables = {name: spec.tables[name] for name in ("user", "video")}
+    tasks = tuple(spec.task(name) for name in ("valid_play", "long_view"))
+    weights = dict.fromkeys(("valid_play", "long_view"), 1.0)
+    few = dataclasses.replace(
+        spec,
+        features=features,
+        tables=tables,
+        tasks=tasks,
+        facets={},
+        fusion=dataclasses.replace(spec.fusion, weights=weights),
+        evaluation=dataclasses.replace(spec.evaluation, min_auc={}),
+    )
+    return read_spec(views.written(few))
 
 
 @pytest.mark.slow
@@ -113,16 +138,17 @@ def test_a_table_is_made_and_goes_on(tables, tmp_path, any_seed, monkeypatch):
 
     live, by_number = tables
     table = by_number[1].only(by_number[1].quick)
+    spec = _few(live)
+    monkeypatch.setattr(live, "live_spec", lambda: spec)
     console = rich.console.Console(quiet=True)
-    found = live.run(table, live.QUICK, [any_seed], tmp_path, console)
-    (experiment,) = found.values()
+    found = live.run(table, live.QUICK, [any_seed], 1, tmp_path, console)
+    ((experiment,),) = found.values()
     control, treatment = experiment.design.arms
     # They differ in what the table says, and serve the same features.
     assert [arm.name for arm in (control, treatment)] == list(table.quick)
     without, whole = (read_card(arm.model).spec for arm in (control, treatment))
     assert "trail_position" in whole and "name: trail_position" not in without
     # Others are refused: trail features alone may differ.
-    spec = live.live_spec()
     choose(control, [treatment], live.without_trail(spec))
     fewer = dataclasses.replace(spec, features=spec.features[1:])
     with pytest.raises(ExperimentError, match="reads other features"):
@@ -140,5 +166,6 @@ def test_a_table_is_made_and_goes_on(tables, tmp_path, any_seed, monkeypatch):
     assert live.shown(table, found).row_count == 2
     # Again: nothing is simulated, trained or served.
     monkeypatch.setattr(live.simulated, "fit", None)
-    (again,) = live.run(table, live.QUICK, [any_seed], tmp_path, console).values()
+    found = live.run(table, live.QUICK, [any_seed], 1, tmp_path, console)
+    ((again,),) = found.values()
     assert again.fresh == 0 and again.effect(treatment.name) == one
