@@ -3,7 +3,9 @@
     trailrank pipeline run --spec kuairand --logs LOGS/data --root RUN
     trailrank pipeline status --root RUN
     trailrank pipeline compile --runner vertex --spec kuairand --logs gs://B/logs \\
-        --root gs://B/run --days 20220408:20220421 --image IMAGE --out pipeline.json
+        --root gs://B/run --days 20220408:20220421 --tpu_config v5litepod-8 \\
+        --project P --region europe-west4 --image IMAGE --worker_image IMAGE \\
+        --train_image IMAGE --out pipeline.json
 
 `run` goes on where the directory left off: it makes the days that are new, trains what
 the weights lack, and judges on the newest days. Mistakes in the arguments, the spec and
@@ -27,6 +29,9 @@ from feature_specs import Spec, flags
 from feature_specs.errors import Status
 from feature_specs.flags import ArgumentParser
 from feature_specs.locks import owned
+from pipeline.cloud import vertex, vertex_flags
+from pipeline.cloud.pipeline_place import PipelinePlace, read_resources
+from pipeline.cloud.pipeline_place import check as check_place
 from pipeline.evaluate import check_truth, evaluation_of
 from pipeline.evaluate_command import show_evaluation
 from pipeline.examples import tables
@@ -34,7 +39,7 @@ from pipeline.operations import command as operations
 from pipeline.run import load_tfx, run_pipeline
 from pipeline.run_config import RunConfig, check_local, check_metadata, read_texts
 from pipeline.run_record import RunRecord
-from tpu_configs import shipped_slices
+from tpu_configs import read_slice, shipped_slices
 
 if TYPE_CHECKING:
     from pipeline.runners.local import StepEvent
@@ -70,12 +75,8 @@ def parser() -> ArgumentParser:
     _add_common(there)
     flags.add_day_range(there.add_argument, required=True)
     there.add_argument("--runner", choices=["vertex"], default="vertex")
-    there.add_argument(
-        "--image",
-        required=True,
-        help="container image with trailrank installed, in which every step runs",
-    )
     there.add_argument("--out", required=True, help="file to write (JSON)")
+    vertex_flags.add_place(there.add_argument_group("on Vertex AI").add_argument)
     there.set_defaults(handler=_compile)
     operations.add_commands(commands)
     return found
@@ -155,6 +156,30 @@ def _config(args: argparse.Namespace) -> RunConfig:
     )
 
 
+def _place(args: argparse.Namespace) -> PipelinePlace:
+    count = args.gpu_count
+    machine = args.machine_type
+    return PipelinePlace(
+        project=args.project,
+        region=args.region,
+        image=args.image,
+        beam=args.beam,
+        worker_image=args.worker_image,
+        train_image=args.train_image,
+        training=vertex.VertexOptions(
+            region=args.region,
+            timeout_hours=args.timeout_hours,
+            machine_type=machine,
+            gpu_type=args.gpu_type,
+            gpu_count=vertex.default_gpu_count(machine) if count is None else count,
+            workers=args.workers,
+        ),
+        service_account=args.service_account,
+        spot=args.spot,
+        resources=read_resources(args.resources),
+    )
+
+
 def _going_on(args: argparse.Namespace) -> RunConfig:
     return dataclasses.replace(
         _config(args),
@@ -204,12 +229,13 @@ def _run_steps(
 
 def _compile(args: argparse.Namespace, console: rich.console.Console) -> Status:
     config = _config(args)
-    read_texts(config)
+    texts, place = read_texts(config), _place(args)
+    check_place(place, read_slice(texts.slice), config.logs, config.root)
     with console.status("Loading TensorFlow, Beam and TFX ..."):
         load_tfx()
     from pipeline.launch import compile_vertex
 
-    steps = compile_vertex(config, args.image, args.out)
+    steps = compile_vertex(config, place, args.out)
     console.print(f"{args.out}: a valid Vertex pipeline spec of {steps} steps")
     return Status.DONE
 

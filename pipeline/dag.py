@@ -20,7 +20,7 @@ import dataclasses
 import hashlib
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from tfx.dsl.components.base.base_node import BaseNode
 from tfx.orchestration.pipeline import Pipeline
@@ -138,18 +138,23 @@ class DagDays:
         return json.dumps([[split, self.places[split]] for split in splits])
 
 
-def create_pipeline(config: DagConfig, metadata_config: object = None) -> Pipeline:
+def create_pipeline(
+    config: DagConfig,
+    metadata_config: object = None,
+    trainer: Callable[..., BaseNode] = Trainer,
+) -> Pipeline:
     """The whole DAG of a run; TFX orders its nodes by what they read.
 
     Args:
         config: What to run.
         metadata_config: Where the metadata lies, for a runner that keeps its own.
+        trainer: Makes the step that trains; takes what `Trainer` takes.
     """
     spec = read_spec(config.spec)
     return Pipeline(
         pipeline_name=f"trailrank-{spec.name.replace('_', '-')}",
         pipeline_root=os.path.join(config.root, "artifacts"),
-        components=_components(spec, config),
+        components=_components(spec, config, trainer),
         enable_cache=True,
         metadata_connection_config=metadata_config,
         beam_pipeline_args=list(config.beam_args),
@@ -175,7 +180,9 @@ def checkpoints_dir(config: DagConfig) -> str:
     return os.path.join(config.root, "checkpoints", key)
 
 
-def _components(spec: Spec, config: DagConfig) -> list[BaseNode]:
+def _components(
+    spec: Spec, config: DagConfig, train: Callable[..., BaseNode]
+) -> list[BaseNode]:
     days = DagDays.of(config.plan, config.eval_days, spec.log.days_per_split)
     example_gen = _example_gen(spec, config)
     examples = example_gen.outputs["examples"]
@@ -195,7 +202,7 @@ def _components(spec: Spec, config: DagConfig) -> list[BaseNode]:
     gate.add_upstream_node(validator)
     encoding = _encoding(spec, config, days, examples)
     encoding.add_upstream_node(gate)
-    trainer = _trainer(spec, config, days, example_gen, encoding)
+    trainer = _trainer(train, spec, config, days, example_gen, encoding)
     checks = _checks(spec, config, days, example_gen, trainer)
     return [
         example_gen,
@@ -248,13 +255,14 @@ def _encoding(
 
 
 def _trainer(
+    train: Callable[..., BaseNode],
     spec: Spec,
     config: DagConfig,
     days: DagDays,
     example_gen: BaseNode,
     encoding: BaseNode,
 ) -> BaseNode:
-    return Trainer(
+    return train(
         examples=example_gen.outputs["examples"],
         transform_graph=encoding.outputs["transform_graph"],
         spec=views.step_text(spec, "Trainer"),

@@ -23,6 +23,7 @@ from feature_specs import Spec, views
 from feature_specs.errors import UsageError
 from feature_specs.places import Place, absolute
 from feature_specs.release import code_version
+from pipeline.cloud.pipeline_place import PipelinePlace
 from pipeline.dag import (
     IN_PROCESS_BEAM_ARGS,
     DagConfig,
@@ -134,7 +135,7 @@ def _without_open_days(config: RunConfig) -> RunConfig:
     return dataclasses.replace(config, days=str(days), label_delay="")
 
 
-def compile_vertex(config: RunConfig, image: str, out: Place) -> int:
+def compile_vertex(config: RunConfig, place: PipelinePlace, out: Place) -> int:
     """Writes the DAG as a Vertex pipeline spec; returns the number of its steps.
 
     Each compilation has a fingerprint of its own: the logs in a bucket may have changed
@@ -143,7 +144,8 @@ def compile_vertex(config: RunConfig, image: str, out: Place) -> int:
 
     Args:
         config: What to run; with its days, as nobody looks at the logs.
-        image: Container image with trailrank installed, in which every step runs.
+        place: Images, and on what the steps run; it has passed
+            `pipeline_place.check`.
         out: JSON file to write.
 
     Raises:
@@ -161,9 +163,11 @@ def compile_vertex(config: RunConfig, image: str, out: Place) -> int:
         raise LaunchError("days: must be named for Vertex, like 20220408:20220421.")
     config = _without_open_days(config)
     plan = RunPlan(new=str(config.days), new_eval_days=config.eval_days)
+    beam_args = (*place.beam_args(absolute(config.root)), *config.beam_args)
+    config = dataclasses.replace(config, beam_args=beam_args)
     dag = _dag_config(config, read_texts(config), plan, None)
     dag = dataclasses.replace(dag, fingerprint=f"compiled-{time.time():.0f}")
-    return vertex.compile_spec(dag, image, pathlib.Path(out).resolve())
+    return vertex.compile_spec(dag, place, pathlib.Path(out).resolve())
 
 
 def examples_key(config: RunConfig, spec: Spec) -> str:

@@ -26,6 +26,9 @@ before it is trained on: the metrics that the model would have had online.
 
 With TF_CONFIG set, as Vertex does, the machines of a cluster train together.
 
+`trailrank train --request FILE` is for machines: a custom job that the step Trainer of
+a pipeline on Vertex has asked for.
+
 Exit status: 75 if SIGTERM stopped it (preempted), 130 if Ctrl-C did, both after a
 checkpoint: start it again. `trailrank --help` has the others.
 """
@@ -40,12 +43,13 @@ import rich.console
 import rich.table
 from absl import logging
 
-from feature_specs import ModelConfig, Spec, load_preset, load_spec
+from feature_specs import ModelConfig, Spec, flags, load_preset, load_spec
 from feature_specs.flags import ArgumentParser
 from feature_specs.places import PlaceError, is_bucket
 from feature_specs.preset import check_preset, with_loss_weights
 from pipeline import train_flags
 from pipeline.train_flags import TrainSettings
+from tpu_configs import load_slice, read_slice, shipped_slices
 from trainer.days.folders import find_folders
 from trainer.ownership import sole_training
 from trainer.slices import choose_slice
@@ -64,8 +68,34 @@ def parser() -> ArgumentParser:
 
 def run(argv: Sequence[str]) -> int:
     """Runs `train` with the arguments `argv`; returns the exit status."""
+    if argv[:1] == ["--request"]:
+        return _train_for_a_pipeline(argv)
     args = parser().parse_args(argv)
     _train(TrainSettings(**vars(args)))
+    return 0
+
+
+def _train_for_a_pipeline(argv: Sequence[str]) -> int:
+    """What a custom job runs for the step Trainer; see `cloud.remote_training`."""
+    found = ArgumentParser(prog="trailrank train --request")
+    found.add_argument("--request", required=True)
+    flags.add_accelerator(found.add_argument)
+    flags.add_slice(found.add_argument, shipped_slices(), required=True)
+    found.add_argument("--tpu")
+    args = found.parse_args(argv)
+    if args.tpu:
+        os.environ["TPU_NAME"] = args.tpu
+    slice = load_slice(args.tpu_config)
+    from pipeline.training_request import RequestError, outcome_told, read_request
+
+    with outcome_told(args.request):
+        request = read_request(args.request)
+        if read_slice(request.slice) != slice:
+            raise RequestError(
+                f"--request {args.request}: was made for another slice than "
+                f"--tpu_config {args.tpu_config}. Compile the pipeline again."
+            )
+        request.run()
     return 0
 
 

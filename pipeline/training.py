@@ -20,6 +20,7 @@ from serving.export.model_card import Lineage
 from serving.export.quantile_tables import QUANTILES_FILE, read_tables
 from serving.export.warmup import MOST_ROWS
 from tpu_configs import SliceConfig
+from trainer.cluster import is_chief
 from trainer.days import checkpoints, day_ends
 from trainer.days.checkpoints import CheckpointError, finished_days
 from trainer.days.encoding import Encoding, read_encoding
@@ -96,6 +97,8 @@ def train_and_export(run: RunTraining, model: str, log_dir: str) -> None:
         graph=run.graph,
         encoding=encoding,
     )
+    if not is_chief():  # of several workers, one writes
+        return
     with sole_training(directory):
         day_ends.keep_day_end(directory)
     export(

@@ -101,7 +101,7 @@ def read_job(request: JobRequest, place: str, problems: Problems) -> Job | None:
         return None
     _check_batch(train, config, problems)
     return Job(
-        name=request.name or default_name(train, config),
+        name=request.name or training_name(train.spec_name, config),
         project=request.project,
         image=request.image,
         slice=config,
@@ -115,9 +115,9 @@ def read_job(request: JobRequest, place: str, problems: Problems) -> Job | None:
     )
 
 
-def default_name(train: TrainFlags, config: SliceConfig) -> str:
+def training_name(spec_name: str, config: SliceConfig) -> str:
     """Name of a job that was given none, like `trailrank-kuairand-v5litepod-8`."""
-    return _label(f"trailrank-{train.spec_name}-{config.name}")
+    return _label(f"trailrank-{spec_name}-{config.name}")
 
 
 def tpu_environment(config: SliceConfig, runtime: str = "") -> dict[str, str]:
@@ -143,6 +143,21 @@ def tpu_environment(config: SliceConfig, runtime: str = "") -> dict[str, str]:
     }
 
 
+def check_project(project: str, problems: Problems) -> None:
+    """Notes that `project` is missing, or no project's id."""
+    if not project:
+        problems.add("--project", "is required: the Google Cloud project that pays.")
+    elif not _PROJECT.match(project):
+        problems.add("--project", "must be a project id, like my-team.", project)
+
+
+def check_account(account: str, problems: Problems) -> None:
+    """Notes that `account` is no service account's address."""
+    if not _ACCOUNT.match(account):
+        rule = "must be an address, like trainer@PROJECT.iam.gserviceaccount.com."
+        problems.add("--service_account", rule, account)
+
+
 def _read_slice(name: str, problems: Problems) -> SliceConfig | None:
     if not name:
         problems.add("--tpu_config", "is required: the slice, like v5litepod-8.")
@@ -161,12 +176,7 @@ def _check_batch(train: TrainFlags, config: SliceConfig, problems: Problems) -> 
 
 
 def _check_names(request: JobRequest, problems: Problems) -> None:
-    if not request.project:
-        problems.add("--project", "is required: the Google Cloud project that pays.")
-    elif not _PROJECT.match(request.project):
-        problems.add(
-            "--project", "must be a project id, like my-team.", request.project
-        )
+    check_project(request.project, problems)
     if not request.image:
         rule = (
             "is required: build one with pipeline/cloud/tpu.Dockerfile (docs/tpu.md)."
@@ -175,9 +185,8 @@ def _check_names(request: JobRequest, problems: Problems) -> None:
     elif not _IMAGE.match(request.image):
         rule = "must be REGISTRY/PATH:TAG, like europe-west4-docker.pkg.dev/P/R/I:1."
         problems.add("--image", rule, request.image)
-    if request.service_account and not _ACCOUNT.match(request.service_account):
-        rule = "must be an address, like trainer@PROJECT.iam.gserviceaccount.com."
-        problems.add("--service_account", rule, request.service_account)
+    if request.service_account:
+        check_account(request.service_account, problems)
     if request.name is not None and not 1 <= len(request.name) <= 128:
         problems.add("--name", "must have 1 to 128 characters.", request.name)
 

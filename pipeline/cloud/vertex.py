@@ -100,7 +100,7 @@ def check(job: Job | None, options: VertexOptions, problems: Problems) -> None:
         options: Of the custom job.
         problems: Gets every mistake.
     """
-    _check_region(options.region, problems)
+    check_region(options.region, problems)
     if options.staging and not options.staging.startswith("gs://"):
         rule = "must lie in a bucket, gs://BUCKET/DIR."
         problems.add("--staging", rule, options.staging)
@@ -177,7 +177,8 @@ def submit(
         raise JobError(f"Vertex AI in {region} took no job: {error}") from error
 
 
-def _check_region(region: str, problems: Problems) -> None:
+def check_region(region: str, problems: Problems) -> None:
+    """Notes that `region` is none."""
     if not region:
         problems.add("--region", "is required on vertex, like europe-west4.")
     elif _ZONE.match(region):
@@ -190,7 +191,7 @@ def _check_region(region: str, problems: Problems) -> None:
 def _check_tpu(job: Job, options: VertexOptions, problems: Problems) -> None:
     config, chip = job.slice, job.slice.chip
     assert chip is not None
-    queue = "Take --where tpu_vm, a queued resource."
+    queue = "Take --where tpu_vm of `trailrank job submit`, a queued resource."
     if chip.name == "v6e":
         rule = f"Vertex AI trains with JAX and PyTorch on v6e, not TensorFlow. {queue}"
         problems.add(f"--tpu_config {config.name}", rule)

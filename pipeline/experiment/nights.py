@@ -53,11 +53,11 @@ def check_can_retrain(design: Design) -> None:
                 f"--retrain: arm {arm.name} is an exported model, whose training "
                 "cannot go on. Name the run that trained it."
             )
-        trained = read_record(arm.run)
-        last = trained.days.split(":")[-1]
-        if last > f"{design.date(-1):%Y%m%d}":
+        record = read_record(arm.run)
+        last = max({*record.example_dirs} - {*record.eval_splits}, default="")
+        if last >= f"day-{design.date(0):%Y%m%d}":
             raise ExperimentError(
-                f"--retrain: the run of arm {arm.name} has read day {last}, and the "
+                f"--retrain: the run of arm {arm.name} has trained on {last}, and the "
                 f"experiment begins on {design.date(0):%Y%m%d}. Run it on the days "
                 "before."
             )
@@ -155,18 +155,26 @@ class Nights:
         with quiet_imports():
             from pipeline.training import quantiles_of
             from serving.export.export import export
+            from trainer.days.checkpoints import newest_state
             from trainer.train import train
         examples = self._own_examples(arm, day, place, split)
         graph = self._encoding(arm, day, place)
         preset = read_preset(read_card(arm.model).preset, f"preset of {arm.run}")
+        weights = self.out / "nights" / arm.name / "checkpoints"
+        before = newest_state(str(weights))
+        assert before is not None  # `before` has copied them
+        _, state = before
         ranker = train(
             self.spec,
             preset,
             examples,
             encoding=graph,
-            checkpoints=self.out / "nights" / arm.name / "checkpoints",
+            checkpoints=weights,
             days=[split.removeprefix("day-")],
-            seed=self.design.seed,
+            # A training goes on as it began.
+            batch_size=state.run["batch_size"],
+            precision=state.run["precision"],
+            seed=state.run["seed"],
         )
         export(
             ranker,

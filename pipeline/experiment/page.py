@@ -11,7 +11,7 @@ from typing import Any
 import rich.table
 
 from pipeline.experiment.design import Arm
-from pipeline.experiment.effects import MIXTURE_SD, Effect
+from pipeline.experiment.effects import FEWEST, MIXTURE_SD, Effect
 from pipeline.experiment.measures import DAILY, ENJOYMENT
 from pipeline.experiment.result import Experiment
 from pipeline.reporting import figures
@@ -141,9 +141,11 @@ def sentences(found: Experiment) -> list[str]:
     counts = ", ".join(
         f"{arm.name} {found.users_of(arm.name):,}" for arm in design.arms
     )
+    before = ""
+    if design.pre_days:
+        before = f" after {design.pre_days} on which {found.control} served all"
     told = [
-        f"{design.users:,} users ({counts}), {design.days} days after "
-        f"{design.pre_days} on which {found.control} served all, "
+        f"{design.users:,} users ({counts}), {design.days} days{before}, "
         f"{found.impressions:,} impressions; seed {design.seed}.",
         "Overall enjoyment is the simulator's: the mean over days, 0 for a day away, "
         "of log(1 + minutes well spent). No label shows it.",
@@ -163,7 +165,10 @@ def sentences(found: Experiment) -> list[str]:
 def _verdict(found: Experiment, name: str) -> str:
     one = found.effect(name)
     if math.isnan(one.change):
-        return f"{name}: the control has no enjoyment to compare with."
+        return (
+            f"{name}: not told. Fewer than {FEWEST} users of it, or of "
+            f"{found.control}, ever came: take more --users."
+        )
     is_same = found.is_same(name)
     if is_same:
         holds = "differs: look for a fault, or for one A/A in twenty"

@@ -106,7 +106,7 @@ def experiment(
         trail_effect: Of a world of its own, as of `simulate`.
         retrain: Whether the models of runs are trained each night on what their own
             arm showed, and serve it the next day.
-        seed: Of all draws, of the split, and of the training.
+        seed: Of all draws, and of the split.
         workers: Processes; the result is the same with any number.
         report: Is told how it goes.
 

@@ -15,9 +15,7 @@ from tfx.dsl.component.experimental.decorators import component
 from tfx.types.standard_artifacts import Examples, Model, ModelRun, TransformGraph
 from tfx.utils import path_utils
 
-from feature_specs import read_preset, read_spec
-from pipeline.training import RunTraining, train_and_export
-from tpu_configs import read_slice
+from pipeline.training_request import TrainingRequest
 
 
 @component
@@ -52,16 +50,46 @@ def Trainer(
         map_encoding: 1 lets a training on a new encoding begin with the weights of the
             one before, each value's row at its new id.
     """
-    run = RunTraining(
-        spec=read_spec(spec),
-        preset=read_preset(preset),
-        slice=read_slice(slice),
-        days=[(split, place or examples.uri) for split, place in json.loads(days)],
+    request_of(
+        examples=examples.uri,
         graph=transform_graph.uri,
+        model=model.uri,
+        model_run=model_run.uri,
+        spec=spec,
+        preset=preset,
+        slice=slice,
+        days=days,
+        checkpoints=checkpoints,
+        seed=seed,
+        map_encoding=map_encoding,
+    ).run()
+
+
+def request_of(
+    *,
+    examples: str,
+    graph: str,
+    model: str,
+    model_run: str,
+    spec: str,
+    preset: str,
+    slice: str,
+    days: str,
+    checkpoints: str,
+    seed: int,
+    map_encoding: int,
+) -> TrainingRequest:
+    """What a Trainer is to do, from its artifacts' places and its parameters."""
+    return TrainingRequest(
+        spec=spec,
+        preset=preset,
+        slice=slice,
+        days=tuple((split, place or examples) for split, place in json.loads(days)),
+        graph=graph,
         checkpoints=checkpoints,
         seed=seed,
         map_encoding=bool(map_encoding),
-        examples=examples.uri,
+        examples=examples,
+        model=path_utils.serving_model_dir(model),
+        logs=os.path.join(model_run, "logs"),
     )
-    logs = os.path.join(model_run.uri, "logs")
-    train_and_export(run, path_utils.serving_model_dir(model.uri), logs)

@@ -400,22 +400,57 @@ def test_a_change_runs_nothing_before_the_step_that_reads_it(
     assert set(begun) == {first}
 
 
-def test_the_same_dag_compiles_for_vertex(tmp_path, capsys):
+def test_the_same_dag_compiles_for_vertex(tmp_path):
+    """The whole of what decides where steps run, beside a file that people read."""
     from pipeline.command import run
 
     out = tmp_path / "vertex.json"
-    flags = ["--spec", "kuairand", "--logs", "gs://bucket/logs", "--image", "img:1"]
+    images = {
+        f"--{name}image": f"europe-west4-docker.pkg.dev/p/r/{name}i@sha256:{'0f' * 32}"
+        for name in ("", "worker_", "train_")
+    }
+    flags = ["--spec", "kuairand", "--logs", "gs://bucket/logs"]
     flags += ["--root", "gs://bucket/run", "--days", "20220408:20220414"]
+    flags += ["--tpu_config", "v5litepod-8", "--project", "my-team"]
+    flags += ["--region", "europe-west4", "--resources", "Evaluator=16,64"]
+    flags += [word for pair in images.items() for word in pair]
     assert run(["compile", "--runner", "vertex", *flags, "--out", str(out)]) == 0
     spec = json.loads(out.read_text())["pipelineSpec"]
+    golden = pathlib.Path(__file__).with_name("vertex_pipeline_v5litepod-8.json")
+    assert _where_steps_run(spec) == json.loads(golden.read_text())
     tasks = spec["root"]["dag"]["tasks"]
     assert len(tasks) == len(_CACHED)
-    assert {"DayExampleGen", "EncodingGen", "Trainer", "Evaluator", "Pusher"} <= set(
-        tasks
-    )
     text = out.read_text()
     assert "day-20220413" in text  # the splits are part of the spec
     assert str(pathlib.Path.cwd()) not in text  # no path of this machine
+    place = tasks["Trainer"]["inputs"]["parameters"]["place"]
+    _check_slice_of(place["runtimeValue"]["constantValue"]["stringValue"])
+
+
+def _where_steps_run(spec):
+    """Of each step: what it waits for, its image, its resources and its command."""
+    executors = spec["deploymentSpec"]["executors"]
+    return {
+        name: {
+            "after": sorted(task.get("dependentTasks", [])),
+            "container": executors[f"{name}_executor"]["container"],
+        }
+        for name, task in sorted(spec["root"]["dag"]["tasks"].items())
+    }
+
+
+def _check_slice_of(place):
+    """The job that the compiled Trainer sends, by Vertex AI's own message."""
+    from pipeline.cloud import vertex
+    from pipeline.cloud.training_place import TrainingPlace
+    from tpu_configs import load_slice
+
+    where = TrainingPlace.from_json(place)
+    job = where.job("gs://bucket/run/training.json", "mine", load_slice("v5litepod-8"))
+    (pool,) = vertex.build(job, where.options).job_spec.worker_pool_specs
+    assert pool.machine_spec.machine_type == "ct5lp-hightpu-8t"
+    assert pool.machine_spec.tpu_topology == "2x4"
+    assert pool.container_spec.image_uri.endswith("/train_i@sha256:" + "0f" * 32)
 
 
 def test_the_truth_is_beside_the_logs_and_no_part_of_them(shared_run, record):

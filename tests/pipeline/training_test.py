@@ -1,5 +1,6 @@
 """What the Trainer step does: which days it trains, and from which weights."""
 
+import base64
 import dataclasses
 import json
 import shutil
@@ -9,6 +10,10 @@ import pytest
 import tensorflow as tf
 
 from feature_specs import load_spec, read_preset, read_spec
+from pipeline import train_command
+from pipeline.cloud import vertex
+from pipeline.cloud.remote_training import train_remotely
+from pipeline.cloud.training_place import TrainingPlace
 from pipeline.encoding.graph import write_transform_graph
 from pipeline.training import (
     RunTraining,
@@ -18,8 +23,17 @@ from pipeline.training import (
     quantiles_of,
     train_and_export,
 )
+from pipeline.training_request import (
+    Outcome,
+    RequestError,
+    TrainingRequest,
+    read_outcome,
+    read_request,
+    write_request,
+)
 from serving.export.model_card import read_card
 from serving.export.quantile_tables import QuantilesError, tables_as_json
+from tests.pipeline.cloud.job_service import JobService
 from tests.trainer.conftest import PRESET
 from tests.trainer.raw_days import ENCODING, RAW_SPEC, raw_rows, write_rows
 from tpu_configs import SliceConfig
@@ -129,6 +143,55 @@ def test_a_new_encoding_begins_with_the_weights_before_by_value(run, tmp_path):
     before = encoded_dir(run.checkpoints, ENCODING)
     assert now != before
     assert checkpoints.finished_days(before) == list(_DAYS)  # and stays as it was
+
+
+@pytest.mark.slow
+def test_a_custom_job_does_what_the_step_would(run, tmp_path, monkeypatch):
+    """The container's command, run here in place of Vertex AI's machine."""
+    monkeypatch.setattr(vertex, "FILES_PLACE", str(tmp_path))
+    place = TrainingPlace(
+        project="my-team",
+        image="r/i:1",
+        options=vertex.VertexOptions(region="europe-west4"),
+    )
+    request = TrainingRequest(
+        spec=RAW_SPEC,
+        preset=PRESET,
+        slice=json.dumps(dataclasses.asdict(_SLICE)),
+        **{name: getattr(run, name) for name in _AS_THEY_ARE},
+        days=tuple(run.days),
+        model=str(tmp_path / "model/3"),
+        logs="",
+    )
+    service = JobService(["SUCCEEDED"])
+
+    def machine(job):
+        container = job.job_spec.worker_pool_specs[0].container_spec
+        (files,) = [e.value for e in container.env if e.name == "TRAILRANK_FILES"]
+        name, _, text = files.partition("=")
+        (tmp_path / name).write_bytes(base64.b64decode(text))
+        assert train_command.run(list(container.args)) == 0
+
+    service.on_create = machine
+    with service.client() as client:
+        train_remotely(
+            request, place, spec_name="raw", work=str(tmp_path), client=client, poll_s=0
+        )
+    path = str(tmp_path / "training.json")
+    assert read_outcome(path) == Outcome(0)
+    card = read_card(tmp_path / "model" / "3")
+    assert (card.lineage.days, card.lineage.seed) == (_DAYS, 3)
+    write_request(dataclasses.replace(request, slice="{like: cpu, name: other}"), path)
+    with pytest.raises(RequestError, match="another slice .*Compile the pipeline"):
+        pool = service.created[0].job_spec.worker_pool_specs[0]
+        train_command.run(list(pool.container_spec.args))
+    assert read_outcome(path).status == 1
+    (tmp_path / "training.json").write_text('{"days": [], "seeds": 4}')
+    with pytest.raises(RequestError, match="'seeds'.* must have the same Trailrank"):
+        read_request(path)
+
+
+_AS_THEY_ARE = ("graph", "checkpoints", "seed", "map_encoding", "examples")
 
 
 def _write(folder, split: str, rows: int) -> None:

@@ -13,15 +13,17 @@ import numpy as np
 import polars as pl
 import pytest
 
-from feature_specs import load_spec, read_spec, views
+from feature_specs import load_spec, read_preset, read_spec, views
 from pipeline.experiment.arms import choose
 from pipeline.experiment.command import run as command
 from pipeline.experiment.design import Arm
 from pipeline.experiment.errors import ExperimentError
-from pipeline.experiment.knowledge import Knowledge, Known, candidate_lines
+from pipeline.experiment.knowledge import Knowledge, Known, candidate_lines, side_rows
 from pipeline.experiment.run import experiment
-from pipeline.run_record import read_record
+from pipeline.run_record import RunRecord, read_record, write_record
+from pipeline.simulator import simulate
 from pipeline.simulator.block import LOG_COLUMNS
+from tpu_configs import SliceConfig
 from trainer.days.checkpoints import read_metrics
 
 _TASKS = ("valid_play", "skip", "watch_rank")  # few: the page draws each
@@ -145,48 +147,145 @@ def test_a_killed_experiment_ends_with_the_same_tables(tmp_path, spec):
         experiment(killed, "popular", ["oracle"], **settings)
 
 
-@pytest.mark.slow
-def test_a_model_serves_and_learns_from_what_it_showed(
-    shared_run, simulated_logs, tmp_path
-):
-    root, out = str(shared_run.root), tmp_path / "out"
-    settings = {"days": 1, "pre_days": 1, "candidates": 30, "rows_per_user_day": 20.0}
-    found = experiment(
-        out, "random", [f"run={root}"], logs=simulated_logs, retrain=True, **settings
+@pytest.fixture(scope="module")
+def small_run(tmp_path_factory, spec):
+    """(a run of a tiny ranker on two days, the five-day simulation that it is of)."""
+    import trailrank
+    from pipeline.training import quantiles_of
+
+    folder = tmp_path_factory.mktemp("run")
+    logs, root, examples = folder / "logs", folder / "run", folder / "examples"
+    simulate(logs, users=40, days=5, rows_per_user_day=40.0, dirty_share=0.0)
+    path = folder / "few.yaml"
+    path.write_text(_few_features(load_spec(spec)))
+    trailrank.make_examples(
+        path, logs / "data", examples, days="20220408:20220410", allow_small_days=True
     )
-    assert found.design.history_days == 5
-    told = json.loads((out / "experiment.json").read_text())["values"]
-    assert told["run"]["watch_seconds"][1] > told["random"]["watch_seconds"][1]
-    # One night, after the first served day: on from the run's five... and one more day.
-    assert os.listdir(out / "models" / "run") == ["1"]
-    records = (out / "nights" / "run" / "checkpoints" / "metrics.jsonl").read_text()
-    days = [json.loads(line) for line in records.splitlines()]
-    before = read_metrics(read_record(root).checkpoints)
-    assert [day["day"] for day in days[:-1]] == [day["day"] for day in before]
-    assert days[-1]["day"] == "day-20220413"
-    log = pl.read_csv(out / "logs" / "random" / "log_standard_4_13_to_4_13_pure.csv")
-    assert 0.5 * log.height < days[-1]["rows"] <= log.height  # filters drop some
-    with pytest.raises(ExperimentError, match="its world has 7 days, and 7 . 14"):
-        experiment(tmp_path / "more", "feed", [root], logs=simulated_logs)
-    with pytest.raises(ExperimentError, match="no arm is a model"):
-        experiment(
-            out, "feed", ["random"], logs=simulated_logs, retrain=True, **settings
-        )
+    graph = trailrank.make_encoding(path, examples, folder / "encoding").graph
+    preset = read_preset(_PRESET)
+    ranker = trailrank.train(
+        path,
+        preset,
+        examples,
+        encoding=graph,
+        checkpoints=folder / "checkpoints",
+        days=["20220408", "20220409"],
+        slice=SliceConfig(
+            name="tiny", accelerator="cpu", batch_size=64, steps_per_call=4
+        ),
+    )
+    quantiles = quantiles_of(load_spec(path), [str(examples)])
+    trailrank.export(ranker, graph, path, root / "model" / "1", quantiles=quantiles)
+    splits = [f"day-202204{day}" for day in ("08", "09", "10")]
+    record = RunRecord(
+        spec="kuairand",
+        spec_text=path.read_text(),
+        spec_digest="",
+        preset="tiny",
+        days="20220408:20220410",
+        eval_splits=tuple(splits[-1:]),
+        logs=str(logs),
+        rows={},
+        examples=str(examples),
+        model=str(root / "model" / "1"),
+        pushed=True,
+        metrics=[],
+        slices={},
+        versions={},
+        transform_graph=str(graph),
+        checkpoints=str(folder / "checkpoints"),
+        example_dirs=dict.fromkeys(splits, str(examples)),
+    )
+    write_record(str(root), record)
+    return root, logs
+
+
+def _few_features(spec):
+    """The spec's text with some of its features."""
+    names = ("user_id", "history_video_id", "video_id", "author_plays", "duration_s")
+    features = tuple(f for f in spec.features if f.name in names or f.group == "trail")
+    return views.written(dataclasses.replace(spec, features=features, facets={}))
+
+
+_PRESET = """
+bottom: [8]
+tower: [4]
+trail: {units: [4], dim: 4}
+switcher: {kind: shared_bottom, units: [4]}
+optimizer: {learning_rate: 0.01, table_learning_rate: 0.2, average_steps: 0}
+"""
 
 
 @pytest.mark.slow
-def test_weights_of_a_file_go_with_the_request(shared_run, tmp_path):
+def test_a_model_serves_and_learns_from_what_it_showed(small_run, tmp_path):
+    root, logs = small_run
+    out = tmp_path / "out"
+    settings = {"days": 2, "pre_days": 0, "candidates": 20, "rows_per_user_day": 20.0}
+    found = experiment(
+        out, f"run={root}", ["random"], logs=logs, retrain=True, **settings
+    )
+    assert found.design.history_days == 3
+    # One night, after the first served day: one more day in the weights, of its users.
+    assert os.listdir(out / "models" / "run") == ["1"]
+    records = read_metrics(out / "nights" / "run" / "checkpoints")
+    assert [record["day"] for record in records] == [
+        "day-20220408",
+        "day-20220409",
+        "day-20220411",
+    ]
+    log = pl.read_csv(out / "logs" / "run" / "log_standard_4_11_to_4_11_pure.csv")
+    kept = log.filter(pl.col("duration_ms").is_between(5_000, 10_800_000))
+    assert 0.5 * kept.height < records[-1]["rows"] <= kept.height
+    assert (
+        experiment(
+            out, f"run={root}", ["random"], logs=logs, retrain=True, **settings
+        ).fresh
+        == 0
+    )
+    for arms, told in (
+        (["feed", "random"], "no arm is a model"),
+        (["feed", str(root / "model" / "1")], "is an exported model"),
+    ):
+        with pytest.raises(ExperimentError, match=told):
+            experiment(
+                tmp_path / "x",
+                arms[0],
+                arms[1:],
+                logs=logs,
+                retrain=True,
+                spec=root.parent / "few.yaml",
+                **settings,
+            )
+    early = {**settings, "pre_days": 2}
+    with pytest.raises(ExperimentError, match="has trained on day-20220409"):
+        experiment(
+            tmp_path / "x", "feed", [f"run={root}"], logs=logs, retrain=True, **early
+        )
+    with pytest.raises(ExperimentError, match="its world has 5 days, and 7 . 14"):
+        experiment(tmp_path / "x", "feed", [f"run={root}"], logs=logs)
+
+
+@pytest.mark.slow
+def test_weights_of_a_file_go_with_the_request(small_run, tmp_path):
     from pipeline.experiment.served import ModelRanker
 
-    (tmp_path / "fusion.yaml").write_text("fusion: {weights: {skip: 9, like: 0.5}}")
-    root = shared_run.root
-    arms = [str(root), f"again={root}", f"other={root}@{tmp_path / 'fusion.yaml'}"]
+    root, logs = small_run
+    arms = [str(root), f"again={root}"]
+    for weight in (9, 18):
+        path = tmp_path / f"{weight}.yaml"
+        path.write_text(f"fusion: {{weights: {{skip: {weight}}}}}")
+        arms.append(f"of-{weight}={root}@{path}")
     chosen = choose(arms[0], arms[1:], None)
-    own, again, other = chosen.arms
+    own, again, other, _ = chosen.arms
     assert again.serves_as(own) and not other.serves_as(own)
-    assert other.weights == {"skip": 9, "like": 0.5}
+    assert other.weights == {"skip": 9}
     assert chosen.spec == read_spec(read_record(root).spec_text)
-    knowledge = Knowledge(chosen.spec, {}, datetime.date(2022, 4, 13), {})
+    names = ("user_features", "video_features_basic")
+    data = logs / "data"
+    sides = side_rows(
+        chosen.spec, {name: pl.read_csv(data / f"{name}_pure.csv") for name in names}
+    )
+    knowledge = Knowledge(chosen.spec, sides, datetime.date(2022, 4, 13), {})
     users, videos = np.arange(3).repeat(20), np.tile(np.arange(20), 3)
     moment = np.full(60, 1_649_808_000_000)
     asked = candidate_lines(users, videos, moment, moment % 7 + 9_000, users)
@@ -195,9 +294,10 @@ def test_weights_of_a_file_go_with_the_request(shared_run, tmp_path):
         ModelRanker(arm, chosen.spec).scores(values, users) for arm in chosen.arms
     ]
     assert (scores[0] == scores[1]).all()
-    # The model's own weight of skip is -0.3 and 9 outweighs all: the order turns.
-    turned = np.corrcoef(scores[0], scores[2])[0, 1]
-    assert np.isfinite(scores).all() and turned < 0
+    # The model's own weight of skip is 0: a log score grows by w log p(skip).
+    once, twice = scores[2] - scores[0], scores[3] - scores[0]
+    assert (once < 0).all() and once.std() > 0
+    assert twice == pytest.approx(2 * once, rel=1e-3)
     (tmp_path / "bad.yaml").write_text("weights: {no_task: 1}")
     with pytest.raises(ExperimentError, match="weights of no_task"):
         choose("feed", [f"{root}@{tmp_path / 'bad.yaml'}"], None)
