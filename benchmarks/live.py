@@ -385,9 +385,20 @@ class Pooled:
 
 
 def pooled(by_world: Sequence[Sequence[Effect]]) -> Pooled:
-    """The mean of one effect a split of each world, all independent."""
-    halves = [one.half for effects in by_world for one in effects]
-    over = summarise([statistics.fmean(e.change for e in es) for es in by_world])
+    """The mean over worlds of one effect a split of each; all are independent.
+
+    A world's splits are added up before they are compared, the treatments' sum over the
+    controls' sum: so each split's relative change weighs as its control does. A mean of
+    ratios over few events would be too high.
+    """
+    changes, halves = [], []
+    for effects in by_world:
+        controls = [one.control for one in effects]
+        weights = [control / sum(controls) for control in controls]
+        told = list(zip(weights, effects, strict=True))
+        changes.append(sum(weight * one.change for weight, one in told))
+        halves.append(math.hypot(*(weight * one.half for weight, one in told)))
+    over = summarise(changes)
     whole = over.n == len(by_world)
     return Pooled(
         change=over.mean if whole else math.nan,

@@ -75,13 +75,13 @@ def test_variants_are_those_of_the_paper(tables):
         assert plain == shipped, name
 
 
-def _effect(change, half):
+def _effect(change, half, control=1.0):
     nan = math.nan
     return Effect(
         change=change,
         half=half,
         half_always=nan,
-        control=nan,
+        control=control,
         treatment=nan,
         variance_left=nan,
     )
@@ -104,6 +104,10 @@ def test_effects_are_pooled_over_splits_and_worlds(tables):
     # Of two splits of one world: more users' draws, but no second world.
     both = live.pooled([[_effect(0.01, 0.03), _effect(0.03, 0.04)]])
     assert live.cell(both) == "+2.00 % ±2.50"
+    # The splits are added up: (1 * 1.01 + 3 * 1.03) / (1 + 3), as 1.01 is 1.01 / 1.
+    uneven = live.pooled([[_effect(0.01, 0.03), _effect(0.03, 0.04, control=3.0)]])
+    assert uneven.change == pytest.approx((1.01 + 3.09) / 4 - 1)
+    assert uneven.half_users == pytest.approx(math.hypot(0.03, 3 * 0.04) / 4)
     # A split without events enough must not drop out silently.
     partly = live.pooled([[_effect(0.01, 0.03), _effect(math.nan, math.nan)]])
     assert live.cell(partly) == "-"
@@ -146,8 +150,11 @@ def test_a_table_is_made_and_goes_on(tables, tmp_path, any_seed, monkeypatch):
     control, treatment = experiment.design.arms
     # They differ in what the table says, and serve the same features.
     assert [arm.name for arm in (control, treatment)] == list(table.quick)
-    without, whole = (read_card(arm.model).spec for arm in (control, treatment))
-    assert "trail_position" in whole and "name: trail_position" not in without
+    without, whole = (
+        read_spec(read_card(arm.model).spec) for arm in (control, treatment)
+    )
+    assert [f.name for f in whole.trail_features] == ["trail_position"]
+    assert not without.trail_features
     # Others are refused: trail features alone may differ.
     choose(control, [treatment], live.without_trail(spec))
     fewer = dataclasses.replace(spec, features=spec.features[1:])
