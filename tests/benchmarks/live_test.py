@@ -104,7 +104,7 @@ def test_effects_are_pooled_over_splits_and_worlds(tables):
     # Of two splits of one world: more users' draws, but no second world.
     both = live.pooled([[_effect(0.01, 0.03), _effect(0.03, 0.04)]])
     assert live.cell(both) == "+2.00 % ±2.50"
-    # The splits are added up: (1 * 1.01 + 3 * 1.03) / (1 + 3), as 1.01 is 1.01 / 1.
+    # The splits are added up: controls of 1 and 3, treatments of 1.01 and 3.09.
     uneven = live.pooled([[_effect(0.01, 0.03), _effect(0.03, 0.04, control=3.0)]])
     assert uneven.change == pytest.approx((1.01 + 3.09) / 4 - 1)
     assert uneven.half_users == pytest.approx(math.hypot(0.03, 3 * 0.04) / 4)
