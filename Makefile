@@ -10,7 +10,7 @@ LOCK := requirements/py$(subst .,,$(PY)).txt
 STAMP := $(VENV)/.installed-py$(PY)
 DEMO ?= demo
 
-SPEED := $(filter-out benchmarks/study_% benchmarks/simulated.py benchmarks/measured.py, $(wildcard benchmarks/*.py))
+SPEED := $(filter-out benchmarks/study_% benchmarks/live% benchmarks/simulated.py benchmarks/measured.py, $(wildcard benchmarks/*.py))
 
 .PHONY: demo test seeds mutants lint bench studies lock clean install
 
@@ -61,7 +61,7 @@ bench: $(STAMP)
 	@for script in $(SPEED); do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
 studies: $(STAMP)
-	@for script in benchmarks/study_*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+	@for script in benchmarks/study_*.py benchmarks/live_*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
 install: $(STAMP)
 

@@ -272,20 +272,39 @@ def train_and_validate(
     validate_rows: int = 0,
 ) -> tuple[Ranker, list[dict[str, Any]]]:
     """The same, and the loop's record of each day, of `metrics.jsonl`."""
+    return _fit(log.spec, config, log.days, log.graph, seed, precision, validate_rows)
+
+
+def fit(
+    spec: Spec, config: ModelConfig, days: Sequence[loop.Day], graph: str, seed: int
+) -> Ranker:
+    """A ranker trained on days of examples, on one machine without accelerator."""
+    return _fit(spec, config, days, graph, seed, "float32", validate_rows=0)[0]
+
+
+def _fit(
+    spec: Spec,
+    config: ModelConfig,
+    days: Sequence[loop.Day],
+    graph: str,
+    seed: int,
+    precision: Precision,
+    validate_rows: int,
+) -> tuple[Ranker, list[dict[str, Any]]]:
     tf.get_logger().setLevel("ERROR")  # a ranker's step is traced for every ranker
     tf.keras.backend.clear_session()
     gc.collect()  # an earlier ranker's functions hold it in cycles
     slice = dataclasses.replace(load_slice("cpu"), precision=precision)
     with tempfile.TemporaryDirectory() as folder:
         ranker = loop.train(
-            log.spec,
+            spec,
             config,
-            log.days,
+            days,
             checkpoint_dir=folder,
             slice=slice,
             seed=seed,
             options=loop.LoopOptions(validate_rows=validate_rows),
-            graph=log.graph,
+            graph=graph,
         )
         lines = pathlib.Path(folder, loop.METRICS_FILE).read_text().splitlines()
     return ranker, [json.loads(line) for line in lines]
@@ -367,7 +386,7 @@ def _make(folder: pathlib.Path, spec: Spec, shape: Shape, seed: int) -> None:
         simulate(str(scratch / "logs"), seed=seed, **arguments)
         done = scratch / "done"
         done.mkdir()
-        with _silent():  # the imports warn
+        with silent():  # the imports warn
             trailrank.make_examples(
                 spec,
                 scratch / "logs" / "data",
@@ -387,7 +406,7 @@ def _make(folder: pathlib.Path, spec: Spec, shape: Shape, seed: int) -> None:
 
 
 @contextlib.contextmanager
-def _silent() -> Iterator[None]:
+def silent() -> Iterator[None]:
     """Warnings and logs up to warnings are left out."""
     logging.disable(logging.WARNING)
     try:

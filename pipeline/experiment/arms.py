@@ -162,8 +162,8 @@ def _spec_of(given: Iterable[ArmLike]) -> Spec:
 
 def _check_reads(arm: Arm, spec: Spec) -> None:
     """Refuses a model whose examples were made otherwise, and unknown weights."""
-    card = read_card(arm.model)
-    if card.views.get(views.EXAMPLES) != views.digest(spec, views.EXAMPLES):
+    own = read_spec(read_card(arm.model).spec)
+    if _read_when_served(own) != _read_when_served(spec):
         raise ExperimentError(
             f"arm {arm.name}: its model reads other features than spec {spec.name} "
             f"makes ({arm.model}). Name its own with --spec; all models of an "
@@ -175,6 +175,12 @@ def _check_reads(arm: Arm, spec: Spec) -> None:
             f"arm {arm.name}: weights of {', '.join(unknown)}, which the spec's tasks "
             "do not have."
         )
+
+
+def _read_when_served(spec: Spec) -> str:
+    """What tells the served features' values; trail features are trained on alone."""
+    served = dataclasses.replace(spec, features=spec.served_features)
+    return views.digest(served, views.EXAMPLES)
 
 
 def _with_own_names(arms: tuple[Arm, ...]) -> tuple[Arm, ...]:
