@@ -87,20 +87,24 @@ def test_precision_trains_both_presets_in_both_precisions(
 ):
     own = study("precision")
     results, rows = own._run(work, own._Sizes(shape, logs=1, seeds=1), _CONSOLE)
-    assert [(d["precision"]) for _, _, d in untrained] == ["float32", "bfloat16"] * 2
+    both = [{"precision": precision} for precision in ("float32", "bfloat16")]
+    of_a_tpu = {"precision": "bfloat16", "tables": "tpu"}
+    assert [d for _, _, d in untrained] == [*both, *both, of_a_tpu]
     assert {seed for _, seed, _ in untrained} == {700}
     assert set(results) == {
-        f"{p} {k}" for p in ("mmoe", "ple") for k in own._PRECISIONS
+        *(f"{p} {k}" for p in ("mmoe", "ple") for k in own._PRECISIONS),
+        "mmoe bfloat16, tables of a TPU",
     }
     for by_training in results.values():
         _half(by_training[7, 0], [f"{k} {t}" for k in own._KINDS for t in own._ROWS])
     assert rows > 500
     assert own._table(results, "seeds").row_count == 10
+    assert own._table_of_tables(results, "seeds").row_count == 5
     summary = own._summary(results, own._Sizes(shape, logs=1, seeds=1), rows, 1.0)
     assert summary["gains_of_bfloat16"]["auc"]["mmoe"]["mean"]["gain"] == 0
     _is_whole(summary, own._draw(results, "seeds"), 2)
     own._run(work, own._Sizes(shape, logs=1, seeds=1), _CONSOLE)
-    assert len(untrained) == 4  # what `work` has is not trained again
+    assert len(untrained) == 5  # what `work` has is not trained again
 
 
 def test_trail_measures_rankers_and_the_bounds_of_the_truth(

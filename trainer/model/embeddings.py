@@ -155,7 +155,7 @@ class FeatureEmbeddings(tf.keras.layers.Layer):
             ids = {f.name: as_columns(inputs[f.name]) for f in features}
             flat = [tf.reshape(i, [-1]) for i in ids.values()]
             joined = tf.concat(flat, axis=0)
-            packed = self._rounded and lanes.fits(table.shape[1])
+            packed = self._rounded and lanes.fits(*table.shape)
             vectors = (lanes.gather if packed else _gather_dense)(table, joined)
             pieces = tf.split(vectors, [i.shape[0] for i in flat])
             for feature, piece in zip(features, pieces, strict=True):

@@ -17,11 +17,17 @@ from collections.abc import Callable
 import tensorflow as tf
 
 LANES = 128
+_FEWEST_ROWS, _MOST_ROWS = 2**13, 2**22
 
 
-def fits(width: int) -> bool:
-    """Whether rows of `width` numbers fill a line together."""
-    return width < LANES and LANES % width == 0
+def fits(rows: int, width: int) -> bool:
+    """Whether a table's rows fill lines together, and are worth it.
+
+    Larger tables wait for their gradient however they lie. They are gathered from as
+    they are, and so are the few thousand rows that stand for them in a preflight
+    (`trainer.preflight.stand_ins`), whose number must show in their shapes alone.
+    """
+    return _FEWEST_ROWS < rows <= _MOST_ROWS and width < LANES and LANES % width == 0
 
 
 @tf.custom_gradient
@@ -31,7 +37,7 @@ def gather(
     """`tf.gather`, rounded to bfloat16, with a dense gradient of rounded ones.
 
     Args:
-        table: float32 [R, D], `fits(D)`.
+        table: float32 [R, D], where D divides `LANES`.
         ids: int32 [N].
 
     Returns:

@@ -71,13 +71,13 @@ class FeatureEmbeddingsTest(tf.test.TestCase):
         self.assertEqual(layer({"age": tf.zeros([2])}, [AGE]).shape, [2, 0])
 
     def test_a_table_that_is_looked_up_ahead_is_gathered_from_once(self):
-        inputs = {"video": _ids(7, 4_999), "seen": _ids([7, 2, 0], [0, 0, 0])}
+        inputs = {"video": _ids(7, 8_999), "seen": _ids([7, 2, 0], [0, 0, 0])}
         inputs["tab"] = _ids(1, 2)
         features = [VIDEO, SEEN, TAB]
         for rounded in (False, True):
             layer = FeatureEmbeddings(
                 features,
-                _tables(5000),
+                _tables(9000),
                 sparse_gradients=False,
                 ahead="network",
                 rounded=rounded,

@@ -1,10 +1,14 @@
 """Rows that lie side by side in a TPU's lines, against plain gathers and sums."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from feature_specs import load_preset, load_spec
 from trainer.model import lanes
+from trainer.preflight.stand_ins import stand_in
 
 
 def _as_bfloat16(values: np.ndarray) -> np.ndarray:
@@ -41,8 +45,31 @@ def test_what_is_no_number_stays_in_its_row():
 
 
 @pytest.mark.parametrize(
-    ("width", "fits"),
-    [(1, True), (8, True), (16, True), (64, True), (128, False), (24, False)],
+    ("rows", "width", "fits"),
+    [
+        (100_000, 1, True),
+        (100_000, 16, True),
+        (100_000, 64, True),
+        (100_000, 128, False),
+        (100_000, 24, False),
+        (8_192, 16, False),
+        (8_193, 16, True),
+        (4_194_304, 16, True),
+        (4_194_305, 16, False),
+    ],
 )
-def test_widths_that_fill_a_line(width, fits):
-    assert lanes.fits(width) is fits
+def test_tables_whose_rows_lie_side_by_side(rows, width, fits):
+    assert lanes.fits(rows, width) is fits
+
+
+def test_what_stands_for_a_large_table_is_read_as_that_table_is():
+    """Else its shapes would not be those of the table with other rows."""
+    spec = load_spec("kuairand")
+    large = {
+        name: dataclasses.replace(table, buckets=50_000_000 + number)
+        for number, (name, table) in enumerate(spec.tables.items())
+    }
+    found = stand_in(dataclasses.replace(spec, tables=large), load_preset("mmoe"))
+    assert len(found.resize) == len(large)
+    for rows in (*found.resize, *found.resize.values()):
+        assert not lanes.fits(rows, 16)
