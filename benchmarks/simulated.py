@@ -18,7 +18,6 @@ import logging
 import os
 import pathlib
 import tempfile
-import unittest.mock
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal
@@ -40,7 +39,7 @@ from pipeline.reporting.files import plain, write_bytes
 from pipeline.reporting.intervals import Gain, paired_gain
 from pipeline.simulator import simulate
 from tpu_configs import load_slice
-from trainer.days import loop, training
+from trainer.days import loop
 from trainer.days.folders import find_days
 from trainer.days.layout import Layout
 from trainer.model.ranker import Batch, Ranker
@@ -242,25 +241,11 @@ def train(
     seed: int,
     *,
     precision: Precision = "float32",
-    tables: Literal["cpu", "tpu"] = "cpu",
+    tables_of_a_tpu: bool = False,
 ) -> Ranker:
-    """A ranker trained on the log's days, on one machine without accelerator.
-
-    Its large tables are read and moved as on a CPU, or as a TPU's step does it.
-    """
-    with _tables_of_a_tpu() if tables == "tpu" else contextlib.nullcontext():
-        return train_and_validate(log, config, seed, precision=precision)[0]
-
-
-@contextlib.contextmanager
-def _tables_of_a_tpu() -> Iterator[None]:
-    """Rankers of trainings are made as for a TPU while the block runs."""
-
-    def as_on_tpu(*args: Any, **settings: Any) -> Ranker:
-        return Ranker(*args, **{**settings, "sparse_gradients": False})
-
-    with unittest.mock.patch.object(training, "Ranker", as_on_tpu):
-        yield
+    """A ranker trained on the log's days, on one machine without accelerator."""
+    options = loop.LoopOptions(tables_of_a_tpu=tables_of_a_tpu)
+    return _fit(log.spec, config, log.days, log.graph, seed, precision, options)[0]
 
 
 def train_and_validate(
@@ -272,14 +257,15 @@ def train_and_validate(
     validate_rows: int = 0,
 ) -> tuple[Ranker, list[dict[str, Any]]]:
     """The same, and the loop's record of each day, of `metrics.jsonl`."""
-    return _fit(log.spec, config, log.days, log.graph, seed, precision, validate_rows)
+    options = loop.LoopOptions(validate_rows=validate_rows)
+    return _fit(log.spec, config, log.days, log.graph, seed, precision, options)
 
 
 def fit(
     spec: Spec, config: ModelConfig, days: Sequence[loop.Day], graph: str, seed: int
 ) -> Ranker:
     """A ranker trained on days of examples, on one machine without accelerator."""
-    return _fit(spec, config, days, graph, seed, "float32", validate_rows=0)[0]
+    return _fit(spec, config, days, graph, seed, "float32", loop.LoopOptions())[0]
 
 
 def _fit(
@@ -289,7 +275,7 @@ def _fit(
     graph: str,
     seed: int,
     precision: Precision,
-    validate_rows: int,
+    options: loop.LoopOptions,
 ) -> tuple[Ranker, list[dict[str, Any]]]:
     tf.get_logger().setLevel("ERROR")  # a ranker's step is traced for every ranker
     tf.keras.backend.clear_session()
@@ -303,7 +289,7 @@ def _fit(
             checkpoint_dir=folder,
             slice=slice,
             seed=seed,
-            options=loop.LoopOptions(validate_rows=validate_rows),
+            options=options,
             graph=graph,
         )
         lines = pathlib.Path(folder, loop.METRICS_FILE).read_text().splitlines()

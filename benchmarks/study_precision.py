@@ -28,6 +28,7 @@ import itertools
 import json
 import pathlib
 import time
+from typing import Any
 
 import measured
 import numpy as np
@@ -120,14 +121,14 @@ def _run(
     return results, rows
 
 
-def _wanted() -> list[tuple[str, str, dict[str, str]]]:
+def _wanted() -> list[tuple[str, str, dict[str, Any]]]:
     """Name, preset and arguments of `simulated.train`, of each training."""
     return [
         *(
             (_name(preset, precision), preset, {"precision": precision})
             for preset, precision in itertools.product(_PRESETS, _PRECISIONS)
         ),
-        (_TPU, "mmoe", {"precision": _HALF, "tables": "tpu"}),
+        (_TPU, "mmoe", {"precision": _HALF, "tables_of_a_tpu": True}),
     ]
 
 

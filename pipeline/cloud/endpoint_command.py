@@ -146,11 +146,8 @@ def _table(found: list[Deployed]) -> rich.table.Table:
 
 
 def _place(args: argparse.Namespace, problems: Problems) -> VertexPlace:
-    place = VertexPlace(
-        project=args.project, region=args.region, endpoint=args.api_endpoint
-    )
-    place.check(problems)
-    return place
+    where = args.project, args.region, args.api_endpoint
+    return VertexPlace.checked(*where, problems)
 
 
 def _say(console: rich.console.Console, text: str) -> None:

@@ -232,7 +232,7 @@ def _schedule(args: argparse.Namespace, console: rich.console.Console) -> Status
         for name in ("pause", "resume", "delete"):
             if schedule := getattr(args, name):
                 getattr(schedules, name)(schedule)
-                _say(console, f"Schedule {schedule}: {name}d.")
+                _say(console, f"Schedule {escape(schedule)}: {name}d.")
     return Status.DONE
 
 
@@ -341,11 +341,8 @@ def _schedules_table(known: list[Scheduled]) -> rich.table.Table:
 
 
 def _place(args: argparse.Namespace, problems: Problems) -> VertexPlace:
-    place = VertexPlace(
-        project=args.project, region=args.region, endpoint=args.api_endpoint
-    )
-    place.check(problems)
-    return place
+    where = args.project, args.region, args.api_endpoint
+    return VertexPlace.checked(*where, problems)
 
 
 def _say(console: rich.console.Console, text: str) -> None:

@@ -67,10 +67,14 @@ class VertexPlace:
         """Where the API answers."""
         return self.endpoint or f"{self.region}-aiplatform.googleapis.com"
 
-    def check(self, problems: Problems) -> None:
-        """Notes what is no project and no region."""
-        check_project(self.project, problems)
-        check_region(self.region, problems)
+    @classmethod
+    def checked(
+        cls, project: str, region: str, endpoint: str, problems: Problems
+    ) -> VertexPlace:
+        """The place; notes what is no project and no region."""
+        check_project(project, problems)
+        check_region(region, problems)
+        return cls(project=project, region=region, endpoint=endpoint)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -88,7 +88,7 @@ def test_precision_trains_both_presets_in_both_precisions(
     own = study("precision")
     results, rows = own._run(work, own._Sizes(shape, logs=1, seeds=1), _CONSOLE)
     both = [{"precision": precision} for precision in ("float32", "bfloat16")]
-    of_a_tpu = {"precision": "bfloat16", "tables": "tpu"}
+    of_a_tpu = {"precision": "bfloat16", "tables_of_a_tpu": True}
     assert [d for _, _, d in untrained] == [*both, *both, of_a_tpu]
     assert {seed for _, seed, _ in untrained} == {700}
     assert set(results) == {

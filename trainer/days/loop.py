@@ -228,6 +228,7 @@ def _begin(
         cache=options.cache,
         first_files=None if found else next(iter(files.values())),
         graph=graph,
+        tables_of_a_tpu=options.tables_of_a_tpu,
     )
     checkpoints = Checkpoints(training, state, checkpoint_dir)
     if found:

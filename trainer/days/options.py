@@ -28,6 +28,8 @@ class LoopOptions:
             or preset changed.
         map_encoding: Goes on from, or warm-starts with, a checkpoint on another
             encoding: each value's row goes to its new id (`trainer.days.mapping`).
+        tables_of_a_tpu: Reads and moves large tables as a TPU's step does, on other
+            devices too, where it takes longer: to see what that does to the model.
     """
 
     checkpoint_steps: int = 5_000
@@ -37,6 +39,7 @@ class LoopOptions:
     warm_start: str | None = None
     warm_start_partial: bool = False
     map_encoding: bool = False
+    tables_of_a_tpu: bool = False
 
     def __post_init__(self) -> None:
         if not 0 < self.sample <= 1:

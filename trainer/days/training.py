@@ -41,6 +41,7 @@ class Training:
             restored.
         graph: Directory of the encoding's graph, for raw examples; without one the
             examples are encoded already.
+        tables_of_a_tpu: See `LoopOptions`.
 
     Attributes:
         ranker: Compiled.
@@ -59,6 +60,7 @@ class Training:
         cache: str | None = None,
         first_files: list[str] | None = None,
         graph: str | None = None,
+        tables_of_a_tpu: bool = False,
     ):
         self.spec, self.config, self.seed = spec, config, seed
         self.strategy = strategy
@@ -81,7 +83,7 @@ class Training:
                 labels.means,
                 label_rows=labels.rows,
                 precision=slice.precision,
-                sparse_gradients=slice.accelerator != "tpu",
+                sparse_gradients=slice.accelerator != "tpu" and not tables_of_a_tpu,
                 engine=engine,
                 seed=seed,
             )

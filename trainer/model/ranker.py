@@ -414,7 +414,7 @@ class Ranker(tfrs.Model):
     @property
     def _bends(self) -> bool:
         """Whether leaves' gradients are more than added up."""
-        return self.config.weights.surgery or self.task_weights.bends
+        return self.config.weights.surgery or self.task_weights.bends()
 
     def look_inside(self, batch: Batch) -> Inside:
         """What `trainer.inspection` reads of one batch; nothing is drawn at random."""

@@ -77,3 +77,20 @@ def test_no_update_races_with_a_reading(spec, config, make_rows, weights):
     training = Training(spec, config, SLICE, strategy.create("cpu"), seed=0)
     step = tf.function(training.one_step, autograph=False)
     assert _unordered(_optimized_graph(step, make_rows(64, seed=0).batch())) == []
+
+
+@pytest.mark.parametrize("of_a_tpu", [False, True])
+def test_tables_may_be_read_as_on_a_tpu_elsewhere(spec, config, make_rows, of_a_tpu):
+    """There each large table is gathered from once, before all else."""
+    tables = {
+        name: dataclasses.replace(table, buckets=5_000)
+        for name, table in spec.tables.items()
+    }
+    large = dataclasses.replace(spec, tables=tables)
+    training = Training(
+        large, config, SLICE, strategy.create("cpu"), seed=0, tables_of_a_tpu=of_a_tpu
+    )
+    features = make_rows(8, seed=0).batch().features
+    (network,) = training.ranker.networks
+    found = network.embeddings.look_up_ahead(features).keys() - features.keys()
+    assert bool(found) is of_a_tpu

@@ -28,17 +28,20 @@ class TaskWeights(tf.Module):
     Attributes:
         reads_gradients: Whether `update` wants the norms of the leaves' gradients after
             each step.
-        bends: Whether it has a `correction` of the shared weights' gradient.
     """
 
     reads_gradients = False
-    bends = False
 
     def __init__(self, config: WeightsConfig, tasks: Sequence[TaskSpec]):
         super().__init__(name=f"{config.kind}_weights")
         self._first = loss_weights(tasks)
         gammas = np.array([config.decay.get(task.name, 1.0) for task in tasks])
         self._decay_rates = (np.log(gammas) / config.decay_steps).astype(np.float32)
+
+    @classmethod
+    def bends(cls) -> bool:
+        """Whether it has a `correction` of the shared weights' gradient."""
+        return cls.correction is not TaskWeights.correction
 
     def scheduled(self, step: tf.Tensor) -> tf.Tensor:
         """w_k gamma_k^t, float32 [L]: PLE eq. 10.
@@ -77,7 +80,7 @@ class TaskWeights(tf.Module):
     def correction(
         self, gradients: Sequence[tf.Tensor], weights: tf.Tensor, seed: tf.Tensor
     ) -> list[tf.Tensor]:
-        """What to add to the gradient of the weighted sum, where it `bends`.
+        """What to add to the gradient of the weighted sum; nothing by default.
 
         Args:
             gradients: V of [L, *shape], over the global batch and of the unweighted
@@ -88,7 +91,7 @@ class TaskWeights(tf.Module):
         Returns:
             V of [*shape]; on several replicas this replica's share.
         """
-        raise NotImplementedError(f"{type(self).__name__} bends: define `correction`.")
+        return [tf.zeros_like(gradient[0]) for gradient in gradients]
 
 
 TASK_WEIGHTS: Registry[type[TaskWeights]] = Registry(
@@ -103,7 +106,7 @@ def task_weights(name: str) -> Callable[[_Class], _Class]:
 
     def register(cls: _Class) -> _Class:
         TASK_WEIGHTS.add(name, cls)
-        declare(WEIGHTS_KINDS, WeightsKind(name=name, bends=cls.bends))
+        declare(WEIGHTS_KINDS, WeightsKind(name=name, bends=cls.bends()))
         return cls
 
     return register

@@ -30,8 +30,6 @@ class GradDrop(Fixed):
     their own move along the plain sum.
     """
 
-    bends = True
-
     def correction(
         self, gradients: Sequence[tf.Tensor], weights: tf.Tensor, seed: tf.Tensor
     ) -> list[tf.Tensor]:

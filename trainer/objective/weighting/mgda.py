@@ -32,8 +32,6 @@ class Mgda(Fixed):
     smaller one. A leaf without a gradient, which has no rows in the batch, has no part.
     """
 
-    bends = True
-
     def correction(
         self, gradients: Sequence[tf.Tensor], weights: tf.Tensor, seed: tf.Tensor
     ) -> list[tf.Tensor]:

@@ -61,7 +61,7 @@ class Training:
     def __init__(self, config, seed=0):
         self.model, self.surgery = Small(seed), config.surgery
         self.weights = weighting.create(config, TASKS)
-        self.bends = self.surgery or self.weights.bends
+        self.bends = self.surgery or self.weights.bends()
         self.optimizer = tf.keras.optimizers.legacy.SGD(0.1)
         # As in training: with its variables in place a step is traced once.
         self.optimizer._create_all_weights(self._variables)
